@@ -1,0 +1,1 @@
+"""Datasets of pose-frame pairs: preparing, reading, batching."""

@@ -1,0 +1,1 @@
+"""Networks as Flax Linen modules. They know no data and no optimiser."""

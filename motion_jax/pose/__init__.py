@@ -1,0 +1,1 @@
+"""Keypoints: estimation, files, conversion, drawing, normalisation, smoothing."""

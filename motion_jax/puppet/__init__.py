@@ -1,0 +1,1 @@
+"""A drawn dancer with known joints: the embedded example."""

@@ -1,0 +1,1 @@
+"""One system a file: its networks, stages and losses."""

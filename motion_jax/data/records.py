@@ -1,0 +1,450 @@
+"""The record format: one frame and its pose a record, in ArrayRecord shards that TFDS reads.
+
+A dataset is a folder with
+  pose_frames-train.array_record-00000-of-00003 …   the shards, one random read a frame
+  features.json, dataset_info.json                  what plain TFDS needs
+  metadata.json                                     DatasetInfo: where it came from and how
+metadata.json is written last: where it is, the dataset is whole. Nothing here needs TensorFlow.
+"""
+
+import bisect
+import dataclasses
+import errno
+import io
+import json
+import os
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from motion_jax import __version__
+from motion_jax.errors import UserError
+from motion_jax.files import atomic_path, write_json
+
+NAME = "pose_frames"
+METADATA = "metadata.json"
+SKELETON = "openpose_137"
+KEYPOINTS = 137
+JPEG_QUALITY = 95
+PICTURES = ("jpeg", "png")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What metadata.json says about a dataset.
+
+    Attributes:
+      height, width: size of every frame in pixels.
+      clips: for each clip (clip number, index into `sources`, first record, number of records).
+        A clip is a run of consecutive usable frames; its records follow one another.
+      sources: for each video a dict: file name, sha256, fps, size, crop, fit, estimator, ...
+      smoothing: the filter's parameters, or None where the poses are as measured.
+      max_gap: gaps of up to so many frames were filled by interpolation.
+      detection: figures of how well the person was found.
+      options: the options that `motion-jax prepare` was given.
+      picture: "jpeg" (quality 95) or "png".
+      skeleton: the layout of the keypoints.
+      version: of motion_jax.
+    """
+
+    height: int
+    width: int
+    clips: tuple[tuple[int, int, int, int], ...] = ()
+    sources: tuple[dict, ...] = ()
+    smoothing: dict | None = None
+    max_gap: int = 0
+    detection: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+    picture: str = "jpeg"
+    skeleton: str = SKELETON
+    version: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "DatasetInfo":
+        """Unknown entries, from a later version, are left out.
+
+        Raises TypeError or ValueError where an entry is missing or of the wrong kind."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        value = {name: entry for name, entry in value.items() if name in known}
+        info = cls(**value)
+        return dataclasses.replace(
+            info,
+            height=int(info.height),
+            width=int(info.width),
+            clips=tuple((int(c), int(s), int(a), int(n)) for c, s, a, n in info.clips),
+            sources=tuple(dict(source) for source in info.sources),
+        )
+
+
+def features(height: int, width: int, picture: str = "jpeg") -> Any:
+    """The tfds.features.FeaturesDict of one record.
+
+    `time` is float64 here, but a TFRecord example holds floats in single precision: it comes back
+    exact to one part in 10^7 (0.1 ms in an hour)."""
+    import tensorflow_datasets as tfds
+
+    if picture not in PICTURES:
+        raise ValueError(f"picture must be one of {PICTURES}, not {picture!r}")
+    return tfds.features.FeaturesDict(
+        {
+            "frame": tfds.features.Image(
+                shape=(height, width, 3), dtype=np.uint8, encoding_format=picture
+            ),
+            "keypoints": tfds.features.Tensor(shape=(KEYPOINTS, 3), dtype=np.float32),
+            "filled": tfds.features.Tensor(shape=(KEYPOINTS,), dtype=np.bool_),
+            "face_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
+            "clip": tfds.features.Scalar(np.int32),
+            "index": tfds.features.Scalar(np.int32),
+            "time": tfds.features.Scalar(np.float64),
+        }
+    )
+
+
+def encode_picture(frame: np.ndarray, picture: str = "jpeg") -> bytes:
+    """uint8 RGB [H, W, 3] as the bytes of a JPEG (quality 95) or PNG."""
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    if picture == "jpeg":
+        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    else:
+        done, data = cv2.imencode(".png", bgr)
+    if not done:
+        raise ValueError(f"a frame of shape {frame.shape} could not be encoded as {picture}")
+    return data.tobytes()
+
+
+def decode_picture(data: bytes) -> np.ndarray | None:
+    """uint8 RGB [H, W, 3] from JPEG or PNG bytes; None where they are damaged."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def encode_example(example: dict[str, Any], picture: str = "jpeg") -> dict[str, Any]:
+    """The record as TFDS takes it: arrays of the right types, the frame as encoded bytes.
+
+    Args:
+      example: frame uint8 RGB [H, W, 3]; keypoints [137, 3]; face_box [4]; clip, index, time;
+        filled bool [137] (nothing filled where absent).
+    """
+    # TFDS encodes arrays with TensorFlow only; a file object of encoded bytes it takes as it is.
+    return {
+        "frame": io.BytesIO(encode_picture(example["frame"], picture)),
+        "keypoints": np.asarray(example["keypoints"], np.float32),
+        "filled": np.asarray(example.get("filled", np.zeros(KEYPOINTS)), np.bool_),
+        "face_box": np.asarray(example["face_box"], np.float32),
+        "clip": np.int32(example["clip"]),
+        "index": np.int32(example["index"]),
+        "time": np.float64(example["time"]),
+    }
+
+
+def shard_path(folder: Path, shard: int, shards: int) -> Path:
+    """Where shard number `shard` of `shards` lies in a dataset folder."""
+    return Path(folder) / f"{NAME}-train.array_record-{shard:05d}-of-{shards:05d}"
+
+
+class ShardWriter:
+    """Writes one shard; a context manager. The file appears whole at the end, or not at all.
+
+    Raises UserError where the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, height: int, width: int, picture: str = "jpeg"):
+        self.path, self.size, self.picture = Path(path), (height, width), picture
+        self.count = 0
+        self._features = features(height, width, picture)
+
+    def __enter__(self) -> "ShardWriter":
+        from array_record.python import array_record_module
+
+        self._target = atomic_path(self.path)
+        self._temporary = self._target.__enter__()
+        # One record a chunk: any frame is one random read.
+        self._writer = array_record_module.ArrayRecordWriter(
+            str(self._temporary), "group_size:1"
+        )
+        return self
+
+    def write(self, example: dict[str, Any]) -> None:
+        """One frame: see `encode_example`."""
+        shape = tuple(np.shape(example["frame"]))
+        if shape != (*self.size, 3):
+            raise ValueError(f"{self.path}: a frame of shape {shape}, not {(*self.size, 3)}")
+        encoded = encode_example(example, self.picture)
+        self._writer.write(self._features.serialize_example(self._features.encode_example(encoded)))
+        self.count += 1
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self._writer.close()
+            if kind is None and count_records(self._temporary) != self.count:
+                raise OSError(errno.EIO, f"{self.path} did not keep what was written to it")
+        except RuntimeError as failure:
+            if kind is None:
+                kind, error, trace = OSError, _system_error(failure), failure.__traceback__
+        except OSError as failure:
+            if kind is None:
+                kind, error, trace = OSError, failure, failure.__traceback__
+        self._target.__exit__(kind, error, trace)
+        if kind is not None and error is not None and kind is OSError:
+            raise error
+
+
+def _system_error(failure: RuntimeError) -> OSError:
+    """The operating system's error that ArrayRecord's message quotes."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG):
+        if os.strerror(number) in str(failure):
+            return OSError(number, os.strerror(number))
+    return OSError(errno.EIO, str(failure))
+
+
+def write_shard(
+    path: Path, examples: Iterable[dict[str, Any]], height: int, width: int, picture: str = "jpeg"
+) -> int:
+    """Writes one shard, atomically; the number of records."""
+    with ShardWriter(path, height, width, picture) as writer:
+        for example in examples:
+            writer.write(example)
+    return writer.count
+
+
+def count_records(path: Path) -> int:
+    """Records in a shard, from its footer; 0 where it is cut short or not a shard."""
+    from array_record.python import array_record_module
+
+    try:
+        reader = array_record_module.ArrayRecordReader(str(path))
+        try:
+            return reader.num_records()
+        finally:
+            reader.close()
+    except RuntimeError:
+        return 0
+
+
+def finish_dataset(folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]) -> None:
+    """Adds the metadata to a folder whose shards lie at `shard_path(folder, i, len(lengths))`.
+
+    Raises ValueError where clips and shards do not agree (a mistake of the caller)."""
+    import tensorflow_datasets as tfds
+
+    folder, total = Path(folder), sum(shard_lengths)
+    at = 0
+    for clip, _, start, length in info.clips:
+        if start != at or length < 1:
+            raise ValueError(f"clip {clip} starts at record {start}, expected {at}")
+        at += length
+    if at != total:
+        raise ValueError(f"the clips have {at} records, the shards {total}")
+    paths = [shard_path(folder, shard, len(shard_lengths)) for shard in range(len(shard_lengths))]
+    split = tfds.core.SplitInfo(
+        name="train",
+        shard_lengths=list(shard_lengths),
+        num_bytes=sum(path.stat().st_size for path in paths),
+        filename_template=tfds.core.ShardedFileTemplate(
+            dataset_name=NAME, split="train", filetype_suffix="array_record", data_dir=folder
+        ),
+    )
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=features(info.height, info.width, info.picture),
+        split_infos=[split],
+        check_data=False,  # That check needs TensorFlow.
+        description=f"Frames of people with their poses ({info.skeleton}), by motion_jax.",
+    )
+    write_json(folder / METADATA, info.to_json())
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether the folder holds a finished dataset."""
+    folder = Path(folder)
+    return (folder / METADATA).is_file() and (folder / "dataset_info.json").is_file()
+
+
+def open_dataset(folder: Path) -> "PoseFrames":
+    """Opens a dataset; every shard is there and has its length, or a UserError names it."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"There is no dataset folder {folder}; make one with motion-jax prepare.")
+    if not is_dataset(folder):
+        raise UserError(
+            f"{folder} is not a finished dataset (no {METADATA} or dataset_info.json in it); make "
+            f"one with motion-jax prepare VIDEO --out {folder}."
+        )
+    try:
+        info = DatasetInfo.from_json(json.loads((folder / METADATA).read_text()))
+        splits = json.loads((folder / "dataset_info.json").read_text())["splits"]
+        train = next(split for split in splits if split["name"] == "train")
+        lengths = [int(length) for length in train["shardLengths"]]
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise UserError(
+            f"The metadata of the dataset {folder} are damaged ({error}); make it again with "
+            "motion-jax prepare."
+        ) from error
+    return PoseFrames(folder, info, lengths)
+
+
+class PoseFrames:
+    """Random access to the frames of a dataset. Can be pickled (for worker processes) and read
+    from several threads.
+
+    Attributes:
+      folder: the dataset's folder.
+      info: DatasetInfo.
+      clips: list of (first record, number of records).
+    """
+
+    def __init__(self, folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]):
+        self.folder, self.info = Path(folder), info
+        self.clips = [(start, length) for _, _, start, length in info.clips]
+        self._lengths = list(shard_lengths)
+        self._ends = list(np.cumsum(self._lengths, dtype=int).tolist())
+        if sum(length for _, length in self.clips) != len(self):
+            raise UserError(
+                f"{self.folder / METADATA} speaks of {sum(n for _, n in self.clips)} frames and "
+                f"dataset_info.json of {len(self)}; make the dataset again with motion-jax prepare."
+            )
+        for shard, expected in enumerate(self._lengths):
+            path = self._path(shard)
+            if not path.is_file():
+                raise UserError(f"The shard {path} is missing; {self._remedy(shard)}")
+            found = count_records(path)
+            if found != expected:
+                raise UserError(
+                    f"The shard {path} is damaged: it has {found} of {expected} readable frames; "
+                    f"{self._remedy(shard)}"
+                )
+        self._restore()
+
+    def _restore(self) -> None:
+        self._readers: list[Any] = [None] * len(self._lengths)
+        self._lock = threading.Lock()
+        self._features: Any = None
+        self._table: dict[str, np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("folder", "info", "clips", "_lengths", "_ends")
+        return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._restore()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the frames."""
+        return self.info.height, self.info.width
+
+    def __getitem__(self, record: int) -> dict[str, Any]:
+        """One frame: frame uint8 RGB [H, W, 3], keypoints float32 [137, 3], filled bool [137],
+        face_box float32 [4], clip, index (frame number in the clip), time (seconds).
+
+        Raises UserError, naming the shard, where the record is damaged."""
+        example, shard = self._read(record)
+        frame = decode_picture(example["frame"])
+        if frame is None or frame.shape != (*self.size, 3):
+            raise UserError(
+                f"The picture of record {record} in {self._path(shard)} is damaged; "
+                f"{self._remedy(shard)}"
+            )
+        return example | {"frame": frame}
+
+    def picture(self, record: int) -> bytes:
+        """The encoded picture of one frame, as it lies in the shard."""
+        return self._read(record)[0]["frame"]
+
+    def keypoints(self) -> np.ndarray:
+        """float32 [N, 137, 3] of all frames, without decoding pictures."""
+        return self._read_table()["keypoints"]
+
+    def face_boxes(self) -> np.ndarray:
+        """float32 [N, 4] of all frames, without decoding pictures."""
+        return self._read_table()["face_box"]
+
+    def filled(self) -> np.ndarray:
+        """bool [N, 137]: keypoints that were interpolated."""
+        return self._read_table()["filled"]
+
+    def times(self) -> np.ndarray:
+        """float64 [N]: seconds from the start of each frame's video."""
+        return self._read_table()["time"]
+
+    def _read_table(self) -> dict[str, np.ndarray]:
+        if self._table is None:
+            rows = [self._read(record)[0] for record in range(len(self))]
+            types = {"keypoints": np.float32, "face_box": np.float32, "filled": bool,
+                     "time": np.float64}
+            self._table = {
+                name: np.stack([np.asarray(row[name], kind) for row in rows])
+                for name, kind in types.items()
+            }
+        return self._table
+
+    def _read(self, record: int) -> tuple[dict[str, Any], int]:
+        """The record with its picture still encoded, and the number of its shard."""
+        if not 0 <= record < len(self):
+            raise IndexError(f"record {record} of {len(self)}")
+        shard = bisect.bisect_right(self._ends, record)
+        position = int(record) - (self._ends[shard] - self._lengths[shard])
+        try:
+            example = self._deserialize(self._reader(shard).read([position])[0])
+        except Exception as error:  # ArrayRecord and protobuf raise errors of several kinds.
+            raise UserError(
+                f"The shard {self._path(shard)} is damaged at its record {position} "
+                f"({_first_words(error)}); {self._remedy(shard)}"
+            ) from error
+        return example, shard
+
+    def _reader(self, shard: int) -> Any:
+        with self._lock:
+            if self._readers[shard] is None:
+                from array_record.python import array_record_module
+
+                self._readers[shard] = array_record_module.ArrayRecordReader(
+                    str(self._path(shard))
+                )
+            return self._readers[shard]
+
+    def _deserialize(self, data: bytes) -> dict[str, Any]:
+        import tensorflow_datasets as tfds
+
+        with self._lock:
+            if self._features is None:
+                self._features = features(*self.size, self.info.picture)
+        example = self._features.deserialize_example_np(
+            data, decoders={"frame": tfds.decode.SkipDecoding()}
+        )
+        frame = example["frame"]
+        example["frame"] = frame if isinstance(frame, bytes) else np.asarray(frame).item()
+        return example
+
+    def _path(self, shard: int) -> Path:
+        return shard_path(self.folder, shard, len(self._lengths))
+
+    def _remedy(self, shard: int) -> str:
+        return "delete that file if it is there and run the same motion-jax prepare command again."
+
+    def close(self) -> None:
+        """Closes the shards; reading opens them again."""
+        with self._lock:
+            for reader in self._readers:
+                if reader is not None:
+                    reader.close()
+            self._readers = [None] * len(self._lengths)
+
+
+def _first_words(error: Exception) -> str:
+    """The beginning of a library's message, up to its first bracket or semicolon."""
+    words = re.split(r"[;(\n]", str(error), maxsplit=1)[0].strip()
+    return words or type(error).__name__

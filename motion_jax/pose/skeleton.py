@@ -55,7 +55,8 @@ class Layout:
 
     Attributes:
       name: "body25", "body23" or "coco18".
-      limbs: pairs of indices into this layout, in drawing order. A limb has its first joint's colour.
+      limbs: pairs of indices into this layout, in drawing order; a limb has its first joint's
+        colour.
       colours: one triple (0...255) a joint in *canvas* order; a saved picture read as RGB has the
         triple backwards (the original program writes its canvas as if it were BGR).
       body25: for each joint of this layout its index in BODY_25.
@@ -335,5 +336,3 @@ def shifted(keypoints: np.ndarray, x: float, y: float) -> np.ndarray:
     keypoints[..., 0] += np.where(seen, np.float32(x), 0)
     keypoints[..., 1] += np.where(seen, np.float32(y), 0)
     return keypoints
-
-

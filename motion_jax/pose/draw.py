@@ -1,0 +1,189 @@
+"""Pose pictures on the host: Everybody Dance Now's drawing, exact, and the same at any size.
+
+White ground; joints as opaque discs, then limbs as slender ellipses blended over what is there
+(0.6 new + 0.4 old), one after the other; then the face points in black; then the right hand, then
+the left. Rules and colours after the reference's description of `renderopenpose.py`.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from motion_jax.pose.skeleton import (
+    BODY,
+    FACE,
+    FACE_POINTS,
+    HAND_BONES,
+    HAND_COLOURS,
+    LAYOUTS,
+    LEFT_HAND,
+    RIGHT_HAND,
+)
+
+# Sizes in pixels of a canvas 1080 high.
+CANVAS_HEIGHT = 1080
+JOINT_RADIUS = 8
+LIMB_HALF_WIDTH = 4
+FACE_RADIUS = 4
+HAND_RADIUS = 3
+BONE_HALF_WIDTH = 2
+
+# Share of the new colour where a limb covers the picture.
+BLEND = 0.6
+# A face is drawn if its mean confidence reaches this, a hand's joint if its own exceeds that.
+FACE_MEAN_CONFIDENCE = 0.2
+HAND_CONFIDENCE = 0.05
+
+
+@dataclass(frozen=True)
+class PoseStyle:
+    """How a pose is drawn, on the host and on the device alike."""
+
+    # Widths and radii, as multiples of Everybody Dance Now's at the same share of the height.
+    # Small pictures gain from more: at 128 pixels and stroke 1 a limb is one pixel wide.
+    stroke: float = 1.0
+    # Which of the 70 face points are drawn: 0, 8 (reference), 9, 22 or 70.
+    face_points: int = 8
+    # Whether the hands' joints and bones are drawn.
+    hands: bool = True
+    # The layout of the body: "body25", "body23" (the released data's) or "coco18".
+    body: str = "body25"
+
+    def __post_init__(self) -> None:
+        if self.face_points not in FACE_POINTS:
+            raise ValueError(f"face_points is {self.face_points}; choose from {list(FACE_POINTS)}")
+        if self.body not in LAYOUTS:
+            raise ValueError(f"body is {self.body!r}; choose from {list(LAYOUTS)}")
+        if not self.stroke > 0:
+            raise ValueError(f"stroke is {self.stroke}; it must be above 0")
+
+
+def draw_edn(
+    keypoints: np.ndarray,
+    height: int = 512,
+    width: int = 1024,
+    canvas: tuple[int, int] = (1080, 1920),
+    face_points: int = 8,
+    body: str = "body25",
+) -> np.ndarray:
+    """Everybody Dance Now's label picture, exactly.
+
+    Args:
+      keypoints: [137, 3] in pixels of the canvas.
+      height, width: of the result; the canvas is resized to it (Lanczos), whatever its proportions.
+      canvas: (height, width) of the drawing.
+      face_points: how many face points are drawn (see `PoseStyle`).
+      body: layout of the body; the released data has "body23".
+
+    Returns:
+      uint8 [height, width, 3], RGB as in the files that the original saves.
+    """
+    picture = np.full((*canvas, 3), 255, np.uint8)
+    draw_on_canvas(picture, keypoints, PoseStyle(face_points=face_points, body=body))
+    return _resize(picture, height, width)[..., ::-1].copy()
+
+
+def draw_host(
+    keypoints: np.ndarray, height: int, width: int, style: PoseStyle | None = None
+) -> np.ndarray:
+    """The same drawing for [137, 3] keypoints in pixels of a height x width frame -> uint8
+    [height, width, 3] RGB.
+
+    Line widths are height / 1080 * stroke of the original's. It is drawn a whole number of times
+    larger, at least 1080 high, and averaged down, so that every size has smooth edges.
+    """
+    style = style or PoseStyle()
+    factor = max(1, -(-CANVAS_HEIGHT // height))
+    picture = np.full((height * factor, width * factor, 3), 255, np.uint8)
+    enlarged = np.asarray(keypoints, np.float32) * np.array([factor, factor, 1], np.float32)
+    draw_on_canvas(picture, enlarged, style, height * factor / CANVAS_HEIGHT * style.stroke)
+    if factor > 1:
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return picture[..., ::-1].copy()
+
+
+def draw_on_canvas(
+    canvas: np.ndarray, keypoints: np.ndarray, style: PoseStyle, scale: float = 1.0
+) -> None:
+    """Draws [137, 3] keypoints in pixels of the canvas onto it, in place.
+
+    Args:
+      canvas: uint8 [H, W, 3], in canvas channel order (a saved picture's reversed).
+      scale: multiplies all radii and half widths; they are rounded to whole pixels.
+    """
+    keypoints = np.asarray(keypoints, np.float64)
+    layout = LAYOUTS[style.body]
+    body = keypoints[BODY][list(layout.body25)]
+    seen = body[:, 2] > 0
+    for point, colour, draw in zip(body, layout.colours, seen, strict=True):
+        if draw:
+            _disc(canvas, point, JOINT_RADIUS * scale, colour)
+    for first, second in layout.limbs:
+        if seen[first] and seen[second]:
+            _limb(canvas, body[first], body[second], LIMB_HALF_WIDTH * scale, layout.colours[first])
+
+    face = keypoints[FACE]
+    if face[:, 2].mean() >= FACE_MEAN_CONFIDENCE:
+        for index in FACE_POINTS[style.face_points]:
+            if face[index, 2] > 0:
+                _disc(canvas, face[index], FACE_RADIUS * scale, (0, 0, 0))
+
+    if not style.hands:
+        return
+    for hand in (keypoints[RIGHT_HAND], keypoints[LEFT_HAND]):
+        seen = hand[:, 2] > HAND_CONFIDENCE
+        for point, colour, draw in zip(hand, HAND_COLOURS, seen, strict=True):
+            if draw:
+                _disc(canvas, point, HAND_RADIUS * scale, colour)
+        for first, second, colour in HAND_BONES:
+            if seen[first] and seen[second]:
+                half_width = BONE_HALF_WIDTH * scale
+                _limb(canvas, hand[first], hand[second], half_width, HAND_COLOURS[colour])
+
+
+def _whole(length: float) -> int:
+    return max(1, round(length))
+
+
+def _drawable(canvas: np.ndarray, *points: np.ndarray) -> bool:
+    """Whether the points are within a few frames' reach: OpenCV's integers end somewhere, and a
+    limb that far away says nothing."""
+    reach = 8 * max(canvas.shape[:2])
+    return all(np.isfinite(point).all() and np.abs(point[:2]).max() < reach for point in points)
+
+
+def _disc(canvas: np.ndarray, point: np.ndarray, radius: float, colour: tuple) -> None:
+    if _drawable(canvas, point):
+        centre = (int(point[0]), int(point[1]))
+        cv2.circle(canvas, centre, _whole(radius), colour, thickness=-1)
+
+
+def _limb(
+    canvas: np.ndarray, first: np.ndarray, second: np.ndarray, half_width: float, colour: tuple
+) -> None:
+    if not _drawable(canvas, first, second):
+        return
+    (dx, dy), middle = (first - second)[:2], (first + second)[:2] / 2
+    centre = (int(middle[0]), int(middle[1]))
+    axes = (int(np.hypot(dx, dy) / 2), _whole(half_width))
+    angle = int(np.degrees(np.arctan2(dy, dx)))
+    outline = cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1)
+    # Blending changes nothing where nothing is drawn, so only the limb's surroundings are blended.
+    margin = 2
+    left, top = np.maximum(outline.min(0) - margin, 0)
+    right, bottom = np.minimum(outline.max(0) + margin + 1, (canvas.shape[1], canvas.shape[0]))
+    if left >= right or top >= bottom:
+        return
+    part = canvas[top:bottom, left:right]
+    covered = part.copy()
+    cv2.fillConvexPoly(covered, outline - np.array([left, top], outline.dtype), colour)
+    canvas[top:bottom, left:right] = cv2.addWeighted(part, 1 - BLEND, covered, BLEND, 0)
+
+
+def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)

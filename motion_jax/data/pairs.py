@@ -1,0 +1,315 @@
+"""From a dataset to training batches: windows of T consecutive frames, in an order that is a pure
+function of (seed, global index), whatever the number of processes and workers.
+
+The state of the input is one integer, the number of examples drawn by all processes together: a run
+that continues asks for `start=` that number and gets what would have come next.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from motion_jax.data.augment import AugmentConfig, augment
+from motion_jax.data.records import PoseFrames
+from motion_jax.errors import UserError
+
+# Decoded frames are kept in memory where all of them, at the size asked for, fit into this many
+# bytes (of all workers together): decoding JPEG is most of the input's work.
+CACHE_BYTES = 1 << 30
+
+# Batches made ahead: enough to hide a slow one, few enough to stay small in memory.
+AHEAD = 4
+
+
+def stretches(dataset: PoseFrames, holdout: float, part: str) -> list[tuple[int, int]]:
+    """The runs of consecutive frames of one part: list of (first record, number of records).
+
+    Args:
+      holdout: share of each clip, its end by time, that is held out of training; 0...1.
+      part: "train" (each clip's beginning), "heldout" (its end) or "all".
+    """
+    if part not in ("train", "heldout", "all"):
+        raise ValueError(f'part must be "train", "heldout" or "all", not {part!r}')
+    if not 0 <= holdout <= 1:
+        raise ValueError(f"holdout is a share from 0 to 1, not {holdout}")
+    result = []
+    for start, length in dataset.clips:
+        held = round(length * holdout)
+        first, count = {
+            "train": (start, length - held),
+            "heldout": (start + length - held, held),
+            "all": (start, length),
+        }[part]
+        if count > 0:
+            result.append((first, count))
+    return result
+
+
+def heldout_frames(dataset: PoseFrames, holdout: float) -> list[tuple[int, int]]:
+    """The held-out runs of frames: list of (first record, number of records)."""
+    return stretches(dataset, holdout, "heldout")
+
+
+def windows(dataset: PoseFrames, length: int, holdout: float, part: str = "train") -> np.ndarray:
+    """First records of all windows of `length` consecutive frames of a part: int64 [K].
+
+    No window reaches across clips (cuts, gaps) or from one part into the other; a run that is
+    shorter than a window has none."""
+    starts = [
+        np.arange(first, first + count - length + 1)
+        for first, count in stretches(dataset, holdout, part)
+        if count >= length
+    ]
+    return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+
+
+def reduction(dataset: PoseFrames, height: int, width: int) -> int:
+    """By how much the dataset's frames are made smaller to be height x width: a whole number.
+
+    Raises UserError for a size that is not the dataset's or a whole fraction of it."""
+    have_height, have_width = dataset.size
+    factor = have_height // height if height > 0 else 0
+    if factor < 1 or (height * factor, width * factor) != dataset.size:
+        raise UserError(
+            f"The dataset {dataset.folder} has frames of {have_width}x{have_height}, the config "
+            f"wants {width}x{height}, which is not that size or a whole fraction of it; prepare "
+            f"the dataset again with --size {width}x{height} or change the config's size."
+        )
+    return factor
+
+
+class Frames:
+    """The dataset's frames at a training size, kept in memory where they fit. Random access,
+    thread-safe, and can be pickled (without what it keeps)."""
+
+    def __init__(self, dataset: PoseFrames, height: int, width: int, cache_bytes: int = 0):
+        self.dataset, self.height, self.width = dataset, height, width
+        self.factor = reduction(dataset, height, width)
+        self._keeps = len(dataset) * height * width * 3 <= cache_bytes
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": {}}
+
+    def read(self, record: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(frame uint8 [H, W, 3], keypoints float32 [137, 3], face box float32 [4]) in pixels of
+        the training size."""
+        if (kept := self._kept.get(record)) is not None:
+            return kept
+        example = self.dataset[record]
+        frame, keypoints, box = (example[name] for name in ("frame", "keypoints", "face_box"))
+        if self.factor > 1:
+            frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_AREA)
+            keypoints = keypoints / np.float32([self.factor, self.factor, 1])
+            box = box / np.float32(self.factor)
+        row = frame, keypoints, box
+        return self._kept.setdefault(record, row) if self._keeps else row
+
+    def window(self, start: int, length: int) -> dict[str, np.ndarray]:
+        """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4]."""
+        rows = [self.read(record) for record in range(start, start + length)]
+        frames, keypoints, boxes = (np.stack(column) for column in zip(*rows, strict=True))
+        return {"frames": frames, "keypoints": keypoints, "face_boxes": boxes}
+
+
+def load(dataset: PoseFrames, start: int, length: int, height: int, width: int) -> dict[str, Any]:
+    """Consecutive frames of a dataset at a size: frames uint8 [T, H, W, 3], keypoints float32
+    [T, 137, 3], face_boxes float32 [T, 4]. For sample pictures and evaluation."""
+    return Frames(dataset, height, width).window(start, length)
+
+
+class Windows:
+    """All windows, in order, as Grain's random-access source."""
+
+    def __init__(self, frames: Frames, starts: np.ndarray, length: int):
+        self.frames, self.starts, self.length = frames, starts, length
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.frames.window(int(self.starts[index]), self.length)
+
+    def __repr__(self) -> str:
+        # Grain names its worker's stages by this.
+        return f"Windows({self.frames.dataset.folder.name}, {len(self)} x {self.length})"
+
+
+class _Augment:
+    """Grain's (index, example) -> example; randomness from (seed, global index) alone."""
+
+    def __init__(self, config: AugmentConfig, seed: int):
+        self.config, self.seed = config, seed
+
+    def __call__(self, index: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return augment(window, self.config, np.random.default_rng((self.seed, index)))
+
+
+class Batches(Iterator[dict[str, np.ndarray]]):
+    """Endless batches of windows; a context manager. See `batches`.
+
+    Attributes:
+      position: examples drawn so far by all processes together (the state to save).
+      per_epoch: windows in one pass over the data.
+    """
+
+    def __init__(
+        self,
+        source: Windows,
+        *,
+        batch_size: int,
+        seed: int,
+        augment: AugmentConfig | None,
+        workers: int,
+        start: int,
+        process_index: int,
+        process_count: int,
+    ):
+        import grain.python as grain
+        from grain.experimental import ElasticIterator
+
+        self.per_epoch, self.batch_size = len(source), batch_size
+        # Each pass over the data is shuffled anew: repeat() seeds its shuffle by the epoch.
+        examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+        if augment is not None and augment.active:
+            examples = examples.map_with_index(_Augment(augment, seed))
+        if workers:
+            _parse_no_flags()
+        self._iterator = iter(
+            ElasticIterator(
+                examples,
+                batch_size,
+                grain.ShardOptions(process_index, process_count),
+                # Threads make whole batches; with worker processes each makes its own.
+                read_options=grain.ReadOptions(
+                    num_threads=1 if workers else 2, prefetch_buffer_size=AHEAD
+                ),
+                multiprocessing_options=(
+                    grain.MultiprocessingOptions(
+                        num_workers=workers, per_worker_buffer_size=AHEAD
+                    )
+                    if workers
+                    else None
+                ),
+            )
+        )
+        self._iterator.set_state({"global_next_index": start})
+
+    @property
+    def position(self) -> int:
+        return int(self._iterator.get_state()["global_next_index"])
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        try:
+            return next(self._iterator)
+        except UserError:
+            raise
+        except Exception as error:
+            # A worker process sends its error as text, somewhere in the chain of causes.
+            if message := _user_message(error):
+                raise UserError(message) from error
+            raise
+
+    def close(self) -> None:
+        """Stops threads and worker processes; without it their shared memory is left behind."""
+        self._iterator.close()
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def batches(
+    dataset: PoseFrames,
+    *,
+    height: int,
+    width: int,
+    batch_size: int,
+    window: int,
+    holdout: float,
+    seed: int,
+    augment: AugmentConfig | None = None,
+    workers: int = 0,
+    start: int = 0,
+    process_index: int | None = None,
+    process_count: int | None = None,
+    cache_bytes: int = CACHE_BYTES,
+) -> Batches:
+    """Endless shuffled batches of the training part.
+
+    Args:
+      dataset: where the frames come from.
+      height, width: of the frames given; the dataset's size or a whole fraction of it.
+      batch_size: windows in a batch, of all processes together; each gets its share.
+      window: frames in a window (T).
+      holdout: share of each clip, its end, that is kept out of training.
+      seed: of the order and of the augmentation; each pass over the data has its own order.
+      augment: how windows are varied; None is not at all.
+      workers: processes that read and decode; 0 does it in threads of this process, which is
+        better for data that fits into `cache_bytes`.
+      start: examples already drawn, the `position` of an earlier iterator.
+      process_index, process_count: which of how many processes this is (default: as jax says).
+      cache_bytes: decoded frames are kept in memory where they fit into so many bytes.
+    Returns:
+      Batches: each a dict of frames uint8 [B, T, H, W, 3], keypoints float32 [B, T, 137, 3] in
+      pixels of the size given, face_boxes float32 [B, T, 4]; B is this process's share.
+    Raises:
+      UserError: no clip is as long as a window, a size that does not fit, a batch that cannot be
+        shared among the processes; while iterating, a damaged shard.
+    """
+    if process_index is None or process_count is None:
+        import jax
+
+        process_index, process_count = jax.process_index(), jax.process_count()
+    if batch_size % process_count:
+        raise UserError(
+            f"A batch of {batch_size} cannot be shared evenly among {process_count} processes; "
+            f"choose a multiple of {process_count}."
+        )
+    frames = Frames(dataset, height, width, cache_bytes // max(workers, 1))
+    starts = windows(dataset, window, holdout)
+    if not len(starts):
+        longest = max((count for _, count in stretches(dataset, holdout, "train")), default=0)
+        raise UserError(
+            f"The source is shorter than needed: training wants {window} consecutive frames, the "
+            f"longest clip of {dataset.folder} leaves {longest} for training; prepare a longer "
+            "video, hold out less, or use a shorter window."
+        )
+    return Batches(
+        Windows(frames, starts, window),
+        batch_size=batch_size,
+        seed=seed,
+        augment=augment,
+        workers=workers,
+        start=start,
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def _parse_no_flags() -> None:
+    """Grain's worker processes read absl's flags, which raise unless somebody parsed them."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def _user_message(error: BaseException) -> str | None:
+    """The sentence of a UserError that happened in a worker process, if that is what happened."""
+    marker = f"{UserError.__module__}.{UserError.__name__}: "
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, UserError):
+            return str(seen)
+        if marker in str(seen):
+            return str(seen).rsplit(marker, 1)[1].splitlines()[0]
+        seen = seen.__cause__ or seen.__context__
+    return None

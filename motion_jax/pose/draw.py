@@ -91,44 +91,56 @@ def draw_host(
     """The same drawing for [137, 3] keypoints in pixels of a height x width frame -> uint8
     [height, width, 3] RGB.
 
-    Line widths are height / 1080 * stroke of the original's. It is drawn a whole number of times
-    larger, at least 1080 high, and averaged down, so that every size has smooth edges.
+    Line widths are height / 1080 * stroke of the original's. It is drawn `supersampling` times
+    larger with sixteenths of a pixel instead of the original's truncation to whole pixels and
+    degrees (which makes limbs tremble), and averaged down, so that every size has smooth edges.
     """
     style = style or PoseStyle()
-    factor = max(1, -(-CANVAS_HEIGHT // height))
+    factor = supersampling(height)
     picture = np.full((height * factor, width * factor, 3), 255, np.uint8)
     enlarged = np.asarray(keypoints, np.float32) * np.array([factor, factor, 1], np.float32)
-    draw_on_canvas(picture, enlarged, style, height * factor / CANVAS_HEIGHT * style.stroke)
-    if factor > 1:
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    scale = height * factor / CANVAS_HEIGHT * style.stroke
+    draw_on_canvas(picture, enlarged, style, scale, truncate=False)
+    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return picture[..., ::-1].copy()
 
 
+def supersampling(height: int) -> int:
+    """How many times larger `draw_host` draws: the canvas is at least 1080 high."""
+    return max(2, -(-CANVAS_HEIGHT // height))
+
+
 def draw_on_canvas(
-    canvas: np.ndarray, keypoints: np.ndarray, style: PoseStyle, scale: float = 1.0
+    canvas: np.ndarray,
+    keypoints: np.ndarray,
+    style: PoseStyle,
+    scale: float = 1.0,
+    truncate: bool = True,
 ) -> None:
     """Draws [137, 3] keypoints in pixels of the canvas onto it, in place.
 
     Args:
       canvas: uint8 [H, W, 3], in canvas channel order (a saved picture's reversed).
-      scale: multiplies all radii and half widths; they are rounded to whole pixels.
+      scale: multiplies all radii and half widths.
+      truncate: positions, lengths and angles to whole numbers, as the original does.
     """
+    disc, limb = (_disc, _limb) if truncate else (_smooth_disc, _smooth_limb)
     keypoints = np.asarray(keypoints, np.float64)
     layout = LAYOUTS[style.body]
     body = keypoints[BODY][list(layout.body25)]
     seen = body[:, 2] > 0
     for point, colour, draw in zip(body, layout.colours, seen, strict=True):
         if draw:
-            _disc(canvas, point, JOINT_RADIUS * scale, colour)
+            disc(canvas, point, JOINT_RADIUS * scale, colour)
     for first, second in layout.limbs:
         if seen[first] and seen[second]:
-            _limb(canvas, body[first], body[second], LIMB_HALF_WIDTH * scale, layout.colours[first])
+            limb(canvas, body[first], body[second], LIMB_HALF_WIDTH * scale, layout.colours[first])
 
     face = keypoints[FACE]
     if face[:, 2].mean() >= FACE_MEAN_CONFIDENCE:
         for index in FACE_POINTS[style.face_points]:
             if face[index, 2] > 0:
-                _disc(canvas, face[index], FACE_RADIUS * scale, (0, 0, 0))
+                disc(canvas, face[index], FACE_RADIUS * scale, (0, 0, 0))
 
     if not style.hands:
         return
@@ -136,22 +148,22 @@ def draw_on_canvas(
         seen = hand[:, 2] > HAND_CONFIDENCE
         for point, colour, draw in zip(hand, HAND_COLOURS, seen, strict=True):
             if draw:
-                _disc(canvas, point, HAND_RADIUS * scale, colour)
+                disc(canvas, point, HAND_RADIUS * scale, colour)
         for first, second, colour in HAND_BONES:
             if seen[first] and seen[second]:
                 half_width = BONE_HALF_WIDTH * scale
-                _limb(canvas, hand[first], hand[second], half_width, HAND_COLOURS[colour])
-
-
-def _whole(length: float) -> int:
-    return max(1, round(length))
+                limb(canvas, hand[first], hand[second], half_width, HAND_COLOURS[colour])
 
 
 def _drawable(canvas: np.ndarray, *points: np.ndarray) -> bool:
     """Whether the points are within a few frames' reach: OpenCV's integers end somewhere, and a
     limb that far away says nothing."""
-    reach = 8 * max(canvas.shape[:2])
+    reach = 4 * max(canvas.shape[:2])
     return all(np.isfinite(point).all() and np.abs(point[:2]).max() < reach for point in points)
+
+
+def _whole(length: float) -> int:
+    return max(1, round(length))
 
 
 def _disc(canvas: np.ndarray, point: np.ndarray, radius: float, colour: tuple) -> None:
@@ -169,16 +181,51 @@ def _limb(
     centre = (int(middle[0]), int(middle[1]))
     axes = (int(np.hypot(dx, dy) / 2), _whole(half_width))
     angle = int(np.degrees(np.arctan2(dy, dx)))
-    outline = cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1)
+    _blend(canvas, cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1), colour, 0)
+
+
+# The smooth drawing hands coordinates to OpenCV as integers in units of 1/16 pixel.
+_SHIFT = 4
+_TURN = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+_TURN = np.stack([np.cos(_TURN), np.sin(_TURN)])
+
+
+def _fixed(point: np.ndarray) -> np.ndarray:
+    """Coordinates measured from the picture's edge -> OpenCV's, measured from the middle of the
+    first pixel, in units of 1/16 pixel."""
+    return np.rint((point - 0.5) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _smooth_disc(canvas: np.ndarray, point: np.ndarray, radius: float, colour: tuple) -> None:
+    if _drawable(canvas, point):
+        outline = _fixed(point[:2] + radius * _TURN.T)
+        cv2.fillConvexPoly(canvas, outline, colour, shift=_SHIFT)
+
+
+def _smooth_limb(
+    canvas: np.ndarray, first: np.ndarray, second: np.ndarray, half_width: float, colour: tuple
+) -> None:
+    if not _drawable(canvas, first, second):
+        return
+    along = (first - second)[:2] / 2
+    length = max(np.hypot(*along), 1e-6)
+    across = np.array([-along[1], along[0]]) / length * half_width
+    outline = (first + second)[:2] / 2 + _TURN.T @ np.stack([along, across])
+    _blend(canvas, _fixed(outline), colour, _SHIFT)
+
+
+def _blend(canvas: np.ndarray, outline: np.ndarray, colour: tuple, shift: int) -> None:
+    """Fills a convex outline (integers in units of 1 / 2^shift pixel) with 0.6 new + 0.4 old."""
     # Blending changes nothing where nothing is drawn, so only the limb's surroundings are blended.
     margin = 2
-    left, top = np.maximum(outline.min(0) - margin, 0)
-    right, bottom = np.minimum(outline.max(0) + margin + 1, (canvas.shape[1], canvas.shape[0]))
+    left, top = np.maximum((outline.min(0) >> shift) - margin, 0)
+    right, bottom = np.minimum((outline.max(0) >> shift) + margin + 1, canvas.shape[1::-1])
     if left >= right or top >= bottom:
         return
     part = canvas[top:bottom, left:right]
     covered = part.copy()
-    cv2.fillConvexPoly(covered, outline - np.array([left, top], outline.dtype), colour)
+    moved = outline - (np.array([left, top], np.int32) << shift)
+    cv2.fillConvexPoly(covered, moved.astype(np.int32), colour, shift=shift)
     canvas[top:bottom, left:right] = cv2.addWeighted(part, 1 - BLEND, covered, BLEND, 0)
 
 

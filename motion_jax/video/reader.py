@@ -183,8 +183,11 @@ def _chosen(
 
 
 def _span(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream,
-    first: float, last: float,
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    first: float,
+    last: float,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Frames with first <= time < last; UserError where there is none."""
     time, given = None, 0
@@ -228,7 +231,9 @@ def _nearest(source: Iterator[tuple[float, object]], first: float, fps: float):
 
 
 def _decoded(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream,
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
     seek: float | None,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Yields (seconds from the track's start, frame) in order, from the key frame before `seek`.
@@ -246,8 +251,9 @@ def _decoded(
     try:
         for packet in container.demux():
             if packet.pts is not None:
-                reached = max(reached, float((packet.pts + (packet.duration or 0))
-                                             * packet.time_base))
+                reached = max(
+                    reached, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                )
             if packet.stream_index != stream.index:
                 continue
             for frame in packet.decode():
@@ -283,7 +289,9 @@ def _open(path: Path):
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder; name a video file.") from error
     except PermissionError as error:
-        raise UserError(f"{path} may not be read (permission denied); change its rights.") from error
+        raise UserError(
+            f"{path} may not be read (permission denied); change its rights."
+        ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise _unreadable(path) from error
     with container:
@@ -291,7 +299,8 @@ def _open(path: Path):
         if any(part in name for part in _NOT_VIDEO):
             raise _unreadable(path)
         streams = [
-            stream for stream in container.streams.video
+            stream
+            for stream in container.streams.video
             if not stream.disposition & av.stream.Disposition.attached_pic
         ]
         if not streams:

@@ -65,12 +65,12 @@ class Sound:
             target = int(Fraction(self._offset - 0.5) / stream.time_base)
             source.seek(target, stream=stream, backward=True)
         self._packets = source.demux(stream)
-        self._waiting: list[tuple[float, av.Packet]] = []
+        self._waiting: tuple[float, av.Packet] | None = None
         self._ended = False
 
     def _next(self) -> tuple[float, av.Packet] | None:
         """The next (time in the new file, packet), which stays next until it is taken."""
-        while not self._waiting and not self._ended:
+        while self._waiting is None and not self._ended:
             try:
                 packet = next(self._packets)
             except StopIteration:
@@ -82,13 +82,13 @@ class Sound:
                 continue
             time = float(packet.pts * packet.time_base) - self._offset
             if time >= -1e-6 or (self._encoder and time > -0.2):
-                self._waiting.append((time, packet))
-        return self._waiting[0] if self._waiting else None
+                self._waiting = (time, packet)
+        return self._waiting
 
     def write_until(self, end: float) -> None:
         """Writes the packets that begin before `end` (seconds in the new file)."""
         while (entry := self._next()) is not None and entry[0] < end - 1e-6:
-            self._waiting.pop()
+            self._waiting = None
             if self._encoder is None:
                 self._copy(*entry)
             else:

@@ -1,5 +1,6 @@
 """MP4 files that play everywhere: H.264, yuv420p, with exact frame times and the source's sound."""
 
+import contextlib
 import errno
 from fractions import Fraction
 from pathlib import Path
@@ -127,7 +128,9 @@ class VideoWriter:
             image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(
-            format="yuv420p", src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG,
+            format="yuv420p",
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
             dst_colorspace=Colorspace.ITU709,
         )
         frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
@@ -161,11 +164,9 @@ class VideoWriter:
         if self._sound:
             self._sound.close()
         if self._container is not None:
-            # Leaving after an error: what the file would hold is thrown away, and so are new errors.
-            try:
+            # After an error: what the file would hold is thrown away, and so are further errors.
+            with contextlib.suppress(av.error.FFmpegError, OSError):
                 self._container.close()
-            except (av.error.FFmpegError, OSError):
-                pass
             self._container = None
         kind = None if error is None else type(error)
         return self._file.__exit__(kind, error, error.__traceback__ if error else None)
@@ -191,7 +192,10 @@ class _disk:
 
     def __exit__(self, kind, error, trace) -> None:
         if isinstance(error, av.error.FFmpegError) and error.errno in (
-            errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO,
+            errno.ENOSPC,
+            errno.EFBIG,
+            errno.EDQUOT,
+            errno.EIO,
         ):
             raise UserError(
                 f"The disk is full: {self.path} could not be written; free some space and run the "

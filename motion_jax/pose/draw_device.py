@@ -3,10 +3,14 @@ differentiable by the keypoints' positions.
 
 Everything drawn is an ellipse (a disc is one with equal axes) with a colour and an opacity; a scan
 lays them over the picture one after the other. How much of a pixel an ellipse covers is computed
-analytically, so edges are smooth, gradients exist, and nothing is drawn larger first.
+analytically, so edges are smooth, gradients exist, and nothing is drawn larger first. Each ellipse
+is laid over a patch around it: small for joints, a half or a quarter of the picture for limbs and
+for hands, and the whole picture where a limb or a hand is larger than that.
 """
 
 import functools
+import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -35,29 +39,45 @@ from motion_jax.pose.skeleton import (
     RIGHT_HAND,
 )
 
-# The scan's inner loop; the backward pass keeps one picture per so many ellipses and draws the
-# others again.
+# The backward pass keeps one picture per so many ellipses and draws the others again.
 _GROUP = 12
+
+# Share of the picture's height and width that a patch for a limb, and one for a hand's bone, has.
+_LIMB_PATCH = 1 / 2
+_BONE_PATCH = 1 / 4
+
+# (x, y, direction [2], half length, half width, opacity, colour [3]), each with a leading axis.
+Ellipses = tuple[jax.Array, ...]
 
 
 @functools.lru_cache(maxsize=16)
-def _program(style: PoseStyle) -> dict[str, np.ndarray]:
-    """What is drawn, in order: per ellipse the two keypoints that span it (the same one twice: a
+def _program(style: PoseStyle) -> tuple[dict[str, np.ndarray], tuple[slice, slice, slice]]:
+    """What is drawn, in order, and which part of it are the body's joints, the limbs, and the face
+    with the hands. Each part is a whole number of groups.
+
+    What is drawn: per ellipse the two keypoints that span it (the same one twice: a
     disc), its half width on a canvas 1080 high, colour (RGB, 0...1), opacity, and the confidence
     that both keypoints must exceed; `face` marks those that need a face."""
     layout = LAYOUTS[style.body]
-    rows = []
+    rows, ends = [], []
 
     def add(first, second, half_width, colour, opacity, least, face=False):
         # Canvas order reversed is RGB; colours are whole grey levels in OpenCV.
         rgb = np.rint(np.array(colour[::-1])) / 255
         rows.append((first, second, half_width, *rgb, opacity, least, face))
 
+    def end_part():
+        # Filled up with ellipses of no opacity.
+        rows.extend([(0, 0, 1, 0, 0, 0, 0, 2, False)] * (-len(rows) % _GROUP))
+        ends.append(len(rows))
+
     for joint, colour in zip(layout.body25, layout.colours, strict=True):
         add(joint, joint, JOINT_RADIUS, colour, 1, 0)
+    end_part()
     for first, second in layout.limbs:
-        ends = layout.body25[first], layout.body25[second]
-        add(*ends, LIMB_HALF_WIDTH, layout.colours[first], BLEND, 0)
+        pair = layout.body25[first], layout.body25[second]
+        add(*pair, LIMB_HALF_WIDTH, layout.colours[first], BLEND, 0)
+    end_part()
     for point in FACE_POINTS[style.face_points]:
         add(FACE.start + point, FACE.start + point, FACE_RADIUS, (0, 0, 0), 1, 0, True)
     if style.hands:
@@ -65,12 +85,11 @@ def _program(style: PoseStyle) -> dict[str, np.ndarray]:
             for joint, colour in enumerate(HAND_COLOURS):
                 add(hand + joint, hand + joint, HAND_RADIUS, colour, 1, HAND_CONFIDENCE)
             for first, second, index in HAND_BONES:
-                ends = hand + first, hand + second
-                add(*ends, BONE_HALF_WIDTH, HAND_COLOURS[index], BLEND, HAND_CONFIDENCE)
-    # Whole groups: the last one is filled up with ellipses of no opacity.
-    rows += [(0, 0, 1, 0, 0, 0, 0, 2, False)] * (-len(rows) % _GROUP)
+                pair = hand + first, hand + second
+                add(*pair, BONE_HALF_WIDTH, HAND_COLOURS[index], BLEND, HAND_CONFIDENCE)
+    end_part()
     table = np.array(rows, np.float32)
-    return {
+    columns = {
         "first": table[:, 0].astype(np.int32),
         "second": table[:, 1].astype(np.int32),
         "half_width": table[:, 2],
@@ -79,12 +98,13 @@ def _program(style: PoseStyle) -> dict[str, np.ndarray]:
         "least": table[:, 7],
         "face": table[:, 8] > 0,
     }
+    return columns, (slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2]))
 
 
-def _ellipses(keypoints: jax.Array, height: int, style: PoseStyle) -> tuple[jax.Array, ...]:
-    """[137, 3] keypoints -> per ellipse: centre x and y, unit vector along its axis, half length,
-    half width (pixels), opacity (0 where it is not drawn)."""
-    program = _program(style)
+def _ellipses(keypoints: jax.Array, height: int, style: PoseStyle) -> Ellipses:
+    """[137, 3] keypoints -> what to lay over the picture, in pixels; opacity is 0 where nothing is
+    to be drawn."""
+    program, _ = _program(style)
     first, second = keypoints[program["first"]], keypoints[program["second"]]
     face_known = keypoints[FACE, 2].mean() >= FACE_MEAN_CONFIDENCE
     drawn = (first[:, 2] > program["least"]) & (second[:, 2] > program["least"])
@@ -105,7 +125,8 @@ def _ellipses(keypoints: jax.Array, height: int, style: PoseStyle) -> tuple[jax.
     direction = jnp.where(pointlike[:, None], jnp.array([1.0, 0.0]), along / length[:, None])
     half_length = jnp.where(disc, half_width, jnp.where(pointlike, 0.0, length) + rim)
     opacity = jnp.where(drawn, program["opacity"], 0.0)
-    return centre[:, 0], centre[:, 1], direction, half_length, half_width, opacity
+    colour = jnp.asarray(program["colour"])
+    return centre[:, 0], centre[:, 1], direction, half_length, half_width, opacity, colour
 
 
 def _coverage(px, py, x, y, direction, half_length, half_width):
@@ -128,34 +149,95 @@ def _coverage(px, py, x, y, direction, half_length, half_width):
     return overlap * jnp.maximum(across, 0)
 
 
-def _rasterize_one(keypoints: jax.Array, height: int, width: int, style: PoseStyle) -> jax.Array:
-    program = _program(style)
-    px = (jnp.arange(width, dtype=jnp.float32) + 0.5)[None, :]
-    py = (jnp.arange(height, dtype=jnp.float32) + 0.5)[:, None]
+def _fits(ellipses: Ellipses, patch: tuple[int, int]) -> jax.Array:
+    """Whether all drawn ellipses [...] lie within a patch (height, width) that is centred on them,
+    to the pixel."""
+    _, _, direction, half_length, half_width, opacity, _ = ellipses
+    along, across = half_length + 0.5, half_width + 0.5
+    cosine, sine = jnp.abs(direction[..., 0]), jnp.abs(direction[..., 1])
+    fits = (along * cosine + across * sine <= patch[1] / 2 - 1) & (
+        along * sine + across * cosine <= patch[0] / 2 - 1
+    )
+    return jnp.all(fits | (opacity == 0))
+
+
+def _lay(picture: jax.Array, ellipses: Ellipses, patch: tuple[int, int]) -> jax.Array:
+    """Lays the ellipses [P] over the picture [3, H, W], each within a patch around it."""
+    (height, width), (rows, columns) = picture.shape[1:], patch
 
     def one(picture, ellipse):
-        *shape, opacity, colour = ellipse
-        cover = opacity * _coverage(px, py, *shape)
-        # Three separate channels: a trailing axis of 3 vectorises badly.
-        return tuple(c + cover * (colour[i] - c) for i, c in enumerate(picture)), None
+        x, y, *shape, opacity, colour = ellipse
+        if (rows, columns) == (height, width):
+            top = left = 0
+            part = picture
+        else:
+            top = jnp.clip(jnp.floor(y).astype(jnp.int32) - rows // 2, 0, height - rows)
+            left = jnp.clip(jnp.floor(x).astype(jnp.int32) - columns // 2, 0, width - columns)
+            part = jax.lax.dynamic_slice(picture, (0, top, left), (3, rows, columns))
+        px = (jnp.arange(columns) + left + 0.5)[None, :]
+        py = (jnp.arange(rows) + top + 0.5)[:, None]
+        cover = opacity * _coverage(px, py, x, y, *shape)
+        part = part + cover * (colour[:, None, None] - part)
+        if part.shape == picture.shape:
+            return part, None
+        return jax.lax.dynamic_update_slice(picture, part, (0, top, left)), None
 
     @jax.checkpoint
     def group(picture, ellipses):
-        return jax.lax.scan(one, picture, ellipses, unroll=4)
+        return jax.lax.scan(one, picture, ellipses)
 
-    ellipses = (*_ellipses(keypoints, height, style), jnp.asarray(program["colour"]))
-    ellipses = jax.tree.map(lambda x: x.reshape(-1, _GROUP, *x.shape[1:]), ellipses)
-    white = (jnp.ones((height, width), jnp.float32),) * 3
-    picture, _ = jax.lax.scan(group, white, ellipses)
-    return jnp.stack(picture, -1)
+    grouped = jax.tree.map(lambda x: x.reshape(-1, _GROUP, *x.shape[1:]), ellipses)
+    return jax.lax.scan(group, picture, grouped)[0]
+
+
+def _draw(
+    parts: Sequence[Ellipses],
+    small: Sequence[jax.Array],
+    patches: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+) -> jax.Array:
+    """One picture [H, W, 3] from its three parts; `small` says of the latter two whether they fit
+    into their patches."""
+    picture = _lay(jnp.ones((3, *size), jnp.float32), parts[0], patches[0])
+    for part, patch, fits in zip(parts[1:], patches[1:], small, strict=True):
+        picture = jax.lax.cond(
+            fits,
+            functools.partial(_lay, patch=patch),
+            functools.partial(_lay, patch=size),
+            picture,
+            part,
+        )
+    return jnp.moveaxis(picture, 0, -1)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _rasterize(keypoints: jax.Array, height: int, width: int, style: PoseStyle) -> jax.Array:
-    keypoints = keypoints.astype(jnp.float32)
-    flat = keypoints.reshape(-1, *keypoints.shape[-2:])
-    one = functools.partial(_rasterize_one, height=height, width=width, style=style)
-    return jax.vmap(one)(flat).reshape(*keypoints.shape[:-2], height, width, 3)
+    size = height, width
+    flat = keypoints.astype(jnp.float32).reshape(-1, *keypoints.shape[-2:])
+    ellipses = jax.vmap(lambda one: _ellipses(one, height, style))(flat)
+    parts = [jax.tree.map(lambda x, s=s: x[:, s], ellipses) for s in _program(style)[1]]
+    radius = JOINT_RADIUS * style.stroke * height / CANVAS_HEIGHT + 0.5 / supersampling(height)
+    joint = 2 * math.ceil(radius + 1.5)
+    patches = [(min(joint, height), min(joint, width))] + [
+        (max(1, math.ceil(height * share)), max(1, math.ceil(width * share)))
+        for share in (_LIMB_PATCH, _BONE_PATCH)
+    ]
+
+    # A CPU is quickest with one picture at a time in its cache, and then each picture has patches
+    # as it needs them; an accelerator wants the batch at once, with patches that suit all.
+    def one_by_one(parts):
+        def one(parts):
+            small = [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
+            return _draw(parts, small, patches, size)
+
+        return jax.lax.map(one, parts)
+
+    def at_once(parts):
+        small = [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
+        return jax.vmap(lambda parts: _draw(parts, small, patches, size))(parts)
+
+    pictures = jax.lax.platform_dependent(parts, cpu=one_by_one, default=at_once)
+    return pictures.reshape(*keypoints.shape[:-2], height, width, 3)
 
 
 def rasterize(

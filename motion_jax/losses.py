@@ -1,0 +1,60 @@
+"""Losses as pure functions of network outputs. All return float32 scalars.
+
+Sources: pix2pixHD (Wang et al. 2018) sections 3.2-3.3, Everybody Dance Now (Chan et al. 2019), and
+their published code where it differs (docs/reference-behaviour.md).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
+
+# Weights of relu1_1 ... relu5_1 in the perceptual loss.
+PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+def mean_absolute(a: Array, b: Array) -> Array:
+    return jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)))
+
+
+def least_squares(outputs: Features, target: float) -> Array:
+    """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed* over
+    scales. target: 1 for real, 0 for generated.
+    """
+    return sum(jnp.mean(jnp.square(scale[-1].astype(jnp.float32) - target)) for scale in outputs)
+
+
+def least_squares_per_sample(logits: Array, target: float) -> Array:
+    """[N, h, w, 1] -> [N]: the same for one scale, kept apart for each sample."""
+    return jnp.mean(jnp.square(logits.astype(jnp.float32) - target), axis=(1, 2, 3))
+
+
+def feature_matching(fake: Features, real: Features) -> Array:
+    """Mean absolute difference of every discriminator feature, summed over layers and *averaged* over
+    scales. `real` gets no gradient. pix2pixHD's factor 4 / (n_layers + 1) is included; it is 1 for
+    the usual three layers.
+    """
+    layers = len(fake[0]) - 1
+    total = 0.0
+    for fake_scale, real_scale in zip(fake, real, strict=True):
+        for a, b in zip(fake_scale[:-1], real_scale[:-1], strict=True):
+            total += mean_absolute(a, jax.lax.stop_gradient(b))
+    return total * (4.0 / layers) / len(fake)
+
+
+def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Array:
+    """Weighted mean absolute difference of VGG-19 features (Johnson et al. 2016, with pix2pixHD's
+    layers and weights). `real` gets no gradient.
+    """
+    return sum(
+        weight * mean_absolute(a, jax.lax.stop_gradient(b))
+        for weight, a, b in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True)
+    )
+
+
+def masked_mean(values: Array, mask: Array) -> Array:
+    """Mean of values where mask is 1; 0 where it is 0 everywhere (no face in the whole batch)."""
+    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -1,0 +1,113 @@
+"""Layers that several networks share: convolutions with the reference's initialisation, norms."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from motion_jax.nets import conv
+
+Dtype = Any
+
+
+def normal_kernel(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+    """N(0, 0.02), as pix2pixHD sets every convolution after construction."""
+    return 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def torch_bias(fan_in: int) -> Callable[..., Array]:
+    """U(-b, b) with b = 1 / sqrt(fan_in): PyTorch's default, which pix2pixHD leaves untouched."""
+    bound = fan_in**-0.5
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """One convolution with bias.
+
+    Attributes:
+      features: output channels.
+      kind: "reflect" (stride 1, reflection padding), "down" (kernel 3, stride 2), "up" (transposed,
+        doubles), "patch1"/"patch2" (kernel 4, zero padding 2, stride 1/2), "same" (stride 1, zero
+        padding).
+      size: kernel size.
+      dtype: of the computation; parameters are float32.
+    """
+
+    features: int
+    kind: str
+    size: int = 3
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        # PyTorch counts the fan-in of a transposed convolution from its output channels.
+        fan_in = self.size**2 * (self.features if self.kind == "up" else x.shape[-1])
+        kernel = self.param("kernel", normal_kernel, shape)
+        bias = self.param("bias", torch_bias(fan_in), (self.features,))
+        x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
+        if self.kind == "reflect":
+            y = conv.conv_reflect(x, kernel)
+        elif self.kind == "down":
+            y = conv.conv_down(x, kernel)
+        elif self.kind == "up":
+            y = conv.conv_up(x, kernel)
+        elif self.kind in ("patch1", "patch2"):
+            y = conv.conv_patch(x, kernel, stride=int(self.kind[-1]))
+        else:
+            y = conv.conv_zero(x, kernel, self.size // 2)
+        return y + bias
+
+
+def instance_norm(x: Array, epsilon: float = 1e-5) -> Array:
+    """InstanceNorm2d without affine parameters: every channel of every picture to mean 0, variance 1.
+
+    Statistics in float32 and in two passes: the one-pass variance loses three decimal digits on
+    pictures with a large mean.
+    """
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(axis=(1, 2), keepdims=True)
+    centred = wide - mean
+    variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
+    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+
+
+class BatchNorm(nn.Module):
+    """BatchNorm2d in training mode: always the statistics of the batch at hand.
+
+    The reference never switches its networks to evaluation mode, so its running statistics are
+    written and never read; they are not kept here.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        def scale_init(key, shape):
+            return 1.0 + 0.02 * jax.random.normal(key, shape)
+
+        scale = self.param("scale", scale_init, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        wide = x.astype(jnp.float32)
+        mean = wide.mean(axis=(0, 1, 2))
+        variance = jnp.square(wide - mean).mean(axis=(0, 1, 2))
+        y = (wide - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias
+        return y.astype(x.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), reflection padding, no activation after the sum."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = Conv(x.shape[-1], "reflect", dtype=self.dtype, name="conv_1")(x)
+        y = nn.relu(instance_norm(y))
+        y = Conv(x.shape[-1], "reflect", dtype=self.dtype, name="conv_2")(y)
+        return x + instance_norm(y)

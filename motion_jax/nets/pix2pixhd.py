@@ -1,0 +1,161 @@
+"""The networks of pix2pixHD (Wang et al., CVPR 2018), which Everybody Dance Now uses unchanged.
+
+Layer by layer as NVIDIA/pix2pixHD's models/networks.py builds them with instance norm; `port.names`
+maps their parameters to its checkpoint keys.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from motion_jax.nets.blocks import BatchNorm, Conv, ResidualBlock, instance_norm
+from motion_jax.nets.conv import average_pool
+
+Dtype = Any
+
+
+def _normed(x: Array) -> Array:
+    return nn.relu(instance_norm(x))
+
+
+class GlobalGenerator(nn.Module):
+    """Coarse-to-fine generator's global network: [N, H, W, I] -> [N, H, W, O] in (-1, 1).
+
+    Attributes:
+      output_nc: output channels.
+      ngf: channels at full resolution; doubled at each of the `n_downsampling` halvings.
+      n_blocks: residual blocks at the lowest resolution.
+      dtype: of the convolutions; parameters, statistics and the output are float32.
+      head: False leaves out the last convolution and tanh and returns the features, as the
+        LocalEnhancer uses it.
+
+    H and W must be divisible by 2**n_downsampling.
+    """
+
+    output_nc: int = 3
+    ngf: int = 64
+    n_downsampling: int = 4
+    n_blocks: int = 9
+    dtype: Dtype = jnp.float32
+    head: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        dtype = self.dtype
+        x = _normed(Conv(self.ngf, "reflect", 7, dtype, name="first")(x))
+        for i in range(self.n_downsampling):
+            x = _normed(Conv(self.ngf * 2 ** (i + 1), "down", dtype=dtype, name=f"down_{i}")(x))
+        for i in range(self.n_blocks):
+            x = ResidualBlock(dtype, name=f"block_{i}")(x)
+        for i in range(self.n_downsampling):
+            features = self.ngf * 2 ** (self.n_downsampling - i - 1)
+            x = _normed(Conv(features, "up", dtype=dtype, name=f"up_{i}")(x))
+        if not self.head:
+            return x
+        return jnp.tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(x).astype(jnp.float32))
+
+
+class LocalEnhancer(nn.Module):
+    """A GlobalGenerator at 1/2**n_local_enhancers of the size, and enhancers that double it.
+
+    Attributes as GlobalGenerator's; ngf is the width of the last enhancer, so that the global
+    network has ngf * 2**n_local_enhancers. H and W must be divisible by
+    2**(n_downsample_global + n_local_enhancers).
+    """
+
+    output_nc: int = 3
+    ngf: int = 32
+    n_downsample_global: int = 4
+    n_blocks_global: int = 9
+    n_local_enhancers: int = 1
+    n_blocks_local: int = 3
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        dtype = self.dtype
+        pyramid = [x]
+        for _ in range(self.n_local_enhancers):
+            pyramid.append(average_pool(pyramid[-1]))
+        y = GlobalGenerator(
+            ngf=self.ngf * 2**self.n_local_enhancers,
+            n_downsampling=self.n_downsample_global,
+            n_blocks=self.n_blocks_global,
+            dtype=dtype,
+            head=False,
+            name="model",
+        )(pyramid[-1])
+        for n in range(1, self.n_local_enhancers + 1):
+            width = self.ngf * 2 ** (self.n_local_enhancers - n)
+            level = pyramid[self.n_local_enhancers - n]
+            z = _normed(Conv(width, "reflect", 7, dtype, name=f"enhancer_{n}_first")(level))
+            z = _normed(Conv(2 * width, "down", dtype=dtype, name=f"enhancer_{n}_down")(z))
+            y = z + y
+            for i in range(self.n_blocks_local):
+                y = ResidualBlock(dtype, name=f"enhancer_{n}_block_{i}")(y)
+            y = _normed(Conv(width, "up", dtype=dtype, name=f"enhancer_{n}_up")(y))
+        return jnp.tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(y).astype(jnp.float32))
+
+
+class NLayerDiscriminator(nn.Module):
+    """PatchGAN with kernel 4 and zero padding 2: [N, H, W, I] -> features and a map of logits.
+
+    Attributes:
+      ndf: channels of the first layer; doubled up to 512.
+      n_layers: strided layers (3 gives a receptive field of 70 pixels).
+      norm: "instance" or "batch" (the face discriminator).
+
+    Returns a list: the activations of each layer but the last, then the logits [N, h, w, 1], float32.
+    """
+
+    ndf: int = 64
+    n_layers: int = 3
+    norm: str = "instance"
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> list[Array]:
+        outputs = []
+        for j in range(self.n_layers + 1):
+            stride = 2 if j < self.n_layers else 1
+            features = min(self.ndf * 2**j, 512) if j else self.ndf
+            x = Conv(features, f"patch{stride}", 4, self.dtype, name=f"layer_{j}")(x)
+            if j and self.norm == "batch":
+                x = BatchNorm(name=f"norm_{j}")(x)
+            elif j:
+                x = instance_norm(x)
+            x = nn.leaky_relu(x, 0.2)
+            outputs.append(x)
+        logits = Conv(1, "patch1", 4, self.dtype, name=f"layer_{self.n_layers + 1}")(x)
+        return [*outputs, logits.astype(jnp.float32)]
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """`num_D` PatchGANs on a pyramid of the input.
+
+    The copy `scale_{num_D - 1}` sees full resolution and `scale_0` the coarsest, so that a
+    discriminator with fewer scales, trained at half the size, continues on the resolutions it knows.
+
+    Returns a list over levels, finest first, of NLayerDiscriminator's lists.
+    """
+
+    ndf: int = 64
+    n_layers: int = 3
+    num_D: int = 2
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> list[list[Array]]:
+        outputs = []
+        for level in range(self.num_D):
+            if level:
+                x = average_pool(x)
+            scale = self.num_D - 1 - level
+            outputs.append(
+                NLayerDiscriminator(
+                    self.ndf, self.n_layers, dtype=self.dtype, name=f"scale_{scale}"
+                )(x)
+            )
+        return outputs

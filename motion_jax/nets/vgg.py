@@ -1,0 +1,41 @@
+"""VGG-19's convolutions up to relu5_1: the features of the perceptual loss."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from motion_jax.nets.blocks import Conv
+
+Dtype = Any
+
+# Channels of the sixteen 3x3 convolutions; "M" halves by max-pooling (Simonyan & Zisserman, 2014).
+LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+# torchvision's index of each convolution above in `features`.
+TORCHVISION_INDEX = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+# Convolutions after whose ReLU a slice ends: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+_TAPS = (0, 2, 4, 8, 12)
+
+
+class VGG19(nn.Module):
+    """[N, H, W, 3] in [-1, 1] -> five feature maps (relu1_1, relu2_1, relu3_1, relu4_1, relu5_1).
+
+    The reference feeds the network's pictures as they are, without ImageNet's mean and deviation;
+    its loss weights were tuned for that. H and W must be at least 16.
+    """
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> list[Array]:
+        outputs, index = [], 0
+        for layer in LAYERS:
+            if layer == "M":
+                x = nn.max_pool(x, (2, 2), (2, 2))
+                continue
+            x = nn.relu(Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x))
+            if index in _TAPS:
+                outputs.append(x)
+            index += 1
+        return outputs

@@ -1,0 +1,27 @@
+"""What training carries from step to step, whatever the recipe."""
+
+from typing import Any
+
+from flax import struct
+from jax import Array
+
+Params = dict[str, Any]
+
+
+@struct.dataclass
+class State:
+    """One stage's training state; donated to the train step.
+
+    Attributes:
+      step: int32 scalar, steps done in this stage.
+      params: parameters by network name ("generator", "discriminator", ...).
+      optimizer: optimiser state by network name, for the networks that this stage trains.
+      averaged: exponentially averaged parameters by network name; empty when averaging is off.
+      key: typed random key.
+    """
+
+    step: Array
+    params: Params
+    optimizer: Params
+    averaged: Params
+    key: Array

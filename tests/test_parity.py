@@ -1,0 +1,205 @@
+"""The published PyTorch code and ours, over every fixture: outputs, gradients, training trajectories.
+
+Fixtures are folders of NAME.json with NAME.npz and .pth beside it. By default those of the shared
+folder; MOTION_JAX_PARITY names another one.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_jax.nets.vgg import LAYERS, VGG19
+from motion_jax.port import names
+from motion_jax.port.reference import network_from_description
+from motion_jax.port.torch import read_pth
+from motion_jax.recipes import everybody_dance_now as edn
+from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+
+OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
+# Relative, of the losses at a step; the reference against itself drifts by more after the fourth.
+LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
+KNOWN_CLASSES = {
+    "GlobalGenerator",
+    "LocalEnhancer",
+    "MultiscaleDiscriminator",
+    "NLayerDiscriminator",
+    "VGG19 slices",
+}
+KNOWN_STAGES = {"global", "local", "face"}
+
+
+def fixtures() -> list[Path]:
+    folder = os.environ.get("MOTION_JAX_PARITY")
+    if folder is None:
+        shared = os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
+        folder = Path(shared) / "parity" / "everybody-dance-now"
+    return sorted(Path(folder).glob("*.json"))
+
+
+def nhwc(array: np.ndarray) -> jax.Array:
+    return jnp.asarray(array.transpose(0, 2, 3, 1))
+
+
+def nchw(array: jax.Array) -> np.ndarray:
+    return np.asarray(array).transpose(0, 3, 1, 2)
+
+
+def seeded_vgg() -> dict:
+    """The weights that the fixtures were made with (parity README): He-scaled, no bias."""
+    generator, params, channels, index = np.random.default_rng(19), {}, 3, 0
+    for features in LAYERS:
+        if features == "M":
+            continue
+        weight = generator.standard_normal((features, channels, 3, 3))
+        weight = (weight * np.sqrt(2 / (channels * 9))).astype(np.float32)
+        params[f"conv_{index}"] = {
+            "kernel": jnp.asarray(weight.transpose(2, 3, 1, 0)),
+            "bias": jnp.zeros(features),
+        }
+        channels, index = features, index + 1
+    return {"params": params}
+
+
+@pytest.mark.skipif(not fixtures(), reason="no parity fixtures beside the project")
+@pytest.mark.parametrize("path", fixtures(), ids=lambda path: path.stem)
+def test_parity(path: Path) -> None:
+    description = json.loads(path.read_text())
+    arrays = dict(np.load(path.with_suffix(".npz")))
+    if description["kind"] == "network":
+        if description["network"]["class"] not in KNOWN_CLASSES:
+            pytest.skip(f"{description['network']['class']} belongs to another recipe")
+        check_network(path, description["network"], arrays)
+    else:
+        if description["stage"] not in KNOWN_STAGES:
+            pytest.skip(f"the stage {description['stage']} belongs to another recipe")
+        check_trajectory(path, description, arrays)
+
+
+def check_network(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
+    if description["class"] == "VGG19 slices":
+        outputs = jax.jit(VGG19().apply)(seeded_vgg(), nhwc(arrays["input"]))
+        for i, output in enumerate(outputs):
+            expected = arrays[f"slice{i + 1}"]
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(nchw(output) / scale, expected / scale, atol=OUTPUT_TOLERANCE)
+        return
+    module, entries = network_from_description(description)
+    params = names.from_torch(read_pth(path.with_suffix(".pth")), entries(), path.name)
+    x = nhwc(arrays["input"])
+    output = jax.jit(module.apply)(params, x)
+    if "output" in arrays:
+        output = output[-1] if isinstance(output, list) else output
+        np.testing.assert_allclose(nchw(output), arrays["output"], atol=OUTPUT_TOLERANCE)
+    else:
+        checked = 0
+        for i, scale in enumerate(output):
+            if f"scale{i}" in arrays:  # made without intermediate features
+                scale_outputs = {f"scale{i}": scale[-1]}
+            else:
+                scale_outputs = {f"scale{i}_layer{j}": value for j, value in enumerate(scale)}
+            for name, value in scale_outputs.items():
+                np.testing.assert_allclose(nchw(value), arrays[name], atol=OUTPUT_TOLERANCE)
+                checked += 1
+        assert checked == len(arrays) - 1, "an output of the fixture was not compared"
+    if "input_grad_of_mean_square" in arrays:
+
+        def mean_square(params, x):
+            return jnp.mean(jnp.square(module.apply(params, x)))
+
+        by_params, by_input = jax.jit(jax.grad(mean_square, argnums=(0, 1)))(params, x)
+        by_conv = np.asarray(by_params["params"]["first"]["kernel"]).transpose(3, 2, 0, 1)
+        for ours, theirs in (
+            (nchw(by_input), arrays["input_grad_of_mean_square"]),
+            (by_conv, arrays["grad_first_conv"]),
+        ):
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(ours / scale, theirs / scale, atol=OUTPUT_TOLERANCE)
+
+
+def recipe_of(description: dict) -> edn.EverybodyDanceNow:
+    g, d, batch = description["generator"], description["discriminator"], description["batch"]
+    stage = edn.Stage(
+        steps=description["steps"],
+        height=batch["height"],
+        width=batch["width"],
+        batch_size=batch["size"],
+        num_D=d["num_D"],
+    )
+    local = g["class"] == "LocalEnhancer"
+    enhancers = g.get("n_local_enhancers", 0)
+    face = description.get("face_generator", {})
+    return edn.EverybodyDanceNow(
+        generator=edn.Generator(
+            ngf=g["ngf"] * 2**enhancers,
+            n_downsampling=g["n_downsample_global"] if local else g["n_downsampling"],
+            n_blocks=g["n_blocks_global"] if local else g["n_blocks"],
+            n_local_enhancers=enhancers,
+            n_blocks_local=g.get("n_blocks_local", 0),
+        ),
+        discriminator=edn.Discriminator(d["ndf"], d["n_layers"]),
+        face=edn.Face(
+            size=description["face_box"][1] - description["face_box"][0],
+            ngf=face["ngf"],
+            n_downsampling=face["n_downsampling"],
+            n_blocks=face["n_blocks"],
+            ndf=description["face_discriminator"]["ndf"],
+            n_layers=description["face_discriminator"]["n_layers"],
+        )
+        if face
+        else edn.Face(),
+        global_stage=stage if description["stage"] != "local" else edn.Stage(),
+        local_stage=stage if description["stage"] == "local" else edn.Stage(),
+        face_stage=stage if description["stage"] == "face" else edn.Stage(),
+    )
+
+
+def check_trajectory(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
+    recipe, name, batch = recipe_of(description), description["stage"], description["batch"]
+    state = jax.jit(lambda key: recipe.init(key, name))(jax.random.key(0))
+    params = dict(state.params)
+    for network, suffix in (
+        ("generator", "G"),
+        ("discriminator", "D"),
+        ("face_generator", "Gface"),
+        ("face_discriminator", "Dface"),
+    ):
+        if network in description:
+            file = path.with_name(f"{path.stem}.initial_net_{suffix}.pth")
+            _, entries = network_from_description(description[network])
+            params[network] = names.from_torch(read_pth(file), entries(), file.name)
+    state = state.replace(params=params)
+    step = jax.jit(lambda state, clip, frozen: two_frame_step(recipe, state, clip, name, frozen))
+    frozen = {"vgg19": seeded_vgg()}
+    # (top, bottom, left, right) there, (top, left, bottom, right) here.
+    top, bottom, left, right = description.get("face_box", (0, 0, 0, 0))
+    size = batch["size"]
+    boxes = jnp.tile(jnp.array([top, left, bottom, right], jnp.float32), (size, 2, 1))
+    for s in range(description["steps"]):
+        generator = np.random.default_rng(batch["seed_of_step_0"] + s)
+        shape = (size, 3, batch["height"], batch["width"])
+        label, next_label, image, next_image = (
+            nhwc((generator.random(shape) * 2 - 1).astype(np.float32)) for _ in range(4)
+        )
+        clip = Clip(jnp.stack([label, next_label], 1), jnp.stack([image, next_image], 1), boxes)
+        if s == 0:
+            check_generated(recipe, state, clip, name, arrays["first_generated"], OUTPUT_TOLERANCE)
+        state, metrics = step(state, clip, frozen)
+        tolerance = LOSS_TOLERANCE[s] if s < len(LOSS_TOLERANCE) else 0.1
+        for column, expected in zip(arrays["loss_names"], arrays["losses"][s], strict=True):
+            ours = float(metrics.get(str(column), 0.0))
+            assert ours == pytest.approx(expected, rel=tolerance, abs=1e-6), (
+                f"{column} at step {s}: {ours}, the reference has {expected}"
+            )
+
+
+def check_generated(recipe, state, clip, name, expected, tolerance) -> None:
+    from motion_jax.recipes.two_frame_step import rollout
+
+    images = jax.jit(lambda params: rollout(recipe, params, clip, name))(state.params)
+    side_by_side = jnp.concatenate([images[:, 0], images[:, 1]], axis=2)
+    np.testing.assert_allclose(nchw(side_by_side), expected, atol=tolerance)

@@ -1,0 +1,232 @@
+"""Less trembling and fewer holes: the one-euro filter, gaps, and the runs between them."""
+
+import dataclasses
+
+import numpy as np
+
+from motion_jax.pose.skeleton import BODY
+from motion_jax.pose.track import PoseTrack
+
+# Defaults of `smooth_track`; cutoffs in Hz, beta in Hz per (person size / second). See there.
+MIN_CUTOFF = 2.0
+BETA = 10.0
+DERIVATIVE_CUTOFF = 1.0
+RESET_AFTER = 5
+
+
+def one_euro(
+    values: np.ndarray,
+    times: np.ndarray,
+    min_cutoff: float = 1.0,
+    beta: float = 0.0,
+    derivative_cutoff: float = 1.0,
+    observed: np.ndarray | None = None,
+    reset_after: int | None = None,
+) -> np.ndarray:
+    """The one-euro filter (Casiez, Roussel, Vogel 2012), exactly, for many signals at once.
+
+    With T the time since the signal's previous sample and alpha(f) = 1 / (1 + 1 / (2 pi f T)):
+    speed = (value - previous filtered value) / T, itself smoothed by alpha(derivative_cutoff) from
+    0 on; cutoff = min_cutoff + beta |speed|; result = previous + alpha(cutoff) (value - previous).
+    The first sample passes through.
+
+    Args:
+      values: [N, ...] samples, each trailing place its own signal.
+      times: [N] seconds, strictly increasing.
+      min_cutoff: Hz; lower means less trembling at rest.
+      beta: Hz per (unit of the values per second); higher means less lag in motion.
+      derivative_cutoff: Hz.
+      observed: bool [N, ...]; samples that are False neither are filtered nor change any state.
+        Their results are their values.
+      reset_after: a signal that was missing for more frames than this begins anew (None: never).
+
+    Returns:
+      float64, the shape of `values`.
+
+    Raises:
+      ValueError: times that do not increase, or of another number than the values.
+    """
+    values, times = np.asarray(values, np.float64), np.asarray(times, np.float64)
+    if times.shape != values.shape[:1]:
+        raise ValueError(f"{len(values)} samples have {times.shape} times")
+    if (np.diff(times) <= 0).any():
+        raise ValueError(f"times do not increase after sample {np.diff(times).argmin()}")
+    if observed is None:
+        observed = np.ones(values.shape, bool)
+    observed = np.broadcast_to(observed, values.shape)
+
+    result = values.copy()
+    filtered, speed = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    # Number and time of each signal's previous sample; -1: none yet.
+    last = np.full(values.shape[1:], -1)
+    last_time = np.zeros(values.shape[1:])
+    for index, (value, now, seen) in enumerate(zip(values, times, observed, strict=True)):
+        fresh = last < 0
+        if reset_after is not None:
+            fresh |= index - last - 1 > reset_after
+        period = np.where(fresh, 1.0, now - last_time)
+        raw_speed = np.where(fresh, 0.0, (value - filtered) / period)
+        new_speed = speed + _alpha(derivative_cutoff, period) * (raw_speed - speed)
+        new_speed = np.where(fresh, 0.0, new_speed)
+        cutoff = min_cutoff + beta * np.abs(new_speed)
+        new = np.where(fresh, value, filtered + _alpha(cutoff, period) * (value - filtered))
+        filtered, speed = np.where(seen, new, filtered), np.where(seen, new_speed, speed)
+        last, last_time = np.where(seen, index, last), np.where(seen, now, last_time)
+        result[index] = np.where(seen, new, value)
+    return result
+
+
+def _alpha(cutoff: np.ndarray | float, period: np.ndarray) -> np.ndarray:
+    return 1 / (1 + 1 / (2 * np.pi * cutoff * period))
+
+
+def person_size(keypoints: np.ndarray) -> float:
+    """Pixels: the larger side of the box around the observed body joints, as its median over the
+    frames of [N, 137, 3] keypoints that show two joints or more; 0 where there is none."""
+    body = np.asarray(keypoints)[:, BODY]
+    seen = body[..., 2] > 0
+    enough = seen.sum(1) >= 2
+    if not enough.any():
+        return 0.0
+    points, seen = body[enough, :, :2], seen[enough, :, None]
+    high = np.where(seen, points, -np.inf).max(1)
+    low = np.where(seen, points, np.inf).min(1)
+    return float(np.median((high - low).max(1)))
+
+
+def smooth_track(
+    track: PoseTrack,
+    min_cutoff: float = MIN_CUTOFF,
+    beta: float = BETA,
+    derivative_cutoff: float = DERIVATIVE_CUTOFF,
+    reset_after: int = RESET_AFTER,
+    zero_phase: bool = False,
+) -> PoseTrack:
+    """A track whose measured keypoints went through the one-euro filter, x and y separately.
+
+    Positions are divided by `person_size` first, so that one setting suits every resolution and
+    every distance from the camera, and the frame times are used, so that it suits every frame
+    rate. Interpolated (`filled`) keypoints are not filtered: they are interpolated anew between
+    the filtered ones. Confidences stay.
+
+    Args:
+      min_cutoff: Hz. The default 2 with beta 10 was chosen on real clips at 24-30 frames/s with
+        MediaPipe's keypoints (docs of `prepare` give the figures).
+      beta: Hz per (person size / second).
+      reset_after: frames that a keypoint may be missing before its filter begins anew.
+      zero_phase: filter forwards and backwards and take the mean of both: no lag, but every frame
+        then needs the whole video (not for live use).
+    """
+    keypoints = np.array(track.keypoints, np.float32)
+    filled = _filled(track)
+    measured = (keypoints[..., 2] > 0) & ~filled
+    size = person_size(keypoints)
+    if size <= 0:
+        return track
+
+    def run(points, times, measured):
+        return one_euro(
+            points, times, min_cutoff, beta, derivative_cutoff, measured[..., None], reset_after
+        )
+
+    points = keypoints[..., :2] / size
+    smooth = run(points, track.times, measured)
+    if zero_phase:
+        backwards = run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])
+        smooth = (smooth + backwards[::-1]) / 2
+    keypoints[..., :2] = np.where(measured[..., None], smooth * size, keypoints[..., :2])
+    if filled.any():
+        _interpolate(keypoints, np.asarray(track.times), measured, filled)
+    return dataclasses.replace(track, keypoints=keypoints)
+
+
+def _filled(track: PoseTrack) -> np.ndarray:
+    if track.filled is None:
+        return np.zeros(track.keypoints.shape[:2], bool)
+    return np.array(track.filled)
+
+
+def _interpolate(
+    keypoints: np.ndarray, times: np.ndarray, measured: np.ndarray, wanted: np.ndarray
+) -> None:
+    """Fills the wanted [N, K] places in place, linearly in time between measured neighbours, with
+    the smaller confidence of the two."""
+    for joint in np.flatnonzero(wanted.any(0)):
+        known, holes = np.flatnonzero(measured[:, joint]), np.flatnonzero(wanted[:, joint])
+        after = np.searchsorted(known, holes)
+        inside = (after > 0) & (after < len(known))
+        holes, after = holes[inside], after[inside]
+        left, right = known[after - 1], known[after]
+        share = ((times[holes] - times[left]) / (times[right] - times[left]))[:, None]
+        a, b = keypoints[left, joint], keypoints[right, joint]
+        keypoints[holes, joint, :2] = a[:, :2] + share * (b[:, :2] - a[:, :2])
+        keypoints[holes, joint, 2] = np.minimum(a[:, 2], b[:, 2])
+
+
+def fill_gaps(track: PoseTrack, max_gap: int) -> PoseTrack:
+    """Interpolates every keypoint that is missing for at most `max_gap` frames between two frames
+    that show it, and marks it in `filled`; its confidence is the smaller of the two.
+
+    A frame whose person was not found becomes usable (reason "") if this gives it at least half of
+    the body joints that the poorer of its two usable neighbours has. Longer gaps stay as they are.
+    """
+    keypoints = np.array(track.keypoints, np.float32)
+    found = track.found
+    filled = _filled(track)
+    # What stands in a frame that was not accepted is not a measurement.
+    measured = (keypoints[..., 2] > 0) & ~filled & found[:, None]
+    known = measured | (filled & found[:, None])
+    wanted = np.zeros_like(filled)
+    for joint in range(keypoints.shape[1]):
+        seen = np.flatnonzero(known[:, joint])
+        for left, right in zip(seen[:-1], seen[1:], strict=True):
+            if 0 < right - left - 1 <= max_gap:
+                wanted[left + 1 : right, joint] = True
+    keypoints[~found] = 0
+    _interpolate(keypoints, np.asarray(track.times, np.float64), known, wanted)
+
+    joints = (keypoints[:, BODY, 2] > 0).sum(1)
+    reasons = list(track.reasons)
+    usable = np.flatnonzero(found)
+    for frame in np.flatnonzero(~found):
+        after = np.searchsorted(usable, frame)
+        if 0 < after < len(usable) and joints[frame] > 0:
+            poorer = min(joints[usable[after - 1]], joints[usable[after]])
+            if 2 * joints[frame] >= poorer:
+                reasons[frame] = ""
+                continue
+        keypoints[frame], wanted[frame] = 0, False
+    filled = (filled & found[:, None]) | wanted
+    return dataclasses.replace(track, keypoints=keypoints, reasons=tuple(reasons), filled=filled)
+
+
+def runs(track: PoseTrack, shortest: int = 1) -> list[tuple[int, int]]:
+    """(start, stop) of each longest stretch of consecutive usable frames of at least `shortest`."""
+    edges = np.diff(np.concatenate([[0], track.found.astype(np.int8), [0]]))
+    spans = zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True)
+    return [(int(start), int(stop)) for start, stop in spans if stop - start >= shortest]
+
+
+def median_smooth(keypoints: np.ndarray, window: int = 7) -> np.ndarray:
+    """Everybody Dance Now's smoothing of driving poses: the median over a sliding window.
+
+    Per keypoint and component the median of the window; where the median confidence is above 0, the
+    median over those frames alone that show the keypoint.
+
+    Args:
+      keypoints: [N, K, 3], N at least `window`.
+      window: odd number of frames.
+
+    Returns:
+      [N - window + 1, K, 3]; each result belongs to its window's middle frame.
+    """
+    keypoints = np.asarray(keypoints, np.float32)
+    if window % 2 == 0 or len(keypoints) < window:
+        raise ValueError(f"a window of {window} frames over {len(keypoints)}")
+    stacked = np.lib.stride_tricks.sliding_window_view(keypoints, window, axis=0)
+    plain = np.median(stacked, axis=-1)
+    seen = stacked[:, :, 2:] > 0
+    # A keypoint that no frame of the window shows has no median; any number will do there.
+    some = seen.any(-1, keepdims=True)
+    among = np.nanmedian(np.where(seen | ~some, stacked, np.nan), axis=-1)
+    return np.where(plain[..., 2:] > 0, among, plain).astype(np.float32)

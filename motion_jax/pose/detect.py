@@ -1,0 +1,322 @@
+"""MediaPipe at work: pieces of a video through the landmarkers, in processes of their own.
+
+A video is cut into pieces of a length that depends on the number of its frames alone, each with a
+fresh landmarker and a few frames to warm it up; so the result does not depend on how many workers
+there are. The landmarkers run in spawned processes: MediaPipe starts threads, writes to stderr as
+it likes, and can end a process, none of which belongs into the caller's.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.pose import bundles
+from motion_jax.progress import Meter
+
+# Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
+WARM_UP = 6
+MOST_PEOPLE = 4
+# What hides everything but the followed person.
+GREY = 127
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which frames of which video: see `motion_jax.video.reader`. `times` are those of all frames
+    considered, float64 [N]."""
+
+    path: Path
+    start: float | None
+    end: float | None
+    fps: float | None
+    times: np.ndarray
+
+
+@dataclass(frozen=True)
+class Job:
+    """Pieces of one video for one process.
+
+    Attributes:
+      source: the frames.
+      detail: "body" or "holistic".
+      bundle: path of the model bundle.
+      pieces: (first, last + 1) frame numbers, one after another.
+      look_every: the detector for several people looks at every so manieth frame (and at the
+        last), at the frame and at its mirror image; 0: never.
+      boxes: None, or float [N, 4] (left, top, right, bottom) in pixels: all else is hidden from the
+        landmarker; NaN where the person is not there at all and the frame is passed over.
+    """
+
+    source: Source
+    detail: str
+    bundle: Path
+    pieces: tuple[tuple[int, int], ...]
+    look_every: int = 0
+    boxes: np.ndarray | None = None
+
+
+@dataclass
+class Found:
+    """One frame's landmarks of one person, in pixels: pose [33, 4] (x, y, visibility, presence),
+    and with "holistic", where found, face [478, 2], left and right hand [21, 2] (the person's own
+    left and right)."""
+
+    pose: np.ndarray
+    face: np.ndarray | None = None
+    left: np.ndarray | None = None
+    right: np.ndarray | None = None
+
+
+@dataclass
+class Result:
+    """What a job found: {frame number: Found} and {frame number: (poses, poses in the mirror)} of
+    the frames looked at by the detector for several people; (height, width) of the frames."""
+
+    found: dict[int, Found]
+    looks: dict[int, tuple[list[np.ndarray], list[np.ndarray]]]
+    size: tuple[int, int] = (0, 0)
+
+
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Cuts `count` frames into 4 pieces, or multiples of 8 of at most 256 frames, so that two,
+    four or eight workers have as much to do."""
+    number = 4 if count < 1024 else 8 * -(-count // 2048)
+    length = max(32, -(-count // number))
+    return [(first, min(first + length, count)) for first in range(0, count, length)]
+
+
+def look_step(times: np.ndarray, seconds: float) -> int:
+    """How many frames lie between two looks of the detector for several people."""
+    if len(times) < 2:
+        return 1
+    interval = float(times[-1] - times[0]) / (len(times) - 1)
+    return max(1, round(seconds / interval))
+
+
+def frames(source: Source, first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, uint8 RGB [H, W, 3]) of the frames first ... last - 1 of a source.
+
+    Raises UserError where the video gives other frames than the first time."""
+    from motion_jax.video.reader import read_frames
+
+    # Resampling takes the frame nearest to a tick, which may lie before it: begin a little earlier.
+    begin = max(0, first - 2)
+    start = source.start if begin == 0 else float(source.times[begin])
+    reading = read_frames(source.path, start=start, end=source.end, fps=source.fps)
+    number = begin
+    for frame in reading:
+        if abs(frame.time - source.times[number]) > 2e-3:
+            break
+        if number >= first:
+            yield number, frame.image
+        number += 1
+        if number == last:
+            reading.close()
+            return
+    raise UserError(
+        f"{source.path} changed while it was read (frame {number} of {len(source.times)} is not "
+        "where it was); run the same command again."
+    )
+
+
+def run_jobs(jobs: list[Job], workers: int, description: str) -> list[Result]:
+    """The results in order of the jobs; shows progress.
+
+    Raises UserError of a worker, and RuntimeError (with what it wrote last) where one died."""
+    context = multiprocessing.get_context("spawn")
+    total = sum(last - first for job in jobs for first, last in job.pieces)
+    done = context.Value("q", 0)
+    descriptor, log = tempfile.mkstemp(prefix="motion_jax-mediapipe-", suffix=".log")
+    os.close(descriptor)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        max(1, min(workers, len(jobs))), context, _begin, (done, log)
+    )
+    try:
+        with Meter(description, total) as meter:
+            futures = [pool.submit(_run, job) for job in jobs]
+            waiting = set(futures)
+            while waiting:
+                finished, waiting = concurrent.futures.wait(
+                    waiting, 0.5, concurrent.futures.FIRST_EXCEPTION
+                )
+                for future in finished:
+                    future.result()
+                meter.advance(done.value - meter.done)
+        return [future.result() for future in futures]
+    except concurrent.futures.process.BrokenProcessPool as error:
+        tail = Path(log).read_text(errors="replace")[-1000:]
+        raise RuntimeError(
+            f"a process that estimated poses died; its last words: {tail}"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        os.unlink(log)
+
+
+_done: Any = None
+
+
+def _begin(done: Any, log: str) -> None:
+    """In a new worker: counts go to `done`, MediaPipe's chatter (C++, descriptor 2) to a file."""
+    global _done
+    _done = done
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _run(job: Job) -> Result:
+    result = Result({}, {})
+    count = len(job.source.times)
+    looker = _pose_landmarker(job, MOST_PEOPLE) if job.look_every else None
+    starts = {first for first, _ in job.pieces}
+    first, last = job.pieces[0][0], job.pieces[-1][1]
+    recent: deque[tuple[int, np.ndarray]] = deque(maxlen=WARM_UP)
+    follower: _Follower | None = None
+    try:
+        for number, image in frames(job.source, max(0, first - WARM_UP), last):
+            result.size = image.shape[:2]
+            if number >= first:
+                if number in starts:
+                    if follower:
+                        follower.close()
+                    follower = _Follower(job)
+                    for earlier in recent:
+                        follower.see(*earlier)
+                found = follower.see(number, image)
+                if found is not None:
+                    result.found[number] = found
+                if looker and (number % job.look_every == 0 or number == count - 1):
+                    result.looks[number] = _look(looker, image)
+                with _done.get_lock():
+                    _done.value += 1
+            recent.append((number, image))
+    finally:
+        for landmarker in (follower, looker):
+            if landmarker:
+                landmarker.close()
+    return result
+
+
+class _Follower:
+    """One landmarker in VIDEO mode, which follows one person from frame to frame."""
+
+    def __init__(self, job: Job):
+        self._job = job
+        self._latest = -1
+        self._landmarker: Any = None
+
+    def see(self, number: int, image: np.ndarray) -> Found | None:
+        job = self._job
+        if job.boxes is not None:
+            box = job.boxes[number]
+            if np.isnan(box[0]):
+                # Nobody to follow: when the person is back, begin anew.
+                self.close()
+                return None
+            image = _hide(image, box)
+        if self._landmarker is None:
+            self._landmarker = _follower_of(job)
+        self._latest = max(self._latest + 1, round(job.source.times[number] * 1000))
+        answer = self._landmarker.detect_for_video(_picture(image), self._latest)
+        size = image.shape[:2]
+        if job.detail == "body":
+            poses = answer.pose_landmarks
+            return Found(_pose(poses[0], size)) if poses else None
+        if not answer.pose_landmarks:
+            return None
+        return Found(
+            _pose(answer.pose_landmarks, size),
+            _points(answer.face_landmarks, size),
+            _points(answer.left_hand_landmarks, size),
+            _points(answer.right_hand_landmarks, size),
+        )
+
+    def close(self) -> None:
+        if self._landmarker is not None:
+            self._landmarker.close()
+        self._landmarker = None
+
+
+def _look(looker: Any, image: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    size = image.shape[:2]
+    poses = [_pose(pose, size) for pose in looker.detect(_picture(image)).pose_landmarks]
+    if not poses:
+        return [], []
+    turned = np.ascontiguousarray(image[:, ::-1])
+    return poses, [_pose(pose, size) for pose in looker.detect(_picture(turned)).pose_landmarks]
+
+
+def _hide(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(box[:2]).astype(int), 0, (width, height))
+    right, bottom = np.clip(np.ceil(box[2:]).astype(int), 0, (width, height))
+    hidden = np.full_like(image, GREY)
+    hidden[top:bottom, left:right] = image[top:bottom, left:right]
+    return hidden
+
+
+def _quiet() -> None:
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _picture(image: np.ndarray) -> Any:
+    import mediapipe
+
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
+
+
+def _pose_landmarker(job: Job, people: int) -> Any:
+    """For single pictures, several people."""
+    _quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    packed = bundles.pose_bundle_bytes(job.bundle)
+    return vision.PoseLandmarker.create_from_options(
+        vision.PoseLandmarkerOptions(
+            BaseOptions(model_asset_buffer=packed),
+            vision.RunningMode.IMAGE,
+            num_poses=people,
+            min_pose_detection_confidence=0.4,
+        )
+    )
+
+
+def _follower_of(job: Job) -> Any:
+    _quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    base = BaseOptions(model_asset_path=str(job.bundle))
+    if job.detail == "body":
+        base = BaseOptions(model_asset_buffer=bundles.pose_bundle_bytes(job.bundle))
+        return vision.PoseLandmarker.create_from_options(
+            vision.PoseLandmarkerOptions(base, vision.RunningMode.VIDEO)
+        )
+    return vision.HolisticLandmarker.create_from_options(
+        vision.HolisticLandmarkerOptions(base, vision.RunningMode.VIDEO)
+    )
+
+
+def _pose(landmarks: Any, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    return np.array(
+        [(p.x * width, p.y * height, p.visibility or 0, p.presence or 0) for p in landmarks],
+        np.float32,
+    )
+
+
+def _points(landmarks: Any, size: tuple[int, int]) -> np.ndarray | None:
+    if not landmarks:
+        return None
+    height, width = size
+    return np.array([(p.x * width, p.y * height) for p in landmarks], np.float32)

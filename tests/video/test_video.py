@@ -1,4 +1,4 @@
-"""Videos: what is written comes back (times, colours, sound, tags); odd and bad files are handled."""
+"""What is written comes back (times, colours, sound, tags); odd and bad files are handled."""
 
 import subprocess
 import sys

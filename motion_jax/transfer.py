@@ -1,0 +1,360 @@
+"""A driving video through a trained run: the run's person moves like the person in the video.
+
+    poses of the source → gaps filled, smoothed → normalised to the target → synthesized → MP4
+
+Only poses are kept for the whole video (they are small); pictures stream, a chunk at a time, so
+memory does not grow with the length, and every chunk has the same shape, so that one program is
+compiled. The frame times and the sound of the source are kept.
+
+Where the source's person is lost for longer than the filled gaps there is nothing to synthesize.
+`gaps` says what is shown then: "hold" keeps the last picture (before the first pose: the first
+picture to come); "fade" fades within FADE_SECONDS to a plain picture in the mean colour of the
+picture before, and back shortly before the next. After such a gap the synthesis starts anew, as at
+the beginning of a video, because the frame before belongs to another pose.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from motion_jax import __version__
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable
+from motion_jax.pose.track import PoseTrack
+from motion_jax.progress import Meter, say
+
+FADE_SECONDS = 0.5
+# IPTC's term for pictures made by a trained model; readers of provenance know it.
+SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+Method = Literal["global", "limbs", "none"]
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """Make the person of a trained run move like the person in a video."""
+
+    run: Path
+    """Run folder made by `motion-jax train`."""
+    source: Path
+    """Video of the person whose motion is taken (any kind that FFmpeg reads)."""
+    out: Path
+    """The video to write; must end in .mp4."""
+    side_by_side: bool = False
+    """Show the source, the pose given to the network and the result next to each other."""
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
+    to use instead of estimating poses."""
+    normalize: Method = "global"
+    """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
+    joints, Everybody Dance Now's way), "limbs" (each limb gets the target's length besides), "none"
+    (the source's frame is only scaled into the target's)."""
+    person: str = "largest"
+    """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
+    from left to right."""
+    detail: Literal["holistic", "body"] = "holistic"
+    """Estimate body, face and hands ("holistic"), or the body alone ("body", faster)."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    start: float | None = None
+    """Begin at this second of the source."""
+    end: float | None = None
+    """End before this second of the source."""
+    fps: float | None = None
+    """Resample the source to so many frames a second (default: its own frame times)."""
+    gaps: Literal["hold", "fade"] = "hold"
+    """While the source's person is lost: keep the last picture, or fade it out."""
+    max_gap: int = 10
+    """Gaps in the pose of up to so many frames are filled by interpolation (frames)."""
+    smooth: bool = True
+    """Smooth the poses over time against jitter (one-euro filter, forwards and backwards, so that
+    the motion does not lag behind the sound)."""
+    chunk: int = 16
+    """Frames synthesized per call (frames; bounds memory, does not change the result)."""
+    audio: Literal["keep", "drop"] = "keep"
+    """Keep the source's sound, or leave it out."""
+    face: bool = True
+    """Use the face stage where the run has one and a face was found."""
+
+
+class Synthesizer(Protocol):
+    """What a run gives to make pictures from poses, frame after frame."""
+
+    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+        """[n, 137, 3] in pixels of the run's size, [n, 4] → uint8 [n, H, W, 3]; goes on from the
+        frames fed before."""
+
+    def reset(self) -> None:
+        """Forgets the frames fed before."""
+
+
+def transfer(options: TransferOptions) -> Path:
+    """Runs the whole of it; returns the path written.
+
+    Raises UserError: for every bad input, before or without leaving anything half-made.
+    """
+    from motion_jax.train.run import load_run
+    from motion_jax.video.reader import probe
+
+    if options.out.suffix.lower() != ".mp4":
+        raise UserError(f"--out {options.out} does not end in .mp4; name an MP4 file.")
+    if options.chunk < 1:
+        raise UserError(f"--chunk {options.chunk} is less than 1; give a number of frames.")
+    if options.max_gap < 0:
+        raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
+    _check_place(options.out)
+    info = probe(options.source)
+    run = load_run(options.run)
+    track = prepare_track(source_poses(options), options)
+    keypoints, boxes, lost = normalised_poses(track, run, options.normalize)
+    if lost.any():
+        say(
+            f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
+            f"{'held' if options.gaps == 'hold' else 'faded'} there."
+        )
+    synthesizer = run.synthesizer(recurrent=True, face=options.face, chunk=options.chunk)
+    pictures = synthesize(
+        synthesizer, keypoints, boxes, lost, track.times, options.chunk, options.gaps
+    )
+    if options.side_by_side:
+        pictures = _beside(pictures, keypoints, run, options)
+    _write(pictures, track.times, run, options, info.has_audio)
+    say(f"Wrote {options.out}: {len(track)} synthetic frames.")
+    return options.out
+
+
+def source_poses(options: TransferOptions) -> PoseTrack:
+    """The poses of the chosen frames of the source, estimated (and cached) or read from files."""
+    if options.poses is None:
+        from motion_jax.pose.estimate import estimate_cached
+
+        return estimate_cached(
+            options.source,
+            detail=options.detail,
+            person=options.person,
+            model=options.pose_model,
+            start=options.start,
+            end=options.end,
+            fps=options.fps,
+        )
+    from motion_jax.pose.files import read_poses
+    from motion_jax.video.reader import choose, frame_times, probe
+
+    info = probe(options.source)
+    times = frame_times(options.source)
+    track = read_poses(options.poses, times, (info.height, info.width), options.person)
+    if options.start is not None and options.start > times[-1]:
+        raise UserError(
+            f"{options.source} is shorter than needed: its last frame is at {times[-1]:.2f} s, and "
+            f"--start {options.start:g} lies after it; give a smaller --start."
+        )
+    indices, chosen = choose(times, options.start, options.end, options.fps)
+    if not len(indices):
+        raise UserError(
+            f"{options.source} has no frame between --start and --end; give a longer stretch."
+        )
+    return dataclasses.replace(
+        track,
+        keypoints=track.keypoints[indices],
+        times=chosen,
+        reasons=tuple(track.reasons[i] for i in indices),
+        filled=None if track.filled is None else track.filled[indices],
+    )
+
+
+def prepare_track(track: PoseTrack, options: TransferOptions) -> PoseTrack:
+    """Fills short gaps and smooths. Raises UserError where no frame has a person."""
+    from motion_jax.pose.smooth import fill_gaps, smooth_track
+
+    if not track.found.any():
+        reason, count = Counter(track.reasons).most_common(1)[0]
+        raise UserError(
+            f"No person was found in any of the {len(track)} frames of {options.source} (mostly: "
+            f"{reason}, {count} frames); use a video that shows one person from head to foot, or "
+            "give the poses with --poses."
+        )
+    track = fill_gaps(track, options.max_gap)
+    return smooth_track(track, zero_phase=True) if options.smooth else track
+
+
+def normalised_poses(
+    source_track: PoseTrack, run: object, method: Method = "global"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The source's poses as the target would take them. Pure.
+
+    Args:
+      source_track: N frames, in pixels of the source.
+      run: has `size` (height, width) of its pictures and `dataset`, the training dataset's metadata
+        with "height", "width" and "target_statistics" (in pixels of the dataset's frames).
+      method: see `TransferOptions.normalize`.
+
+    Returns:
+      keypoints float32 [N, 137, 3] in pixels of run.size, face boxes float32 [N, 4] in them, and
+      lost bool [N]: frames without a pose (their keypoints and boxes are 0).
+    """
+    from motion_jax.pose.face import face_boxes
+
+    height, width = run.size
+    found = source_track.found
+    keypoints = np.zeros((len(source_track), 137, 3), np.float32)
+    if found.any():
+        poses = source_track.keypoints[found]
+        keypoints[found] = _fitted(poses, source_track.size, run, method)
+    keypoints[keypoints[..., 2] <= 0] = 0
+    boxes = face_boxes(keypoints, height, width)
+    boxes[~found] = 0
+    return keypoints, boxes.astype(np.float32), ~found
+
+
+def _fitted(
+    poses: np.ndarray, source_size: tuple[int, int], run: object, method: Method
+) -> np.ndarray:
+    """[n, 137, 3] in pixels of the source → [n, 137, 3] in pixels of the run's pictures."""
+    height, width = run.size
+    if method == "none":
+        # The whole frame, undistorted, in the middle of the target's frame.
+        scale = min(height / source_size[0], width / source_size[1])
+        shift = [(width - scale * source_size[1]) / 2, (height - scale * source_size[0]) / 2]
+        fitted = poses.copy()
+        fitted[..., :2] = poses[..., :2] * scale + np.array(shift, np.float32)
+        return fitted
+    from motion_jax.pose.normalize import TargetStatistics, fit_target, normalize
+
+    target = TargetStatistics.from_json(run.dataset["target_statistics"])
+    fitted = np.array(normalize(poses, fit_target(poses), target, method=method), np.float32)
+    fitted[..., 0] *= width / run.dataset["width"]
+    fitted[..., 1] *= height / run.dataset["height"]
+    return fitted
+
+
+def synthesize(
+    synthesizer: Synthesizer,
+    keypoints: np.ndarray,
+    boxes: np.ndarray,
+    lost: np.ndarray,
+    times: np.ndarray,
+    chunk: int,
+    gaps: Literal["hold", "fade"] = "hold",
+) -> Iterator[np.ndarray]:
+    """Yields one uint8 [H, W, 3] for each of the N frames, in order.
+
+    The synthesizer is fed exactly `chunk` frames each time: the last chunk of a stretch is filled
+    up with its last pose, and what comes of that is dropped. At least one frame must have a pose.
+    """
+    lost = np.asarray(lost, bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
+    position, before = 0, None
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        synthesizer.reset()
+        for first in range(start, stop, chunk):
+            rows = np.minimum(np.arange(first, first + chunk), stop - 1)
+            pictures = synthesizer.feed(keypoints[rows], boxes[rows])[: stop - first]
+            if first == start:
+                yield from _gap(before, pictures[0], times, position, start, gaps)
+            yield from pictures
+        position, before = stop, pictures[-1]
+    yield from _gap(before, None, times, position, len(lost), gaps)
+
+
+def _gap(
+    before: np.ndarray | None,
+    after: np.ndarray | None,
+    times: np.ndarray,
+    start: int,
+    stop: int,
+    gaps: Literal["hold", "fade"],
+) -> Iterator[np.ndarray]:
+    """The pictures of the frames start ... stop - 1, between the pictures `before` and `after`."""
+    if start == stop:
+        return
+    held = before if before is not None else after
+    if gaps == "hold":
+        for _ in range(start, stop):
+            yield held
+        return
+    plain = np.broadcast_to(held.mean((0, 1), dtype=np.float32), held.shape)
+    for i in range(start, stop):
+        out = 0.0 if before is None else 1 - (times[i] - times[start - 1]) / FADE_SECONDS
+        back = 0.0 if after is None else 1 - (times[stop] - times[i]) / FADE_SECONDS
+        out, back = max(0.0, out), max(0.0, back)
+        whole = max(1.0, out + back)
+        picture = plain * (1 - (out + back) / whole)
+        if out:
+            picture = picture + before * np.float32(out / whole)
+        if back:
+            picture = picture + after * np.float32(back / whole)
+        yield np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def _beside(
+    pictures: Iterator[np.ndarray], keypoints: np.ndarray, run: object, options: TransferOptions
+) -> Iterator[np.ndarray]:
+    """Source, pose and result in one picture, at the result's height (or a multiple of it)."""
+    from motion_jax.montage import enlarge, side_by_side, to_height
+    from motion_jax.pose.draw import draw_host
+    from motion_jax.video.reader import read_frames
+
+    height, width = run.size
+    shown = enlarge(np.zeros((height, 1, 3), np.uint8)).shape[0]
+    labels = ["source", "pose", "result (synthetic)"]
+    frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
+    for frame, points, picture in zip(frames, keypoints, pictures, strict=True):
+        pose = draw_host(points, height, width)
+        yield side_by_side([to_height(frame.image, shown), pose, picture], labels)
+
+
+def _write(
+    pictures: Iterator[np.ndarray],
+    times: np.ndarray,
+    run: object,
+    options: TransferOptions,
+    has_audio: bool,
+) -> None:
+    from motion_jax.video.writer import VideoWriter
+
+    first = next(pictures)
+    writer = VideoWriter(
+        options.out,
+        *first.shape[:2],
+        audio_from=options.source if has_audio and options.audio == "keep" else None,
+        audio_start=float(times[0]),
+        metadata=tags(run, options),
+    )
+    with writer, Meter("Synthesizing", len(times)) as meter:
+        for i, time in enumerate(times):
+            writer.write(first if i == 0 else next(pictures), float(time - times[0]))
+            meter.advance()
+
+
+def tags(run: object, options: TransferOptions) -> dict[str, str]:
+    """What the MP4 says about itself."""
+    name = Path(options.run).resolve().name
+    return {
+        "title": f"Synthetic video: {name} moving like {options.source.name}",
+        "comment": (
+            "AI-generated, synthetic: this picture was made by motion_jax, it is not a recording. "
+            f"Run {name}, step {run.step}, checkpoint {run.checkpoint}, motion from "
+            f"{options.source.name}."
+        ),
+        "digital_source_type": SYNTHETIC,
+        "motion_jax_synthetic": "true",
+        "motion_jax_version": __version__,
+        "motion_jax_run": name,
+        "motion_jax_step": str(run.step),
+        "motion_jax_checkpoint": str(run.checkpoint),
+        "motion_jax_source": options.source.name,
+        "motion_jax_normalize": options.normalize,
+    }
+
+
+def _check_place(out: Path) -> None:
+    """Proves that the output can be written without making its folder yet."""
+    folder = out.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    check_writable(folder)

@@ -26,11 +26,10 @@ import numpy as np
 from motion_jax import __version__
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, write_json
+from motion_jax.pose import skeleton
 
 NAME = "pose_frames"
 METADATA = "metadata.json"
-SKELETON = "openpose_137"
-KEYPOINTS = 137
 JPEG_QUALITY = 95
 PICTURES = ("jpeg", "png")
 
@@ -62,7 +61,7 @@ class DatasetInfo:
     detection: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
     picture: str = "jpeg"
-    skeleton: str = SKELETON
+    skeleton: str = skeleton.NAME
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -99,8 +98,8 @@ def features(height: int, width: int, picture: str = "jpeg") -> Any:
             "frame": tfds.features.Image(
                 shape=(height, width, 3), dtype=np.uint8, encoding_format=picture
             ),
-            "keypoints": tfds.features.Tensor(shape=(KEYPOINTS, 3), dtype=np.float32),
-            "filled": tfds.features.Tensor(shape=(KEYPOINTS,), dtype=np.bool_),
+            "keypoints": tfds.features.Tensor(shape=(skeleton.COUNT, 3), dtype=np.float32),
+            "filled": tfds.features.Tensor(shape=(skeleton.COUNT,), dtype=np.bool_),
             "face_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
             "clip": tfds.features.Scalar(np.int32),
             "index": tfds.features.Scalar(np.int32),
@@ -138,7 +137,7 @@ def encode_example(example: dict[str, Any], picture: str = "jpeg") -> dict[str, 
     return {
         "frame": io.BytesIO(encode_picture(example["frame"], picture)),
         "keypoints": np.asarray(example["keypoints"], np.float32),
-        "filled": np.asarray(example.get("filled", np.zeros(KEYPOINTS)), np.bool_),
+        "filled": np.asarray(example.get("filled", np.zeros(skeleton.COUNT)), np.bool_),
         "face_box": np.asarray(example["face_box"], np.float32),
         "clip": np.int32(example["clip"]),
         "index": np.int32(example["index"]),

@@ -1,0 +1,155 @@
+"""Draws a puppet in its place: parts turned into position over the background, then shrunk."""
+
+import functools
+
+import cv2
+import numpy as np
+
+from motion_jax.puppet.characters import Puppet
+from motion_jax.puppet.figure import SIDES, Joints, joints
+from motion_jax.puppet.head import (
+    BEARD_DEPTH,
+    FEATURES_DEPTH,
+    HAIR_DEPTH,
+    head_parts,
+    layer_matrix,
+)
+from motion_jax.puppet.motion import Motion
+from motion_jax.puppet.scene import FLOOR, background
+from motion_jax.puppet.sprites import Sprite, body_parts
+
+# Drawn so many times larger, then averaged: smooth edges.
+SUPERSAMPLE = 2
+
+
+@functools.lru_cache(maxsize=8)
+def parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
+    """All of a character's parts for `scale` pixels per frame height."""
+    return body_parts(puppet, scale) | head_parts(puppet, scale)
+
+
+def draw(puppet: Puppet, motion: Motion, height: int, width: int) -> np.ndarray:
+    """uint8 RGB [N, height, width, 3]: the puppet in every frame of the motion. For long motions
+    draw slices of it one after another."""
+    body = joints(puppet, motion)
+    frames = range(len(motion))
+    return np.stack([draw_frame(puppet, body, frame, height, width) for frame in frames])
+
+
+def draw_frame(puppet: Puppet, body: Joints, frame: int, height: int, width: int) -> np.ndarray:
+    """uint8 RGB [height, width, 3]: one frame of `joints(puppet, motion)`."""
+    tall, wide = height * SUPERSAMPLE, width * SUPERSAMPLE
+    canvas = background(puppet.scene, tall, wide).copy()
+    _Drawing(puppet, body, frame, canvas).all()
+    np.clip(canvas, 0, 255, out=canvas)
+    small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    return (small + 0.5).astype(np.uint8)
+
+
+class _Drawing:
+    """One frame being drawn; places are in shares of the frame's height until they are pasted."""
+
+    def __init__(self, puppet: Puppet, body: Joints, frame: int, canvas: np.ndarray):
+        self.puppet, self.body, self.frame, self.canvas = puppet, body, frame, canvas
+        self.scale = float(canvas.shape[0])
+        self.middle = np.array([canvas.shape[1] / 2, 0.0])
+        self.parts = parts(puppet, self.scale)
+        self.tint = np.asarray(puppet.light, np.float32)
+
+    def paste(self, name: str, origin: np.ndarray, axes: np.ndarray) -> None:
+        """`axes` columns: where the part's right and down point, in shares of the height."""
+        place = origin * self.scale + self.middle
+        matrix = np.concatenate([axes * self.scale, place[:, None]], axis=1)
+        self.parts[name].paste(self.canvas, matrix, self.tint)
+
+    def bone(self, name: str, start: np.ndarray, end: np.ndarray, mirror: bool = False) -> None:
+        """A part that hangs from `start` towards `end`."""
+        down = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
+        right = np.array([down[1], -down[0]]) * (-1 if mirror else 1)
+        self.paste(name, start, np.stack([right, down], axis=1))
+
+    def all(self) -> None:
+        self.shadow()
+        right_first = self.body.hip[self.frame, 0] > 0
+        sides = (0, 1) if right_first else (1, 0)
+        for side in sides:
+            self.leg(side)
+        self.torso()
+        self.head()
+        for side in sides:
+            self.arm(side)
+
+    def shadow(self) -> None:
+        """Soft dark spots on the floor: a broad one below the body, a dense one below each foot."""
+        body, frame = self.body, self.frame
+        spots = [(body.hip[frame, 0] + 0.015, 0.15, 0.026, 0.34)]
+        for x, y in body.ankles[frame]:
+            lifted = max(FLOOR - self.puppet.ankle - y, 0)
+            spots.append((x + 0.01, 0.055, 0.013, 0.42 * np.exp(-lifted / 0.05)))
+        for x, wide, high, dark in spots:
+            left, right = (np.array([x - 2.2 * wide, x + 2.2 * wide])) * self.scale + self.middle[0]
+            top, bottom = (FLOOR - 2.2 * high) * self.scale, (FLOOR + 2.2 * high) * self.scale
+            x0, x1 = max(int(left), 0), min(int(right) + 1, self.canvas.shape[1])
+            y0, y1 = max(int(top), 0), min(int(bottom) + 1, self.canvas.shape[0])
+            if x1 <= x0 or y1 <= y0:
+                continue
+            across = ((np.arange(x0, x1) + 0.5 - self.middle[0]) / self.scale - x) / wide
+            down = ((np.arange(y0, y1) + 0.5) / self.scale - FLOOR + 0.004) / high
+            fall = dark * np.exp(-(down**2))[:, None] * np.exp(-(across**2))
+            self.canvas[y0:y1, x0:x1] *= (1 - fall[..., None]).astype(np.float32)
+
+    def leg(self, side: int) -> None:
+        body, frame = self.body, self.frame
+        hip, knee, ankle = (
+            getattr(body, name)[frame, side] for name in ("hips", "knees", "ankles")
+        )
+        self.bone("calf", knee, ankle, side == 1)
+        turn = body.feet[frame, side]
+        c, s = np.cos(turn), np.sin(turn)
+        self.paste("shoe_r", ankle, np.array([[c * -SIDES[side], s], [-s * -SIDES[side], c]]))
+        self.bone("trouser_leg", knee, ankle, side == 1)
+        self.bone("thigh", hip, knee, side == 1)
+
+    def torso(self) -> None:
+        body, frame = self.body, self.frame
+        up, narrow = body.up[frame], body.narrow[frame]
+        across = np.array([-up[1], up[0]])
+        level = np.array([[narrow, 0], [0, 1.0]])
+        self.paste("pelvis", body.hip[frame], level)
+        self.bone("neck", body.neck[frame] - 0.02 * up, body.head[frame])
+        self.paste("torso", body.hip[frame], np.stack([across * narrow, -up], axis=1))
+
+    def head(self) -> None:
+        body, frame = self.body, self.frame
+        up, turn = body.head_up[frame], body.head_turn[frame]
+        axes = np.stack([np.array([-up[1], up[0]]), -up], axis=1)
+        for name, depth in (
+            ("hair_back", -HAIR_DEPTH),
+            ("skin", 0.0),
+            ("beard", BEARD_DEPTH),
+            ("features", FEATURES_DEPTH),
+            ("hair_front", HAIR_DEPTH),
+        ):
+            if name in self.parts:
+                layer = layer_matrix(self.puppet, turn, depth)
+                self.paste(name, body.head[frame] + axes @ layer[:, 2], axes @ layer[:, :2])
+
+    def arm(self, side: int) -> None:
+        body, frame = self.body, self.frame
+        shoulder, elbow, wrist = (
+            getattr(body, name)[frame, side] for name in ("shoulders", "elbows", "wrists")
+        )
+        mirror = side == 1
+        angle = body.hands[frame, side]
+        c, s = np.cos(angle), np.sin(angle)
+        flip = -SIDES[side]
+        if self.puppet.sleeve > 0:
+            self.bone("forearm", elbow, wrist, mirror)
+            self.paste("hand_r", wrist, np.array([[c * flip, s], [-s * flip, c]]))
+            self.bone("sleeve", shoulder, elbow, mirror)
+            self.bone("cuff", elbow, wrist, mirror)
+        else:
+            self.bone("upper_arm_bare", shoulder, elbow, mirror)
+            self.bone("forearm", elbow, wrist, mirror)
+            self.paste("hand_r", wrist, np.array([[c * flip, s], [-s * flip, c]]))
+            self.bone("sleeve", shoulder, elbow, mirror)

@@ -303,8 +303,9 @@ def _beside(
     shown = enlarge(np.zeros((height, 1, 3), np.uint8)).shape[0]
     labels = ["source", "pose", "result (synthetic)"]
     frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
+    scale = np.array([shown / height, shown / height, 1], np.float32)
     for frame, points, picture in zip(frames, keypoints, pictures, strict=True):
-        pose = draw_host(points, height, width)
+        pose = draw_host(points * scale, shown, width * shown // height)
         yield side_by_side([to_height(frame.image, shown), pose, picture], labels)
 
 
@@ -353,8 +354,17 @@ def tags(run: object, options: TransferOptions) -> dict[str, str]:
 
 
 def _check_place(out: Path) -> None:
-    """Proves that the output can be written without making its folder yet."""
+    """Proves that the output can be written, before any work and without making its folder yet."""
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name the output FILE.mp4.")
     folder = out.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    check_writable(folder)
+    try:
+        check_writable(folder)
+    except (OSError, UserError) as error:
+        reason = getattr(error.__cause__ or error, "strerror", None) or "not possible"
+        raise UserError(
+            f"--out {out} cannot be written in {folder} ({reason}); choose a folder that you may "
+            "write to."
+        ) from error

@@ -248,8 +248,12 @@ def _decoded(
         target = origin + int(Fraction(max(0.0, seek - _SAME)) / stream.time_base)
         container.seek(target, stream=stream, backward=True)
     latest, count, reached = None, 0, 0.0
+    # Matroska has no list of frames; its header says how long the longest track is, so the packets
+    # of all tracks are looked at.
+    by_duration = container.format.name.startswith(("matroska", "flv")) and container.duration
+    packets = container.demux() if by_duration else container.demux(stream)
     try:
-        for packet in container.demux():
+        for packet in packets:
             if packet.pts is not None:
                 reached = max(
                     reached, float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -270,8 +274,7 @@ def _decoded(
                 yield time, frame
     except av.error.FFmpegError as error:
         raise _damaged(path, latest, count) from error
-    # Matroska has no list of frames; its header says how long the longest track is.
-    if container.format.name.startswith(("matroska", "flv")) and container.duration:
+    if by_duration:
         begin = (container.start_time or 0) / av.time_base
         if reached - begin < container.duration / av.time_base - max(1.0, 3 * usual):
             raise _damaged(path, latest, count)

@@ -1,0 +1,1 @@
+"""The pose_frames dataset in TFDS's folder convention."""

@@ -84,8 +84,8 @@ class DatasetInfo:
         )
 
 
-def features(height: int, width: int, picture: str = "jpeg") -> Any:
-    """The tfds.features.FeaturesDict of one record.
+def features(height: int | None, width: int | None, picture: str = "jpeg") -> Any:
+    """The tfds.features.FeaturesDict of one record; None is a size that is not known yet.
 
     `time` is float64 here, but a TFRecord example holds floats in single precision: it comes back
     exact to one part in 10^7 (0.1 ms in an hour)."""
@@ -133,9 +133,14 @@ def encode_example(example: dict[str, Any], picture: str = "jpeg") -> dict[str, 
       example: frame uint8 RGB [H, W, 3]; keypoints [137, 3]; face_box [4]; clip, index, time;
         filled bool [137] (nothing filled where absent).
     """
+    return as_features(example | {"frame": encode_picture(example["frame"], picture)})
+
+
+def as_features(example: dict[str, Any]) -> dict[str, Any]:
+    """`encode_example` for an example whose frame is encoded bytes already."""
     # TFDS encodes arrays with TensorFlow only; a file object of encoded bytes it takes as it is.
     return {
-        "frame": io.BytesIO(encode_picture(example["frame"], picture)),
+        "frame": io.BytesIO(example["frame"]),
         "keypoints": np.asarray(example["keypoints"], np.float32),
         "filled": np.asarray(example.get("filled", np.zeros(skeleton.COUNT)), np.bool_),
         "face_box": np.asarray(example["face_box"], np.float32),
@@ -359,9 +364,9 @@ class PoseFrames:
             )
         return example | {"frame": frame}
 
-    def picture(self, record: int) -> bytes:
-        """The encoded picture of one frame, as it lies in the shard."""
-        return self._read(record)[0]["frame"]
+    def encoded(self, record: int) -> dict[str, Any]:
+        """One frame whose `frame` is the encoded bytes, as they lie in the shard."""
+        return self._read(record)[0]
 
     def keypoints(self) -> np.ndarray:
         """float32 [N, 137, 3] of all frames, without decoding pictures."""

@@ -259,3 +259,84 @@ def bars(values: Mapping[str, float], *, unit: str = "", most: float | None = No
             f'style="width:{share:.1f}%"></span></span><span>{escape(figure)}</span>'
         )
     return f'<div class="bars">{"".join(rows)}</div>'
+
+
+# A colour scale of growing lightness, dark violet over green to yellow, readable without colour
+# vision. Five stops, linear in between.
+SCALE = np.array(
+    [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64
+)
+
+
+def colours(shares: np.ndarray) -> np.ndarray:
+    """[...] shares 0...1 → uint8 [..., 3] of the colour scale; NaN is mid grey."""
+    at = np.clip(np.nan_to_num(shares), 0, 1) * (len(SCALE) - 1)
+    low = np.minimum(at.astype(int), len(SCALE) - 2)
+    mixed = SCALE[low] + (at - low)[..., None] * (SCALE[low + 1] - SCALE[low])
+    grey = np.isnan(np.asarray(shares, np.float64))[..., None]
+    return np.where(grey, 128, np.rint(mixed)).astype(np.uint8)
+
+
+def heat(
+    rows: Mapping[str, Sequence[float]],
+    x: tuple[float, float],
+    title: str = "",
+    *,
+    x_label: str = "",
+    meaning: str = "",
+) -> str:
+    """Rows of shares over a common horizontal axis, as strips of colour.
+
+    rows: {name: values 0...1 from left to right}, all of one length; NaN is grey. Of more than 500
+      values neighbours are averaged. x: of the left and the right edge. meaning: of the colours.
+    """
+    import base64
+    import io
+
+    from PIL import Image
+
+    values = np.array([np.asarray(row, np.float64) for row in rows.values()])
+    values = _columns(values, 500)
+    buffer = io.BytesIO()
+    Image.fromarray(colours(values)).save(buffer, "PNG", optimize=True)
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    row_height, names = 15, list(rows)
+    left, right, top = 12 + 7 * max(len(name) for name in names), 24, 4
+    bottom = top + row_height * len(names)
+    parts = [
+        f'<image x="{left}" y="{top}" width="{WIDTH - left - right}" height="{bottom - top}" '
+        f'preserveAspectRatio="none" style="image-rendering:pixelated" '
+        f'href="data:image/png;base64,{picture}"/>'
+    ]
+    for i, name in enumerate(names):
+        y = top + (i + 0.5) * row_height + 4
+        parts.append(f'<text x="{left - 6}" y="{y:.1f}" text-anchor="end">{escape(name)}</text>')
+    low, high = _widen(x[0], x[1], log=False, exact=True)
+    ticks = linear_ticks(low, high, 5)
+    for tick, name in zip(ticks, tick_names(ticks), strict=True):
+        at = left + (tick - low) / (high - low) * (WIDTH - left - right)
+        parts.append(
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}" '
+            f'stroke="var(--soft)"/><text x="{at:.1f}" y="{bottom + 17}" text-anchor="middle">'
+            f"{name}</text>"
+        )
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    words = "; ".join(part for part in (meaning, x_label and f"horizontal: {x_label}") if part)
+    below = f"<figcaption>{escape(words)}</figcaption>" if words else ""
+    return (
+        f'<figure class="chart">{heading}<div class="scroll"><svg role="img" '
+        f'aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {bottom + 22}">{"".join(parts)}</svg>'
+        f"</div>{below}</figure>"
+    )
+
+
+def _columns(values: np.ndarray, most: int) -> np.ndarray:
+    """[R, T] → [R, at most `most`]: means of neighbours, without the NaN among them."""
+    count = values.shape[1]
+    if count <= most:
+        return values
+    edges = np.linspace(0, count, most + 1).astype(int)[:-1]
+    known = np.isfinite(values)
+    totals = np.add.reduceat(np.where(known, values, 0), edges, axis=1)
+    counts = np.add.reduceat(known, edges, axis=1, dtype=int)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)

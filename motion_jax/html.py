@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax import files
-from motion_jax.charts import bars, chart
+from motion_jax.charts import bars, chart, heat
 
 __all__ = [
     "bars",
@@ -26,6 +26,7 @@ __all__ = [
     "columns",
     "details",
     "facts",
+    "heat",
     "image",
     "link",
     "notice",

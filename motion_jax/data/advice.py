@@ -1,0 +1,237 @@
+"""What the figures of a prepared dataset mean for training on it, in plain words.
+
+`advise` is a pure function of the figures. Its limits are judgements, not laws; each is a constant
+with its reason.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from motion_jax.data.coverage import Coverage
+
+# Everybody Dance Now filmed 8-17 minutes a person; a minute gives something, seconds do not.
+FEW_FRAMES = 300
+SOME_FRAMES = 1500
+# Below this share of kept frames it is worth looking at why.
+KEPT = 0.8
+# Share of the kept frames with a face, hands, legs, arms below which the model lacks practice.
+FACE = 0.5
+HANDS = 0.4
+LEGS = 0.8
+ARMS = 0.8
+# A face lower than this (pixels) has no features for the face stage to refine.
+FACE_PIXELS = 24
+# Body height in shares of the frame's: below, most of what is computed is background.
+BODY_HEIGHT = 0.45
+# Variance of the Laplacian at the dataset's size; sharp clips have hundreds.
+SHARP = 40.0
+# A frame with less than this share of the median sharpness is blurred by motion.
+MOTION_BLUR = 0.35
+MOTION_BLURRED = 0.15
+# More clips than one in so many frames: windows of consecutive frames become rare at the ends.
+CLIP_LENGTH = 60
+FILLED = 0.05
+OTHERS = 0.05
+SLOW = 15.0
+# Torso lengths (root mean square over the joints) from which two poses look different.
+DIFFERENT = 0.25
+LATE = 0.3
+
+REMEDIES = {
+    "no person": "start and end the video where the person is in view (--start, --end)",
+    "implausible": "film the whole person, upright and large in the picture, or choose who is "
+    "meant with --person",
+    "lost": "keep other people out of the picture and the person inside it",
+    "another person": "choose who is meant with --person, or cut the others out",
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One sentence or two; `urgent` where training will suffer visibly."""
+
+    text: str
+    urgent: bool = False
+
+
+def percent(share: float) -> str:
+    """0.314 → "31 %"; never 0 % or 100 % where it is not exactly that."""
+    rounded = round(100 * share)
+    if rounded == 0 and share > 0:
+        return "less than 1 %"
+    if rounded == 100 and share < 1:
+        return "over 99 %"
+    return f"{rounded} %"
+
+
+def kept_values(quality: dict, key: str) -> np.ndarray:
+    """float64: the per-frame list `key` of all videos, kept frames only, None as NaN."""
+    values = [
+        np.nan if value is None else float(value)
+        for video in quality["videos"]
+        for value, record in zip(video[key], video["record"], strict=True)
+        if record >= 0
+    ]
+    return np.array(values, np.float64)
+
+
+def face_share(quality: dict) -> float:
+    """Share of the kept frames with a visible face."""
+    values = kept_values(quality, "face_visible")
+    return float(values.mean()) if len(values) else 0.0
+
+
+def advise(quality: dict, coverage: Coverage | None = None) -> list[Advice]:
+    """The advice for a dataset, most urgent first; empty where nothing is to be said.
+
+    quality: the contents of quality.json; coverage: of its poses, or None to leave those out.
+    """
+    found = [*_amount(quality), *_person(quality), *_pictures(quality)]
+    if coverage is not None:
+        found += _poses(coverage)
+    return sorted(found, key=lambda advice: not advice.urgent)
+
+
+def _amount(quality: dict) -> Iterable[Advice]:
+    records, frames = quality["records"], quality["frames"]
+    if records < FEW_FRAMES:
+        yield Advice(
+            f"Only {records} frames: the result will look right only in poses close to these. "
+            f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames), and meanwhile "
+            "train with the config for little data, which augments.",
+            urgent=True,
+        )
+    elif records < SOME_FRAMES:
+        yield Advice(
+            f"{records} frames are few: use the config for little data, and film longer for a "
+            "better result."
+        )
+    if frames and records < KEPT * frames:
+        text = f"{percent(records / frames)} of the frames were kept."
+        if quality["rejected"]:
+            reason, count = max(quality["rejected"].items(), key=lambda item: item[1])
+            remedy = next((r for start, r in REMEDIES.items() if reason.startswith(start)), "")
+            text += f" Most others ({count}): {reason}" + (f"; {remedy}." if remedy else ".")
+        yield Advice(text, urgent=records < 0.5 * frames)
+    clips = [clip["length"] for clip in quality["clips"]]
+    if len(clips) > 3 * len(quality["videos"]) and records / len(clips) < CLIP_LENGTH:
+        yield Advice(
+            f"The video falls into {len(clips)} clips of {round(records / len(clips))} frames on "
+            "average, because the person was lost in between: movement is learned only inside a "
+            "clip. Keep the person in view throughout."
+        )
+    slow = [video for video in quality["videos"] if 0 < video["fps"] < SLOW]
+    for video in slow:
+        yield Advice(
+            f"{video['name']} has {video['fps']:g} frames a second: between two frames the person "
+            "moves far, and smooth movement is hard to learn. Film at 25 or more."
+        )
+
+
+def _person(quality: dict) -> Iterable[Advice]:
+    share = face_share(quality)
+    if quality["detail"] == "body":
+        yield Advice(
+            "Faces and hands were not looked for (--detail body): train without the face stage, or "
+            "prepare again with --detail holistic."
+        )
+    elif share < FACE:
+        yield Advice(
+            f"Face visible in {percent(share)} of frames: train without the face stage or film "
+            "closer.",
+            urgent=True,
+        )
+    heights = kept_values(quality, "face_height")
+    heights = heights[np.isfinite(heights)]
+    if share >= FACE and len(heights) and np.median(heights) < FACE_PIXELS:
+        yield Advice(
+            f"The face is only {np.median(heights):.0f} pixels high in the dataset's frames: the "
+            "face stage has little to work on. Prepare at a larger --size or film closer."
+        )
+    if quality["detail"] == "holistic":
+        hands = np.maximum(
+            kept_values(quality, "left_hand_visible"), kept_values(quality, "right_hand_visible")
+        )
+        if len(hands) and hands.mean() < HANDS:
+            yield Advice(
+                f"A hand was seen in {percent(float(hands.mean()))} of frames: fingers will be "
+                "blurred. More light and a shorter exposure help."
+            )
+    limbs = {
+        part: _weighted([(v["body_visible"][part], v["kept"]) for v in quality["videos"]])
+        for part in ("legs", "arms")
+    }
+    if limbs["legs"] < LEGS:
+        yield Advice(
+            f"Both legs are in view in {percent(limbs['legs'])} of frames: the body is cut off or "
+            "hidden. What was never seen cannot be drawn: film the whole body, or take driving "
+            "videos that are cut the same way.",
+            urgent=limbs["legs"] < 0.5,
+        )
+    if limbs["arms"] < ARMS:
+        yield Advice(
+            f"Both arms are in view in {percent(limbs['arms'])} of frames: arms will be uncertain. "
+            "Face the camera more and keep the hands inside the picture."
+        )
+    people = kept_values(quality, "people")
+    others = float((people > 1).mean()) if len(people) else 0.0
+    if others > OTHERS:
+        yield Advice(
+            f"Other people are in the picture in {percent(others)} of frames: they will appear as "
+            "ghosts in the background. Keep them out or cut them off with --start and --end."
+        )
+    filled = kept_values(quality, "filled")
+    if len(filled) and (filled > 68).mean() > FILLED:  # more than half of the 137 points
+        yield Advice(
+            f"In {percent(float((filled > 68).mean()))} of frames the pose was interpolated, not "
+            "measured; a smaller --max-gap leaves such frames out."
+        )
+
+
+def _weighted(pairs: list[tuple[float, int]]) -> float:
+    weight = sum(count for _, count in pairs)
+    return sum(value * count for value, count in pairs) / weight if weight else 1.0
+
+
+def _pictures(quality: dict) -> Iterable[Advice]:
+    sharpness = kept_values(quality, "blur")
+    sharpness = sharpness[np.isfinite(sharpness)]
+    if not len(sharpness):
+        return
+    middle = float(np.median(sharpness))
+    if middle < SHARP:
+        yield Advice(
+            f"The pictures are blurry (sharpness {middle:.0f}, clear pictures have over "
+            f"{SHARP:.0f}): the result will be too. Check the focus, use more light, or prepare at "
+            "a smaller --size."
+        )
+    moved = float((sharpness < MOTION_BLUR * middle).mean())
+    if moved > MOTION_BLURRED:
+        yield Advice(
+            f"{percent(moved)} of the frames are blurred by motion: fast limbs will smear. Film "
+            "with a shorter exposure (more light, 60 or 120 frames a second)."
+        )
+
+
+def _poses(coverage: Coverage) -> Iterable[Advice]:
+    if coverage.height < BODY_HEIGHT:
+        yield Advice(
+            f"The person fills {percent(coverage.height)} of the frame's height: most of what is "
+            "learned is background. Film closer, or let prepare crop (--fit crop)."
+        )
+    if len(coverage.distances):
+        far = float((coverage.distances > DIFFERENT).mean())
+        if far > LATE:
+            yield Advice(
+                f"{percent(far)} of the poses in the last fifth of the clips resemble none before: "
+                "figures on held-out frames will be low, and the movement is not varied enough to "
+                "generalise. Film each kind of movement more than once."
+            )
+    arms = [share for name, share in coverage.directions.items() if "arm" in name]
+    if np.mean(arms) < 0.35:
+        yield Advice(
+            f"The arms were seen in {percent(float(np.mean(arms)))} of all directions: raise, "
+            "stretch and cross them while filming, or arms in other poses will be guessed."
+        )

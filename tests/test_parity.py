@@ -86,7 +86,9 @@ def check_network(path: Path, description: dict, arrays: dict[str, np.ndarray]) 
         for i, output in enumerate(outputs):
             expected = arrays[f"slice{i + 1}"]
             scale = np.abs(expected).max()
-            np.testing.assert_allclose(nchw(output) / scale, expected / scale, atol=OUTPUT_TOLERANCE)
+            np.testing.assert_allclose(
+                nchw(output) / scale, expected / scale, atol=OUTPUT_TOLERANCE
+            )
         return
     module, entries = network_from_description(description)
     params = names.from_torch(read_pth(path.with_suffix(".pth")), entries(), path.name)

@@ -54,7 +54,9 @@ class GlobalGenerator(nn.Module):
             x = _normed(Conv(features, "up", dtype=dtype, name=f"up_{i}")(x))
         if not self.head:
             return x
-        return jnp.tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(x).astype(jnp.float32))
+        return jnp.tanh(
+            Conv(self.output_nc, "reflect", 7, dtype, name="last")(x).astype(jnp.float32)
+        )
 
 
 class LocalEnhancer(nn.Module):
@@ -96,7 +98,9 @@ class LocalEnhancer(nn.Module):
             for i in range(self.n_blocks_local):
                 y = ResidualBlock(dtype, name=f"enhancer_{n}_block_{i}")(y)
             y = _normed(Conv(width, "up", dtype=dtype, name=f"enhancer_{n}_up")(y))
-        return jnp.tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(y).astype(jnp.float32))
+        return jnp.tanh(
+            Conv(self.output_nc, "reflect", 7, dtype, name="last")(y).astype(jnp.float32)
+        )
 
 
 class NLayerDiscriminator(nn.Module):

@@ -287,6 +287,11 @@ class EverybodyDanceNow:
         left = jnp.asarray(stage.steps - step, jnp.float32)
         return stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
 
+    def learning_rate_at(self, name: str, step: int) -> float:
+        """The same as a plain number, for logs: asking the device would make the loop wait."""
+        stage = self._stage(name)
+        return stage.learning_rate * min((stage.steps - step) / max(stage.decay_steps, 1), 1.0)
+
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
@@ -324,9 +329,10 @@ class EverybodyDanceNow:
         """Frames from poses, each from its own pose and the frame before it.
 
         keypoints [N, 137, 3], boxes [N, 4] in pixels of the stage's size; carry [1, H, W, 3]: the
-        previous output, zeros at the beginning (raw, as the reference feeds it back). recurrent =
-        False shows the generator zeros each time instead. Returns float32 frames [N, H, W, 3] in
-        [-1, 1] (the carry's crop may leave that range, as in the reference) and the new carry.
+        previous output, zeros at the beginning. recurrent = False shows the generator zeros each
+        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves to
+        the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop plus
+        its residual may leave [-1, 1]).
         """
         stage = self._stage(name)
 
@@ -336,8 +342,9 @@ class EverybodyDanceNow:
             image = self.generate(params, pose, previous, box[None], name)
             return (image if recurrent else previous), image[0]
 
-        carry, frames = jax.lax.scan(frame, carry, (keypoints, boxes))
-        return jnp.clip(frames, -1.0, 1.0), carry
+        _, frames = jax.lax.scan(frame, carry, (keypoints, boxes))
+        after = frames if recurrent else jnp.broadcast_to(carry, frames.shape)
+        return jnp.clip(frames, -1.0, 1.0), after
 
     def generate(
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str

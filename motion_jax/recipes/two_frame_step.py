@@ -190,9 +190,7 @@ def _face_terms(
     return pull_fake(toward)[1], gradient, metrics
 
 
-def _update(
-    recipe: "EverybodyDanceNow", state: State, gradients: Params, name: str
-) -> State:
+def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: str) -> State:
     params, optimizer = dict(state.params), dict(state.optimizer)
     rate = recipe.learning_rate(name, state.step)
     for network, gradient in gradients.items():
@@ -219,6 +217,4 @@ def _update(
             )
             for network, old in averaged.items()
         }
-    return state.replace(
-        step=state.step + 1, params=params, optimizer=optimizer, averaged=averaged
-    )
+    return state.replace(step=state.step + 1, params=params, optimizer=optimizer, averaged=averaged)

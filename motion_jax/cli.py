@@ -1,0 +1,134 @@
+"""The command `motion-jax`: each verb is a dataclass of options and a function."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from motion_jax.errors import UserError
+
+VERBS = {
+    "prepare": "turn videos of one person into a dataset of poses and frames",
+    "train": "train a config on a dataset; run it again to go on",
+    "transfer": "make the trained person move like the person in a video",
+    "evaluate": "measure a trained run on held-out frames",
+    "fetch": "download weights that some configs need (vgg19)",
+    "demo": "the whole job on two drawn dancers, in minutes",
+}
+
+
+def usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb.ljust(width)}  {what}" for verb, what in VERBS.items())
+    return (
+        "usage: motion-jax VERB [options]\n\nMake a person in one video move like the person in "
+        f"another.\n\n{verbs}\n\nmotion-jax VERB --help explains the options of a verb."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a verb. Exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        sys.exit(0 if arguments else 2)
+    if arguments[0] in ("-V", "--version"):
+        from motion_jax import __version__
+
+        print(f"motion-jax {__version__}")
+        return
+    verb, rest = arguments[0], arguments[1:]
+    try:
+        if verb not in VERBS:
+            raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
+        _HANDLERS[verb](rest)
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"motion-jax: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("motion-jax: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`motion-jax … | head`).
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _near(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, VERBS, 1)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(VERBS)}."
+
+
+def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
+    """Options of a verb; an unknown one is a UserError that suggests the right one."""
+    import tyro
+
+    options, unknown = tyro.cli(
+        kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
+    )
+    if unknown:
+        raise UserError(_unknown(kind, verb, unknown[0]))
+    return options
+
+
+def _unknown(kind: type, verb: str, word: str) -> str:
+    import dataclasses
+    import difflib
+
+    if not word.startswith("-"):
+        return f"{word!r} is one argument too many; see motion-jax {verb} --help."
+    known = [f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)]
+    near = difflib.get_close_matches(word.split("=")[0], known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"see motion-jax {verb} --help."
+    return f"There is no option {word.split('=')[0]}; {hint}"
+
+
+def _prepare(arguments: list[str]) -> None:
+    from motion_jax.data.prepare import PrepareOptions, prepare
+
+    prepare(parse(PrepareOptions, "prepare", arguments))
+
+
+def _train(arguments: list[str]) -> None:
+    from motion_jax.train.command import run
+
+    run(arguments)
+
+
+def _transfer(arguments: list[str]) -> None:
+    from motion_jax.transfer import TransferOptions, transfer
+
+    transfer(parse(TransferOptions, "transfer", arguments))
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+
+    evaluate(parse(EvaluateOptions, "evaluate", arguments))
+
+
+def _fetch(arguments: list[str]) -> None:
+    from motion_jax.fetch import FetchOptions, fetch
+
+    fetch(parse(FetchOptions, "fetch", arguments))
+
+
+def _demo(arguments: list[str]) -> None:
+    from motion_jax.demo import DemoOptions, demo
+
+    demo(parse(DemoOptions, "demo", arguments))
+
+
+_HANDLERS: dict[str, Callable[[list[str]], None]] = {
+    "prepare": _prepare,
+    "train": _train,
+    "transfer": _transfer,
+    "evaluate": _evaluate,
+    "fetch": _fetch,
+    "demo": _demo,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Every setting of an experiment: frozen dataclasses, and how a config file becomes one.
+
+A config is a Python file that defines `config = Config(...)`; its docstring says what it is for, on
+what hardware, how long it takes and what came out.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motion_jax.data.augment import AugmentConfig
+from motion_jax.errors import UserError
+from motion_jax.recipes import recipe_class
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
+
+
+@dataclass(frozen=True)
+class Data:
+    """How examples are drawn from the dataset."""
+
+    holdout: float = 0.2
+    """Share of each clip, its end by time, kept out of training for evaluation; 0...0.9."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes of frame and keypoints together; all off by default."""
+    workers: int = 0
+    """Processes that read and decode; 0: threads of this process."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run writes down, and how often. May differ when a run is continued."""
+
+    log_every: int = 20
+    """Steps between logged metrics."""
+    sample_every: int = 500
+    """Steps between sample grids and short videos of the same held-out poses."""
+    sample_seconds: float = 3.0
+    """Length of the sample video."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints, besides those by time; 0: by time alone."""
+    keep: int = 3
+    """Most recent checkpoints kept, besides the last one of each stage."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    recipe: EverybodyDanceNow = field(default_factory=EverybodyDanceNow)
+    """The system that is trained: networks, losses, stages."""
+    data: Data = field(default_factory=Data)
+    record: Record = field(default_factory=Record)
+    seed: int = 0
+    """Of the initial parameters, the order of the examples and the augmentation."""
+
+    def validate(self) -> None:
+        """Raises UserError for the first setting that cannot work."""
+        self.recipe.validate()
+        if not 0.0 <= self.data.holdout <= 0.9:
+            raise UserError(
+                f"data.holdout = {self.data.holdout} is not a share between 0 and 0.9; 0.2 holds out "
+                "the last fifth of each clip."
+            )
+        for name in ("log_every", "sample_every", "keep"):
+            if getattr(self.record, name) < 1:
+                raise UserError(f"record.{name} must be at least 1.")
+
+
+def shipped() -> dict[str, Path]:
+    """The configs that come with the package, by name."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "shipped_configs", here.parent / "configs"):
+        if folder.is_dir():
+            files = sorted(folder.glob("*.py"))
+            return {file.stem: file for file in files if not file.stem.startswith("_")}
+    return {}
+
+
+def load_config(name: str) -> Config:
+    """The config of a file, or of a shipped one by its name.
+
+    Raises UserError where there is none, it does not run, or it names a field that does not exist.
+    """
+    path = Path(name)
+    if path.suffix != ".py" and name in shipped():
+        path = shipped()[name]
+    if not path.is_file():
+        near = difflib.get_close_matches(path.stem, shipped(), 1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise UserError(
+            f"There is no config {name}: give a Python file or one of {', '.join(shipped())}{hint}"
+        )
+    scope: dict[str, Any] = {"__name__": "motion_jax_config", "__file__": str(path)}
+    try:
+        exec(compile(path.read_text(), str(path), "exec"), scope)
+    except TypeError as error:
+        raise UserError(f"{path}: {explain_type_error(error)}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The config {path} does not run: {type(error).__name__}: {error}."
+        ) from error
+    config = scope.get("config")
+    if not isinstance(config, Config):
+        raise UserError(f"The config {path} must define `config = Config(...)`; it does not.")
+    return config
+
+
+def explain_type_error(error: TypeError) -> str:
+    """A misspelt field, with the right one suggested; other errors as they are."""
+    found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if not found:
+        return str(error)
+    owner, name = found.groups()
+    fields = _fields_by_class().get(owner, [])
+    return f"{owner} has no field {name!r}; {_suggest(name, fields)}"
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
+
+
+def unknown_option(option: str, config: Config) -> str:
+    """The sentence for a command-line option that no field of the config has."""
+    name = option.split("=")[0].lstrip("-").replace("-", "_")
+    known = list(flatten(to_json(config)))
+    near = difflib.get_close_matches(name, known, 1, 0.4)
+    if not near:  # the last part alone may be right, in another place
+        last = name.split(".")[-1]
+        ends = {path.split(".")[-1]: path for path in known}
+        near = [ends[match] for match in difflib.get_close_matches(last, ends, 1, 0.6)]
+    hint = f"did you mean --{near[0].replace('_', '-')}?" if near else "see --help for all of them."
+    return f"There is no option {option.split('=')[0]}; {hint}"
+
+
+def _fields_by_class() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+
+    def visit(kind: type) -> None:
+        hints = typing.get_type_hints(kind)
+        found[kind.__name__] = [f.name for f in dataclasses.fields(kind)]
+        for hint in hints.values():
+            if dataclasses.is_dataclass(hint) and hint.__name__ not in found:
+                visit(hint)
+
+    visit(Config)
+    return found
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """Plain values, as config.json keeps them; recipe.type names the recipe's module."""
+    value = json.loads(json.dumps(dataclasses.asdict(config)))
+    return value | {"recipe": {"type": config.recipe.name, **value["recipe"]}}
+
+
+def from_json(value: dict[str, Any], where: str = "config.json") -> Config:
+    """The inverse of to_json. Raises UserError for entries that this version does not know."""
+    value = dict(value)
+    recipe = dict(value["recipe"])
+    kind = recipe_class(recipe.pop("type"))
+    try:
+        value["recipe"] = _build(kind, recipe)
+        return _build(Config, value)
+    except TypeError as error:
+        raise UserError(f"{where}: {explain_type_error(error)}") from error
+
+
+def _build(kind: type, value: Any) -> Any:
+    if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):
+        return value
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _build(hints.get(name), entry) for name, entry in value.items()})
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, entry in value.items():
+        if isinstance(entry, dict):
+            flat |= flatten(entry, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = entry
+    return flat
+
+
+def differences(a: Config, b: Config) -> list[str]:
+    """The settings that change what is trained and differ, as "name: a -> b"."""
+    flat_a, flat_b = (
+        {k: v for k, v in flatten(to_json(c)).items() if not k.startswith("record.")}
+        for c in (a, b)
+    )
+    names = [*flat_a, *(name for name in flat_b if name not in flat_a)]
+    return [
+        f"{name}: {flat_a.get(name)} -> {flat_b.get(name)}"
+        for name in names
+        if flat_a.get(name) != flat_b.get(name)
+    ]
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of what is trained (the record settings left out), in hexadecimal."""
+    value = {k: v for k, v in to_json(config).items() if k != "record"}
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

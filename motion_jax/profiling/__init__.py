@@ -1,0 +1,1 @@
+"""What a program costs, before and while it runs."""

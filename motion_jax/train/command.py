@@ -1,0 +1,98 @@
+"""`motion-jax train`: its options, and what it prints with --dry-run."""
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from motion_jax.config import Config, load_config, shipped, to_json, unknown_option
+from motion_jax.errors import UserError
+
+USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [--dry-run] [--vgg FILE] [settings]
+
+Trains what CONFIG describes: a Python file that defines `config = Config(...)`, or one of
+{shipped}.
+Run the same command again to go on where it stopped.
+
+motion-jax train CONFIG --help explains every setting of that config."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a config on a dataset; the same command again goes on where it stopped."""
+
+    data: Path | None = None
+    """Dataset folder made by `motion-jax prepare`."""
+    run: Path | None = None
+    """Run directory: made, or continued where it holds this config's run."""
+    vgg: Path | None = None
+    """VGG-19 weights (.pth of torchvision) for configs with a perceptual loss; by default the ones
+    that `motion-jax fetch vgg19` left."""
+    dry_run: bool = False
+    """Print the resolved config, parameters, arithmetic and memory of each stage, and stop."""
+
+
+def run(arguments: list[str]) -> None:
+    from motion_jax.train.loop import Interrupted, train
+
+    if not arguments or arguments[0].startswith("-"):
+        text = USAGE.format(shipped=", ".join(shipped()))
+        if arguments and arguments[0] in ("-h", "--help"):
+            print(text)
+            return
+        raise UserError(
+            "motion-jax train wants a config first, for example: motion-jax train small --data "
+            f"DATASET --run DIR (there are {', '.join(shipped())})."
+        )
+    default = load_config(arguments[0])
+    options, config = parse(default, arguments[0], arguments[1:])
+    if options.dry_run:
+        dry_run(config)
+        return
+    for name in ("data", "run"):
+        if getattr(options, name) is None:
+            raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
+    command = "motion-jax train " + shlex.join(arguments)
+    try:
+        train(config, options.data, options.run, vgg=options.vgg, command=command)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(interrupted.status)
+
+
+def parse(default: Config, name: str, arguments: list[str]) -> tuple[TrainOptions, Config]:
+    """The verb's options and the config with the command line's changes."""
+    both = make_dataclass(
+        "Train",
+        [("settings", Annotated[Config, tyro.conf.arg(name="")], default)],
+        bases=(TrainOptions,),
+        frozen=True,
+    )
+    both.__doc__ = TrainOptions.__doc__
+    options, unknown = tyro.cli(
+        both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
+    )
+    if unknown:
+        if not unknown[0].startswith("-"):
+            raise UserError(
+                f"{unknown[0]!r} is one argument too many; see motion-jax train {name} --help."
+            )
+        raise UserError(unknown_option(unknown[0], default))
+    return options, options.settings
+
+
+def dry_run(config: Config) -> None:
+    """Prints what would be trained and what it costs (compiles each stage's step)."""
+    from motion_jax.profiling.cost import describe_stage
+    from motion_jax.progress import say
+
+    config.validate()
+    costs = {}
+    for name in config.recipe.stages():
+        say(f"Compiling the {name} stage to see what it needs …")
+        costs[name] = describe_stage(config, name)
+    print(json.dumps({"config": to_json(config), "stages": costs}, indent=2))

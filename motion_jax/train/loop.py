@@ -1,0 +1,323 @@
+"""The training loop: the stages of a recipe in order, from where an earlier process left off.
+
+Order on start: the run's own checkpoint, else from scratch. Each stage is one compiled step; the
+loop hands it batches and never waits for its result, except through the recorder, one interval late.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from motion_jax import mesh as meshes
+from motion_jax.config import Config, differences
+from motion_jax.data.pairs import batches, windows
+from motion_jax.data.records import PoseFrames, open_dataset
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable
+from motion_jax.port.vgg19 import load_vgg19
+from motion_jax.progress import say
+from motion_jax.recipes.state import State
+from motion_jax.train import run as runs
+from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.page import write_page
+from motion_jax.train.record import Recorder, rewind_metrics
+from motion_jax.train.samples import Sampler
+
+
+class Interrupted(Exception):
+    """A signal asked for an end; everything is saved. Carries the exit status."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+def train(
+    config: Config, data: Path, folder: Path, *, vgg: Path | None = None, command: str = ""
+) -> None:
+    """Trains what the config describes, or goes on with it.
+
+    Args:
+      config: the experiment.
+      data: a prepared dataset.
+      folder: the run directory; made where absent, continued where it holds this config's run.
+      vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
+      command: the command line, for the record.
+    Raises:
+      UserError: settings, dataset and run directory that do not fit together; a NaN.
+      Interrupted: SIGINT or SIGTERM, after saving.
+    """
+    config.validate()
+    dataset = open_dataset(data)
+    stages = config.recipe.stages()
+    for name, stage in stages.items():
+        _check_data(dataset, config, name, stage)
+    frozen = load_frozen(config, vgg)
+    _check_run(folder, config, dataset)
+    runs.describe(folder, config, dataset, command)
+    offsets, total = {}, 0
+    for name, stage in stages.items():
+        offsets[name], total = total, total + stage.steps
+    always = [offsets[name] + stage.steps for name, stage in stages.items()]
+    with (
+        _Signals() as signals,
+        Checkpoints(folder / "checkpoints", config.record.keep, always) as checkpoints,
+    ):
+        state, begun, record = _resume(config, checkpoints, folder)
+        if begun is not None and record["total_step"] == total:
+            say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
+            write_page(folder)
+            return
+        for name, stage in stages.items():
+            if begun is not None and list(stages).index(name) < list(stages).index(begun):
+                continue
+            if begun != name:
+                previous, record = state, record | {"step": 0, "position": 0}
+                state = _begin(config, name, previous)
+                del previous
+            if record["step"] < stage.steps:
+                state, record = _run_stage(
+                    config,
+                    name,
+                    state,
+                    record,
+                    dataset,
+                    frozen,
+                    offsets[name],
+                    folder,
+                    checkpoints,
+                    signals,
+                )
+            begun = None
+        write_page(folder)
+    say(f"Trained: {total} steps, {record['images']} images, in {folder}")
+
+
+def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
+    """The parameters that losses need and nobody trains."""
+    if config.recipe.losses.perceptual == "none":
+        return {}
+    return {"vgg19": load_vgg19(vgg)}
+
+
+def _begin(config: Config, name: str, previous: State | None) -> State:
+    index = list(config.recipe.stages()).index(name)
+    key = jax.random.fold_in(jax.random.key(config.seed), index)
+    return jax.jit(lambda key, previous: config.recipe.init(key, name, previous))(key, previous)
+
+
+def _resume(
+    config: Config, checkpoints: Checkpoints, folder: Path
+) -> tuple[State | None, str | None, dict[str, Any]]:
+    """The state to go on from, its stage, its record; (None, None, zeros) from scratch."""
+    latest = checkpoints.latest()
+    if latest is None:
+        rewind_metrics(folder, -1)
+        return None, None, {"step": 0, "position": 0, "seconds": 0.0, "images": 0, "total_step": 0}
+    record = checkpoints.record(latest)
+    name = record["stage"]
+    mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
+    state = checkpoints.restore(latest, abstract_state(config, name, meshes.replicated(mesh)))
+    rewind_metrics(folder, latest)
+    say(f"Going on from step {record['step']} of the {name} stage ({folder}).")
+    return state, name, record
+
+
+def abstract_state(config: Config, name: str, sharding: Any) -> State:
+    """Shapes, types and shardings of a stage's state, without computing it."""
+    shapes = jax.eval_shape(lambda key: config.recipe.init(key, name), jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
+
+
+def compiled_step(config: Config, name: str, mesh: Any) -> Callable[..., Any]:
+    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is donated."""
+    replicated, over_data = meshes.replicated(mesh), meshes.over_data(mesh)
+
+    def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
+        return config.recipe.train_step(state, batch, name, frozen)
+
+    return jax.jit(
+        step,
+        in_shardings=(replicated, over_data, replicated),
+        out_shardings=(replicated, replicated),
+        donate_argnums=0,
+    )
+
+
+def _run_stage(
+    config: Config,
+    name: str,
+    state: State,
+    record: dict[str, Any],
+    dataset: PoseFrames,
+    frozen: dict[str, Any],
+    offset: int,
+    folder: Path,
+    checkpoints: Checkpoints,
+    signals: "_Signals",
+) -> tuple[State, dict[str, Any]]:
+    stage, settings = config.recipe.stages()[name], config.record
+    mesh = meshes.data_mesh(stage.batch_size)
+    state = jax.device_put(state, meshes.replicated(mesh))
+    frozen = jax.device_put(frozen, meshes.replicated(mesh))
+    train_step = compiled_step(config, name, mesh)
+    start = record["step"]
+    say(
+        f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames at "
+        f"{stage.width}x{stage.height}; compiling …"
+    )
+
+    def last_good() -> str:
+        latest = checkpoints.latest()
+        if latest is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {checkpoints.folder / str(latest)}"
+
+    recorder = Recorder(
+        folder,
+        stage=name,
+        offset=offset,
+        start=start,
+        steps=stage.steps,
+        frames_per_step=stage.batch_size * stage.window,
+        log_every=settings.log_every,
+        seconds=record["seconds"],
+        images=record["images"],
+        last_good=last_good,
+    )
+    sampler = Sampler(
+        folder, config.recipe, name, dataset, config.data.holdout, settings.sample_seconds
+    )
+    examples = batches(
+        dataset,
+        height=stage.height,
+        width=stage.width,
+        batch_size=stage.batch_size,
+        window=stage.window,
+        holdout=config.data.holdout,
+        seed=config.seed,
+        augment=config.data.augment,
+        workers=config.data.workers,
+        start=record["position"],
+    )
+    with recorder, sampler, examples:
+        saved_at = time.monotonic()
+        for step in range(start + 1, stage.steps + 1):
+            asked = time.monotonic()
+            batch = meshes.place(next(examples), mesh)
+            recorder.waited(time.monotonic() - asked)
+            state, metrics = train_step(state, batch, frozen)
+            rate = config.recipe.learning_rate_at(name, step - 1)
+            recorder.step(step, metrics, rate)
+            last = step == stage.steps
+            sampled = step % settings.sample_every == 0 or last
+            if sampled:
+                sampler.sample(config.recipe.synthesis_params(state), offset + step)
+            due = settings.checkpoint_every and step % settings.checkpoint_every == 0
+            due = due or time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
+            if last or due or signals.received:
+                record = {
+                    "stage": name,
+                    "step": step,
+                    "total_step": offset + step,
+                    "position": step * stage.batch_size,
+                    "seconds": recorder.seconds,
+                    "images": recorder.images,
+                }
+                # A state that holds a NaN must not become the newest checkpoint.
+                recorder.check(step, metrics)
+                checkpoints.save(offset + step, state, record)
+                saved_at = time.monotonic()
+            if sampled:
+                write_page(folder)
+            if signals.received:
+                checkpoints.wait()
+                raise Interrupted(
+                    128 + signals.received,
+                    f"Stopped by {signal.Signals(signals.received).name} after step {step} of the "
+                    f"{name} stage; saved. The same command goes on from here.",
+                )
+    checkpoints.wait()
+    return state, record
+
+
+def _check_data(dataset: PoseFrames, config: Config, name: str, stage: Any) -> None:
+    from motion_jax.data.pairs import reduction
+    from motion_jax.pose import skeleton
+
+    if dataset.info.skeleton != skeleton.NAME:
+        raise UserError(
+            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this version "
+            f"trains on {skeleton.NAME!r}; prepare it again."
+        )
+    reduction(dataset, stage.height, stage.width)
+    if not len(windows(dataset, stage.window, config.data.holdout)):
+        raise UserError(
+            f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
+            f"{stage.window} consecutive frames for training after data.holdout = "
+            f"{config.data.holdout}; prepare a longer video or hold out less."
+        )
+    if name == "face" and not (dataset.face_boxes()[:, 2] > 0).any():
+        raise UserError(
+            f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
+            "leave it out with --recipe.face-stage.steps 0."
+        )
+
+
+def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
+    """Refuses a run directory of something else, before anything is written to it."""
+    check_writable(folder)
+    existing = runs.read_config(folder)
+    if existing is None:
+        strange = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+        if strange:
+            raise UserError(
+                f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
+                "another --run folder."
+            )
+        return
+    differing = differences(existing, config)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
+            "--run folder, or give the settings that it was begun with."
+        )
+    known = runs.read_dataset(folder)
+    if known["fingerprint"] != runs.fingerprint(dataset):
+        raise UserError(
+            f"{folder} was trained on another dataset ({known['path']}) than {dataset.folder}; "
+            "choose another --run folder, or give that dataset."
+        )
+
+
+class _Signals:
+    """Notes SIGINT and SIGTERM instead of dying; a second one acts as usual. Context manager."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Signals":
+        # Only the main thread may set handlers; elsewhere (a notebook's, a test's) they stay.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, _: object) -> None:
+        self.received = number
+        print("\nStopping after this step and saving; once more to stop at once.", file=sys.stderr)
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

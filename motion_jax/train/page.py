@@ -1,0 +1,82 @@
+"""The HTML page of a run: what is trained, how far it is, what it looks like. Opens offline."""
+
+import json
+from pathlib import Path
+
+from motion_jax import html
+from motion_jax.charts import chart
+from motion_jax.train.record import read_metrics
+
+GENERATOR = ("G_GAN", "G_GAN_Feat", "G_VGG", "G_L1", "G_GANface")
+DISCRIMINATOR = ("D_real", "D_fake", "D_realface", "D_fakeface")
+
+
+def write_page(folder: Path) -> Path:
+    """Writes RUN/report/index.html from what lies in the run directory; returns its path."""
+    folder = Path(folder)
+    target = folder / "report" / "index.html"
+    config = json.loads((folder / "config.json").read_text())
+    versions = json.loads((folder / "versions.json").read_text())
+    dataset = json.loads((folder / "dataset.json").read_text())
+    rows = read_metrics(folder)
+    sections = []
+    if rows:
+        last = rows[-1]
+        sections.append(
+            html.section(
+                "Where it is",
+                html.facts(
+                    {
+                        "stage": last["stage"],
+                        "step in the stage": last["step"],
+                        "steps in all": last["total_step"],
+                        "images seen": last["images"],
+                        "hours": last["seconds"] / 3600,
+                        "images/s": last["images_per_second"],
+                        "waiting for input": f"{100 * last['input_wait']:.1f} %",
+                        "dataset": f"{dataset['path']} ({dataset['frames']} frames)",
+                    }
+                ),
+            )
+        )
+    pictures = sorted((folder / "samples").glob("step-*.png"))
+    if pictures:
+        shown = [html.image(pictures[-1], f"{pictures[-1].stem}, held-out poses")]
+        video = pictures[-1].with_suffix(".mp4")
+        if video.is_file():
+            shown.append(html.video(f"../samples/{video.name}", "the same poses in motion"))
+        sections.append(html.section("Samples", *shown))
+        if len(pictures) > 1:
+            sections.append(
+                html.section(
+                    "Before",
+                    *(html.details(p.stem, html.image(p, p.stem)) for p in pictures[:-1][-6:]),
+                )
+            )
+    charts = []
+    for title, names in (("Generator", GENERATOR), ("Discriminator", DISCRIMINATOR)):
+        series = {}
+        for name in names:
+            points = [
+                (row["total_step"], row[name]) for row in rows if isinstance(row.get(name), float)
+            ]
+            if len(points) > 1:
+                series[name] = tuple(zip(*points, strict=True))
+        if series:
+            charts.append(
+                chart(series, title, x_label="step over all stages", y_label="loss", log=True)
+            )
+    if charts:
+        sections.append(html.section("Losses", *charts))
+    command = folder / "command.txt"
+    sections.append(
+        html.section(
+            "What it is",
+            html.preformatted(command.read_text() if command.is_file() else ""),
+            html.details("config.json", html.preformatted(json.dumps(config, indent=2))),
+            html.details("versions.json", html.preformatted(json.dumps(versions, indent=2))),
+        )
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    html.write(target, html.page(folder.resolve().name, sections, config["recipe"]["type"]))
+    return target

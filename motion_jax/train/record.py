@@ -1,0 +1,193 @@
+"""What a run says while it trains: a live line, metrics.jsonl, TensorBoard.
+
+Metrics of a step are read one log interval late, when the device has long finished them, so that
+logging never makes it wait.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.live import Live
+from rich.text import Text
+
+from motion_jax.errors import UserError
+from motion_jax.progress import console, say
+
+# Between lines where the output is no terminal.
+LINE_EVERY_SECONDS = 10.0
+
+
+class NotFinite(UserError):
+    """A loss became NaN or infinite."""
+
+
+class Recorder:
+    """Logs one stage. A context manager.
+
+    Args:
+      folder: the run's.
+      stage: its name.
+      offset: total steps of the stages before it.
+      steps: steps of this stage; frames_per_step: pictures that a step sees.
+      seconds, images: done before, by an earlier process of this run.
+      last_good: says which checkpoint is the last good one, for the message of a NaN.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        stage: str,
+        offset: int,
+        start: int,
+        steps: int,
+        frames_per_step: int,
+        log_every: int,
+        seconds: float,
+        images: int,
+        last_good: Any,
+    ):
+        from tensorboardX import SummaryWriter
+
+        self.stage, self.offset, self.steps, self.log_every = stage, offset, steps, log_every
+        self.frames_per_step, self.images, self.last_good = frames_per_step, images, last_good
+        self._seconds_before = seconds
+        self._file = open(folder / "metrics.jsonl", "a")  # noqa: SIM115 - closed by __exit__
+        self._board = SummaryWriter(
+            str(folder / "tensorboard"), purge_step=offset + start, flush_secs=30
+        )
+        self._pending: tuple[int, dict[str, jax.Array], float] | None = None
+        self._begun = self._marked = self._said = time.monotonic()
+        self._marked_step, self._start = start, start
+        self._waited, self._dispatched = 0.0, start
+        self._live = None
+        if console.is_terminal:
+            self._live = Live(console=console, refresh_per_second=4)
+
+    def __enter__(self) -> "Recorder":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self._flush()
+        if self._live:
+            self._live.stop()
+        self._file.close()
+        self._board.close()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all processes of the run."""
+        return self._seconds_before + time.monotonic() - self._begun
+
+    def waited(self, seconds: float) -> None:
+        """Adds time that the loop spent waiting for input."""
+        self._waited += seconds
+
+    def step(self, step: int, metrics: dict[str, jax.Array], learning_rate: float) -> None:
+        """After the step number `step` (from 1) was dispatched."""
+        self.images += self.frames_per_step
+        self._dispatched = step
+        if step % self.log_every == 0 or step == self.steps or step == self._start + 1:
+            self._flush()
+            self._pending = (step, metrics, learning_rate)
+
+    def _flush(self) -> None:
+        if self._pending is None:
+            return
+        step, metrics, learning_rate = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        now = time.monotonic()
+        elapsed, done = max(now - self._marked, 1e-9), step - self._marked_step
+        rate = done * self.frames_per_step / elapsed
+        row = {
+            "stage": self.stage,
+            "step": step,
+            "total_step": self.offset + step,
+            # What was seen when this step was done, not what is under way by now.
+            "images": self.images - (self._dispatched - step) * self.frames_per_step,
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(rate, 3),
+            "input_wait": round(min(self._waited / elapsed, 1.0), 4),
+            "learning_rate": learning_rate,
+            **values,
+        }
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            # JSON has no NaN.
+            row |= {name: str(row[name]) for name in bad}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in {**values, "images_per_second": rate}.items():
+            if math.isfinite(value):
+                self._board.add_scalar(name, value, self.offset + step)
+        self._marked, self._marked_step, self._waited = now, step, 0.0
+        if bad:
+            raise self._not_finite(bad[0], values[bad[0]], step)
+        self._show(row, values, now)
+
+    def check(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Waits for the losses of a step that is about to be saved; raises NotFinite."""
+        for name, value in jax.device_get(metrics).items():
+            if not math.isfinite(value):
+                raise self._not_finite(name, float(value), step)
+
+    def _not_finite(self, name: str, value: float, step: int) -> NotFinite:
+        return NotFinite(
+            f"The loss {name} became {value} at step {step} of the {self.stage} stage; "
+            f"{self.last_good()}; lower recipe.{self.stage}_stage.learning_rate and start another "
+            "run."
+        )
+
+    def _show(self, row: dict[str, Any], values: dict[str, float], now: float) -> None:
+        rate = row["images_per_second"] / self.frames_per_step
+        # The first step's time is mostly compiling; it says nothing about the rest.
+        measured = row["step"] > self._start + 1 and rate > 0
+        left = _clock((self.steps - row["step"]) / rate) if measured else "…"
+        losses = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+        line = (
+            f"{self.stage} {row['step']}/{self.steps}  {row['images']} images  "
+            f"{row['images_per_second']:.1f} images/s  input wait {100 * row['input_wait']:.0f} %  "
+            f"lr {row['learning_rate']:.2g}  left {left}  {losses}"
+        )
+        if self._live:
+            self._live.update(Text(line))
+        elif now - self._said >= LINE_EVERY_SECONDS or row["step"] in (self._start + 1, self.steps):
+            self._said = now
+            say(line)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return rows
+
+
+def rewind_metrics(folder: Path, total_step: int) -> None:
+    """Drops rows after a step: they tell of work that was lost and is done again."""
+    from motion_jax.files import write_text
+
+    rows = read_metrics(folder)
+    kept = [row for row in rows if row["total_step"] <= total_step]
+    if rows:
+        write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))

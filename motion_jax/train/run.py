@@ -1,0 +1,213 @@
+"""A run directory: what was trained, on what, by which versions; and the trained model in it."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motion_jax import __version__
+from motion_jax.config import Config, from_json, to_json
+from motion_jax.data.pairs import stretches
+from motion_jax.data.records import PoseFrames
+from motion_jax.errors import UserError
+from motion_jax.files import write_json, write_text
+from motion_jax.pose.normalize import fit_target
+from motion_jax.recipes.everybody_dance_now import to_uint8
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "mediapipe")
+
+
+def fingerprint(dataset: PoseFrames) -> str:
+    """SHA-256 of what a dataset consists of: sources, clips, size, preparation."""
+    value = dataset.info.to_json()
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "") -> None:
+    """Writes config.json, command.txt, versions.json and dataset.json; adds to command.txt."""
+    keypoints = dataset.keypoints()
+    training = np.concatenate(
+        [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
+    )
+    write_json(folder / "config.json", to_json(config))
+    write_json(
+        folder / "dataset.json",
+        {
+            "path": os.path.relpath(dataset.folder.resolve(), folder.resolve()),
+            "fingerprint": fingerprint(dataset),
+            "info": dataset.info.to_json(),
+            "frames": len(dataset),
+            "target_statistics": fit_target(training).to_json(),
+        },
+    )
+    devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
+    write_json(
+        folder / "versions.json",
+        {
+            "motion_jax": __version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "devices": devices,
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    )
+    path = folder / "command.txt"
+    before = path.read_text() if path.is_file() else ""
+    write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
+
+
+def read_config(folder: Path) -> Config | None:
+    """The config of a run directory; None where it is none."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        return None
+    return from_json(_read(path), str(path))
+
+
+def read_dataset(folder: Path) -> dict[str, Any]:
+    """What dataset.json says of the training data."""
+    return _read(Path(folder) / "dataset.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({error}); give the folder that motion-jax train wrote."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with everything that using it needs.
+
+    Attributes:
+      folder: the run directory.
+      config: what was trained.
+      stage: the stage of the checkpoint ("global", "local" or "face").
+      step: total steps trained, over all stages.
+      params: parameters of the generators by network name (averaged where averaging is on).
+      dataset: metadata of the training dataset, with "path", "info" and "target_statistics".
+    """
+
+    folder: Path
+    config: Config
+    stage: str
+    step: int
+    params: dict[str, Any]
+    dataset: dict[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures that it makes."""
+        stage = self.config.recipe.stages()[self.stage]
+        return stage.height, stage.width
+
+    @property
+    def data_path(self) -> Path:
+        """Where the training dataset was."""
+        path = Path(self.dataset["path"])
+        return path if path.is_absolute() else Path(os.path.normpath(self.folder / path))
+
+    @cached_property
+    def checkpoint(self) -> str:
+        """SHA-256 of the parameters."""
+        from motion_jax.train.checkpoint import parameter_hash
+
+        return parameter_hash(self.params)
+
+    def synthesizer(
+        self, recurrent: bool = True, face: bool = True, chunk: int = 16
+    ) -> "Synthesizer":
+        return Synthesizer(self, recurrent, face, chunk)
+
+
+def load_run(folder: Path) -> Run:
+    """The newest checkpoint of a run directory.
+
+    Raises UserError where the folder is no run, or holds no checkpoint yet.
+    """
+    from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
+    from motion_jax.train.loop import abstract_state
+
+    folder = Path(folder)
+    config = read_config(folder)
+    if config is None:
+        raise UserError(
+            f"{folder} is not a run directory (no config.json in it); give the folder that "
+            "motion-jax train wrote with --run."
+        )
+    if not has_checkpoint(folder / "checkpoints"):
+        raise UserError(
+            f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
+        )
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        latest = checkpoints.latest()
+        record = checkpoints.record(latest)
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        state = checkpoints.restore(latest, abstract_state(config, record["stage"], sharding))
+    return Run(
+        folder=folder,
+        config=config,
+        stage=record["stage"],
+        step=record["total_step"],
+        params=config.recipe.synthesis_params(state),
+        dataset=read_dataset(folder),
+    )
+
+
+class Synthesizer:
+    """Poses in, frames out, in order; one compilation for any length.
+
+    recurrent: False shows the generator no previous frame. face: False leaves the face generator
+    out. chunk: frames in one call of the compiled program.
+    """
+
+    def __init__(self, run: Run, recurrent: bool, face: bool, chunk: int):
+        self.chunk, (self.height, self.width) = chunk, run.size
+        recipe, stage = run.config.recipe, run.stage
+        self._params = {
+            name: value for name, value in run.params.items() if face or name != "face_generator"
+        }
+
+        def synthesize(params, keypoints, boxes, count, carry):
+            frames, carries = recipe.synthesize(params, keypoints, boxes, carry, stage, recurrent)
+            # The state after the last real frame: what lies behind it in the chunk is padding.
+            carry = jax.lax.dynamic_slice_in_dim(carries, count - 1, 1)
+            return to_uint8(frames), carry
+
+        self._synthesize = jax.jit(synthesize)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the previous frame: the next one begins a new clip."""
+        self._carry = jnp.zeros((1, self.height, self.width, 3))
+
+    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+        """The next n frames: [n, 137, 3] and [n, 4] in pixels of the run's size -> uint8
+        [n, H, W, 3]."""
+        frames = []
+        for start in range(0, len(keypoints), self.chunk):
+            points, boxes = keypoints[start:][: self.chunk], face_boxes[start:][: self.chunk]
+            count = len(points)
+            padding = self.chunk - count
+            points = np.pad(points, ((0, padding), (0, 0), (0, 0))).astype(np.float32)
+            boxes = np.pad(boxes, ((0, padding), (0, 0))).astype(np.float32)
+            made, self._carry = self._synthesize(self._params, points, boxes, count, self._carry)
+            frames.append(np.asarray(made)[:count])
+        if not frames:
+            return np.zeros((0, self.height, self.width, 3), np.uint8)
+        return np.concatenate(frames)

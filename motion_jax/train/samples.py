@@ -1,0 +1,135 @@
+"""Sample grids and short videos of the same held-out poses, every so often.
+
+The pictures are dispatched by the training loop and fetched, drawn and written by a thread, so that
+the loop goes on meanwhile.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motion_jax import montage
+from motion_jax.data.pairs import load, stretches
+from motion_jax.data.records import PoseFrames
+from motion_jax.files import atomic_path
+from motion_jax.pose.draw import draw_host
+from motion_jax.recipes.everybody_dance_now import to_uint8
+from motion_jax.video.writer import VideoWriter
+
+# Frames in one compiled chunk, and moments in the grid; each moment gets some frames to settle.
+CHUNK = 16
+MOMENTS = 4
+
+
+class Sampler:
+    """Draws a run's samples. A context manager; leaving it waits for the last picture."""
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Any,
+        stage: str,
+        dataset: PoseFrames,
+        holdout: float,
+        seconds: float,
+    ):
+        size = recipe.stages()[stage]
+        self.folder, self.recipe, self.stage = folder / "samples", recipe, stage
+        self.height, self.width = size.height, size.width
+        runs = stretches(dataset, holdout, "heldout") or stretches(dataset, 0.0, "train")
+        frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
+        settle = CHUNK // MOMENTS
+        last = max(len(frames) - settle, 0)
+        starts = np.linspace(0, last, MOMENTS).astype(int)
+        grid = [frames[min(s + i, len(frames) - 1)] for s in starts for i in range(settle)]
+        self._shown = np.arange(settle - 1, CHUNK, settle)
+        self._grid = self._load(dataset, np.array(grid))
+        # The video: the beginning of the longest run.
+        first, count = max(runs, key=lambda run: run[1])
+        # A sample is for the eye: 25 pictures a second, whatever the source's rate.
+        length = min(count, max(int(seconds * 25), 2))
+        self._clip = self._load(dataset, np.arange(first, first + length))
+        self._synthesize = jax.jit(
+            lambda params, keypoints, boxes, carry: self._chunk(params, keypoints, boxes, carry)
+        )
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future | None = None
+
+    def _load(self, dataset: PoseFrames, records: np.ndarray) -> dict[str, np.ndarray]:
+        each = [load(dataset, int(record), 1, self.height, self.width) for record in records]
+        return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+
+    def _chunk(self, params, keypoints, boxes, carry):
+        frames, after = self.recipe.synthesize(params, keypoints, boxes, carry, self.stage)
+        return to_uint8(frames), after[-1:]
+
+    def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
+        carry = jnp.zeros((1, self.height, self.width, 3))
+        count, chunks = len(clip["keypoints"]), []
+        for start in range(0, count, CHUNK):
+            index = np.minimum(np.arange(start, start + CHUNK), count - 1)
+            frames, carry = self._synthesize(
+                params, clip["keypoints"][index], clip["face_boxes"][index], carry
+            )
+            chunks.append(frames)
+        return chunks
+
+    def sample(self, params: Any, total_step: int) -> None:
+        """Dispatches the pictures of these parameters; they are written soon after."""
+        grid, clip = self._run(params, self._grid), self._run(params, self._clip)
+        self.finish()
+        self._writing = self._thread.submit(self._write, grid, clip, total_step)
+
+    def _write(self, grid: list[jax.Array], clip: list[jax.Array], total_step: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"step-{total_step:07d}"
+        fakes = np.concatenate([np.asarray(chunk) for chunk in grid])[self._shown]
+        reals = self._grid["frames"][self._shown]
+        poses = [self._pose(points) for points in self._grid["keypoints"][self._shown]]
+        rows = [*poses, *reals, *fakes]
+        rows = [montage.enlarge(picture) for picture in rows]
+        labels = ["pose", "real", "generated"]
+        picture = np.concatenate(
+            [
+                montage.labelled(
+                    montage.grid(rows[i * MOMENTS : (i + 1) * MOMENTS], MOMENTS), label
+                )
+                for i, label in enumerate(labels)
+            ]
+        )
+        with atomic_path(self.folder / f"{name}.png") as path:
+            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
+        shown = [
+            montage.side_by_side([self._pose(points), real, fake], labels)
+            for points, real, fake in zip(
+                self._clip["keypoints"], self._clip["frames"], frames, strict=True
+            )
+        ]
+        with VideoWriter(self.folder / f"{name}.mp4", *shown[0].shape[:2]) as writer:
+            for i, picture in enumerate(shown):
+                writer.write(picture, i / 25)
+
+    def _pose(self, keypoints: np.ndarray) -> np.ndarray:
+        return draw_host(keypoints, self.height, self.width, self.recipe.pose_style)
+
+    def finish(self) -> None:
+        """Waits until the last samples are written; raises what went wrong with them."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def __enter__(self) -> "Sampler":
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._thread.shutdown()

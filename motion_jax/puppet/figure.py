@@ -12,7 +12,7 @@ from motion_jax.puppet.scene import FLOOR
 from motion_jax.puppet.sprites import HAND_POINTS
 
 # How far the body's and the head's turn go, in radians for a turn of 1.
-BODY_TURN, HEAD_TURN = 0.7, 1.0
+BODY_TURN, HEAD_TURN = 0.7, 0.8
 # Shoulders hang a little below the neck's base (share of the torso).
 DROOP = 0.055
 

@@ -16,7 +16,7 @@ NOSE = (0.30, 0.13)  # height of the tip, half width
 MOUTH = (0.56, 0.31)  # height, half width
 EAR = (0.99, 0.14)
 # How far in front of the turning axis each layer lies, in half widths.
-FEATURES_DEPTH, HAIR_DEPTH, BEARD_DEPTH = 0.62, 0.22, 0.36
+FEATURES_DEPTH, HAIR_DEPTH, BEARD_DEPTH = 0.62, 0.22, 0.24
 
 
 def face_points() -> np.ndarray:
@@ -98,6 +98,9 @@ def _skin(puppet: Puppet, scale: float) -> Sprite:
     narrowing = 1 - 0.16 * np.clip(y, 0, 1) ** 1.5
     skull = (np.hypot(x / narrowing, y) - 1) * min(wide, high)
     painter.fill(skull, puppet.skin, shade=round_shade(x * 0.8, y * 0.6) + 0.02)
+    for side in (-1, 1):
+        rosy = painter.ellipse(side * 0.56 * wide, 0.40 * high, 0.20 * wide, 0.12 * high)
+        painter.fill(rosy, (228, 96, 88), opacity=0.35, soft=0.01, inside=True)
     outline(painter, skull)
     return painter.done()
 
@@ -108,8 +111,6 @@ def _features(puppet: Puppet, scale: float) -> Sprite:
     brow = tuple(int(0.72 * c) for c in puppet.hair)
     for side in (-1, 1):
         middle = side * EYE[0] * wide, EYE[1] * high
-        rosy = painter.ellipse(side * 0.56 * wide, 0.40 * high, 0.20 * wide, 0.12 * high)
-        painter.fill(rosy, (228, 96, 88), opacity=0.35, soft=0.01)
         rim = painter.ellipse(*middle, EYE_SIZE[0] * 1.12 * wide, EYE_SIZE[1] * 1.22 * high)
         painter.fill(rim, (46, 26, 26))
         white = painter.ellipse(*middle, EYE_SIZE[0] * wide, EYE_SIZE[1] * high)

@@ -100,7 +100,7 @@ def smooth_track(
     beta: float = BETA,
     derivative_cutoff: float = DERIVATIVE_CUTOFF,
     reset_after: int = RESET_AFTER,
-    zero_phase: bool = False,
+    zero_phase: bool = True,
 ) -> PoseTrack:
     """A track whose measured keypoints went through the one-euro filter, x and y separately.
 
@@ -110,12 +110,17 @@ def smooth_track(
     the filtered ones. Confidences stay.
 
     Args:
-      min_cutoff: Hz. The default 2 with beta 10 was chosen on real clips at 24-30 frames/s with
-        MediaPipe's keypoints (docs of `prepare` give the figures).
+      min_cutoff: Hz.
       beta: Hz per (person size / second).
+      derivative_cutoff: Hz.
       reset_after: frames that a keypoint may be missing before its filter begins anew.
-      zero_phase: filter forwards and backwards and take the mean of both: no lag, but every frame
-        then needs the whole video (not for live use).
+      zero_phase: filter forwards and backwards and take the mean of both: no lag, but a frame's
+        result then depends on later frames too (not for live use).
+
+    The defaults were chosen with MediaPipe's keypoints on four clips of 24-30 frames/s. Trembling
+    (root mean square second difference of joints slower than 0.1 person sizes a second) falls by
+    50-65 %; joints faster than 0.7 stay as near to a local quadratic fit as the raw ones (0.5-1.6 %
+    of the person's size), where the one-way filter lags behind by 1.8-2.7 %.
     """
     keypoints = np.array(track.keypoints, np.float32)
     filled = _filled(track)

@@ -6,10 +6,7 @@ there are. The landmarkers run in spawned processes: MediaPipe starts threads, w
 it likes, and can end a process, none of which belongs into the caller's.
 """
 
-import concurrent.futures
-import multiprocessing
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles
-from motion_jax.progress import Meter
+from motion_jax.workers import advance, run_jobs
 
 # Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
 WARM_UP = 6
@@ -128,50 +125,10 @@ def frames(source: Source, first: int, last: int) -> Iterator[tuple[int, np.ndar
     )
 
 
-def run_jobs(jobs: list[Job], workers: int, description: str) -> list[Result]:
-    """The results in order of the jobs; shows progress.
-
-    Raises UserError of a worker, and RuntimeError (with what it wrote last) where one died."""
-    context = multiprocessing.get_context("spawn")
+def run(jobs: list[Job], workers: int, description: str) -> list[Result]:
+    """The results in order of the jobs; shows progress. Raises UserError of a worker."""
     total = sum(last - first for job in jobs for first, last in job.pieces)
-    done = context.Value("q", 0)
-    descriptor, log = tempfile.mkstemp(prefix="motion_jax-mediapipe-", suffix=".log")
-    os.close(descriptor)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        max(1, min(workers, len(jobs))), context, _begin, (done, log)
-    )
-    try:
-        with Meter(description, total) as meter:
-            futures = [pool.submit(_run, job) for job in jobs]
-            waiting = set(futures)
-            while waiting:
-                finished, waiting = concurrent.futures.wait(
-                    waiting, 0.5, concurrent.futures.FIRST_EXCEPTION
-                )
-                for future in finished:
-                    future.result()
-                meter.advance(done.value - meter.done)
-        return [future.result() for future in futures]
-    except concurrent.futures.process.BrokenProcessPool as error:
-        tail = Path(log).read_text(errors="replace")[-1000:]
-        raise RuntimeError(
-            f"a process that estimated poses died; its last words: {tail}"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        os.unlink(log)
-
-
-_done: Any = None
-
-
-def _begin(done: Any, log: str) -> None:
-    """In a new worker: counts go to `done`, MediaPipe's chatter (C++, descriptor 2) to a file."""
-    global _done
-    _done = done
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+    return run_jobs(_run, jobs, workers, description, total)
 
 
 def _run(job: Job) -> Result:
@@ -197,8 +154,7 @@ def _run(job: Job) -> Result:
                     result.found[number] = found
                 if looker and (number % job.look_every == 0 or number == count - 1):
                     result.looks[number] = _look(looker, image)
-                with _done.get_lock():
-                    _done.value += 1
+                advance()
             recent.append((number, image))
     finally:
         for landmarker in (follower, looker):

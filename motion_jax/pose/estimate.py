@@ -10,7 +10,6 @@ with a reason, never somebody else.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from motion_jax.pose import bundles, detect, skeleton
 from motion_jax.pose import person as people
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
+from motion_jax.workers import worker_count
 
 # Part of the key of cached poses: increase it when the same video would give other poses.
 VERSION = 1
@@ -30,6 +30,8 @@ LEAST_PRESENCE = 0.3
 # Limits, in torso lengths, of how far a hand or a face may be from the wrist or nose it belongs to.
 HAND_REACH = 0.4
 FACE_REACH = 0.35
+# MediaPipe's landmarks 0-6 are the nose and the eyes, 9 and 10 the mouth.
+_NOSE_AND_EYES = [0, 1, 2, 3, 4, 5, 6, 9, 10]
 
 
 def estimate_video(
@@ -101,6 +103,14 @@ def estimate_cached(
         if track is not None:
             say(f"Poses of {path.name}: from the cache ({cached}).")
             return track
+    # Before the work, not after it.
+    try:
+        files.check_writable(cached.parent)
+    except UserError as error:
+        raise UserError(
+            f"Estimated poses cannot be kept in {cached.parent}; set $MOTION_JAX_CACHE to a folder "
+            "that you may write to."
+        ) from error
     track = _estimate(path, bundle, detail, person, start, end, fps, workers)
     save_track(cached, track)
     return track
@@ -149,22 +159,6 @@ def _mediapipe_version() -> str:
     return importlib.metadata.version("mediapipe")
 
 
-def worker_count(workers: int | None) -> int:
-    """The number of processes asked for, or one a core that this process may use.
-
-    Raises UserError where it is less than 1."""
-    if workers is None:
-        return max(
-            1,
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1,
-        )
-    if workers < 1:
-        raise UserError(f"--workers {workers} is too few; give 1 or more.")
-    return workers
-
-
 def _estimate(
     path: Path,
     bundle: bundles.Bundle,
@@ -188,7 +182,7 @@ def _estimate(
         detect.Job(source, detail, bundle.path, tuple(pieces[i] for i in share), step)
         for share in shares
     ]
-    results = detect.run_jobs(jobs, workers, f"Poses of {path.name}")
+    results = detect.run(jobs, workers, f"Poses of {path.name}")
     size = results[0].size
     found, raw = {}, {}
     for result in results:
@@ -218,7 +212,7 @@ def _estimate(
         for first, last in again:
             for frame in range(first, last):
                 found.pop(frame, None)
-        for result in detect.run_jobs(jobs, workers, f"Poses of {path.name}, that person alone"):
+        for result in detect.run(jobs, workers, f"Poses of {path.name}, that person alone"):
             found.update(result.found)
     keypoints, reasons = _assemble(count, size, found, expected, looks, persons, followed)
     if not any(reason == "" for reason in reasons):
@@ -349,7 +343,9 @@ def to_keypoints(found: detect.Found, size: tuple[int, int]) -> np.ndarray:
     a probability (presence) under 0.3, was not observed. Face and hands have no confidence of
     their own: a face has the mean visibility of the head, a hand the visibility of its wrist
     (0.3 at least, because the hand itself was found), and neither is kept where it hangs far from
-    the nose or wrist of the body or has an impossible size.
+    the nose or wrist of the body or has an impossible size. MediaPipe reports nose and eyes of
+    people seen from behind as visible; where no face was found and the person's left shoulder is on
+    the left of the picture, they were not observed.
     """
     height, width = size
     pose = found.pose.copy()
@@ -363,6 +359,9 @@ def to_keypoints(found: detect.Found, size: tuple[int, int]) -> np.ndarray:
     }
     # Vertex 1 of the face mesh is the tip of the nose.
     face = _believed(found.face, 1, found.pose[people.NOSE], unit, FACE_REACH, (0.1, 1.5))
+    across = found.pose[people.LEFT_SHOULDER, 0] - found.pose[people.RIGHT_SHOULDER, 0]
+    if face is None and across < -0.15 * unit:
+        pose[_NOSE_AND_EYES] = 0
     keypoints = skeleton.from_mediapipe(
         pose, face, hands["left"], hands["right"], face_confidence=float(np.clip(head, 0.3, 1.0))
     )

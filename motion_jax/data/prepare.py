@@ -1,0 +1,485 @@
+"""Videos of people into a dataset: poses, one fixed crop, shards, a report on how good it is.
+
+    video → poses (estimated, or from files) → gaps filled → smoothed → clips
+          → one region a video → shards, in parallel → metadata, quality.json, report
+
+While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
+The same command continues where it was stopped: poses come from the cache, and finished shards
+stay. What the options were is kept, so that a second run does nothing, and a run with other options
+stops before it spoils anything.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from motion_jax import files
+from motion_jax.data import records, shards, statistics
+from motion_jax.data.crop import choose_region, into_region
+from motion_jax.errors import UserError
+from motion_jax.pose.detect import Source
+from motion_jax.pose.person import check_person
+from motion_jax.pose.smooth import (
+    BETA,
+    DERIVATIVE_CUTOFF,
+    MIN_CUTOFF,
+    fill_gaps,
+    runs,
+    smooth_track,
+)
+from motion_jax.pose.track import PoseTrack
+from motion_jax.progress import say
+from motion_jax.workers import worker_count
+
+# The generator halves the picture four times.
+MULTIPLE = 16
+# A training example is two frames.
+SHORTEST_CLIP = 2
+TOO_SHORT = "stretch too short"
+REPORT = Path("report") / "index.html"
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Turn videos of one person into a dataset to train on."""
+
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Videos of the person (any kind that FFmpeg reads)."""
+    out: Path
+    """Folder of the dataset; new, or made by the same command before."""
+    size: str = "256x256"
+    """WIDTHxHEIGHT of the dataset's frames in pixels; both must be multiples of 16."""
+    fit: Literal["crop", "letterbox", "squash"] = "crop"
+    """How a video becomes frames of that size: "crop" around all places where the person goes,
+    "letterbox" (all of it, with black bars), "squash" (all of it, stretched: Everybody Dance Now's
+    way). It never changes within a video."""
+    margin: float = 0.1
+    """With "crop": what is added on each side (share of the person's extent)."""
+    start: float | None = None
+    """Begin at this second of each video."""
+    end: float | None = None
+    """End before this second of each video."""
+    fps: float | None = None
+    """Resample to so many frames a second (default: every frame with its own time)."""
+    detail: Literal["holistic", "body"] = "holistic"
+    """Estimate body, face and hands ("holistic"), or the body alone ("body", twice as fast)."""
+    person: str = "largest"
+    """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
+    from left to right."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
+    use instead of estimating; with several videos it has a folder for each, named like the video
+    without its suffix."""
+    smooth: bool = True
+    """Smooth the poses over time against jitter (one-euro filter, forwards and backwards, so that
+    poses do not lag behind the pictures)."""
+    min_cutoff: float = MIN_CUTOFF
+    """One-euro filter: cutoff at rest (Hz); lower trembles less."""
+    beta: float = BETA
+    """One-euro filter: what speed adds to the cutoff (Hz per person size a second); higher follows
+    fast motion more closely."""
+    max_gap: int = 5
+    """Gaps in the poses of up to so many frames are filled by interpolation and marked; longer ones
+    cut the clip (frames)."""
+    picture: Literal["jpeg", "png"] = "jpeg"
+    """Format of the stored frames: JPEG of quality 95, or PNG (lossless, five times the size)."""
+    workers: int | None = None
+    """Processes (default: one a core). The result does not depend on it."""
+
+
+def prepare(options: PrepareOptions) -> Path:
+    """Makes the dataset `options.out`, or finds it made; returns the page of its quality report.
+
+    Raises UserError for everything a user can mend; nothing is left that looks like a dataset.
+    """
+    height, width = parse_size(options.size)
+    _check_options(options)
+    workers = worker_count(options.workers)
+    infos = [_probe(path) for path in options.videos]
+    digests = [files.sha256(path) for path in options.videos]
+    resolved = _resolved(options, digests)
+    out = options.out
+    partial = out / ".partial"
+    if _is_made(out, partial, resolved):
+        say(f"{out} is up to date: the same videos and options; nothing to do.")
+        return out / REPORT
+    _begin(out, partial, resolved)
+
+    videos = []
+    for info, digest in zip(infos, digests, strict=True):
+        videos.append(_video(options, info, digest, height, width))
+    blur = _write_shards(options, videos, partial, height, width, workers)
+    _finish(options, videos, blur, out, partial, resolved, height, width)
+    return _report(out, partial)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "WIDTHxHEIGHT" -> (height, width).
+
+    Raises UserError where it is none, or not divisible as the networks need."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise UserError(f"--size {text} is not a size; give WIDTHxHEIGHT, for instance 256x256.")
+    width, height = int(parts[0]), int(parts[1])
+    if width % MULTIPLE or height % MULTIPLE or not width or not height:
+        lower = [max(MULTIPLE, n // MULTIPLE * MULTIPLE) for n in (width, height)]
+        upper = [max(MULTIPLE, -(-n // MULTIPLE) * MULTIPLE) for n in (width, height)]
+        raise UserError(
+            f"--size {text} does not fit the networks, which need multiples of {MULTIPLE}; the "
+            f"nearest sizes are {lower[0]}x{lower[1]} and {upper[0]}x{upper[1]}."
+        )
+    return height, width
+
+
+def _check_options(options: PrepareOptions) -> None:
+    if not options.videos:
+        raise UserError("No video was named; give one or more before --out.")
+    check_person(options.person)
+    if not 0 <= options.margin <= 2:
+        raise UserError(f"--margin {options.margin:g} is not a share; give 0 to 2 (default 0.1).")
+    if options.max_gap < 0:
+        raise UserError(f"--max-gap {options.max_gap} is negative; give 0 or more frames.")
+    if not options.min_cutoff > 0 or not options.beta >= 0:
+        raise UserError(
+            f"--min-cutoff {options.min_cutoff:g} --beta {options.beta:g} are no filter; give a "
+            "cutoff above 0 and a beta of 0 or more, or --no-smooth."
+        )
+    if options.poses is not None:
+        for path in options.videos:
+            folder = _poses_folder(options, path)
+            if not folder.is_dir():
+                raise UserError(
+                    f"There is no folder {folder} with the poses of {path.name}; check --poses."
+                )
+
+
+def _probe(path: Path):
+    from motion_jax.video.reader import probe
+
+    return probe(path)
+
+
+def _poses_folder(options: PrepareOptions, video: Path) -> Path:
+    if len(options.videos) == 1:
+        return options.poses
+    return options.poses / video.stem
+
+
+def _resolved(options: PrepareOptions, digests: list[str]) -> dict:
+    """The options that decide what the dataset is, as JSON; file contents instead of places."""
+    values = dataclasses.asdict(options)
+    for name in ("videos", "out", "workers", "pose_model", "poses"):
+        del values[name]
+    if options.poses is not None:
+        for name in ("detail", "person"):
+            del values[name]
+    values["videos"] = [
+        {"file": path.name, "sha256": digest}
+        for path, digest in zip(options.videos, digests, strict=True)
+    ]
+    values["poses"] = None
+    if options.poses is not None:
+        values["poses"] = [_folder_digest(_poses_folder(options, p)) for p in options.videos]
+    elif options.pose_model is not None:
+        from motion_jax.pose.bundles import find_bundle
+
+        values["pose_model"] = find_bundle(options.detail, options.pose_model).sha256
+    return json.loads(json.dumps(values))
+
+
+def _folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_made(out: Path, partial: Path, resolved: dict) -> bool:
+    """Whether the dataset is there and whole; UserError where what is there is something else."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder for the dataset.")
+    if records.is_dataset(out):
+        made = _options_of(out)
+        if made != resolved:
+            raise UserError(
+                f"{out} holds a dataset made with other options ({_difference(made, resolved)}); "
+                "give the same options, or another folder with --out."
+            )
+        try:
+            records.open_dataset(out)
+        except UserError as error:
+            say(f"{error} Making it again.")
+            (out / records.METADATA).unlink()
+            return False
+        return not partial.exists()
+    begun = partial / "options.json"
+    if begun.is_file():
+        try:
+            earlier = json.loads(begun.read_text())
+        except ValueError:
+            earlier = {}
+        if earlier != resolved:
+            raise UserError(
+                f"{out} holds an unfinished dataset of other options "
+                f"({_difference(earlier, resolved)}); give the same options to go on, or another "
+                "folder with --out."
+            )
+    elif out.is_dir() and any(path != partial for path in out.iterdir()):
+        raise UserError(
+            f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
+        )
+    return False
+
+
+def _options_of(out: Path) -> dict:
+    try:
+        return json.loads((out / records.METADATA).read_text())["options"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The metadata of the dataset {out} are damaged ({error}); remove {out} and run the "
+            "same command again."
+        ) from error
+
+
+def _difference(earlier: dict, now: dict) -> str:
+    for name in sorted(set(earlier) | set(now)):
+        before, after = earlier.get(name), now.get(name)
+        if before != after:
+            if name == "videos":
+                shown = [", ".join(v["file"] for v in side or ()) for side in (before, after)]
+                if shown[0] == shown[1]:
+                    return f"another content of {shown[0]}"
+                return f"videos {shown[0]}, not {shown[1]}"
+            if name == "poses":
+                return "other poses"
+            return f"{name.replace('_', '-')} {before}, not {after}"
+    return "another version of motion_jax"
+
+
+def _begin(out: Path, partial: Path, resolved: dict) -> None:
+    files.check_writable(out)
+    files.check_writable(partial)
+    begun = partial / "options.json"
+    if begun.is_file():
+        say(f"Going on with the unfinished dataset in {out}.")
+    else:
+        files.write_json(begun, resolved)
+
+
+def _video(
+    options: PrepareOptions, info, digest: str, height: int, width: int
+) -> statistics.Prepared:
+    """Poses, clips and region of one video."""
+    from motion_jax.pose.face import face_boxes
+
+    measured = _poses(options, info)
+    track = fill_gaps(measured, options.max_gap)
+    if options.smooth:
+        track = smooth_track(track, options.min_cutoff, options.beta, zero_phase=True)
+    clips = runs(track, SHORTEST_CLIP)
+    inside = np.zeros(len(track), bool)
+    for first, last in clips:
+        inside[first:last] = True
+    reasons = tuple(
+        TOO_SHORT if not reason and not keep else reason
+        for reason, keep in zip(track.reasons, inside, strict=True)
+    )
+    track = dataclasses.replace(track, reasons=reasons)
+    if not clips:
+        raise UserError(
+            f"{info.path} has no {SHORTEST_CLIP} frames in a row with a usable pose; choose a "
+            "better stretch with --start and --end, or allow longer gaps with --max-gap."
+        )
+    region = choose_region(track, height, width, options.fit, options.margin)
+    keypoints = into_region(track.keypoints, region, height, width)
+    keypoints[~inside] = 0
+    return statistics.Prepared(
+        info=info,
+        sha256=digest,
+        track=track,
+        measured=np.where(measured.found[:, None], measured.keypoints[..., 2], 0),
+        region=region,
+        clips=clips,
+        keypoints=keypoints,
+        face_boxes=face_boxes(keypoints, height, width),
+    )
+
+
+def _poses(options: PrepareOptions, info) -> PoseTrack:
+    span = {"start": options.start, "end": options.end, "fps": options.fps}
+    if options.poses is None:
+        from motion_jax.pose.estimate import estimate_cached
+
+        return estimate_cached(
+            info.path,
+            detail=options.detail,
+            person=options.person,
+            model=options.pose_model,
+            workers=options.workers,
+            **span,
+        )
+    from motion_jax.pose.files import read_poses
+    from motion_jax.video.reader import choose, frame_times
+
+    # The files are numbered by the frames of the whole video.
+    times = frame_times(info.path)
+    track = read_poses(
+        _poses_folder(options, info.path), times, (info.height, info.width), options.person
+    )
+    indices, chosen = choose(times, **span)
+    if not len(indices):
+        # The reader's own words for a choice that leaves nothing.
+        frame_times(info.path, **span)
+    return dataclasses.replace(
+        track,
+        keypoints=track.keypoints[indices],
+        times=chosen,
+        reasons=tuple(track.reasons[i] for i in indices),
+        filled=None if track.filled is None else track.filled[indices],
+    )
+
+
+def _write_shards(
+    options: PrepareOptions,
+    videos: list[statistics.Prepared],
+    partial: Path,
+    height: int,
+    width: int,
+    workers: int,
+) -> list[dict[int, float]]:
+    """Writes what is not there yet; {frame: sharpness} for each video."""
+    jobs, planned, clip = [], [], 0
+    for video in videos:
+        plan = shards.plan(partial, video.clips, clip)
+        planned.append(plan)
+        clip += len(video.clips)
+        missing = [shard for shard in plan if not _is_written(shard)]
+        source = Source(video.info.path, options.start, options.end, options.fps, video.track.times)
+        filled = video.track.filled
+        if filled is None:
+            filled = np.zeros(video.keypoints.shape[:2], bool)
+        for part in np.array_split(np.arange(len(missing)), min(workers, len(missing)) or 1):
+            if len(part):
+                chosen = tuple(missing[i] for i in part)
+                jobs.append(
+                    shards.WriteJob(
+                        source, video.region, height, width, options.picture, chosen,
+                        video.keypoints, filled & (video.keypoints[..., 2] > 0), video.face_boxes,
+                    )
+                )  # fmt: skip
+    if jobs:
+        shards.write(jobs, workers, f"Frames to {partial.parent}")
+    return [
+        {
+            frame: value
+            for shard in plan
+            for frame, value in zip(
+                range(shard.first, shard.last), shards.measured(shard)["blur"], strict=True
+            )
+        }
+        for plan in planned
+    ]
+
+
+def _is_written(shard: shards.Shard) -> bool:
+    """Whole in .partial, or already moved to its final place."""
+    if shards.measured(shard) is None:
+        return False
+    moved = _moved_marker(shard.path)
+    return moved.is_file() or records.count_records(shard.path) == shard.last - shard.first
+
+
+def _moved_marker(path: Path) -> Path:
+    return path.with_suffix(".moved")
+
+
+def _finish(
+    options: PrepareOptions,
+    videos: list[statistics.Prepared],
+    blur: list[dict[int, float]],
+    out: Path,
+    partial: Path,
+    resolved: dict,
+    height: int,
+    width: int,
+) -> None:
+    """Shards to their final names, metadata, quality.json; each step may be done again."""
+    clips = statistics.clip_entries(videos)
+    plan, clip = [], 0
+    for video in videos:
+        plan += shards.plan(partial, video.clips, clip)
+        clip += len(video.clips)
+    for number, shard in enumerate(plan):
+        final = records.shard_path(out, number, len(plan))
+        marker = _moved_marker(shard.path)
+        if shard.path.is_file():
+            files.write_text(marker, final.name)
+            os.replace(shard.path, final)
+    smoothing = None
+    if options.smooth:
+        smoothing = {
+            "filter": "one-euro, forwards and backwards",
+            "min_cutoff": options.min_cutoff,
+            "beta": options.beta,
+            "derivative_cutoff": DERIVATIVE_CUTOFF,
+        }
+    figures = statistics.detection_figures(videos)
+    quality = {
+        "version": 1,
+        "size": [height, width],
+        "fit": options.fit,
+        "detail": options.detail if options.poses is None else "files",
+        "options": resolved,
+        "smoothing": {
+            "on": options.smooth,
+            "min_cutoff": options.min_cutoff,
+            "beta": options.beta,
+            "max_gap": options.max_gap,
+        },
+        "records": figures["kept"],
+        "frames": figures["frames"],
+        "clips": clips,
+        "rejected": figures["rejected"],
+        "videos": [
+            statistics.video_entry(number, video, clips, values)
+            for number, (video, values) in enumerate(zip(videos, blur, strict=True))
+        ],
+    }
+    files.write_json(out / statistics.QUALITY, quality)
+    info = records.DatasetInfo(
+        height=height,
+        width=width,
+        clips=tuple((c["clip"], c["video"], c["first_record"], c["length"]) for c in clips),
+        sources=tuple(statistics.source_entry(video, options.fit) for video in videos),
+        smoothing=smoothing,
+        max_gap=options.max_gap,
+        detection=figures,
+        options=resolved,
+        picture=options.picture,
+    )
+    records.finish_dataset(out, info, [shard.last - shard.first for shard in plan])
+
+
+def _report(out: Path, partial: Path) -> Path:
+    from motion_jax.data.quality import write_report
+
+    page = write_report(out)
+    files.remove_tree(partial)
+    figures = records.open_dataset(out).info.detection
+    why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())
+    say(
+        f"{out}: {figures['kept']} of {figures['frames']} frames kept"
+        + (f" ({why})" if why else "")
+        + f". Quality report: {page}"
+    )
+    return page

@@ -1,0 +1,185 @@
+"""What `prepare` knows of its videos beyond the records: quality.json, and what is in it.
+
+quality.json (the quality report is made from it and from the dataset):
+
+  version 1; size [H, W] of the dataset's frames; fit; detail ("holistic", "body", or "files" where
+  the poses were not estimated); options; smoothing {on, min_cutoff, beta, max_gap}; records and
+  frames (kept, considered); rejected {reason: frames};
+  clips: [{clip, video, first_record, length, first_frame, start_time, end_time, ended_by}];
+  videos: [{name, sha256, width, height, fps, duration, rotation, estimator, crop {left, top, width,
+    height in source pixels}, frames, kept, body_visible {legs, arms}, and lists with one entry a
+    considered frame: reasons ("" kept), times (s), record and clip (-1 not kept), confidence {joint
+    or group: [0...1], as measured}, filled (of 137), face_visible, left_hand_visible,
+    right_hand_visible, face_height (pixels of the dataset's frame, null unseen), blur (variance of
+    the Laplacian in the person's box, null not kept), people}].
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from motion_jax.data.crop import Region
+from motion_jax.pose import skeleton
+from motion_jax.pose.track import PoseTrack
+from motion_jax.video.reader import VideoInfo
+
+QUALITY = "quality.json"
+# Confidence above which a joint or group counts as seen.
+SEEN = 0.3
+
+_GROUPS = {
+    "face": skeleton.FACE,
+    "left_hand": skeleton.LEFT_HAND,
+    "right_hand": skeleton.RIGHT_HAND,
+}
+_LEGS = [skeleton.INDEX[f"{s}_{j}"] for s in ("left", "right") for j in ("knee", "ankle")]
+_ARMS = [skeleton.INDEX[f"{s}_{j}"] for s in ("left", "right") for j in ("elbow", "wrist")]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One video, ready to be written.
+
+    Attributes:
+      info, sha256: the video.
+      track: its poses after filling and smoothing, in pixels of the source; `reasons` final.
+      measured: float32 [N, 137] confidences before that.
+      region: what becomes the dataset's frame.
+      clips: (first, last + 1) frames of each clip.
+      keypoints: float32 [N, 137, 3] in pixels of the dataset's frame; face_boxes [N, 4].
+    """
+
+    info: VideoInfo
+    sha256: str
+    track: PoseTrack
+    measured: np.ndarray
+    region: Region
+    clips: list[tuple[int, int]]
+    keypoints: np.ndarray
+    face_boxes: np.ndarray
+
+    @property
+    def kept(self) -> int:
+        return sum(last - first for first, last in self.clips)
+
+
+def source_entry(video: Prepared, fit: str) -> dict:
+    """What the dataset's metadata say of one video."""
+    info, track = video.info, video.track
+    return {
+        "file": info.path.name,
+        "sha256": video.sha256,
+        "fps": info.fps,
+        "width": track.size[1],
+        "height": track.size[0],
+        "frames": len(track),
+        "kept": video.kept,
+        "fit": fit,
+        "crop": video.region.describe(),
+        "estimator": _without_lists(track.estimator),
+    }
+
+
+def _without_lists(estimator: dict) -> dict:
+    return {name: value for name, value in estimator.items() if name != "people"}
+
+
+def detection_figures(videos: list[Prepared]) -> dict:
+    """{frames, kept, rejected: {reason: frames}} over all videos."""
+    rejected = Counter(reason for video in videos for reason in video.track.reasons if reason)
+    return {
+        "frames": sum(len(video.track) for video in videos),
+        "kept": sum(video.kept for video in videos),
+        "rejected": dict(rejected.most_common()),
+    }
+
+
+def clip_entries(videos: list[Prepared]) -> list[dict]:
+    """The "clips" of quality.json, in order of their records."""
+    entries, record = [], 0
+    for number, video in enumerate(videos):
+        for first, last in video.clips:
+            track = video.track
+            entries.append(
+                {
+                    "clip": len(entries),
+                    "video": number,
+                    "first_record": record,
+                    "length": last - first,
+                    "first_frame": first,
+                    "start_time": float(track.times[first]),
+                    "end_time": float(track.times[last - 1]),
+                    "ended_by": track.reasons[last] if last < len(track) else "",
+                }
+            )
+            record += last - first
+    return entries
+
+
+def video_entry(number: int, video: Prepared, clips: list[dict], blur: dict[int, float]) -> dict:
+    """One of the "videos" of quality.json.
+
+    Args:
+      number: of the video.
+      clips: of `clip_entries`.
+      blur: {frame: sharpness} of the frames kept.
+    """
+    track, info = video.track, video.info
+    count = len(track)
+    record, clip = np.full(count, -1), np.full(count, -1)
+    for entry in clips:
+        if entry["video"] == number:
+            span = slice(entry["first_frame"], entry["first_frame"] + entry["length"])
+            record[span] = entry["first_record"] + np.arange(entry["length"])
+            clip[span] = entry["clip"]
+    kept = record >= 0
+    confidence = {
+        name: _rounded(video.measured[:, joint]) for joint, name in enumerate(skeleton.BODY_NAMES)
+    }
+    visible = {}
+    for name, part in _GROUPS.items():
+        means = video.measured[:, part].mean(axis=1)
+        confidence[name] = _rounded(means)
+        visible[f"{name}_visible"] = [bool(mean > SEEN) for mean in means]
+    filled = track.filled if track.filled is not None else np.zeros((count, skeleton.COUNT), bool)
+    seen = video.keypoints[..., 2] > SEEN
+    return {
+        "name": info.path.name,
+        "sha256": video.sha256,
+        "width": track.size[1],
+        "height": track.size[0],
+        "fps": info.fps,
+        "duration": info.duration,
+        "rotation": info.rotation,
+        "estimator": _without_lists(track.estimator),
+        "crop": video.region.describe(),
+        "frames": count,
+        "kept": int(kept.sum()),
+        "reasons": list(track.reasons),
+        "times": [float(time) for time in track.times],
+        "record": record.tolist(),
+        "clip": clip.tolist(),
+        "confidence": confidence,
+        "filled": filled.sum(axis=1).tolist(),
+        **visible,
+        "face_height": _face_heights(video.keypoints),
+        "body_visible": {
+            "legs": float(seen[kept][:, _LEGS].all(axis=1).mean()),
+            "arms": float(seen[kept][:, _ARMS].all(axis=1).mean()),
+        },
+        "blur": [blur.get(frame) for frame in range(count)],
+        "people": list(track.estimator.get("people", [0] * count)),
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 2) for value in values]
+
+
+def _face_heights(keypoints: np.ndarray) -> list[float | None]:
+    heights: list[float | None] = []
+    for face in keypoints[:, skeleton.FACE]:
+        rows = face[face[:, 2] > 0, 1]
+        heights.append(round(float(np.ptp(rows)), 1) if len(rows) > 1 else None)
+    return heights

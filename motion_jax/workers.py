@@ -1,0 +1,94 @@
+"""Work shared among spawned processes, with one progress display and a way to stop.
+
+Spawned, not forked: MediaPipe, JAX and FFmpeg start threads, and a forked copy of a process with
+threads may hang. The result of a job must not depend on how many processes there are.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from motion_jax.errors import UserError
+from motion_jax.progress import Meter
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+_done: Any = None
+_stop: Any = None
+
+
+class Stopped(Exception):
+    """Raised in a job by `advance` when its work is no longer wanted."""
+
+
+def worker_count(workers: int | None) -> int:
+    """The number of processes asked for; None: one a core that this process may use.
+
+    Raises UserError where it is less than 1."""
+    if workers is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    if workers < 1:
+        raise UserError(f"--workers {workers} is too few; give 1 or more.")
+    return workers
+
+
+def advance(count: int = 1) -> None:
+    """Called by a job: so many units are done."""
+    if _stop.is_set():
+        raise Stopped
+    with _done.get_lock():
+        _done.value += count
+
+
+def run_jobs(
+    job: Callable[[J], R], inputs: Sequence[J], workers: int, description: str, total: int
+) -> list[R]:
+    """[job(input) for all inputs], in at most so many processes; shows progress out of `total`.
+
+    What the libraries in a worker write to stderr on their own goes to a file, and is shown only
+    where a process died. Raises what a job raises (the other jobs stop at their next `advance`),
+    and RuntimeError where a process died."""
+    context = multiprocessing.get_context("spawn")
+    done, stop = context.Value("q", 0), context.Event()
+    descriptor, log = tempfile.mkstemp(prefix="motion_jax-worker-", suffix=".log")
+    os.close(descriptor)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        max(1, min(workers, len(inputs))), context, _begin, (done, stop, log)
+    )
+    try:
+        with Meter(description, total) as meter:
+            futures = [pool.submit(job, value) for value in inputs]
+            waiting = set(futures)
+            while waiting:
+                finished, waiting = concurrent.futures.wait(
+                    waiting, 0.5, concurrent.futures.FIRST_EXCEPTION
+                )
+                for future in finished:
+                    future.result()
+                meter.advance(done.value - meter.done)
+        return [future.result() for future in futures]
+    except concurrent.futures.process.BrokenProcessPool as error:
+        tail = Path(log).read_text(errors="replace")[-1000:]
+        raise RuntimeError(f"{description}: a process died; its last words: {tail}") from error
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        os.unlink(log)
+
+
+def _begin(done: Any, stop: Any, log: str) -> None:
+    global _done, _stop
+    _done, _stop = done, stop
+    # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

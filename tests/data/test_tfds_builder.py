@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from motion_jax import puppet
 from motion_jax.data import records
 from motion_jax.data.tfds_builder import load_builder
 from motion_jax.errors import UserError
@@ -56,6 +57,28 @@ def test_repacks_a_prepared_dataset(prepared, tmp_path, manual):
         for name in ("frame", "keypoints", "filled", "face_box", "clip", "index", "time"):
             np.testing.assert_array_equal(got[name], want[name], err_msg=name)
             np.testing.assert_array_equal(row[name], want[name], err_msg=name)
+
+
+def test_prepares_videos_on_the_way(tmp_path):
+    moved = puppet.dance(6, 10, seed=0)
+    ada = puppet.CHARACTERS["ada"]
+    video, poses = puppet.make_video(tmp_path / "ada", ada, moved, 64, 64)
+    builder = load_builder()(
+        data_dir=tmp_path / "tfds",
+        videos=[video],
+        options={"poses": poses, "size": "64x64", "fit": "squash", "smooth": False, "workers": 1},
+    )
+    builder.download_and_prepare()
+    dataset = records.open_dataset(builder.data_dir)
+    assert dataset.size == (64, 64) and dataset.clips == [(0, 6)]
+    assert dataset.info.sources[0]["file"] == "video.mp4"
+    truth = puppet.pose(ada, moved, 64, 64)
+    np.testing.assert_allclose(dataset.keypoints()[..., :2], truth[..., :2], atol=0.01)
+    drawn = puppet.draw(ada, moved, 64, 64)
+    plain = builder.as_data_source("train")
+    for record in (0, 5):
+        assert np.abs(plain[record]["frame"].astype(int) - drawn[record]).mean() < 10
+        np.testing.assert_array_equal(plain[record]["frame"], dataset[record]["frame"])
 
 
 def test_refuses_what_is_no_dataset(tmp_path):

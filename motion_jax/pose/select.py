@@ -1,0 +1,148 @@
+"""Which of several people in pose files is followed: by place and pose from frame to frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.pose.person import check_person
+from motion_jax.pose.skeleton import BODY
+
+# Distances are means over the body joints that both poses show, in person sizes (larger side of
+# the box around the body). From one frame to the next nobody moves farther than this...
+FARTHEST = 0.35
+# ... and a frame's absence allows this much more, up to so much in all.
+FARTHER_A_FRAME, FARTHEST_OF_ALL = 0.1, 1.0
+# Frames after which somebody who reappears is somebody else.
+LONGEST_ABSENCE = 50
+# Two candidates as near as that to each other: it is a guess who is who.
+AMBIGUOUS = 0.1
+# Somebody seen in a smaller share of the longest track's frames is no person but a false alarm.
+LEAST_SHARE = 0.1
+
+
+@dataclass
+class _Trail:
+    frames: list[int] = field(default_factory=list)
+    poses: list[np.ndarray] = field(default_factory=list)
+    over: bool = False
+
+    def add(self, frame: int, pose: np.ndarray) -> None:
+        self.frames.append(frame)
+        self.poses.append(pose)
+
+    def place(self) -> float:
+        return float(np.median([np.median(_joints(pose)[:, 0]) for pose in self.poses]))
+
+    def extent(self) -> float:
+        return float(sum(size_of(pose) ** 2 for pose in self.poses))
+
+
+def _joints(pose: np.ndarray) -> np.ndarray:
+    """Observed body joints of a [137, 3] pose, else all observed points: [n, 2]."""
+    body = pose[BODY]
+    points = body if (body[:, 2] > 0).any() else pose
+    return points[points[:, 2] > 0, :2]
+
+
+def size_of(pose: np.ndarray) -> float:
+    """Larger side of the box around the observed body joints in pixels."""
+    points = _joints(pose)
+    return float(max((points.max(0) - points.min(0)).max(), 1e-3))
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    size = max(size_of(one), size_of(other))
+    both = (one[BODY, 2] > 0) & (other[BODY, 2] > 0)
+    if both.any():
+        apart = np.linalg.norm(one[BODY, :2] - other[BODY, :2], axis=1)[both].mean()
+    else:
+        apart = np.linalg.norm(np.median(_joints(one), 0) - np.median(_joints(other), 0))
+    change = abs(np.log(size_of(one) / size_of(other))) / 4 if both.sum() > 3 else 0.0
+    return float(apart / size + change)
+
+
+def _link(people: Sequence[Sequence[np.ndarray]]) -> list[_Trail]:
+    trails: list[_Trail] = []
+    for frame, poses in enumerate(people):
+        active = [
+            t for t in trails if not t.over and frame - t.frames[-1] <= LONGEST_ABSENCE and poses
+        ]
+        costs = np.full((len(active), len(poses)), np.inf)
+        for row, trail in enumerate(active):
+            absent = frame - trail.frames[-1] - 1
+            limit = min(FARTHEST + FARTHER_A_FRAME * absent, FARTHEST_OF_ALL)
+            for column, pose in enumerate(poses):
+                distance = _distance(trail.poses[-1], pose)
+                costs[row, column] = distance if distance <= limit else np.inf
+        fresh = set(range(len(poses)))
+        for row, column in sorted(np.ndindex(*costs.shape), key=lambda at: costs[at]):
+            cost = costs[row, column]
+            if not np.isfinite(cost) or column not in fresh or active[row].over:
+                continue
+            if active[row].frames[-1] == frame:
+                continue
+            near = cost + AMBIGUOUS
+            rivals = np.flatnonzero(costs[:, column] < near)
+            if len(rivals) > 1 or (costs[row] < near).sum() > 1:
+                for rival in (row, *rivals):
+                    # One that was certain of another pose in this frame stays what it is.
+                    active[rival].over = active[rival].frames[-1] != frame
+                continue
+            active[row].add(frame, poses[column])
+            fresh.discard(column)
+        for column in sorted(fresh):
+            trail = _Trail()
+            trail.add(frame, poses[column])
+            trails.append(trail)
+    return trails
+
+
+def follow(
+    people: Sequence[Sequence[np.ndarray]], person: str, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Picks one person from the poses of each frame.
+
+    Args:
+      people: for each frame the [137, 3] poses in it, each with some observed point.
+      person: "largest" (most picture and time), "leftmost", "rightmost", or a number from 1 counted
+        from left to right. Where no frame holds more than one pose, everything is one person.
+      name: of the folder, for messages.
+
+    Returns:
+      keypoints float32 [N, 137, 3], and for each frame "" or why it has none ("no person", "lost":
+      others are there, the followed person is not, or it is a guess who it is).
+
+    Raises UserError: senseless `person`, or a number that is not there.
+    """
+    check_person(person)
+    keypoints = np.zeros((len(people), 137, 3), np.float32)
+    reasons = ["lost" if poses else "no person" for poses in people]
+    if max((len(poses) for poses in people), default=0) <= 1:
+        trails = [_Trail()]
+        for frame, poses in enumerate(people):
+            for pose in poses:
+                trails[0].add(frame, pose)
+    else:
+        trails = _link(people)
+        longest = max(len(trail.frames) for trail in trails)
+        trails = [t for t in trails if len(t.frames) >= LEAST_SHARE * longest]
+    if not trails[0].frames:
+        return keypoints, tuple(reasons)
+    order = sorted(trails, key=_Trail.place)
+    if person == "largest":
+        chosen = max(order, key=_Trail.extent)
+    elif person in ("leftmost", "rightmost"):
+        chosen = order[0 if person == "leftmost" else -1]
+    elif int(person) <= len(order):
+        chosen = order[int(person) - 1]
+    else:
+        count = "one person" if len(order) == 1 else f"{len(order)} people"
+        raise UserError(
+            f"--person {person} is not in {name}: its poses show {count}, numbered from left to "
+            "right; name one of them."
+        )
+    for frame, pose in zip(chosen.frames, chosen.poses, strict=True):
+        keypoints[frame], reasons[frame] = pose, ""
+    return keypoints, tuple(reasons)

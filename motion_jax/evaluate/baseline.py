@@ -1,0 +1,48 @@
+"""The baseline that a trained model must beat: show the training frame whose pose is nearest."""
+
+import numpy as np
+
+from motion_jax.data.pairs import Frames
+from motion_jax.evaluate.metrics import pad
+from motion_jax.pose.match import nearest
+
+
+class NearestFrame:
+    """For each pose the frame of a set of records whose body joints are nearest to it.
+
+    Has the interface of a run's synthesizer (`feed`, `reset`), so the two are exchangeable: with
+    the held-out poses of the same dataset it is the baseline of `motion-jax evaluate`, with another
+    video's normalised poses that of a transfer.
+
+    frames: the dataset at the size wanted. records: int [N], those that may be shown (the training
+    part). batch: poses looked up at once. Raises ValueError without a record.
+    """
+
+    def __init__(self, frames: Frames, records: np.ndarray, batch: int = 16):
+        if not len(records):
+            raise ValueError("the nearest frame needs at least one frame to choose from")
+        self.frames, self.records, self.batch = frames, np.asarray(records, int), batch
+        scale = np.array([1 / frames.factor, 1 / frames.factor, 1], np.float32)
+        self._database = frames.dataset.keypoints()[self.records] * scale
+
+    def find(self, keypoints: np.ndarray) -> np.ndarray:
+        """[n, 137, 3] in pixels of the size → int64 [n], the record of the nearest pose."""
+        found = []
+        for start in range(0, len(keypoints), self.batch):
+            block = np.asarray(keypoints[start : start + self.batch], np.float32)
+            distances, indices = nearest(pad(block, self.batch), self._database, k=1)
+            if not np.isfinite(distances).all():
+                # No pose shares half of the joints: then what is hidden counts too.
+                _, others = nearest(pad(block, self.batch), self._database, k=1, masked=False)
+                indices = np.where(np.isfinite(distances), indices, others)
+            found.append(self.records[np.asarray(indices)[: len(block), 0]])
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
+        """[n, 137, 3] in pixels of the size → uint8 [n, H, W, 3]; face boxes are not looked at."""
+        shown = [self.frames.read(int(record))[0] for record in self.find(keypoints)]
+        empty = np.zeros((0, self.frames.height, self.frames.width, 3), np.uint8)
+        return np.stack(shown) if shown else empty
+
+    def reset(self) -> None:
+        """Nothing is remembered from frame to frame."""

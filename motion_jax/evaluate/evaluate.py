@@ -1,0 +1,271 @@
+"""`motion-jax evaluate`: a trained run on held-out frames, against simpler ways to the same poses.
+
+Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stage), `frame_by_frame`
+(the same networks, never shown the previous frame) and `nearest_frame` (the training frame of the
+nearest pose). All see the same poses of the same frames, which training never saw.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from motion_jax import files
+from motion_jax.errors import UserError
+from motion_jax.progress import Meter, say
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measure a trained run on held-out frames."""
+
+    run: Path
+    """Run folder made by `motion-jax train`."""
+    data: Path | None = None
+    """Dataset folder (default: the one that the run was trained on)."""
+    json: bool = False
+    """Print the figures as JSON (nothing else goes to standard output)."""
+    out: Path | None = None
+    """Folder for evaluation.json, frames.csv and index.html (default: RUN/evaluation)."""
+    max_frames: int | None = None
+    """At most so many held-out frames, from the beginning of each clip's part (default: all)."""
+    batch: int = 16
+    """Frames computed at once (bounds memory, does not change the figures)."""
+    lpips: Path | None = None
+    """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""
+    lpips_network: Literal["alex", "vgg"] = "alex"
+    """Network of LPIPS; alex is the one that its authors recommend for measuring."""
+    reestimate: Literal["auto", "yes", "no"] = "auto"
+    """Estimate poses anew on the results, for pose distance and missed detections; auto: where the
+    dataset's poses were estimated and the model is on this machine."""
+    reestimate_frames: int = 300
+    """At most so many frames of each method are estimated anew."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS or the cache)."""
+
+
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
+    """Evaluates, writes evaluation.json, frames.csv and index.html, and prints the figures.
+
+    Returns the contents of evaluation.json: "methods" {method: {metric: mean or None}}, "absent"
+    {metric: why it is None}, "frames", "run", "step", "checkpoint", "data", "size", "notes".
+    Raises UserError for bad input, before anything is written.
+    """
+    from motion_jax.evaluate import report
+    from motion_jax.evaluate.lpips import BACKBONES, load
+    from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.evaluate.score import compare
+    from motion_jax.train.run import load_run
+
+    if options.batch < 1:
+        raise UserError(f"--batch {options.batch} is less than 1; give a number of frames.")
+    run = load_run(options.run)
+    frames, held, training = open_data(options, run)
+    out = options.out or options.run / "evaluation"
+    lpips, no_lpips = load(options.lpips_network, options.lpips)
+    least = BACKBONES[options.lpips_network].least
+    if lpips and min(run.size) < least:
+        lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
+    bundle, detail, no_poses = choose_detector(
+        frames.dataset, options.reestimate, options.pose_model
+    )
+    files.check_writable(out)
+    total = sum(count for _, count in held)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(_metered(_pieces(run, frames, held, training, options), total))
+        again = None
+        if bundle:
+            again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
+            stream = again.tap(stream)
+        found = compare(stream, total=total, batch=options.batch, lpips=lpips)
+        poses, pose_frames = again.results() if again else ({}, 0)
+    if again and not pose_frames:
+        no_poses = "the held-out stretches are too short for the pose estimator"
+    result = _result(options, run, frames, found, training)
+    for name, figures in result["methods"].items():
+        empty = {"pose_distance": None, "missed_detections": None}
+        figures |= poses.get(name, empty)
+    result["reestimated_real"] = poses.get("real")
+    result["reestimated_frames"] = pose_frames
+    result["lpips_network"] = options.lpips_network
+    reasons = {"lpips": no_lpips, "pose_distance": no_poses, "missed_detections": no_poses}
+    result["absent"] = {name: reason for name, reason in reasons.items() if reason}
+    files.write_json(out / "evaluation.json", result)
+    files.write_text(out / "frames.csv", _csv(found))
+    report.write_report(
+        out / "index.html",
+        result,
+        found.examples,
+        found.per_frame,
+        heading=f"Evaluation of {options.run.resolve().name}",
+    )
+    _print(result, options.json)
+    say(f"Report: {out / 'index.html'}")
+    return result
+
+
+def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, int]], np.ndarray]:
+    """(the dataset's frames at the run's size, held-out runs of frames (first record, number),
+    records of the training part).
+
+    Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
+    out.
+    """
+    from motion_jax.data.pairs import Frames, stretches
+    from motion_jax.data.records import open_dataset
+    from motion_jax.pose.skeleton import NAME
+
+    path = options.data or run.data_path
+    if options.data is None and not path.is_dir():
+        raise UserError(
+            f"The run {options.run} was trained on {path}, which is not there; give the dataset's "
+            "place with --data."
+        )
+    dataset = open_dataset(path)
+    if dataset.info.skeleton != NAME:
+        raise UserError(
+            f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
+            f"{options.run} needs {NAME!r}; prepare the dataset again."
+        )
+    frames = Frames(dataset, *run.size)
+    holdout = run.config.data.holdout
+    held = stretches(dataset, holdout, "heldout")
+    parts = stretches(dataset, holdout, "train")
+    if not held or not parts:
+        missing = "held-out" if not held else "training"
+        raise UserError(
+            f"The dataset {path} has no {missing} frames with the run's holdout = {holdout:g}; "
+            "train with --data.holdout 0.2 or give another dataset with --data."
+        )
+    if options.max_frames is not None:
+        if options.max_frames < 1:
+            raise UserError(f"--max-frames {options.max_frames} is less than 1; give a number.")
+        held = limit(held, options.max_frames)
+    training = np.concatenate([np.arange(first, first + count) for first, count in parts])
+    return frames, held, training
+
+
+def limit(held: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """Shortens every stretch by the same share, so that together they have at most `most` frames;
+    where there are more stretches than frames, the last ones are left out."""
+    total = sum(count for _, count in held)
+    if total <= most:
+        return held
+    shares = [count * most // total for _, count in held]
+    for i in range(len(held)):
+        if sum(shares) < most and shares[i] < held[i][1]:
+            shares[i] += 1
+    return [(first, share) for (first, _), share in zip(held, shares, strict=True) if share]
+
+
+def _pieces(
+    run: Any,
+    frames: Any,
+    held: list[tuple[int, int]],
+    training: np.ndarray,
+    options: EvaluateOptions,
+) -> Iterator[Any]:
+    """The held-out frames with what each method makes of their poses."""
+    from motion_jax.evaluate.baseline import NearestFrame
+    from motion_jax.evaluate.score import Piece
+
+    methods = {
+        "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch),
+        "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
+        "nearest_frame": NearestFrame(frames, training, options.batch),
+    }
+    for first, count in held:
+        for method in methods.values():
+            method.reset()
+        for start in range(first, first + count, options.batch):
+            length = min(options.batch, first + count - start)
+            window = frames.window(start, length)
+            keypoints, boxes = window["keypoints"], window["face_boxes"]
+            yield Piece(
+                real=window["frames"],
+                fakes={name: method.feed(keypoints, boxes) for name, method in methods.items()},
+                keypoints=keypoints,
+                face_boxes=boxes,
+                first=start == first,
+                labels=[f"record {record}" for record in range(start, start + length)],
+            )
+
+
+@contextlib.contextmanager
+def _metered(stream: Iterator[Any], total: int) -> Iterator[Iterator[Any]]:
+    with Meter("Evaluating", total) as meter:
+
+        def counted() -> Iterator[Any]:
+            for piece in stream:
+                yield piece
+                meter.advance(len(piece.real))
+
+        yield counted()
+
+
+def _result(
+    options: EvaluateOptions, run: Any, frames: Any, found: Any, training: np.ndarray
+) -> dict[str, Any]:
+    from motion_jax.train.run import fingerprint
+
+    notes = []
+    if fingerprint(frames.dataset) != run.dataset["fingerprint"]:
+        notes.append(
+            "This is not the dataset that the run was trained on: the nearest frame chooses from "
+            f"the {len(training)} frames of its training part, the model has seen none of them."
+        )
+    if len(found.labels) < 50:
+        notes.append(f"Only {found.frames} frames: the means are uncertain.")
+    height, width = run.size
+    return {
+        "methods": found.methods,
+        "frames": found.frames,
+        "training_frames": len(training),
+        "run": str(options.run),
+        "step": run.step,
+        "checkpoint": run.checkpoint,
+        "data": str(frames.dataset.folder),
+        "size": f"{width}x{height}",
+        "notes": notes,
+    }
+
+
+def _csv(found: Any) -> str:
+    """One row for each frame and method."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = list(next(iter(found.per_frame.values())))
+    writer.writerow(["frame", "label", "method", *names])
+    for i, label in enumerate(found.labels):
+        for method, figures in found.per_frame.items():
+            values = [figures[name][i] for name in names]
+            shown = ["" if np.isnan(value) else f"{value:.6g}" for value in values]
+            writer.writerow([i, label, method, *shown])
+    return text.getvalue()
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        print(flush=True)
+        return
+    from rich.console import Console
+
+    from motion_jax.evaluate.report import text_table, verdict
+
+    console = Console(highlight=False)
+    console.print(text_table(result))
+    for line in (
+        verdict(result),
+        *(f"{name} is absent: {reason}." for name, reason in result["absent"].items()),
+        *result["notes"],
+    ):
+        if line:
+            console.print(line, markup=False)

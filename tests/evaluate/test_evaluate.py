@@ -1,0 +1,305 @@
+"""The whole of `motion-jax evaluate` with a run whose pictures are known."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from motion_jax.data import records
+from motion_jax.data.pairs import Frames
+from motion_jax.errors import UserError
+from motion_jax.evaluate import reestimate, report, score
+from motion_jax.evaluate.baseline import NearestFrame
+from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate, limit
+from motion_jax.pose.face import face_boxes
+from motion_jax.train.run import fingerprint
+
+HEIGHT, WIDTH = 32, 24
+
+
+def pose(x, y):
+    """[137, 3]: a body around (x, y)."""
+    keypoints = np.zeros((137, 3), np.float32)
+    for joint, (dx, dy) in {0: (0, -6), 1: (0, -4), 2: (-3, -4), 5: (3, -4), 8: (0, 2), 9: (-2, 2),
+                            12: (2, 2), 10: (-2, 5), 13: (2, 5)}.items():  # fmt: skip
+        keypoints[joint] = (x + dx, y + dy, 1)
+    return keypoints
+
+
+def render(keypoints, offset=0):
+    """The one true picture of a pose: a bright square on a slope of greys."""
+    frame = np.tile(np.linspace(40, 90, WIDTH), (HEIGHT, 1))[..., None].repeat(3, -1)
+    x, y = np.round(keypoints[1, :2]).astype(int)
+    frame[max(y - 3, 0) : y + 9, max(x - 3, 0) : x + 3] = (200, 120, 160)
+    return np.clip(frame + offset, 0, 255).astype(np.uint8)
+
+
+def poses(clip, count):
+    t = np.arange(count) / count
+    return np.stack([pose(8 + 8 * a + 2 * clip, 14 + 3 * np.sin(9 * a)) for a in t])
+
+
+def dataset(folder, lengths=(20, 10), **changes):
+    clips, start = [], 0
+    for clip, length in enumerate(lengths):
+        keypoints = poses(clip, length)
+        boxes = face_boxes(keypoints, HEIGHT, WIDTH)
+        rows = (
+            {"frame": render(keypoints[i]), "keypoints": keypoints[i], "face_box": boxes[i],
+             "clip": clip, "index": i, "time": i / 25}
+            for i in range(length)
+        )  # fmt: skip
+        path = records.shard_path(folder, clip, len(lengths))
+        records.write_shard(path, rows, HEIGHT, WIDTH, "png")
+        clips.append((clip, 0, start, length))
+        start += length
+    source = {"file": "a.mp4", "estimator": {"name": "openpose"}}
+    info = records.DatasetInfo(HEIGHT, WIDTH, tuple(clips), (source,), picture="png")
+    records.finish_dataset(folder, replace(info, **changes), lengths)
+    return records.open_dataset(folder)
+
+
+class Synthesizer:
+    """The true picture, a little brighter; frame by frame it also blinks."""
+
+    def __init__(self, recurrent):
+        self.recurrent, self.count, self.resets = recurrent, 0, 0
+
+    def reset(self):
+        self.count, self.resets = 0, self.resets + 1
+
+    def feed(self, keypoints, boxes):
+        assert boxes.shape == (len(keypoints), 4)
+        made = []
+        for points in keypoints:
+            blink = 0 if self.recurrent else 8 * (self.count % 2)
+            made.append(render(points, 4 + blink))
+            self.count += 1
+        return np.stack(made)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    data = dataset(tmp_path / "data")
+    made = SimpleNamespace(
+        folder=tmp_path / "run",
+        size=(HEIGHT, WIDTH),
+        step=7,
+        checkpoint="c" * 64,
+        config=SimpleNamespace(data=SimpleNamespace(holdout=0.3)),
+        data_path=tmp_path / "data",
+        dataset={"fingerprint": fingerprint(data)},
+        synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
+    )
+    monkeypatch.setattr("motion_jax.train.run.load_run", lambda folder: made)
+    monkeypatch.setenv("MOTION_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MOTION_JAX_MODELS", raising=False)
+    return made
+
+
+def options(run, **changes):
+    return EvaluateOptions(**({"run": run.folder, "batch": 4} | changes))
+
+
+def test_evaluate_end_to_end(run, capsys):
+    result = evaluate(options(run, json=True))
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == result  # nothing but JSON on standard output
+    out = run.folder / "evaluation"
+    assert json.loads((out / "evaluation.json").read_text()) == result
+    assert result["frames"] == 9 and result["training_frames"] == 21 and result["step"] == 7
+    methods = result["methods"]
+    assert list(methods) == ["trained", "frame_by_frame", "nearest_frame"]
+    # Brighter by 4 everywhere: exactly 20 log10(255 / 4).
+    assert methods["trained"]["psnr"] == pytest.approx(36.09, abs=0.01)
+    assert methods["trained"]["body_psnr"] == pytest.approx(36.09, abs=0.01)
+    assert methods["trained"]["flicker"] == pytest.approx(0, abs=1e-5)
+    assert methods["frame_by_frame"]["flicker"] == pytest.approx(8, abs=1e-3)
+    assert methods["trained"]["ssim"] > methods["frame_by_frame"]["ssim"]
+    assert methods["trained"]["psnr"] > methods["nearest_frame"]["psnr"]
+    assert methods["nearest_frame"]["body_ssim"] < 1
+    # What cannot be measured is absent, with its reason, and has no figure.
+    for name in ("lpips", "pose_distance", "missed_detections"):
+        assert methods["trained"][name] is None and result["absent"][name]
+    assert "alexnet-owt-7be5be79.pth" in result["absent"]["lpips"]
+    assert "come from files" in result["absent"]["pose_distance"]
+    page = (out / "index.html").read_text()
+    assert "better than the nearest training frame" in page and "<script" not in page
+    assert page.count("<img") == 6 + 3 + 3
+    assert set(re.findall(r'(?:src|href)="([^"]{5})', page)) == {"data:"}
+    rows = list(csv.DictReader((out / "frames.csv").read_text().splitlines()))
+    assert len(rows) == 27 and rows[0]["method"] == "trained"
+    # The first frame of each of the two stretches has no flicker.
+    trained = [row["flicker"] for row in rows if row["method"] == "trained"]
+    assert [i for i, value in enumerate(trained) if value == ""] == [0, 6]
+
+
+def test_table_for_people_and_fewer_frames(run, capsys, tmp_path):
+    result = evaluate(options(run, max_frames=5, out=tmp_path / "elsewhere"))
+    text = capsys.readouterr().out
+    assert "nearest training frame" in text and "36.0" in text and "lpips is absent" in text
+    assert result["frames"] == 5 and (tmp_path / "elsewhere" / "index.html").is_file()
+    assert not (run.folder / "evaluation").exists()
+    assert limit([(0, 6), (20, 3)], 5) == [(0, 4), (20, 1)]
+    assert limit([(0, 6), (20, 3)], 1) == [(0, 1)]
+    assert limit([(0, 6)], 9) == [(0, 6)]
+
+
+def test_another_dataset_is_noted(run, tmp_path):
+    dataset(tmp_path / "other", lengths=(10,))
+    result = evaluate(options(run, data=tmp_path / "other", json=True))
+    assert result["frames"] == 3 and "not the dataset" in result["notes"][0]
+
+
+def test_bad_input_is_one_sentence(run, tmp_path):
+    out = run.folder / "evaluation"
+    with pytest.raises(UserError, match=r"gone.*--data"):
+        run.data_path = tmp_path / "gone"
+        evaluate(options(run))
+    run.data_path = tmp_path / "data"
+    with pytest.raises(UserError, match=r"no held-out frames with the run's holdout = 0;"):
+        run.config.data.holdout = 0.0
+        evaluate(options(run))
+    run.config.data.holdout = 0.3
+    with pytest.raises(UserError, match=r"frames of 24x32.*wants 64x64"):
+        run.size = (64, 64)
+        evaluate(options(run))
+    run.size = (HEIGHT, WIDTH)
+    dataset(tmp_path / "coco", lengths=(10,), skeleton="coco_17")
+    with pytest.raises(UserError, match=r"skeleton 'coco_17'"):
+        evaluate(options(run, data=tmp_path / "coco"))
+    with pytest.raises(UserError, match=r"not a finished dataset"):
+        evaluate(options(run, data=tmp_path))
+    with pytest.raises(UserError, match=r"--max-frames 0"):
+        evaluate(options(run, max_frames=0))
+    with pytest.raises(UserError, match=r"--batch 0"):
+        evaluate(options(run, batch=0))
+    assert not out.exists()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"is not a run directory"):
+        evaluate(EvaluateOptions(run=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nearest_frame_shows_a_training_frame_of_the_pose(run):
+    data = records.open_dataset(run.data_path)
+    baseline = NearestFrame(Frames(data, HEIGHT, WIDTH), np.arange(0, 14), batch=4)
+    asked = data.keypoints()[[3, 11, 13, 19, 0]]
+    assert baseline.find(asked).tolist() == [3, 11, 13, 13, 0]
+    shown = baseline.feed(asked)
+    assert np.array_equal(shown[1], data[11]["frame"]) and len(shown) == 5
+    assert baseline.feed(asked[:0]).shape == (0, HEIGHT, WIDTH, 3)
+    hidden = np.zeros((1, 137, 3), np.float32)
+    assert baseline.feed(hidden).shape == (1, HEIGHT, WIDTH, 3)
+    with pytest.raises(ValueError, match="at least one"):
+        NearestFrame(Frames(data, HEIGHT, WIDTH), np.arange(0))
+
+
+def test_score_does_not_depend_on_pieces_and_checks_lengths():
+    rng = np.random.default_rng(0)
+    keypoints = poses(0, 7)
+    real = np.stack([render(points) for points in keypoints])
+    fake = np.clip(real + rng.normal(size=real.shape) * 9, 0, 255).astype(np.uint8)
+    results = [
+        score.score(iter(real), iter(fake), keypoints, batch=batch, starts=(0, 3))
+        for batch in (2, 4)
+    ]
+    for name, value in results[0].items():
+        assert value == (None if value is None else pytest.approx(results[1][name], rel=1e-5))
+    assert results[0]["frames"] == 7 and results[0]["lpips"] is None
+    by_hand = [
+        np.abs((fake[i] - fake[i - 1].astype(float)) - (real[i] - real[i - 1].astype(float))).mean()
+        for i in (1, 2, 4, 5, 6)
+    ]
+    assert results[0]["flicker"] == pytest.approx(np.mean(by_hand), rel=1e-4)
+    with pytest.raises(ValueError, match="6 frames for 7 poses"):
+        score.score(real[:6], fake[:6], keypoints)
+    with pytest.raises(ValueError, match="more frames"):
+        score.score(real, fake, keypoints[:6])
+
+
+def test_examples_are_the_best_the_worst_and_evenly_spread():
+    keypoints = np.repeat(poses(0, 1), 20, 0)
+    real = np.stack([render(points) for points in keypoints])
+    errors = np.random.default_rng(1).permutation(20) + 1
+    stream = ((a, {"m": a + np.uint8(e)}) for a, e in zip(real, errors, strict=True))
+    found = score.compare(score.pieces(stream, keypoints, batch=4), total=20, batch=4)
+    groups = {
+        group: [e.frame for e in found.examples if e.group == group]
+        for group in ("evenly spread", "best", "worst")
+    }
+    order = np.argsort(errors)
+    assert groups["best"] == order[:3].tolist() and groups["worst"] == order[:-4:-1].tolist()
+    assert groups["evenly spread"] == [0, 4, 8, 11, 15, 19]
+    row = report.picture_row(found.examples[0])
+    assert row.shape[0] > report.PICTURE_HEIGHT and row.shape[1] > 4 * 168
+
+
+def test_verdict_says_where_it_is_not_better():
+    result = {
+        "methods": {
+            "trained": {"psnr": 25.0, "ssim": 0.8},
+            "nearest_frame": {"psnr": 24.0, "ssim": 0.9},
+        },
+        "frames": 3,
+    }
+    text = report.verdict(result)
+    assert "better than the nearest training frame in PSNR 25 against 24" in text
+    assert "not better in SSIM 0.8 against 0.9" in text
+
+
+def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path):
+    """The detector is replaced: it finds the square's pose 2 pixels (of the video) too far right
+    in videos of `trained`, and nobody in those of `nearest_frame`."""
+    from motion_jax.video.reader import read_frames
+
+    run.config.data.holdout = 0.7
+    true = records.open_dataset(run.data_path).keypoints()
+
+    def choose(dataset, wish, model):
+        return Path("model"), "body", ""
+
+    def estimate(path, *, detail, model):
+        frames = [frame.image for frame in read_frames(path)]
+        assert detail == "body" and frames[0].shape == (256, 192, 3)
+        name = path.stem.split("-", 1)[1]
+        if name == "nearest_frame":
+            raise UserError("nobody")
+        keypoints = true[6:20].copy() * np.float32([8, 8, 1])
+        assert len(frames) == len(keypoints)
+        if name == "trained":
+            keypoints[..., 0] += 16 * (keypoints[..., 2] > 0)
+        found = np.ones(len(frames), bool)
+        found[3] = False
+        return SimpleNamespace(keypoints=keypoints, found=found)
+
+    monkeypatch.setattr(reestimate, "choose_detector", choose)
+    monkeypatch.setattr("motion_jax.pose.estimate.estimate_video", estimate)
+    result = evaluate(options(run, reestimate="yes", json=True))
+    methods = result["methods"]
+    assert result["reestimated_frames"] == 14  # the second clip's 7 are too few
+    assert methods["trained"]["pose_distance"] == pytest.approx(2.0)
+    assert methods["trained"]["missed_detections"] == pytest.approx(9 / 14)
+    assert methods["nearest_frame"]["pose_distance"] is None
+    assert methods["nearest_frame"]["missed_detections"] == 9
+    assert result["reestimated_real"]["pose_distance"] == 0
+    assert "pose_distance" not in result["absent"]
+
+
+def test_choosing_the_detector(run, tmp_path, shared, monkeypatch):
+    files = records.open_dataset(run.data_path)
+    assert reestimate.choose_detector(files, "no", None)[0] is None
+    info = replace(files.info, sources=({"estimator": {"name": "mediapipe"}},))
+    estimated = SimpleNamespace(info=info)
+    bundle, detail, reason = reestimate.choose_detector(estimated, "auto", None)
+    assert bundle is None and detail == "holistic" and "not on this machine" in reason
+    monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))
+    bundle, _, reason = reestimate.choose_detector(estimated, "auto", None)
+    assert bundle.name == "holistic_landmarker.task" and reason == ""

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from motion_jax.errors import UserError
 from motion_jax.files import check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
+
+if TYPE_CHECKING:
+    from motion_jax.pose.normalize import PoseStatistics
 
 FADE_SECONDS = 0.5
 # IPTC's term for pictures made by a trained model; readers of provenance know it.
@@ -111,6 +114,10 @@ def transfer(options: TransferOptions) -> Path:
     info = probe(options.source)
     run = load_run(options.run)
     track = prepare_track(source_poses(options), options)
+    if options.normalize != "none":
+        from motion_jax.pose.normalize import describe
+
+        say(describe(*_statistics(track.keypoints[track.found], run)))
     keypoints, boxes, lost = normalised_poses(track, run, options.normalize)
     if lost.any():
         say(
@@ -143,25 +150,22 @@ def source_poses(options: TransferOptions) -> PoseTrack:
             fps=options.fps,
         )
     from motion_jax.pose.files import read_poses
-    from motion_jax.video.reader import choose, frame_times, probe
+    from motion_jax.video.reader import check_choice, choose, frame_times, nothing_between, probe
 
+    chosen = (options.start, options.end, options.fps)
+    check_choice(options.source, *chosen)
     info = probe(options.source)
     times = frame_times(options.source)
+    indices, chosen_times = choose(times, *chosen)
     track = read_poses(options.poses, times, (info.height, info.width), options.person)
-    if options.start is not None and options.start > times[-1]:
-        raise UserError(
-            f"{options.source} is shorter than needed: its last frame is at {times[-1]:.2f} s, and "
-            f"--start {options.start:g} lies after it; give a smaller --start."
-        )
-    indices, chosen = choose(times, options.start, options.end, options.fps)
     if not len(indices):
-        raise UserError(
-            f"{options.source} has no frame between --start and --end; give a longer stretch."
-        )
+        first, last = options.start or 0.0, options.end or np.inf
+        after = times[times >= first]
+        raise nothing_between(options.source, after[0] if len(after) else times[-1], first, last)
     return dataclasses.replace(
         track,
         keypoints=track.keypoints[indices],
-        times=chosen,
+        times=chosen_times,
         reasons=tuple(track.reasons[i] for i in indices),
         filled=None if track.filled is None else track.filled[indices],
     )
@@ -189,8 +193,9 @@ def normalised_poses(
 
     Args:
       source_track: N frames, in pixels of the source.
-      run: has `size` (height, width) of its pictures and `dataset`, the training dataset's metadata
-        with "height", "width" and "target_statistics" (in pixels of the dataset's frames).
+      run: has `size` (height, width) of its pictures and `dataset`, what dataset.json says of the
+        training data: "info" with "height" and "width", and "target_statistics" (in pixels of the
+        dataset's frames).
       method: see `TransferOptions.normalize`.
 
     Returns:
@@ -223,13 +228,33 @@ def _fitted(
         fitted = poses.copy()
         fitted[..., :2] = poses[..., :2] * scale + np.array(shift, np.float32)
         return fitted
-    from motion_jax.pose.normalize import TargetStatistics, fit_target, normalize
+    from motion_jax.pose.normalize import normalize
 
-    target = TargetStatistics.from_json(run.dataset["target_statistics"])
-    fitted = np.array(normalize(poses, fit_target(poses), target, method=method), np.float32)
-    fitted[..., 0] *= width / run.dataset["width"]
-    fitted[..., 1] *= height / run.dataset["height"]
+    source, target = _statistics(poses, run)
+    fitted = np.array(normalize(poses, source, target, method=method), np.float32)
+    fitted[..., 0] *= width / run.dataset["info"]["width"]
+    fitted[..., 1] *= height / run.dataset["info"]["height"]
     return fitted
+
+
+def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "PoseStatistics"]:
+    """Of the source and of the target."""
+    from motion_jax.pose.normalize import PoseStatistics, fit_target
+
+    try:
+        source = fit_target(poses)
+    except ValueError as error:
+        raise UserError(
+            "The poses of the source hold no body joint to fit to the target; use --normalize none "
+            "or a source that shows the body."
+        ) from error
+    try:
+        return source, PoseStatistics.from_json(run.dataset["target_statistics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"The run's dataset.json does not describe the target's body as this version needs it "
+            f"({error}); use --normalize none or train the run with this version."
+        ) from error
 
 
 def synthesize(

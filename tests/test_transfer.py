@@ -49,7 +49,7 @@ class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
 
     def __init__(self):
-        self.dataset = {"height": 64, "width": 64}
+        self.dataset = {"info": {"height": 64, "width": 64}}
         self.made = FakeSynthesizer(self.size)
 
     def synthesizer(self, recurrent=True, face=True, chunk=16):
@@ -311,6 +311,43 @@ def test_without_normalisation_the_frame_is_fitted_undistorted():
     nose = track.keypoints[0, 0]
     np.testing.assert_allclose(keypoints[0, 0], [nose[0] * 2 + 100, nose[1] * 2, 0.9], rtol=1e-5)
     assert not keypoints[:, 25:].any()
+
+
+@pytest.mark.parametrize("method", ["global", "limbs"])
+def test_normalised_to_the_target_in_pixels_of_the_run(method):
+    """A target twice as tall, standing elsewhere, in a dataset of another size than the run's."""
+    from motion_jax.pose.normalize import fit_target
+
+    times = np.arange(30) / 25
+    source = a_track(times, lost=(3,))
+    target = a_track(times, size=(192, 256))
+    target.keypoints[..., 0] += 20 * (target.keypoints[..., 2] > 0)
+    run = FakeRun()
+    run.size = (96, 128)
+    run.dataset = {
+        "info": {"height": 192, "width": 256},
+        "target_statistics": fit_target(target.keypoints).to_json(),
+    }
+    keypoints, boxes, lost = normalised_poses(source, run, method)
+    np.testing.assert_array_equal(np.flatnonzero(lost), [3])
+    assert not keypoints[3].any()
+    # The target in the run's pixels: half the dataset's. Its heights are the source's own.
+    goal = target.keypoints[15] / [2, 2, 1]
+    np.testing.assert_allclose(keypoints[15, :25, 1], goal[:25, 1], atol=1.0)
+    median = np.median(target.keypoints[:, 8, 0]) / 2
+    assert abs(np.median(keypoints[~lost, 8, 0]) - median) < 1.0
+    assert (boxes[~lost, 2] - boxes[~lost, 0] == 24).all(), "a quarter of the run's height"
+
+
+def test_a_run_of_another_version(tmp_path, run, estimated):
+    import dataclasses
+
+    run.dataset = {"info": {"height": 64, "width": 64}, "target_statistics": {"height": 3}}
+    source = a_source(tmp_path, np.arange(5) / 25, sound=False)
+    chosen = dataclasses.replace(options(tmp_path, source), normalize="global")
+    with pytest.raises(UserError, match=r"dataset\.json.*--normalize none"):
+        transfer(chosen)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_options_are_documented():

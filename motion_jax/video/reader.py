@@ -165,7 +165,7 @@ def _chosen(
     path: Path, start: float | None, end: float | None, fps: float | None
 ) -> Iterator[tuple[float, av.VideoFrame, float]]:
     """Yields (time, decoded frame, pixel aspect)."""
-    _check_choice(path, start, end, fps)
+    check_choice(path, start, end, fps)
     first = 0.0 if start is None else start
     last = float("inf") if end is None else end
     with _open(path) as (container, stream):
@@ -201,12 +201,17 @@ def _span(
         return
     if time is None:
         raise _no_frames(path)
+    raise nothing_between(path, time, first, last)
+
+
+def nothing_between(path: Path, time: float, first: float, last: float) -> UserError:
+    """No frame has first <= time < last; `time` is that of the next, or of the last of all."""
     if time < first:
-        raise UserError(
+        return UserError(
             f"{path} is shorter than needed: its last frame is at {time:.2f} s, and --start "
             f"{first:g} lies after it; give a smaller --start."
         )
-    raise UserError(
+    return UserError(
         f"{path} has no frame between --start {first:g} and --end {last:g} seconds (the next is "
         f"at {time:.2f} s); give a longer stretch."
     )
@@ -316,7 +321,8 @@ def _open(path: Path):
         yield container, streams[0]
 
 
-def _check_choice(path: Path, start, end, fps) -> None:
+def check_choice(path: Path, start: float | None, end: float | None, fps: float | None) -> None:
+    """Raises UserError for a senseless choice of frames, whatever the video."""
     if start is not None and not start >= 0:
         raise UserError(f"--start {start:g} for {path} is negative; count seconds from 0.")
     if end is not None and not end > (start or 0.0):

@@ -329,8 +329,9 @@ def _beside(
     labels = ["source", "pose", "result (synthetic)"]
     frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
     scale = np.array([shown / height, shown / height, 1], np.float32)
+    style = run.config.recipe.pose_style
     for frame, points, picture in zip(frames, keypoints, pictures, strict=True):
-        pose = draw_host(points * scale, shown, width * shown // height)
+        pose = draw_host(points * scale, shown, width * shown // height, style)
         yield side_by_side([to_height(frame.image, shown), pose, picture], labels)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from motion_jax import transfer as module
 from motion_jax.errors import UserError
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.track import PoseTrack
 from motion_jax.transfer import TransferOptions, normalised_poses, synthesize, transfer
 from motion_jax.video.reader import frame_times, probe, read_frames
@@ -47,6 +48,7 @@ class FakeSynthesizer:
 
 class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
+    config = types.SimpleNamespace(recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0)))
 
     def __init__(self):
         self.dataset = {"info": {"height": 64, "width": 64}}

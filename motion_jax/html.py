@@ -240,6 +240,7 @@ def image(
     *,
     alt: str = "",
     width: int | None = None,
+    least: int | None = None,
     quality: int | None = None,
 ) -> str:
     """A picture inside the page.
@@ -247,6 +248,7 @@ def image(
     picture: uint8 [H, W, 3] RGB or [H, W] grey, or the path of a PNG or JPEG.
     width: shown width in CSS pixels; larger than the picture's own shows crisp pixels. Wider than
       the window, the picture shrinks to it.
+    least: width in CSS pixels below which it does not shrink but scrolls, for pictures with labels.
     quality: JPEG quality for arrays; None (default) writes lossless PNG.
     """
     if isinstance(picture, np.ndarray):
@@ -258,7 +260,10 @@ def image(
     size = f' width="{int(width)}"' if width else ""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     name = escape(alt or caption)
-    return f'<figure><img src="{source}" alt="{name}"{size}{crisp}>{below}</figure>'
+    room = f' style="min-width:{int(least)}px"' if least else ""
+    shown = f'<img src="{source}" alt="{name}"{size}{crisp}{room}>'
+    shown = f'<div class="scroll">{shown}</div>' if least else shown
+    return f"<figure>{shown}{below}</figure>"
 
 
 def _encode(picture: np.ndarray, quality: int | None) -> bytes:

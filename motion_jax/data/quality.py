@@ -15,7 +15,7 @@ from motion_jax.data.advice import percent
 from motion_jax.data.coverage import Coverage, measure
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
-from motion_jax.pose.draw import draw_host
+from motion_jax.pose.draw import PoseStyle, draw_host
 
 FILE = "quality.json"
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
@@ -67,7 +67,8 @@ def report(quality: dict, dataset: PoseFrames, coverage: Coverage, name: str) ->
             html.image(
                 contact_sheet(dataset),
                 f"{min(SHEET_PICTURES, len(dataset))} frames, evenly spread over the dataset, with "
-                "the joints as the network will see them. Limbs must lie on the person's.",
+                "the joints that the network will be given. Limbs must lie on the person's.",
+                least=760,
                 quality=88,
             ),
         ),
@@ -200,7 +201,7 @@ def overlay(
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     shown = cv2.resize(frame, (width, height), interpolation=kind)
     factors = np.array([width / frame.shape[1], scale, 1], np.float32)
-    pose = draw_host(keypoints * factors, height, width)
+    pose = draw_host(keypoints * factors, height, width, PoseStyle(stroke=2))
     # The drawing's ground is white: the further from white, the more of it is shown.
     ink = np.clip((255 - pose.min(-1, keepdims=True).astype(np.float32)) / 128, 0, 1) * strength
     return np.rint(shown * (1 - ink) + pose * ink).astype(np.uint8)
@@ -241,7 +242,7 @@ def _coverage(coverage: Coverage) -> list[str]:
             scatter,
             "<h3>Directions seen, of all that a limb could point in</h3>"
             + html.bars(
-                {name: 100 * share for name, share in coverage.directions.items()},
+                {name: round(100 * share) for name, share in coverage.directions.items()},
                 unit=" %",
                 most=100,
             ),

@@ -5,6 +5,7 @@ Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stag
 nearest pose). All see the same poses of the same frames, which training never saw.
 """
 
+import bisect
 import contextlib
 import csv
 import io
@@ -181,7 +182,10 @@ def _pieces(
         "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
         "nearest_frame": NearestFrame(frames, training, options.batch),
     }
+    dataset, times = frames.dataset, frames.dataset.times()
+    starts = [first for first, _ in dataset.clips]
     for first, count in held:
+        clip = bisect.bisect_right(starts, first) - 1
         for method in methods.values():
             method.reset()
         for start in range(first, first + count, options.batch):
@@ -194,7 +198,7 @@ def _pieces(
                 keypoints=keypoints,
                 face_boxes=boxes,
                 first=start == first,
-                labels=[f"record {record}" for record in range(start, start + length)],
+                labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
             )
 
 
@@ -258,14 +262,10 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from motion_jax.evaluate.report import text_table, verdict
+    from motion_jax.evaluate.report import remarks, text_table, verdict
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))
-    for line in (
-        verdict(result),
-        *(f"{name} is absent: {reason}." for name, reason in result["absent"].items()),
-        *result["notes"],
-    ):
+    for line in (verdict(result), *remarks(result)):
         if line:
             console.print(line, markup=False)

@@ -222,7 +222,7 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
       folder: --lpips; None looks in $MOTION_JAX_MODELS and the cache's models folder.
 
     Returns:
-      (metric, "") or (None, one sentence: what is missing and where it would be looked for).
+      (metric, "") or (None, what is missing and where it was looked for).
     Raises UserError where `folder` is given and lacks a file, or where a file is damaged.
     """
     kind = BACKBONES[network]
@@ -246,7 +246,7 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         reason = f"LPIPS ({network}) needs {' and '.join(missing)} in {where}"
         if folder:
             raise UserError(f"{reason}; put them there or leave --lpips out.")
-        return None, f"{reason}; give another folder with --lpips."
+        return None, f"{reason}; give another folder with --lpips"
     from motion_jax.port.torch import read_pth
 
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from motion_jax import html, montage
 from motion_jax.evaluate import metrics
 from motion_jax.evaluate.score import Example
-from motion_jax.pose.draw import draw_host
+from motion_jax.pose.draw import PoseStyle, draw_host
 
 TITLES = {
     "trained": "trained",
@@ -119,6 +119,15 @@ def verdict(result: Mapping) -> str:
     return f"The {title(name)} model is {'; '.join(parts)}." if parts else ""
 
 
+def remarks(result: Mapping) -> list[str]:
+    """What is absent and why, one sentence for each reason, then the notes."""
+    names: dict[str, list[str]] = {}
+    for name, reason in (result.get("absent") or {}).items():
+        names.setdefault(reason, []).append("LPIPS" if name == "lpips" else name.replace("_", " "))
+    absent = [f"No {' and '.join(which)}: {reason}." for reason, which in names.items()]
+    return absent + list(result.get("notes") or [])
+
+
 def picture_row(example: Example) -> np.ndarray:
     """Pose, true frame, every method, and how far the first one is off, side by side with labels.
 
@@ -130,6 +139,7 @@ def picture_row(example: Example) -> np.ndarray:
         example.keypoints * np.array([factor, factor, 1], np.float32),
         height * factor,
         width * factor,
+        PoseStyle(stroke=2),
     )
     first = next(iter(example.fakes))
     pictures = [pose, example.real, *example.fakes.values()]
@@ -169,9 +179,7 @@ def write_report(
                 f"over {result['reestimated_frames']} frames, as for the methods)."
             )
         )
-    absent = result.get("absent") or {}
-    notes = [f"{name} is absent: {reason}." for name, reason in absent.items()]
-    notes += list(result.get("notes") or [])
+    notes = remarks(result)
     if notes:
         table_parts.append(html.bullets(notes))
     sections = [html.section("Figures", *table_parts), *extra]
@@ -180,6 +188,7 @@ def write_report(
             html.image(
                 picture_row(example),
                 f"Frame {example.frame} ({example.label}): PSNR {example.psnr:.2f} dB",
+                least=900,
                 quality=92,
             )
             for example in examples

@@ -142,7 +142,12 @@ def test_evaluate_end_to_end(run, capsys):
 def test_table_for_people_and_fewer_frames(run, capsys, tmp_path):
     result = evaluate(options(run, max_frames=5, out=tmp_path / "elsewhere"))
     text = capsys.readouterr().out
-    assert "nearest training frame" in text and "36.0" in text and "lpips is absent" in text
+    assert (
+        "nearest training frame" in text
+        and "36.0" in text
+        and "No LPIPS: " in text
+        and "No pose distance and missed" in text
+    )
     assert result["frames"] == 5 and (tmp_path / "elsewhere" / "index.html").is_file()
     assert not (run.folder / "evaluation").exists()
     assert limit([(0, 6), (20, 3)], 5) == [(0, 4), (20, 1)]

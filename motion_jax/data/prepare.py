@@ -112,11 +112,20 @@ def prepare(options: PrepareOptions) -> Path:
     if _is_made(out, partial, resolved):
         say(f"{out} is up to date: the same videos and options; nothing to do.")
         return out / REPORT
+    new = not out.exists()
     _begin(out, partial, resolved)
-
-    videos = []
-    for info, digest in zip(infos, digests, strict=True):
-        videos.append(_video(options, info, digest, height, width))
+    try:
+        videos = [
+            _video(options, info, digest, height, width)
+            for info, digest in zip(infos, digests, strict=True)
+        ]
+    except UserError:
+        # Nothing is worth going on with: poses are in the cache, shards not begun.
+        if not any(partial.glob("*.array_record")):
+            files.remove_tree(partial)
+            if new:
+                out.rmdir()
+        raise
     blur = _write_shards(options, videos, partial, height, width, workers)
     _finish(options, videos, blur, out, partial, resolved, height, width)
     return _report(out, partial)
@@ -252,7 +261,8 @@ def _options_of(out: Path) -> dict:
 
 
 def _difference(earlier: dict, now: dict) -> str:
-    for name in sorted(set(earlier) | set(now)):
+    names = sorted(set(earlier) | set(now), key=lambda n: (n not in ("videos", "poses"), n))
+    for name in names:
         before, after = earlier.get(name), now.get(name)
         if before != after:
             if name == "videos":

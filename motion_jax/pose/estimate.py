@@ -137,7 +137,8 @@ def load_track(path: Path) -> PoseTrack | None:
     import zlib
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: np.load leaves a damaged file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             words = json.loads(str(stored["words"]))
             track = PoseTrack(
                 keypoints=stored["keypoints"],

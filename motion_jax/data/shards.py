@@ -12,8 +12,9 @@ from motion_jax.data.crop import Region, cut_out
 from motion_jax.pose.detect import Source, frames
 from motion_jax.workers import advance, run_jobs
 
-# Frames a shard: at 512x256 about 10 MB, so that a small dataset too is written in parallel.
-FRAMES_A_SHARD = 256
+# Frames a shard: a sixteenth of a clip within these limits (5 to 40 MB at 512x256), so that a small
+# dataset too is written in parallel and a large one has few files.
+FEWEST, MOST = 128, 1024
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ class WriteJob:
 
 
 def plan(folder: Path, clips: list[tuple[int, int]], first_clip: int) -> list[Shard]:
-    """Cuts a video's clips (first, last + 1) into shards of at most FRAMES_A_SHARD frames, as equal
-    as may be."""
+    """Cuts a video's clips (first, last + 1) into shards, as equal as may be; the number of workers
+    plays no part."""
     shards = []
     for clip, (first, last) in enumerate(clips, first_clip):
-        parts = -(-(last - first) // FRAMES_A_SHARD)
+        length = min(max((last - first) // 16, FEWEST), MOST)
+        parts = -(-(last - first) // length)
         edges = np.linspace(first, last, parts + 1).round().astype(int)
         for begin, end in zip(edges[:-1], edges[1:], strict=True):
             path = folder / f"clip-{clip:05d}-{begin:07d}.array_record"

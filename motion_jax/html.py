@@ -191,13 +191,14 @@ def table(
 ) -> str:
     """Rows of values; columns that hold numbers are set right.
 
-    best: {column: "max" | "min"} marks the best number of that column.
+    best: {column: "max" | "min"} marks the best number of that column, unless all
+      are equal.
     """
     rows = [list(row) for row in rows]
     marked = {}
     for column, rule in (best or {}).items():
         numbers = [(row[column], i) for i, row in enumerate(rows) if _is_number(row[column])]
-        if len(numbers) > 1:
+        if len({value for value, _ in numbers}) > 1:
             top = (max if rule == "max" else min)(value for value, _ in numbers)
             marked[column] = {i for value, i in numbers if value == top}
     numeric = [

@@ -80,12 +80,13 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     files.check_writable(out)
     total = sum(count for _, count in held)
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(_metered(_pieces(run, frames, held, training, options), total))
         again = None
         if bundle:
             again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
-            stream = again.tap(stream)
-        found = compare(stream, total=total, batch=options.batch, lpips=lpips)
+        with _metered(_pieces(run, frames, held, training, options), total) as stream:
+            if again:
+                stream = again.tap(stream)
+            found = compare(stream, total=total, batch=options.batch, lpips=lpips)
         poses, pose_frames = again.results() if again else ({}, 0)
     if again and not pose_frames:
         no_poses = "the held-out stretches are too short for the pose estimator"

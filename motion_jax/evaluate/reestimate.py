@@ -18,6 +18,7 @@ from motion_jax.errors import UserError
 from motion_jax.evaluate import metrics
 from motion_jax.evaluate.score import Piece
 from motion_jax.pose import bundles
+from motion_jax.progress import say
 from motion_jax.video.writer import VideoWriter
 
 REAL = "real"
@@ -126,6 +127,8 @@ class Reestimation:
         number of frames that they are means over)."""
         found: dict[str, list[dict]] = {}
         frames = 0
+        if self._clips:
+            say("Estimating poses anew on the true frames and on each method's …")
         for paths, true, factor in self._clips:
             if len(true) < SHORTEST:
                 continue
@@ -141,8 +144,9 @@ class Reestimation:
 
         try:
             track = estimate_video(path, detail=self.detail, model=self.bundle)
-        except UserError:
-            # The model file was checked before: what is left is that no person is to be seen.
+        except UserError as error:
+            if not str(error).startswith("No person found"):
+                raise
             return np.zeros((count, 137, 3), np.float32)
         keypoints = track.keypoints * track.found[:, None, None]
         if len(keypoints) != count:

@@ -86,7 +86,7 @@ def text_table(result: Mapping) -> object:
             column.title,
             *(
                 f"[bold]{html.format_value(value)}[/bold]"
-                if value == best and len(known) > 1
+                if value == best and len(set(known)) > 1
                 else html.format_value(value)
                 for value in values
             ),

@@ -276,7 +276,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
         assert detail == "body" and frames[0].shape == (256, 192, 3)
         name = path.stem.split("-", 1)[1]
         if name == "nearest_frame":
-            raise UserError("nobody")
+            raise UserError("No person found in it.")
         keypoints = true[6:20].copy() * np.float32([8, 8, 1])
         assert len(frames) == len(keypoints)
         if name == "trained":

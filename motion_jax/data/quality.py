@@ -267,8 +267,15 @@ def _video(video: dict, quality: dict) -> list[str]:
     times = np.array(video["times"], np.float64)
     kept = np.array(video["record"]) >= 0
     rows = {"kept": kept.astype(float)}
+    never = []
     for name, values in video["confidence"].items():
-        rows[name.replace("_", " ")] = np.array(values, np.float64)
+        if any(values):
+            rows[name.replace("_", " ")] = np.array(values, np.float64)
+        else:
+            never.append(name.replace("_", " "))
+    meaning = "Dark violet: not seen (0); green: 0.75; yellow: certain (1)"
+    if never:
+        meaning += f"; never seen and left out: {', '.join(never)}"
     span = (float(times[0]), float(times[-1])) if len(times) else (0.0, 1.0)
     crop = video["crop"]
     fragments = [
@@ -294,7 +301,7 @@ def _video(video: dict, quality: dict) -> list[str]:
                     span,
                     "Confidence of each joint over time",
                     x_label="seconds",
-                    meaning="Dark violet: not seen (0); green: 0.75; yellow: certain (1)",
+                    meaning=meaning,
                 ),
                 html.chart(
                     {"sharpness": (times, _floats(video["blur"]))},

@@ -201,12 +201,15 @@ def dataset(folder, figures):
 
 
 def test_report_is_written(tmp_path):
-    dataset(tmp_path, measured())
+    figures = measured()
+    figures["videos"][0]["confidence"]["left_small_toe"] = [0.0] * 55
+    dataset(tmp_path, figures)
     path = quality.write_report(tmp_path)
     text = path.read_text()
     assert path == tmp_path / "report" / "index.html"
     assert "50 of 55 (91 %)" in text and "a &lt;b&gt;.mp4" in text and "<b>" not in text
     assert "lost: no pose" in text and "Only 50 frames" in text
+    assert "never seen and left out: left small toe" in text and ">left heel</text>" in text
     assert "<script" not in text
     addresses = re.findall(r'(?:src|href)="([^"]{5})', text)
     assert len(addresses) >= 3 and set(addresses) == {"data:"}

@@ -46,6 +46,9 @@ _GROUP = 12
 _LIMB_PATCH = 1 / 2
 _BONE_PATCH = 1 / 4
 
+# Pictures of so many pixels are not worth the patches: one program the fewer to compile.
+_TINY = 32 * 32
+
 # (x, y, direction [2], half length, half width, opacity, colour [3]), each with a leading axis.
 Ellipses = tuple[jax.Array, ...]
 
@@ -200,6 +203,9 @@ def _draw(
     into their patches."""
     picture = _lay(jnp.ones((3, *size), jnp.float32), parts[0], patches[0])
     for part, patch, fits in zip(parts[1:], patches[1:], small, strict=True):
+        if patch == size:
+            picture = _lay(picture, part, size)
+            continue
         picture = jax.lax.cond(
             fits,
             functools.partial(_lay, patch=patch),
@@ -208,6 +214,25 @@ def _draw(
             part,
         )
     return jnp.moveaxis(picture, 0, -1)
+
+
+def _small(parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]]) -> list[jax.Array]:
+    return [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
+
+
+def _one_by_one(
+    parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> jax.Array:
+    """For a CPU: one picture at a time in its cache, each with patches as it needs them."""
+    return jax.lax.map(lambda one: _draw(one, _small(one, patches), patches, size), parts)
+
+
+def _at_once(
+    parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> jax.Array:
+    """For an accelerator: the whole batch in step, with patches that suit all of it."""
+    small = _small(parts, patches)
+    return jax.vmap(lambda one: _draw(one, small, patches, size))(parts)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
@@ -219,24 +244,17 @@ def _rasterize(keypoints: jax.Array, height: int, width: int, style: PoseStyle) 
     radius = JOINT_RADIUS * style.stroke * height / CANVAS_HEIGHT + 0.5 / supersampling(height)
     joint = 2 * math.ceil(radius + 1.5)
     patches = [(min(joint, height), min(joint, width))] + [
-        (max(1, math.ceil(height * share)), max(1, math.ceil(width * share)))
+        (math.ceil(height * share), math.ceil(width * share))
         for share in (_LIMB_PATCH, _BONE_PATCH)
     ]
+    if height * width <= _TINY:
+        patches = [size] * 3
 
-    # A CPU is quickest with one picture at a time in its cache, and then each picture has patches
-    # as it needs them; an accelerator wants the batch at once, with patches that suit all.
-    def one_by_one(parts):
-        def one(parts):
-            small = [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
-            return _draw(parts, small, patches, size)
-
-        return jax.lax.map(one, parts)
-
-    def at_once(parts):
-        small = [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
-        return jax.vmap(lambda parts: _draw(parts, small, patches, size))(parts)
-
-    pictures = jax.lax.platform_dependent(parts, cpu=one_by_one, default=at_once)
+    draw = {
+        "cpu": functools.partial(_one_by_one, patches=patches, size=size),
+        "default": functools.partial(_at_once, patches=patches, size=size),
+    }
+    pictures = jax.lax.platform_dependent(parts, **draw)
     return pictures.reshape(*keypoints.shape[:-2], height, width, 3)
 
 

@@ -265,7 +265,7 @@ _MEDIAPIPE_BODY = {
 # The face mesh vertices nearest to the 68 iBUG points and the two iris centres. The mesh numbers
 # the iris of the person's right eye (corners 33 and 133) from 468, that of the left from 473.
 MEDIAPIPE_FACE = (
-    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,  # jaw
+    127, 234, 93, 132, 58, 136, 149, 148, 152, 377, 378, 365, 288, 361, 323, 454, 356,  # jaw
     70, 63, 105, 66, 107,  # right brow, from outside
     336, 296, 334, 293, 300,  # left brow, from inside
     168, 197, 5, 4,  # bridge of the nose to its tip

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motion_jax.pose import draw_device
 from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.pose.draw_device import rasterize
 from motion_jax.pose.skeleton import COUNT, FACE, LEFT_HAND, RIGHT_HAND
@@ -56,6 +57,17 @@ def test_agrees_with_the_host(height, width, style):
         assert difference.mean() < MEAN and np.quantile(difference, 0.95) < NEARLY_ALL
         # No bias: as much ink.
         assert abs((picture - expected)[drawn].mean()) < 0.005
+
+
+def test_accelerators_way_is_the_same(monkeypatch):
+    """What runs on GPU and TPU, run here: small limbs in patches, and a pose too large for them."""
+    style = PoseStyle(face_points=0, hands=False)
+    poses = np.stack([figure(72, 64), figure(72, 64) * np.array([3, 3, 1])])
+    expected = rasterize(poses, 72, 64, style)
+    monkeypatch.setattr(draw_device, "_one_by_one", draw_device._at_once)
+    draw_device._rasterize.clear_cache()
+    np.testing.assert_allclose(rasterize(poses, 72, 64, style), expected, atol=1e-5)
+    draw_device._rasterize.clear_cache()
 
 
 @pytest.mark.parametrize("style", [PoseStyle(face_points=0, hands=False, body="body23")])

@@ -38,7 +38,8 @@ def target_platform(name: str) -> Iterator[None]:
         _platform.reset(token)
 
 
-def _on_cpu() -> bool:
+def on_cpu() -> bool:
+    """Whether what is being traced will run on a CPU."""
     return (_platform.get() or jax.default_backend()) == "cpu"
 
 
@@ -66,7 +67,7 @@ def conv_reflect(x: Array, kernel: Array) -> Array:
     """
     k = kernel.shape[0] // 2
     x = jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
-    if not _on_cpu():
+    if not on_cpu():
         return _plain(x, kernel, 1, "VALID")
     return _same_size(x, kernel)[:, k:-k, k:-k, :]
 
@@ -78,7 +79,7 @@ def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
 
 def conv_down(x: Array, kernel: Array) -> Array:
     """Conv2d with kernel 3, stride 2, zero padding 1: [N, H, W, I] -> [N, ceil(H/2), ceil(W/2), O]."""
-    if not _on_cpu() or x.shape[1] % 2 or x.shape[2] % 2:
+    if not on_cpu() or x.shape[1] % 2 or x.shape[2] % 2:
         return _plain(x, kernel, 2, ((1, 1), (1, 1)))
     # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
     even, odd = slice(0, None, 2), slice(1, None, 2)
@@ -99,7 +100,7 @@ def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
     """Conv2d with kernel 4 and zero padding 2, as PatchGAN uses it: stride 2 gives floor(H/2)+1 rows,
     stride 1 gives H+1.
     """
-    if not _on_cpu() or stride == 1:
+    if not on_cpu() or stride == 1:
         return _plain(x, kernel, stride, ((2, 2), (2, 2)))
     # y[i] = w0 x[2i-2] + w1 x[2i-1] + w2 x[2i] + w3 x[2i+1]: a 2x2 convolution over the four phases
     # laid side by side as channels.
@@ -120,7 +121,7 @@ def conv_up(x: Array, kernel: Array) -> Array:
 
     kernel: [3, 3, I, O] in PyTorch's orientation (its weight [I, O, 3, 3] transposed, not flipped).
     """
-    if not _on_cpu():
+    if not on_cpu():
         return _plain(x, kernel[::-1, ::-1], 1, ((1, 2), (1, 2)), lhs_dilation=2)
     # y[2m] = w1 x[m]; y[2m+1] = w2 x[m] + w0 x[m+1], per axis.
     n, h, w, _ = x.shape

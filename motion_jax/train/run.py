@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from motion_jax import __version__
@@ -23,7 +22,7 @@ from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
 from motion_jax.pose.normalize import fit_target
-from motion_jax.recipes.everybody_dance_now import to_uint8
+from motion_jax.train.synthesis import Synthesizer
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "mediapipe")
 
@@ -131,8 +130,12 @@ class Run:
 
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
-    ) -> "Synthesizer":
-        return Synthesizer(self, recurrent, face, chunk)
+    ) -> Synthesizer:
+        """Turns poses into frames; face = False leaves the face generator out."""
+        params = {
+            name: value for name, value in self.params.items() if face or name != "face_generator"
+        }
+        return Synthesizer(self.config.recipe, self.stage, params, recurrent, chunk)
 
 
 def load_run(folder: Path) -> Run:
@@ -167,47 +170,3 @@ def load_run(folder: Path) -> Run:
         params=config.recipe.synthesis_params(state),
         dataset=read_dataset(folder),
     )
-
-
-class Synthesizer:
-    """Poses in, frames out, in order; one compilation for any length.
-
-    recurrent: False shows the generator no previous frame. face: False leaves the face generator
-    out. chunk: frames in one call of the compiled program.
-    """
-
-    def __init__(self, run: Run, recurrent: bool, face: bool, chunk: int):
-        self.chunk, (self.height, self.width) = chunk, run.size
-        recipe, stage = run.config.recipe, run.stage
-        self._params = {
-            name: value for name, value in run.params.items() if face or name != "face_generator"
-        }
-
-        def synthesize(params, keypoints, boxes, count, carry):
-            frames, carries = recipe.synthesize(params, keypoints, boxes, carry, stage, recurrent)
-            # The state after the last real frame: what lies behind it in the chunk is padding.
-            carry = jax.lax.dynamic_slice_in_dim(carries, count - 1, 1)
-            return to_uint8(frames), carry
-
-        self._synthesize = jax.jit(synthesize)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets the previous frame: the next one begins a new clip."""
-        self._carry = jnp.zeros((1, self.height, self.width, 3))
-
-    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
-        """The next n frames: [n, 137, 3] and [n, 4] in pixels of the run's size -> uint8
-        [n, H, W, 3]."""
-        frames = []
-        for start in range(0, len(keypoints), self.chunk):
-            points, boxes = keypoints[start:][: self.chunk], face_boxes[start:][: self.chunk]
-            count = len(points)
-            padding = self.chunk - count
-            points = np.pad(points, ((0, padding), (0, 0), (0, 0))).astype(np.float32)
-            boxes = np.pad(boxes, ((0, padding), (0, 0))).astype(np.float32)
-            made, self._carry = self._synthesize(self._params, points, boxes, count, self._carry)
-            frames.append(np.asarray(made)[:count])
-        if not frames:
-            return np.zeros((0, self.height, self.width, 3), np.uint8)
-        return np.concatenate(frames)

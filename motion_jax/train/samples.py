@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from motion_jax import montage
@@ -18,7 +17,7 @@ from motion_jax.data.pairs import load, stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.files import atomic_path
 from motion_jax.pose.draw import draw_host
-from motion_jax.recipes.everybody_dance_now import to_uint8
+from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
 
 # Frames in one compiled chunk, and moments in the grid; each moment gets some frames to settle.
@@ -54,9 +53,7 @@ class Sampler:
         # A sample is for the eye: 25 pictures a second, whatever the source's rate.
         length = min(count, max(int(seconds * 25), 2))
         self._clip = self._load(dataset, np.arange(first, first + length))
-        self._synthesize = jax.jit(
-            lambda params, keypoints, boxes, carry: self._chunk(params, keypoints, boxes, carry)
-        )
+        self._synthesizer = Synthesizer(recipe, stage, None, chunk=CHUNK)
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future | None = None
 
@@ -64,20 +61,10 @@ class Sampler:
         each = [load(dataset, int(record), 1, self.height, self.width) for record in records]
         return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
-    def _chunk(self, params, keypoints, boxes, carry):
-        frames, after = self.recipe.synthesize(params, keypoints, boxes, carry, self.stage)
-        return to_uint8(frames), after[-1:]
-
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
-        carry = jnp.zeros((1, self.height, self.width, 3))
-        count, chunks = len(clip["keypoints"]), []
-        for start in range(0, count, CHUNK):
-            index = np.minimum(np.arange(start, start + CHUNK), count - 1)
-            frames, carry = self._synthesize(
-                params, clip["keypoints"][index], clip["face_boxes"][index], carry
-            )
-            chunks.append(frames)
-        return chunks
+        self._synthesizer.params = params
+        self._synthesizer.reset()
+        return self._synthesizer.dispatch(clip["keypoints"], clip["face_boxes"])
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""

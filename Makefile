@@ -1,0 +1,28 @@
+# Both targets build and reuse one environment, .venv, from setup.cfg and constraints.txt.
+PYTHON ?= python3.11
+VENV := .venv
+DONE := $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(DONE)
+	$(VENV)/bin/motion-jax demo
+
+test: $(DONE)
+	$(VENV)/bin/python -m pytest
+
+lint: $(DONE)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# Anew whenever the requirements change.
+$(DONE): setup.cfg constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; install Python 3.11 or name another with: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (a minute or two) …"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out

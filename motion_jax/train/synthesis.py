@@ -1,0 +1,63 @@
+"""Poses in, frames out: a trained generator run over any number of frames with one compilation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motion_jax.nets.conv import on_cpu
+from motion_jax.recipes.everybody_dance_now import to_uint8
+
+
+class Synthesizer:
+    """Runs a recipe's synthesis over a stream of poses, keeping the previous frame between calls.
+
+    Args:
+      recipe, stage: what was trained, and the stage whose networks and size are used.
+      params: the generators' parameters by network name.
+      recurrent: False shows the generator no previous frame.
+      chunk: frames in one call of the compiled program; does not change the result.
+    """
+
+    def __init__(
+        self, recipe: Any, stage: str, params: Any, recurrent: bool = True, chunk: int = 16
+    ):
+        size = recipe.stages()[stage]
+        self.height, self.width, self.params = size.height, size.width, params
+        # A loop around convolutions is slow on a CPU (see nets.conv): one frame a call there.
+        self.chunk = 1 if on_cpu() else chunk
+
+        def synthesize(params, keypoints, boxes, count, carry):
+            frames, after = recipe.synthesize(params, keypoints, boxes, carry, stage, recurrent)
+            # The state after the last real frame: what lies behind it in the chunk is padding.
+            return to_uint8(frames), jax.lax.dynamic_slice_in_dim(after, count - 1, 1)
+
+        self._synthesize = jax.jit(synthesize)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the previous frame: the next one begins a new clip."""
+        self._carry = jnp.zeros((1, self.height, self.width, 3))
+
+    def dispatch(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> list[jax.Array]:
+        """As feed, without waiting for the device: chunks whose frames together are the result, the
+        last one perhaps longer than needed."""
+        chunks = []
+        for start in range(0, len(keypoints), self.chunk):
+            points, boxes = keypoints[start:][: self.chunk], face_boxes[start:][: self.chunk]
+            count = len(points)
+            padding = self.chunk - count
+            points = np.pad(points, ((0, padding), (0, 0), (0, 0))).astype(np.float32)
+            boxes = np.pad(boxes, ((0, padding), (0, 0))).astype(np.float32)
+            made, self._carry = self._synthesize(self.params, points, boxes, count, self._carry)
+            chunks.append(made)
+        return chunks
+
+    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+        """The next n frames: [n, 137, 3] and [n, 4] in pixels of the run's size -> uint8
+        [n, H, W, 3]."""
+        chunks = self.dispatch(keypoints, face_boxes)
+        if not chunks:
+            return np.zeros((0, self.height, self.width, 3), np.uint8)
+        return np.concatenate([np.asarray(chunk) for chunk in chunks])[: len(keypoints)]

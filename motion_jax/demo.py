@@ -124,7 +124,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
             yield real, made
 
     labels = [f"{i / FPS:.2f} s" for i in range(len(poses))]
-    stream = _filmed(frames(), out / "side_by_side.mp4", source / "video.mp4", poses, run)
+    stream = _filmed(frames(), out / "side_by_side.mp4", options, poses, run)
     found = compare(pieces(stream, true_poses, true_boxes, labels=labels), total=len(poses))
     result = {
         "methods": found.methods,
@@ -146,7 +146,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
 def _filmed(
     stream: Iterator[tuple[np.ndarray, dict[str, np.ndarray]]],
     path: Path,
-    source: Path,
+    options: Any,
     poses: np.ndarray,
     run: Any,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -159,14 +159,14 @@ def _filmed(
 
     writer = None
     labels = ["source", "pose", "result", "true answer", "nearest frame"]
-    shots = zip(stream, read_frames(source), poses, strict=True)
+    shots = zip(stream, read_frames(options.source), poses, strict=True)
     try:
         for (real, made), shot, points in shots:
             pose = draw_host(points, *run.size, run.config.recipe.pose_style)
             panels = [shot.image, pose, made["trained"], real, made["nearest_frame"]]
             picture = montage.side_by_side(panels, labels)
             if writer is None:
-                writer = VideoWriter(path, *picture.shape[:2], metadata=tags(run))
+                writer = VideoWriter(path, *picture.shape[:2], metadata=tags(run, options))
                 writer.__enter__()
             writer.write(picture, shot.time)
             yield real, made

@@ -5,14 +5,18 @@ threads may hang. The result of a job must not depend on how many processes ther
 """
 
 import concurrent.futures
+import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from motion_jax import files
 from motion_jax.errors import UserError
 from motion_jax.progress import Meter
 
@@ -48,6 +52,46 @@ def advance(count: int = 1) -> None:
         _done.value += count
 
 
+@dataclass
+class _Pool:
+    executor: concurrent.futures.ProcessPoolExecutor
+    done: Any
+    stop: Any
+    log: Path
+
+
+_open: _Pool | None = None
+
+
+@contextlib.contextmanager
+def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
+    """Keeps processes for all `run_jobs` in the block (an outer block's, where there is one); they
+    import the modules `preload` meanwhile. Not for several threads at once."""
+    global _open
+    if _open is not None:
+        yield
+        return
+    context = multiprocessing.get_context("spawn")
+    done, stop = context.Value("q", 0), context.Event()
+    log = Path(tempfile.gettempdir()) / f"motion_jax-worker-{os.getpid()}.log"
+    with files.writing(log):
+        log.write_bytes(b"")
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, context, _begin, (done, stop, str(log))
+    )
+    _open = _Pool(executor, done, stop, log)
+    try:
+        if preload:
+            for _ in range(workers):
+                executor.submit(_import, tuple(preload))
+        yield
+    finally:
+        _open = None
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+        log.unlink(missing_ok=True)
+
+
 def run_jobs(
     job: Callable[[J], R], inputs: Sequence[J], workers: int, description: str, total: int
 ) -> list[R]:
@@ -56,32 +100,32 @@ def run_jobs(
     What the libraries in a worker write to stderr on their own goes to a file, and is shown only
     where a process died. Raises what a job raises (the other jobs stop at their next `advance`),
     and RuntimeError where a process died."""
-    context = multiprocessing.get_context("spawn")
-    done, stop = context.Value("q", 0), context.Event()
-    descriptor, log = tempfile.mkstemp(prefix="motion_jax-worker-", suffix=".log")
-    os.close(descriptor)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        max(1, min(workers, len(inputs))), context, _begin, (done, stop, log)
-    )
-    try:
-        with Meter(description, total) as meter:
-            futures = [pool.submit(job, value) for value in inputs]
-            waiting = set(futures)
-            while waiting:
-                finished, waiting = concurrent.futures.wait(
-                    waiting, 0.5, concurrent.futures.FIRST_EXCEPTION
-                )
-                for future in finished:
-                    future.result()
-                meter.advance(done.value - meter.done)
-        return [future.result() for future in futures]
-    except concurrent.futures.process.BrokenProcessPool as error:
-        tail = Path(log).read_text(errors="replace")[-1000:]
-        raise RuntimeError(f"{description}: a process died; its last words: {tail}") from error
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        os.unlink(log)
+    with pool(max(1, min(workers, len(inputs)))):
+        here = _open
+        before = here.done.value
+        try:
+            with Meter(description, total) as meter:
+                futures = [here.executor.submit(job, value) for value in inputs]
+                waiting = set(futures)
+                while waiting:
+                    finished, waiting = concurrent.futures.wait(
+                        waiting, 0.5, concurrent.futures.FIRST_EXCEPTION
+                    )
+                    for future in finished:
+                        future.result()
+                    meter.advance(here.done.value - before - meter.done)
+            return [future.result() for future in futures]
+        except concurrent.futures.process.BrokenProcessPool as error:
+            tail = here.log.read_text(errors="replace")[-1000:]
+            raise RuntimeError(f"{description}: a process died; its last words: {tail}") from error
+        except BaseException:
+            here.stop.set()
+            raise
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        importlib.import_module(name)
 
 
 def _begin(done: Any, stop: Any, log: str) -> None:

@@ -10,7 +10,6 @@ stops before it spoils anything.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import tyro
 
 from motion_jax import files
 from motion_jax.data import records, shards, statistics
+from motion_jax.data.again import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
@@ -36,7 +36,7 @@ from motion_jax.pose.smooth import (
 )
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
-from motion_jax.workers import worker_count
+from motion_jax.workers import pool, worker_count
 
 # The generator halves the picture four times.
 MULTIPLE = 16
@@ -109,11 +109,34 @@ def prepare(options: PrepareOptions) -> Path:
     resolved = _resolved(options, digests)
     out = options.out
     partial = out / ".partial"
-    if _is_made(out, partial, resolved):
+    if is_made(out, partial, resolved):
         say(f"{out} is up to date: the same videos and options; nothing to do.")
         return out / REPORT
     new = not out.exists()
     _begin(out, partial, resolved)
+    with pool(workers, _modules(options)):
+        videos, blur = _work(options, infos, digests, partial, new, height, width, workers)
+    _finish(options, videos, blur, out, partial, resolved, height, width)
+    return _report(out, partial)
+
+
+def _modules(options: PrepareOptions) -> tuple[str, ...]:
+    """What the processes need, imported while this one counts frames."""
+    first = () if options.poses is not None else ("motion_jax.pose.detect", "mediapipe")
+    return (*first, "motion_jax.data.shards", "motion_jax.data.records")
+
+
+def _work(
+    options: PrepareOptions,
+    infos: list,
+    digests: list[str],
+    partial: Path,
+    new: bool,
+    height: int,
+    width: int,
+    workers: int,
+) -> tuple[list[statistics.Prepared], list[dict[int, float]]]:
+    """Poses of all videos, then the shards."""
     try:
         videos = [
             _video(options, info, digest, height, width)
@@ -124,11 +147,9 @@ def prepare(options: PrepareOptions) -> Path:
         if not any(partial.glob("*.array_record")):
             files.remove_tree(partial)
             if new:
-                out.rmdir()
+                partial.parent.rmdir()
         raise
-    blur = _write_shards(options, videos, partial, height, width, workers)
-    _finish(options, videos, blur, out, partial, resolved, height, width)
-    return _report(out, partial)
+    return videos, _write_shards(options, videos, partial, height, width, workers)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -197,83 +218,12 @@ def _resolved(options: PrepareOptions, digests: list[str]) -> dict:
     ]
     values["poses"] = None
     if options.poses is not None:
-        values["poses"] = [_folder_digest(_poses_folder(options, p)) for p in options.videos]
+        values["poses"] = [folder_digest(_poses_folder(options, p)) for p in options.videos]
     elif options.pose_model is not None:
         from motion_jax.pose.bundles import find_bundle
 
         values["pose_model"] = find_bundle(options.detail, options.pose_model).sha256
     return json.loads(json.dumps(values))
-
-
-def _folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder)}\0{files.sha256(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _is_made(out: Path, partial: Path, resolved: dict) -> bool:
-    """Whether the dataset is there and whole; UserError where what is there is something else."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; name a folder for the dataset.")
-    if records.is_dataset(out):
-        made = _options_of(out)
-        if made != resolved:
-            raise UserError(
-                f"{out} holds a dataset made with other options ({_difference(made, resolved)}); "
-                "give the same options, or another folder with --out."
-            )
-        try:
-            records.open_dataset(out)
-        except UserError as error:
-            say(f"{error} Making it again.")
-            (out / records.METADATA).unlink()
-            return False
-        return not partial.exists()
-    begun = partial / "options.json"
-    if begun.is_file():
-        try:
-            earlier = json.loads(begun.read_text())
-        except ValueError:
-            earlier = {}
-        if earlier != resolved:
-            raise UserError(
-                f"{out} holds an unfinished dataset of other options "
-                f"({_difference(earlier, resolved)}); give the same options to go on, or another "
-                "folder with --out."
-            )
-    elif out.is_dir() and any(path != partial for path in out.iterdir()):
-        raise UserError(
-            f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
-        )
-    return False
-
-
-def _options_of(out: Path) -> dict:
-    try:
-        return json.loads((out / records.METADATA).read_text())["options"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"The metadata of the dataset {out} are damaged ({error}); remove {out} and run the "
-            "same command again."
-        ) from error
-
-
-def _difference(earlier: dict, now: dict) -> str:
-    names = sorted(set(earlier) | set(now), key=lambda n: (n not in ("videos", "poses"), n))
-    for name in names:
-        before, after = earlier.get(name), now.get(name)
-        if before != after:
-            if name == "videos":
-                shown = [", ".join(v["file"] for v in side or ()) for side in (before, after)]
-                if shown[0] == shown[1]:
-                    return f"another content of {shown[0]}"
-                return f"videos {shown[0]}, not {shown[1]}"
-            if name == "poses":
-                return "other poses"
-            return f"{name.replace('_', '-')} {before}, not {after}"
-    return "another version of motion_jax"
 
 
 def _begin(out: Path, partial: Path, resolved: dict) -> None:

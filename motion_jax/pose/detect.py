@@ -17,11 +17,15 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles
+from motion_jax.pose.person import disagreement, mirrored
 from motion_jax.workers import advance, run_jobs
 
 # Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
-WARM_UP = 6
+WARM_UP = 4
 MOST_PEOPLE = 4
+# Torso lengths by which the follower's pose and the one in the mirror differ at most when they are
+# taken for the same at once; stricter than `person.MOST_DISAGREEMENT`.
+SAME = 0.1
 # What hides everything but the followed person.
 GREY = 127
 
@@ -48,7 +52,7 @@ class Job:
       bundle: path of the model bundle.
       pieces: (first, last + 1) frame numbers, one after another.
       look_every: the detector for several people looks at every so manieth frame (and at the
-        last), at the frame and at its mirror image; 0: never.
+        last), at its mirror image and where need be at itself; 0: never.
       boxes: None, or float [N, 4] (left, top, right, bottom) in pixels: all else is hidden from the
         landmarker; NaN where the person is not there at all and the frame is passed over.
     """
@@ -153,7 +157,7 @@ def _run(job: Job) -> Result:
                 if found is not None:
                     result.found[number] = found
                 if looker and (number % job.look_every == 0 or number == count - 1):
-                    result.looks[number] = _look(looker, image)
+                    result.looks[number] = _look(looker, image, found)
                 advance()
             recent.append((number, image))
     finally:
@@ -203,13 +207,23 @@ class _Follower:
         self._landmarker = None
 
 
-def _look(looker: Any, image: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _look(
+    looker: Any, image: np.ndarray, found: Found | None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """(poses of all people in the frame, poses in its mirror image).
+
+    Where the mirror image shows nobody but the one whom the follower has found here, or nobody at
+    all, the detector need not look at the frame itself."""
     size = image.shape[:2]
-    poses = [_pose(pose, size) for pose in looker.detect(_picture(image)).pose_landmarks]
-    if not poses:
-        return [], []
     turned = np.ascontiguousarray(image[:, ::-1])
-    return poses, [_pose(pose, size) for pose in looker.detect(_picture(turned)).pose_landmarks]
+    in_mirror = [_pose(pose, size) for pose in looker.detect(_picture(turned)).pose_landmarks]
+    if not in_mirror:
+        return ([] if found is None else [found.pose]), []
+    if found is not None and len(in_mirror) == 1:
+        back = mirrored(in_mirror[0], size[1])
+        if disagreement(found.pose, back) < SAME:
+            return [found.pose], in_mirror
+    return [_pose(pose, size) for pose in looker.detect(_picture(image)).pose_landmarks], in_mirror
 
 
 def _hide(image: np.ndarray, box: np.ndarray) -> np.ndarray:

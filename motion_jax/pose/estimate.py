@@ -20,7 +20,7 @@ from motion_jax.pose import bundles, detect, skeleton
 from motion_jax.pose import person as people
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
-from motion_jax.workers import worker_count
+from motion_jax.workers import pool, worker_count
 
 # Part of the key of cached poses: increase it when the same video would give other poses.
 VERSION = 1
@@ -161,6 +161,21 @@ def _mediapipe_version() -> str:
 
 
 def _estimate(
+    path: Path,
+    bundle: bundles.Bundle,
+    detail: str,
+    person: str,
+    start: float | None,
+    end: float | None,
+    fps: float | None,
+    workers: int | None,
+) -> PoseTrack:
+    # The processes start while the frames are counted.
+    with pool(worker_count(workers), ("motion_jax.video.reader", "mediapipe")):
+        return _estimate_in_pool(path, bundle, detail, person, start, end, fps, workers)
+
+
+def _estimate_in_pool(
     path: Path,
     bundle: bundles.Bundle,
     detail: str,

@@ -267,6 +267,7 @@ def test_bad_input_leaves_nothing(tmp_path, clip):
         ({"size": "100x100"}, "nearest sizes are 96x96 and 112x112"),
         ({"out": text}, "is a file; name a folder"),
         ({"out": tmp_path / "short"}, "is not empty"),
+        ({"out": text / "dataset"}, "Cannot write .*output folder"),
     ]
     for change, said in cases:
         with pytest.raises(UserError, match=said) as error:

@@ -1,0 +1,81 @@
+"""Is the dataset there already, half there, or is it another one? For running `prepare` again."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from motion_jax import files
+from motion_jax.data import records
+from motion_jax.errors import UserError
+from motion_jax.progress import say
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def is_made(out: Path, partial: Path, resolved: dict) -> bool:
+    """Whether the dataset is there and whole; UserError where what is there is something else."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder for the dataset.")
+    if records.is_dataset(out):
+        made = _options_of(out)
+        if made != resolved:
+            raise UserError(
+                f"{out} holds a dataset made with other options ({_difference(made, resolved)}); "
+                "give the same options, or another folder with --out."
+            )
+        try:
+            records.open_dataset(out)
+        except UserError as error:
+            say(f"{error} Making it again.")
+            (out / records.METADATA).unlink()
+            return False
+        return not partial.exists()
+    begun = partial / "options.json"
+    if begun.is_file():
+        try:
+            earlier = json.loads(begun.read_text())
+        except ValueError:
+            earlier = {}
+        if earlier != resolved:
+            raise UserError(
+                f"{out} holds an unfinished dataset of other options "
+                f"({_difference(earlier, resolved)}); give the same options to go on, or another "
+                "folder with --out."
+            )
+    elif out.is_dir() and any(path != partial for path in out.iterdir()):
+        raise UserError(
+            f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
+        )
+    return False
+
+
+def _options_of(out: Path) -> dict:
+    try:
+        return json.loads((out / records.METADATA).read_text())["options"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The metadata of the dataset {out} are damaged ({error}); remove {out} and run the "
+            "same command again."
+        ) from error
+
+
+def _difference(earlier: dict, now: dict) -> str:
+    names = sorted(set(earlier) | set(now), key=lambda n: (n not in ("videos", "poses"), n))
+    for name in names:
+        before, after = earlier.get(name), now.get(name)
+        if before != after:
+            if name == "videos":
+                shown = [", ".join(v["file"] for v in side or ()) for side in (before, after)]
+                if shown[0] == shown[1]:
+                    return f"another content of {shown[0]}"
+                return f"videos {shown[0]}, not {shown[1]}"
+            if name == "poses":
+                return "other poses"
+            return f"{name.replace('_', '-')} {before}, not {after}"
+    return "another version of motion_jax"

@@ -18,7 +18,7 @@ its own word is not enough. The test used here, measured on real clips (see `pla
 
 Frames kept of real clips (MediaPipe 1.2.2, holistic; whole clips, one person followed):
 
-  one person, full body (3 clips)         247/247, 367/367, 1564/1571 (7 lost in turns, then filled)
+  one person, full body (3 clips)         247/247, 367/367, 1566/1571 (5 lost in turns, then filled)
   webcam, head and shoulders or upper body (3 clips)     325/325, 58/58, 176/176
   drawn characters that look human (2 clips)             32/32, 32/32
   cartoon rabbit                          29/132 (the detector alone: 98.5 %)

@@ -1,5 +1,7 @@
 """The command `motion-jax`: each verb is a dataclass of options and a function."""
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"motion-jax {__version__}")
         return
     verb, rest = arguments[0], arguments[1:]
+    _settle()
     try:
         if verb not in VERBS:
             raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
@@ -52,6 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output went away (`motion-jax … | head`).
         sys.stderr.close()
         sys.exit(141)
+
+
+def _settle() -> None:
+    """Settings of libraries that read them when they are imported."""
+    from motion_jax.files import cache_folder
+
+    # Compiled programs are kept, so that a second start of the same config begins at once.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "xla"))
+    # Orbax and MediaPipe warn about their own internals; errors still come through.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    os.environ.setdefault("GLOG_minloglevel", "2")
 
 
 def _near(word: str) -> str:

@@ -1,5 +1,6 @@
 """Layers that several networks share: convolutions with the reference's initialisation, norms."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +112,52 @@ class ResidualBlock(nn.Module):
         y = nn.relu(instance_norm(y))
         y = Conv(x.shape[-1], "reflect", dtype=self.dtype, name="conv_2")(y)
         return x + instance_norm(y)
+
+
+def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
+    """Parameters as module.init draws them, but all from two streams of random numbers.
+
+    module.init makes one generator for each tensor, and compiling sixty of them takes longer than
+    training a small network for a hundred steps. Works under jax.eval_shape. Raises ValueError for
+    a parameter that is no convolution's or batch norm's.
+    """
+    shapes = jax.eval_shape(module.init, key, *inputs)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    names = [tuple(entry.key for entry in path) for path, _ in leaves]
+    kernels = {
+        path[:-1]: leaf.shape for path, (_, leaf) in zip(names, leaves) if path[-1] == "kernel"
+    }
+    normal_key, uniform_key = jax.random.split(key)
+    sizes = [math.prod(leaf.shape) for _, leaf in leaves]
+    normal = jax.random.normal(
+        normal_key, (sum(n for n, p in zip(sizes, names) if p[-1] in ("kernel", "scale")),)
+    )
+    uniform = jax.random.uniform(
+        uniform_key, (sum(n for n, p in zip(sizes, names) if p[-1] == "bias"),), minval=-1.0
+    )
+    drawn = {"normal": 0, "uniform": 0}
+
+    def take(stream: str, shape: tuple[int, ...]) -> Array:
+        start = drawn[stream]
+        drawn[stream] += math.prod(shape)
+        pool = normal if stream == "normal" else uniform
+        return pool[start : drawn[stream]].reshape(shape)
+
+    values = []
+    for path, (_, leaf) in zip(names, leaves, strict=True):
+        kind, layer = path[-1], path[:-1]
+        if kind == "kernel":
+            values.append(0.02 * take("normal", leaf.shape))
+        elif kind == "scale":
+            values.append(1.0 + 0.02 * take("normal", leaf.shape))
+        elif kind == "bias" and layer in kernels:
+            height, width, fan_in, fan_out = kernels[layer]
+            # As in Conv: a transposed convolution (up_0, enhancer_1_up) counts its outputs.
+            channels = fan_out if "up" in layer[-1].split("_") else fan_in
+            bound = (height * width * channels) ** -0.5
+            values.append(bound * take("uniform", leaf.shape))
+        elif kind == "bias":
+            values.append(0.0 * take("uniform", leaf.shape))
+        else:
+            raise ValueError(f"no rule to initialise the parameter {'/'.join(path)}")
+    return jax.tree.unflatten(structure, values)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.errors import UserError
+from motion_jax.nets.blocks import initialise
 from motion_jax.nets.pix2pixhd import (
     GlobalGenerator,
     LocalEnhancer,
@@ -260,13 +261,15 @@ class EverybodyDanceNow:
         key, *keys = jax.random.split(key, 5)
         shape = (1, stage.height, stage.width)
         params = {
-            "generator": self.main_generator(name).init(keys[0], jnp.zeros((*shape, 6))),
-            "discriminator": self.main_discriminator(name).init(keys[1], jnp.zeros((*shape, 12))),
+            "generator": initialise(self.main_generator(name), keys[0], jnp.zeros((*shape, 6))),
+            "discriminator": initialise(
+                self.main_discriminator(name), keys[1], jnp.zeros((*shape, 12))
+            ),
         }
         if name == "face":
             crop = jnp.zeros((1, self.face.size, self.face.size, 6))
-            params["face_generator"] = self.face_generator().init(keys[2], crop)
-            params["face_discriminator"] = self.face_discriminator().init(keys[3], crop)
+            params["face_generator"] = initialise(self.face_generator(), keys[2], crop)
+            params["face_discriminator"] = initialise(self.face_discriminator(), keys[3], crop)
         if previous is not None:
             params = _carry_over(params, previous, averaged=name == "face")
         trained = self.trained(name)

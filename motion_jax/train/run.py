@@ -47,7 +47,7 @@ def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "
             "fingerprint": fingerprint(dataset),
             "info": dataset.info.to_json(),
             "frames": len(dataset),
-            "target_statistics": fit_target(training).to_json(),
+            "target_statistics": fit_target(training, _pixel_aspect(dataset)).to_json(),
         },
     )
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
@@ -65,6 +65,16 @@ def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "
     path = folder / "command.txt"
     before = path.read_text() if path.is_file() else ""
     write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
+
+
+def _pixel_aspect(dataset: PoseFrames) -> float:
+    """Width of a pixel by its height: not 1 where `prepare --fit squash` stretched the video (of
+    several videos the first one's counts)."""
+    info = dataset.info
+    for source in info.sources:
+        if source.get("fit") == "squash":
+            return (source["width"] / info.width) / (source["height"] / info.height)
+    return 1.0
 
 
 def read_config(folder: Path) -> Config | None:

@@ -13,6 +13,16 @@ from pathlib import Path
 from motion_jax.errors import UserError
 
 
+_NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,  # no folder can be made there, for example under /proc
+)
+
+
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder (same suffix); renames it onto the target when
@@ -43,7 +53,7 @@ def writing(target: Path) -> Iterator[None]:
                 f"The disk is full: {target} could not be written; free some space and run the "
                 "same command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _NOT_WRITABLE:
             raise UserError(
                 f"Cannot write {target} ({error.strerror}); choose an output folder that you may "
                 "write to."

@@ -263,7 +263,7 @@ def _decoded(
                 reached = max(
                     reached, float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 )
-            if packet.stream_index != stream.index:
+            if packet.stream.index != stream.index:
                 continue
             for frame in packet.decode():
                 if frame.pts is None:

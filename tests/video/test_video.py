@@ -315,6 +315,12 @@ def test_real_clips(shared):
     np.testing.assert_allclose([f.time for f in two], [1.0, 31 / 30], atol=1e-6)
 
 
+def test_a_video_whose_sound_comes_first(shared):
+    # The decoder holds frames back until the end of the file is reached.
+    clip = shared / "data" / "dance-man-indoor-densepose-side.mp4"
+    assert sum(1 for _ in read_frames(clip)) == 367
+
+
 def test_jumping_gives_the_same_frames_as_reading_through(shared):
     clip = shared / "data" / "dance-man-indoor.mp4"
     late = list(read_frames(clip, start=5.0, end=5.1))

@@ -12,7 +12,7 @@ Result: not measured yet.
 
 Length. The original counts passes over the data (epochs): 100 at the full learning rate and 100
 more in which it falls to 0, in each of the three stages. Here a stage counts steps, and with batch
-1 a pass has one step for each pair of neighbouring frames: PAIRS = frames of the dataset - its clips
+1 a pass has one step for each pair of neighbouring frames: PAIRS = frames of the dataset - clips
 (`prepare` prints the first, its report both). For your N pairs either copy this file, set PAIRS = N
 and train with the copy's path, or give on the command line, for instance for N = 5000,
     --recipe.global-stage.steps 1000000 --recipe.global-stage.decay-steps 500000

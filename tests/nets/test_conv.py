@@ -1,0 +1,183 @@
+"""Every convolution, in the CPU's way and in the accelerator's, against numpy's own of PyTorch's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from motion_jax.nets import blocks, conv
+from motion_jax.nets.pix2pixhd import LocalEnhancer, NLayerDiscriminator
+
+
+def correlate(x, kernel, stride=1):
+    """Conv2d without padding: [N, H, W, I], [k, k, I, O]."""
+    view = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))[:, ::stride, ::stride]
+    return np.einsum("nhwcij,ijco->nhwo", view, kernel)
+
+
+def pad(x, size, mode="constant"):
+    return np.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode)
+
+
+def transposed(x, kernel):
+    """ConvTranspose2d(3, stride 2, padding 1, output padding 1) as its definition scatters."""
+    n, h, w, _ = x.shape
+    full = np.zeros((n, 2 * h + 1, 2 * w + 1, kernel.shape[-1]))
+    for i in range(3):
+        for j in range(3):
+            full[:, i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
+    return full[:, 1:, 1:]
+
+
+# name: ours, the oracle, kernel size
+OPERATIONS = {
+    "reflect3": (conv.conv_reflect, lambda x, k: correlate(pad(x, 1, "reflect"), k), 3),
+    "reflect7": (conv.conv_reflect, lambda x, k: correlate(pad(x, 3, "reflect"), k), 7),
+    "zero": (lambda x, k: conv.conv_zero(x, k, 1), lambda x, k: correlate(pad(x, 1), k), 3),
+    "down": (conv.conv_down, lambda x, k: correlate(pad(x, 1), k, 2), 3),
+    "patch1": (lambda x, k: conv.conv_patch(x, k, 1), lambda x, k: correlate(pad(x, 2), k), 4),
+    "patch2": (lambda x, k: conv.conv_patch(x, k, 2), lambda x, k: correlate(pad(x, 2), k, 2), 4),
+    "up": (conv.conv_up, transposed, 3),
+}
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5), (5, 6)], ids=str)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_both_ways_are_pytorchs_in_value_and_gradient(name, size):
+    ours, oracle, k = OPERATIONS[name]
+    random = np.random.default_rng(0)
+    x, kernel = random.normal(size=(2, *size, 3)), random.normal(size=(k, k, 3, 4))
+    expected = oracle(x, kernel)
+    weights = random.normal(size=expected.shape)
+    along_x, along_kernel = random.normal(size=x.shape), random.normal(size=kernel.shape)
+    # The operation is linear in each argument, so a difference of any length is the derivative.
+    by_x = np.vdot(oracle(along_x, kernel), weights)
+    by_kernel = np.vdot(oracle(x, along_kernel), weights)
+
+    def weighted(x, kernel):
+        y = ours(x, kernel)
+        return jnp.vdot(y, weights), y
+
+    for platform in ("cpu", "gpu"):
+        with jax.enable_x64(True), conv.target_platform(platform):
+            step = jax.jit(jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True))
+            (_, y), gradients = step(x, kernel)
+        assert y.dtype == jnp.float64
+        np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10, err_msg=platform)
+        assert np.vdot(gradients[0], along_x) == pytest.approx(by_x, rel=1e-9), platform
+        assert np.vdot(gradients[1], along_kernel) == pytest.approx(by_kernel, rel=1e-9), platform
+
+
+def test_the_two_ways_are_two_programs():
+    """Otherwise the test above compares one with itself."""
+    x, kernel = jnp.zeros((1, 6, 6, 2)), jnp.zeros((3, 3, 2, 2))
+    for operation in (conv.conv_reflect, conv.conv_down, conv.conv_up):
+        texts = []
+        for platform in ("cpu", "tpu"):
+            with conv.target_platform(platform):
+                # A fresh function: jax keeps what it traced by the function's identity.
+                texts.append(str(jax.make_jaxpr(lambda x, k, f=operation: f(x, k))(x, kernel)))
+        assert texts[0] != texts[1]
+    assert conv.on_cpu() == (jax.default_backend() == "cpu")
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)], ids=str)
+def test_average_pool_does_not_count_the_padding(size):
+    x = np.random.default_rng(1).normal(size=(2, *size, 3)).astype(np.float32)
+    h, w = size
+    expected = np.empty((2, -(-h // 2), -(-w // 2), 3))
+    for i in range(expected.shape[1]):
+        for j in range(expected.shape[2]):
+            rows = slice(max(2 * i - 1, 0), 2 * i + 2)
+            columns = slice(max(2 * j - 1, 0), 2 * j + 2)
+            expected[:, i, j] = x[:, rows, columns].mean((1, 2))
+    np.testing.assert_allclose(conv.average_pool(jnp.asarray(x)), expected, atol=1e-6)
+
+
+def test_instance_norm_is_of_each_picture_and_channel_and_survives_a_large_mean():
+    x = np.random.default_rng(2).normal(size=(2, 5, 4, 3)) * [1, 10, 0.1] + 1000
+    x = x.astype(np.float32)
+    wide = x.astype(np.float64)
+    expected = wide - wide.mean((1, 2), keepdims=True)
+    expected /= np.sqrt(wide.var((1, 2), keepdims=True) + 1e-5)
+    # 1e-2: of values near 1000 float32 keeps 6e-5, a thousandth of the weakest channel's deviation.
+    np.testing.assert_allclose(blocks.instance_norm(jnp.asarray(x)), expected, atol=1e-2)
+    half = blocks.instance_norm(jnp.asarray(x - 1000, jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), expected, atol=0.05)
+
+
+def test_batch_norm_takes_the_statistics_of_the_batch_at_hand():
+    x = np.random.default_rng(3).normal(2, 3, size=(3, 4, 4, 2)).astype(np.float32)
+    params = {"params": {"scale": jnp.array([2.0, 1.0]), "bias": jnp.array([0.0, -1.0])}}
+    y = blocks.BatchNorm().apply(params, jnp.asarray(x))
+    expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * [2, 1] + [0, -1]
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_pytorch_counts_the_fan_in_of_a_transposed_convolution_by_its_outputs():
+    for kind, channels in (("down", 256), ("up", 64)):
+        module, x = blocks.Conv(64, kind), jnp.zeros((1, 4, 4, 256))
+        params = jax.jit(module.init)(jax.random.key(0), x)["params"]
+        bound = (9 * channels) ** -0.5
+        assert 0.8 * bound < float(jnp.abs(params["bias"]).max()) <= bound
+        assert float(params["kernel"].std()) == pytest.approx(0.02, rel=0.02)
+
+
+NETWORKS = {
+    "enhancer": (LocalEnhancer(ngf=32, n_blocks_global=1, n_blocks_local=1), (1, 64, 64, 6)),
+    "discriminator": (NLayerDiscriminator(norm="batch"), (1, 32, 32, 6)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_initialise_draws_as_the_modules_do(name):
+    module, shape = NETWORKS[name]
+    x = jnp.zeros(shape)
+    expected = jax.eval_shape(module.init, jax.random.key(0), x)
+    initialise = jax.jit(lambda key: blocks.initialise(module, key, x))
+    params = initialise(jax.random.key(5))
+    assert expected == jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params
+    )
+    params, kinds, firsts = jax.device_get(params), set(), []
+
+    def visit(tree, path=()):
+        if "kernel" not in tree and "scale" not in tree:
+            for child, below in tree.items():
+                visit(below, (*path, child))
+            return
+        bias = np.asarray(tree["bias"])
+        if "scale" in tree:
+            kinds.add("norm")
+            assert not bias.any()
+            assert np.mean(tree["scale"]) == pytest.approx(1, abs=0.01)
+            assert np.std(tree["scale"]) == pytest.approx(0.02, rel=0.3)
+            return
+        kernel = np.asarray(tree["kernel"])
+        firsts.append(kernel.ravel()[0])
+        assert kernel.std() == pytest.approx(0.02, rel=4 / np.sqrt(kernel.size)), path
+        assert abs(kernel.mean()) < 0.02 * 5 / np.sqrt(kernel.size), path
+        up = path[-1].startswith("up_") or path[-1].endswith("_up")
+        kinds.add("up" if up else "other")
+        bound = np.prod(kernel.shape[:2]) * kernel.shape[3 if up else 2]
+        bound = bound**-0.5
+        assert np.abs(bias).max() <= bound, path
+        if len(bias) >= 32:
+            assert np.abs(bias).max() > 0.75 * bound, path
+            assert abs(bias.mean()) < bound / 2, path
+
+    visit(params["params"])
+    assert kinds == ({"up", "other"} if name == "enhancer" else {"norm", "other"})
+    assert len(set(firsts)) == len(firsts) > 4
+    other = jax.device_get(initialise(jax.random.key(6)))
+    layer = "last" if name == "enhancer" else "layer_0"
+    assert other["params"][layer]["kernel"].ravel()[0] not in firsts
+
+
+def test_initialise_knows_no_other_parameters():
+    from flax import linen as nn
+
+    with pytest.raises(ValueError, match="no rule to initialise the parameter params/embedding"):
+        blocks.initialise(nn.Embed(3, 4), jax.random.key(0), jnp.zeros(2, jnp.int32))

@@ -60,7 +60,7 @@ def multiscale_discriminator(
 
 
 def layer_discriminator(n_layers: int, norm: str, prefix: str) -> Iterator[Entry]:
-    """One PatchGAN kept as a single Sequential, e.g. the face discriminator (prefix "facemodel")."""
+    """One PatchGAN kept as a single Sequential, e.g. the face discriminator ("facemodel")."""
     for j in range(n_layers + 2):
         yield (f"layer_{j}",), f"{prefix}.{_sequential_index(j)}", "conv"
         if norm == "batch" and 0 < j <= n_layers:
@@ -83,8 +83,8 @@ _LEAVES = {
     "batch_norm": (("scale", "weight"), ("bias", "bias")),
 }
 _TO_OURS = {"conv": (2, 3, 1, 0), "up": (2, 3, 0, 1)}
-# Written by PyTorch, read by nobody: batch norm's running statistics (the reference stays in training
-# mode) and those that instance norm carried in files of PyTorch 0.3 and older.
+# Written by PyTorch, read by nobody: batch norm's running statistics (the reference stays in
+# training mode) and those that instance norm carried in files of PyTorch 0.3 and older.
 _IGNORED = ("running_mean", "running_var", "num_batches_tracked")
 
 

@@ -2,11 +2,12 @@
 
 A `.pth` is either a zip archive (since PyTorch 1.6: `<name>/data.pkl` and one raw file for each
 storage) or the older stream of pickles followed by raw storages. Both hold a pickled dictionary
-whose tensors refer to storages; the unpickler below knows the few names that such a dictionary needs
-and refuses every other.
+whose tensors refer to storages; the unpickler below knows the few names that such a dictionary
+needs and refuses every other.
 """
 
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -95,6 +96,9 @@ def _view(tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
         (size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)
     )
     empty = 0 in tensor.shape
+    if math.prod(tensor.shape) > storage.size:
+        # Strides of 0 would blow a few bytes up to any size.
+        raise pickle.UnpicklingError("a tensor larger than its storage, or beyond its end")
     if tensor.offset < 0 or (not empty and last >= storage.size):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     if empty:

@@ -76,9 +76,21 @@ def load_vgg19(path: Path | None = None) -> dict:
         raise UserError(f"There is no file {path} with VGG-19's weights; check --vgg.")
     if path.suffix != ".npz":
         return from_torchvision(path)
+    try:
+        with np.load(path) as arrays:
+            values = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # every way in which a damaged archive can fail
+        raise UserError(
+            f"{path} cannot be read ({error}); it is damaged: remove it and run `motion-jax fetch "
+            "vgg19` again."
+        ) from error
     tree: dict = {}
-    with np.load(path) as arrays:
-        for name in arrays.files:
-            layer, leaf = name.split("/")
-            tree.setdefault(layer, {})[leaf] = arrays[name]
+    for (layer,), _, _ in names.vgg19():
+        for leaf in ("kernel", "bias"):
+            if f"{layer}/{leaf}" not in values:
+                raise UserError(
+                    f"{path} does not hold VGG-19's weights (no {layer}/{leaf}); give the file "
+                    "that `motion-jax fetch vgg19` made, or torchvision's .pth."
+                )
+            tree.setdefault(layer, {})[leaf] = values[f"{layer}/{leaf}"]
     return {"params": tree}

@@ -1,4 +1,4 @@
-"""Every convolution, in the CPU's way and in the accelerator's, against numpy's own of PyTorch's."""
+"""Every convolution, in the CPU's way and in the accelerator's, against PyTorch's in numpy."""
 
 import jax
 import jax.numpy as jnp

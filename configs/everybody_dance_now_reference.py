@@ -3,7 +3,7 @@
 For: one person, filmed for many minutes with a still camera. The published training sets have 9,948
 to 25,214 frames a person.
 Data: frames of 1024x512, stretched to that shape as the original does:
-    motion-jax prepare VIDEO --out data/NAME --size 1024x512 --fit squash --picture png
+    motion-jax prepare VIDEO --out data/NAME --size 1024x512 --fit squash --picture png --no-smooth
 Weights: VGG-19 for the perceptual loss, once: motion-jax fetch vgg19
 Command:
     motion-jax train everybody_dance_now_reference --data data/NAME --run runs/NAME

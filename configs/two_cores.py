@@ -6,8 +6,7 @@ Command: motion-jax train two_cores --data DATASET --run DIR
 Result: docs/results.md.
 """
 
-from motion_jax.config import Config, Data, Record
-from motion_jax.data.augment import AugmentConfig
+from motion_jax.config import Config, Record
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes.everybody_dance_now import (
     Discriminator,
@@ -23,15 +22,14 @@ config = Config(
         generator=Generator(ngf=32, n_downsampling=3, n_blocks=4, n_blocks_local=2),
         discriminator=Discriminator(ndf=24),
         face=Face(size=32, ngf=16, n_downsampling=2, n_blocks=2, ndf=16, n_layers=2),
-        losses=Losses(perceptual="none", l1=50.0),
-        global_stage=Stage(steps=2000, height=64, width=64, batch_size=2, num_D=2),
+        losses=Losses(perceptual="none", l1=100.0),
+        global_stage=Stage(steps=1400, height=64, width=64, batch_size=2, learning_rate=5e-4),
         local_stage=Stage(
-            steps=2000, decay_steps=1000, height=128, width=128, batch_size=2, num_D=2
+            steps=2000, decay_steps=1000, height=128, width=128, batch_size=2, learning_rate=5e-4
         ),
-        face_stage=Stage(steps=500, decay_steps=250, height=128, width=128, batch_size=2, num_D=2),
+        face_stage=Stage(steps=400, decay_steps=200, height=128, width=128, batch_size=2),
         pose_style=PoseStyle(stroke=3.0),
         averaging=0.998,
     ),
-    data=Data(augment=AugmentConfig(scale=0.05, shift=0.03)),
     record=Record(sample_every=1000),
 )

@@ -66,8 +66,8 @@ class Config:
         self.recipe.validate()
         if not 0.0 <= self.data.holdout <= 0.9:
             raise UserError(
-                f"data.holdout = {self.data.holdout} is not a share between 0 and 0.9; 0.2 holds out "
-                "the last fifth of each clip."
+                f"data.holdout = {self.data.holdout} is not a share between 0 and 0.9; 0.2 holds "
+                "out the last fifth of each clip."
             )
         for name in ("log_every", "sample_every", "keep"):
             if getattr(self.record, name) < 1:

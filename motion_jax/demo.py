@@ -136,8 +136,8 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
         "data": str(dataset.folder),
         "size": f"{width}x{height}",
         "notes": [
-            f"The true answer is {TARGET} drawn in the motion of {SOURCE}. All methods but the last "
-            f"get {SOURCE}'s poses fitted to {TARGET}'s body; the last gets the drawn joints.",
+            f"The true answer is {TARGET} drawn in the motion of {SOURCE}. All methods but the "
+            f"last get {SOURCE}'s poses fitted to {TARGET}'s body; the last gets the drawn joints.",
         ],
     }
     return result, found.examples, found.per_frame

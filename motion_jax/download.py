@@ -39,8 +39,8 @@ def download(
                 )
             if not digest.hexdigest().startswith(sha256_prefix):
                 raise UserError(
-                    f"The file from {address} has another checksum ({digest.hexdigest()[:8]}…) than "
-                    f"published ({sha256_prefix}…); try again later or from another network."
+                    f"The file from {address} has another checksum ({digest.hexdigest()[:8]}…) "
+                    f"than published ({sha256_prefix}…); try again later or from another network."
                 )
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)

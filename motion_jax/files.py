@@ -12,7 +12,6 @@ from pathlib import Path
 
 from motion_jax.errors import UserError
 
-
 _NOT_WRITABLE = (
     errno.EACCES,
     errno.EPERM,

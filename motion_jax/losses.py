@@ -21,8 +21,8 @@ def mean_absolute(a: Array, b: Array) -> Array:
 
 
 def least_squares(outputs: Features, target: float) -> Array:
-    """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed* over
-    scales. target: 1 for real, 0 for generated.
+    """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed*
+    over scales. target: 1 for real, 0 for generated.
     """
     return sum(jnp.mean(jnp.square(scale[-1].astype(jnp.float32) - target)) for scale in outputs)
 
@@ -33,9 +33,9 @@ def least_squares_per_sample(logits: Array, target: float) -> Array:
 
 
 def feature_matching(fake: Features, real: Features) -> Array:
-    """Mean absolute difference of every discriminator feature, summed over layers and *averaged* over
-    scales. `real` gets no gradient. pix2pixHD's factor 4 / (n_layers + 1) is included; it is 1 for
-    the usual three layers.
+    """Mean absolute difference of every discriminator feature, summed over layers and *averaged*
+    over scales. `real` gets no gradient. pix2pixHD's factor 4 / (n_layers + 1) is included; it is 1
+    for the usual three layers.
     """
     layers = len(fake[0]) - 1
     total = 0.0

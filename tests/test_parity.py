@@ -1,4 +1,5 @@
-"""The published PyTorch code and ours, over every fixture: outputs, gradients, training trajectories.
+"""The published PyTorch code and ours, over every fixture: outputs, gradients, training
+trajectories.
 
 Fixtures are folders of NAME.json with NAME.npz and .pth beside it. By default those of the shared
 folder; MOTION_JAX_PARITY names another one.

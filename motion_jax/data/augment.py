@@ -100,7 +100,10 @@ def move_frames(frames: np.ndarray, scale: float, right: float, down: float) -> 
     return np.stack(
         [
             cv2.warpAffine(
-                frame, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                frame,
+                matrix,
+                (width, height),
+                flags=cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REPLICATE,
             )
             for frame in frames
@@ -115,14 +118,12 @@ def move_keypoints(
     observed = keypoints[..., 2:] > 0
     middle = np.array([width / 2, height / 2])
     places = scale * (keypoints[..., :2] - middle) + middle + np.array([right, down])
-    return np.concatenate(
-        [np.where(observed, places, 0), keypoints[..., 2:]], axis=-1
-    ).astype(np.float32)
+    return np.concatenate([np.where(observed, places, 0), keypoints[..., 2:]], axis=-1).astype(
+        np.float32
+    )
 
 
-def colour(
-    frames: np.ndarray, brightness: float, contrast: float, saturation: float
-) -> np.ndarray:
+def colour(frames: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
     """uint8 [T, H, W, 3] with saturation, contrast and brightness changed, in this order.
 
     All three are one affine map of RGB, so that one pass over the picture does it.

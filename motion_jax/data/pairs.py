@@ -187,9 +187,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
                     num_threads=1 if workers else 2, prefetch_buffer_size=AHEAD
                 ),
                 multiprocessing_options=(
-                    grain.MultiprocessingOptions(
-                        num_workers=workers, per_worker_buffer_size=AHEAD
-                    )
+                    grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
                     if workers
                     else None
                 ),

@@ -172,9 +172,7 @@ class ShardWriter:
         self._target = atomic_path(self.path)
         self._temporary = self._target.__enter__()
         # One record a chunk: any frame is one random read.
-        self._writer = array_record_module.ArrayRecordWriter(
-            str(self._temporary), "group_size:1"
-        )
+        self._writer = array_record_module.ArrayRecordWriter(str(self._temporary), "group_size:1")
         return self
 
     def write(self, example: dict[str, Any]) -> None:
@@ -387,8 +385,12 @@ class PoseFrames:
     def _read_table(self) -> dict[str, np.ndarray]:
         if self._table is None:
             rows = [self._read(record)[0] for record in range(len(self))]
-            types = {"keypoints": np.float32, "face_box": np.float32, "filled": bool,
-                     "time": np.float64}
+            types = {
+                "keypoints": np.float32,
+                "face_box": np.float32,
+                "filled": bool,
+                "time": np.float64,
+            }
             self._table = {
                 name: np.stack([np.asarray(row[name], kind) for row in rows])
                 for name, kind in types.items()
@@ -415,9 +417,7 @@ class PoseFrames:
             if self._readers[shard] is None:
                 from array_record.python import array_record_module
 
-                self._readers[shard] = array_record_module.ArrayRecordReader(
-                    str(self._path(shard))
-                )
+                self._readers[shard] = array_record_module.ArrayRecordReader(str(self._path(shard)))
             return self._readers[shard]
 
     def _deserialize(self, data: bytes) -> dict[str, Any]:

@@ -68,7 +68,8 @@ class Conv(nn.Module):
 
 
 def instance_norm(x: Array, epsilon: float = 1e-5) -> Array:
-    """InstanceNorm2d without affine parameters: every channel of every picture to mean 0, variance 1.
+    """InstanceNorm2d without affine parameters: every channel of every picture gets
+    mean 0 and variance 1.
 
     Statistics in float32 and in two passes: the one-pass variance loses three decimal digits on
     pictures with a large mean.
@@ -124,17 +125,15 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
     shapes = jax.eval_shape(module.init, key, *inputs)
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
     names = [tuple(entry.key for entry in path) for path, _ in leaves]
-    kernels = {
-        path[:-1]: leaf.shape for path, (_, leaf) in zip(names, leaves) if path[-1] == "kernel"
-    }
+    named = list(zip(names, [leaf.shape for _, leaf in leaves], strict=True))
+    kernels = {path[:-1]: shape for path, shape in named if path[-1] == "kernel"}
+
+    def total(*kinds: str) -> tuple[int]:
+        return (sum(math.prod(shape) for path, shape in named if path[-1] in kinds),)
+
     normal_key, uniform_key = jax.random.split(key)
-    sizes = [math.prod(leaf.shape) for _, leaf in leaves]
-    normal = jax.random.normal(
-        normal_key, (sum(n for n, p in zip(sizes, names) if p[-1] in ("kernel", "scale")),)
-    )
-    uniform = jax.random.uniform(
-        uniform_key, (sum(n for n, p in zip(sizes, names) if p[-1] == "bias"),), minval=-1.0
-    )
+    normal = jax.random.normal(normal_key, total("kernel", "scale"))
+    uniform = jax.random.uniform(uniform_key, total("bias"), minval=-1.0)
     drawn = {"normal": 0, "uniform": 0}
 
     def take(stream: str, shape: tuple[int, ...]) -> Array:
@@ -144,20 +143,20 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
         return pool[start : drawn[stream]].reshape(shape)
 
     values = []
-    for path, (_, leaf) in zip(names, leaves, strict=True):
+    for path, shape in named:
         kind, layer = path[-1], path[:-1]
         if kind == "kernel":
-            values.append(0.02 * take("normal", leaf.shape))
+            values.append(0.02 * take("normal", shape))
         elif kind == "scale":
-            values.append(1.0 + 0.02 * take("normal", leaf.shape))
+            values.append(1.0 + 0.02 * take("normal", shape))
         elif kind == "bias" and layer in kernels:
             height, width, fan_in, fan_out = kernels[layer]
             # As in Conv: a transposed convolution (up_0, enhancer_1_up) counts its outputs.
             channels = fan_out if "up" in layer[-1].split("_") else fan_in
             bound = (height * width * channels) ** -0.5
-            values.append(bound * take("uniform", leaf.shape))
+            values.append(bound * take("uniform", shape))
         elif kind == "bias":
-            values.append(0.0 * take("uniform", leaf.shape))
+            values.append(0.0 * take("uniform", shape))
         else:
             raise ValueError(f"no rule to initialise the parameter {'/'.join(path)}")
     return jax.tree.unflatten(structure, values)

@@ -6,10 +6,10 @@ that published weights compute the published result. `SAME` padding is wrong for
 
 XLA's CPU backend has a fast convolution (stride 1, zero padding that keeps the size) and a generic
 one that is 3 to 20 times slower and that gradients of strided and dilated convolutions fall into.
-So on a CPU every layer is rewritten into fast ones: a reflection-padded convolution is computed with
-zero padding and its border cropped; strided and transposed convolutions become sums over the 2x2
-phases of the picture, in which no product with a padding zero is computed. All of it is exact: the
-same products, summed in another order.
+So on a CPU every layer is rewritten into fast ones: a reflection-padded convolution is computed
+with zero padding and its border cropped; strided and transposed convolutions become sums over the
+2x2 phases of the picture, in which no product with a padding zero is computed. All of it is exact:
+the same products, summed in another order.
 """
 
 import contextlib
@@ -61,9 +61,9 @@ def _same_size(x: Array, kernel: Array) -> Array:
 
 
 def conv_reflect(x: Array, kernel: Array) -> Array:
-    """ReflectionPad2d(k // 2), then a k x k convolution with stride 1: [N, H, W, I] -> [N, H, W, O].
+    """ReflectionPad2d(k // 2), then a k x k convolution with stride 1.
 
-    kernel: [k, k, I, O], k odd; H and W larger than k // 2.
+    [N, H, W, I] -> [N, H, W, O]; kernel: [k, k, I, O], k odd; H and W larger than k // 2.
     """
     k = kernel.shape[0] // 2
     x = jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
@@ -78,7 +78,10 @@ def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
 
 
 def conv_down(x: Array, kernel: Array) -> Array:
-    """Conv2d with kernel 3, stride 2, zero padding 1: [N, H, W, I] -> [N, ceil(H/2), ceil(W/2), O]."""
+    """Conv2d with kernel 3, stride 2, zero padding 1.
+
+    [N, H, W, I] -> [N, ceil(H/2), ceil(W/2), O].
+    """
     if not on_cpu() or x.shape[1] % 2 or x.shape[2] % 2:
         return _plain(x, kernel, 2, ((1, 1), (1, 1)))
     # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
@@ -97,8 +100,8 @@ def conv_down(x: Array, kernel: Array) -> Array:
 
 
 def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    """Conv2d with kernel 4 and zero padding 2, as PatchGAN uses it: stride 2 gives floor(H/2)+1 rows,
-    stride 1 gives H+1.
+    """Conv2d with kernel 4 and zero padding 2, as PatchGAN uses it: stride 2 gives floor(H/2)+1
+    rows, stride 1 gives H+1.
     """
     if not on_cpu() or stride == 1:
         return _plain(x, kernel, stride, ((2, 2), (2, 2)))
@@ -117,7 +120,8 @@ def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def conv_up(x: Array, kernel: Array) -> Array:
-    """ConvTranspose2d with kernel 3, stride 2, padding 1, output padding 1: doubles height and width.
+    """ConvTranspose2d with kernel 3, stride 2, padding 1, output padding 1: doubles height and
+    width.
 
     kernel: [3, 3, I, O] in PyTorch's orientation (its weight [I, O, 3, 3] transposed, not flipped).
     """

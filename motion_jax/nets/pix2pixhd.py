@@ -111,7 +111,8 @@ class NLayerDiscriminator(nn.Module):
       n_layers: strided layers (3 gives a receptive field of 70 pixels).
       norm: "instance" or "batch" (the face discriminator).
 
-    Returns a list: the activations of each layer but the last, then the logits [N, h, w, 1], float32.
+    Returns a list: the activations of each layer but the last, then the logits [N, h, w, 1],
+    float32.
     """
 
     ndf: int = 64
@@ -140,7 +141,8 @@ class MultiscaleDiscriminator(nn.Module):
     """`num_D` PatchGANs on a pyramid of the input.
 
     The copy `scale_{num_D - 1}` sees full resolution and `scale_0` the coarsest, so that a
-    discriminator with fewer scales, trained at half the size, continues on the resolutions it knows.
+    discriminator with fewer scales, trained at half the size, continues on the resolutions it
+    knows.
 
     Returns a list over levels, finest first, of NLayerDiscriminator's lists.
     """

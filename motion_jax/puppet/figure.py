@@ -68,10 +68,9 @@ def joints(puppet: Puppet, motion: Motion) -> Joints:
     up = np.stack([np.sin(motion.lean), -np.cos(motion.lean)], axis=-1)
     across = np.stack([-up[:, 1], up[:, 0]], axis=-1)
     neck = hip + puppet.torso * up
-    shoulders = (
-        (neck - DROOP * puppet.torso * up)[:, None]
-        + (SIDES * puppet.shoulder)[:, None] * narrow[:, None, None] * across[:, None]
-    )
+    shoulders = (neck - DROOP * puppet.torso * up)[:, None] + (SIDES * puppet.shoulder)[
+        :, None
+    ] * narrow[:, None, None] * across[:, None]
     # Angles in the picture from straight down, outwards for each side, with the torso's lean.
     upper = SIDES * motion.shoulders - motion.lean[:, None]
     lower = upper + SIDES * motion.elbows
@@ -153,8 +152,9 @@ def keypoints(puppet: Puppet, motion: Motion, height: int, width: int) -> np.nda
 def foot_places(puppet: Puppet, turn: np.ndarray, side: int) -> np.ndarray:
     """[N, 3, 2]: big toe, small toe, heel from the ankle, for a shoe turned by `turn` radians."""
     long, deep = puppet.foot, puppet.ankle
-    local = np.array([(-0.58 * long, 0.92 * deep), (-0.74 * long, 0.70 * deep),
-                      (0.20 * long, 0.88 * deep)])
+    local = np.array(
+        [(-0.58 * long, 0.92 * deep), (-0.74 * long, 0.70 * deep), (0.20 * long, 0.88 * deep)]
+    )
     return _turned(local * (-SIDES[side], 1), turn)
 
 

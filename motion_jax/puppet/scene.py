@@ -31,8 +31,10 @@ def _box(
     x: np.ndarray, y: np.ndarray, left: float, top: float, right: float, bottom: float, pixel: float
 ) -> np.ndarray:
     """Coverage of a rectangle with an edge as soft as a pixel."""
-    outside = np.maximum(np.abs(x - (left + right) / 2) - (right - left) / 2,
-                         np.abs(y - (top + bottom) / 2) - (bottom - top) / 2)
+    outside = np.maximum(
+        np.abs(x - (left + right) / 2) - (right - left) / 2,
+        np.abs(y - (top + bottom) / 2) - (bottom - top) / 2,
+    )
     return np.clip(0.5 - outside / pixel, 0, 1)
 
 
@@ -51,8 +53,11 @@ def _studio(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     wall = _over(wall, (236, 222, 206), 0.5 - joint / pixel)
     # A window with a sky, hills and a cross of wood.
     left, top, right, bottom = -0.46, 0.07, -0.19, 0.47
-    wall = _over(wall, (120, 84, 60), _box(x, y, left - 0.018, top - 0.018, right + 0.018,
-                                           bottom + 0.026, pixel))
+    wall = _over(
+        wall,
+        (120, 84, 60),
+        _box(x, y, left - 0.018, top - 0.018, right + 0.018, bottom + 0.026, pixel),
+    )
     down = (y - top) / (bottom - top)
     sky = np.stack([118 + 90 * down, 178 + 52 * down, 236 + 8 * down], axis=-1)
     cloud = 0.6 * noise(x * 0.7, y * 2, 8, 0.16) - 0.25
@@ -125,8 +130,11 @@ def _stage(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     glow = np.exp(-((x / 0.42) ** 2 + ((y - 0.42) / 0.40) ** 2))
     curtain = curtain * (0.72 + 0.85 * glow)[..., None] + np.array([30, 12, 4]) * glow[..., None]
     # Its golden hem, and the pelmet with scallops.
-    curtain = _over(curtain, np.array([214, 168, 70]) * (0.6 + 0.4 * bright)[..., None],
-                    _box(x, y, -9, HORIZON - 0.045, 9, HORIZON - 0.02, pixel))
+    curtain = _over(
+        curtain,
+        np.array([214, 168, 70]) * (0.6 + 0.4 * bright)[..., None],
+        _box(x, y, -9, HORIZON - 0.045, 9, HORIZON - 0.02, pixel),
+    )
     scallop = 0.075 + 0.022 * np.abs(np.sin(x * np.pi / 0.17))
     velvet = np.array([150, 34, 56]) * (0.8 + 0.25 * np.sin(x * 52))[..., None]
     curtain = _over(curtain, velvet, (scallop - y) / pixel + 0.5)
@@ -141,8 +149,9 @@ def _stage(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
         height = 0.135 + 0.035 * np.cos(at * np.pi / 0.25) ** 2 + 0.014
         distance = np.hypot(x - at, y - height)
         curtain = _over(curtain, colour, 0.55 * np.exp(-((distance / 0.026) ** 2)))
-        curtain = _over(curtain, np.minimum(np.array(colour) + 40, 255),
-                        0.5 - (distance - 0.011) / pixel)
+        curtain = _over(
+            curtain, np.minimum(np.array(colour) + 40, 255), 0.5 - (distance - 0.011) / pixel
+        )
     # Chequered floor in perspective.
     depth = np.maximum(y - 0.52, 0.02)
     column, row = np.floor(x / depth * 0.30 / 0.105 + 0.5), np.floor(0.42 / depth / 0.26)

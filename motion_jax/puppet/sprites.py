@@ -198,9 +198,7 @@ def limb(
     shade = shade + folds * noise(x * 0.4, y, seed, 0.05) * (0.4 + np.abs(x / width))
     painter.fill(distance, colour, shade=shade)
     if seam is not None:
-        painter.fill(
-            np.maximum(distance, length - 0.009 - y), seam, shade=round_shade(x / width)
-        )
+        painter.fill(np.maximum(distance, length - 0.009 - y), seam, shade=round_shade(x / width))
     outline(painter, distance)
     return painter.done()
 
@@ -284,7 +282,8 @@ def _torso(puppet: Puppet, scale: float, shirt: Pattern) -> Sprite:
     collar = np.abs(np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54) - 0.0045
     painter.fill(
         np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54,
-        tuple(int(0.9 * c) for c in puppet.skin), inside=True,
+        tuple(int(0.9 * c) for c in puppet.skin),
+        inside=True,
     )
     painter.fill(collar, tuple(int(0.8 * c) for c in puppet.shirt), inside=True)
     if puppet.sleeve > 0:  # a buttoned shirt

@@ -63,7 +63,8 @@ class Face:
     """FaceGAN: a residual on a square crop around the face, and its own discriminator."""
 
     size: int = 128
-    """Side of the crop in pixels at the face stage's size; the paper's is a quarter of the height."""
+    """Side of the crop in pixels at the face stage's size; the paper's is a quarter of the
+    height."""
     ngf: int = 64
     n_downsampling: int = 3
     n_blocks: int = 5
@@ -80,9 +81,11 @@ class Losses:
     """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
     perceptual_weight: float = 10.0
     perceptual_global_factor: float = 0.5
-    """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the reference."""
+    """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the
+    reference."""
     l1: float = 0.0
-    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is none."""
+    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
+    none."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ class EverybodyDanceNow:
         stages = self.stages()
         if not stages:
             raise UserError(
-                "The config trains nothing: every stage has steps = 0; set recipe.global_stage.steps."
+                "The config trains nothing: every stage has steps = 0; set "
+                "recipe.global_stage.steps."
             )
         for name, stage in stages.items():
             enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
@@ -159,11 +163,11 @@ class EverybodyDanceNow:
             for side in ("height", "width"):
                 value = getattr(stage, side)
                 if value % multiple or value <= 0:
-                    low = max(value // multiple, 1) * multiple
+                    low = max(value // multiple, 2) * multiple
                     raise UserError(
                         f"recipe.{name}_stage.{side} = {value} is not divisible by {multiple}, as "
-                        f"the generator's {self.generator.n_downsampling + enhancers} halvings need; "
-                        f"the nearest sizes that are: {low} and {low + multiple}."
+                        f"the generator's {self.generator.n_downsampling + enhancers} halvings "
+                        f"need; the nearest sizes that are: {low} and {low + multiple}."
                     )
                 if value < 2 * multiple:
                     raise UserError(
@@ -198,6 +202,12 @@ class EverybodyDanceNow:
                     f"recipe.face.size = {self.face.size} must be divisible by {multiple} and fit "
                     f"into {stage.width}x{stage.height}; the paper's is a quarter of the height, "
                     f"here {max(stage.height // 4 // multiple, 1) * multiple}."
+                )
+            if self.face.size < 2 * multiple:
+                raise UserError(
+                    f"recipe.face.size = {self.face.size} leaves a single row at the lowest "
+                    f"resolution, which reflection padding cannot extend; use at least "
+                    f"{2 * multiple} or a smaller recipe.face.n_downsampling."
                 )
         if self.losses.perceptual == "vgg19":
             smallest = min(min(stage.height, stage.width) for stage in stages.values())
@@ -333,9 +343,9 @@ class EverybodyDanceNow:
 
         keypoints [N, 137, 3], boxes [N, 4] in pixels of the stage's size; carry [1, H, W, 3]: the
         previous output, zeros at the beginning. recurrent = False shows the generator zeros each
-        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves to
-        the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop plus
-        its residual may leave [-1, 1]).
+        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves
+        to the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop
+        plus its residual may leave [-1, 1]).
         """
         stage = self._stage(name)
 

@@ -1,6 +1,7 @@
 """The train step of Everybody Dance Now: both updates from one forward pass of every network.
 
-The generator runs once a frame, the discriminator once on the generated and once on the real frames.
+The generator runs once a frame, the discriminator once on the generated and once on the real
+frames.
 Each is differentiated with `jax.vjp`, whose pull-back is applied to the generator's losses (towards
 the pictures) and to the discriminator's (towards its parameters): no forward pass is repeated, and
 both gradients are those of the weights before the step, as in the reference.
@@ -102,8 +103,8 @@ def two_frame_step(
 
 
 def rollout(recipe: "EverybodyDanceNow", params: Params, clip: Clip, name: str) -> Array:
-    """Generated frames [B, T, H, W, 3]: the first from a zero picture, each next from the one before,
-    with gradients through all of them.
+    """Generated frames [B, T, H, W, 3]: the first from a zero picture, each next from the one
+    before, with gradients through all of them.
     """
 
     def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -131,8 +132,8 @@ def pair_stack(poses: Array, images: Array) -> Array:
 def _perceptual(
     recipe: "EverybodyDanceNow", vgg: Params, clip: Clip, images: Array, name: str
 ) -> Array:
-    """Sum over the two frames (for longer windows: twice the mean) of the perceptual distance, and in
-    the face stage half of the crops'."""
+    """Sum over the two frames (for longer windows: twice the mean) of the perceptual distance, and
+    in the face stage half of the crops'."""
     network = VGG19(jnp.dtype(recipe.dtype))
 
     def distance(a: Array, b: Array) -> Array:
@@ -168,7 +169,8 @@ def _face_terms(
     network = recipe.face_discriminator()
 
     def judge(weights: Params, pictures: Array) -> Array:
-        """Logits [T, B, h, w, 1]; batch statistics are each time step's own, as in the reference."""
+        """Logits [T, B, h, w, 1]; batch statistics are each time step's own, as in the
+        reference."""
         fake, _, pose, _ = _face_crops(recipe, clip, pictures)
         inputs = jnp.swapaxes(jnp.concatenate([pose, fake], axis=-1), 0, 1)
         with jax.named_scope("face_discriminator"):

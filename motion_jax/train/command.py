@@ -12,7 +12,7 @@ import tyro
 from motion_jax.config import Config, load_config, shipped, to_json, unknown_option
 from motion_jax.errors import UserError
 
-USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [--dry-run] [--vgg FILE] [settings]
+USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [options] [settings]
 
 Trains what CONFIG describes: a Python file that defines `config = Config(...)`, or one of
 {shipped}.

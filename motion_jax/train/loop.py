@@ -1,7 +1,8 @@
 """The training loop: the stages of a recipe in order, from where an earlier process left off.
 
 Order on start: the run's own checkpoint, else from scratch. Each stage is one compiled step; the
-loop hands it batches and never waits for its result, except through the recorder, one interval late.
+loop hands it batches and never waits for its result, except through the recorder, one interval
+late.
 """
 
 import signal
@@ -138,7 +139,8 @@ def abstract_state(config: Config, name: str, sharding: Any) -> State:
 
 
 def compiled_step(config: Config, name: str, mesh: Any) -> Callable[..., Any]:
-    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is donated."""
+    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is
+    donated."""
     replicated, over_data = meshes.replicated(mesh), meshes.over_data(mesh)
 
     def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
@@ -171,8 +173,8 @@ def _run_stage(
     train_step = compiled_step(config, name, mesh)
     start = record["step"]
     say(
-        f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames at "
-        f"{stage.width}x{stage.height}; compiling …"
+        f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
+        f"at {stage.width}x{stage.height}; compiling …"
     )
 
     def last_good() -> str:
@@ -255,8 +257,8 @@ def _check_data(dataset: PoseFrames, config: Config, name: str, stage: Any) -> N
 
     if dataset.info.skeleton != skeleton.NAME:
         raise UserError(
-            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this version "
-            f"trains on {skeleton.NAME!r}; prepare it again."
+            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
+            f"version trains on {skeleton.NAME!r}; prepare it again."
         )
     reduction(dataset, stage.height, stage.width)
     if not len(windows(dataset, stage.window, config.data.holdout)):

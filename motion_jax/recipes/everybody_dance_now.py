@@ -66,10 +66,15 @@ class Face:
     """Side of the crop in pixels at the face stage's size; the paper's is a quarter of the
     height."""
     ngf: int = 64
+    """Channels of the face generator at the crop's full size."""
     n_downsampling: int = 3
+    """Halvings in the face generator."""
     n_blocks: int = 5
+    """Residual blocks at its lowest resolution."""
     ndf: int = 64
+    """Channels of the face discriminator's first layer."""
     n_layers: int = 3
+    """Strided layers of the face discriminator."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,11 @@ class Losses:
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
     feature_matching: float = 10.0
+    """Weight of the mean absolute difference of the discriminator's features."""
     perceptual: Literal["vgg19", "none"] = "vgg19"
     """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
     perceptual_weight: float = 10.0
+    """Weight of the perceptual loss."""
     perceptual_global_factor: float = 0.5
     """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the
     reference."""
@@ -97,7 +104,9 @@ class Stage:
     decay_steps: int = 0
     """The last this many steps lower the learning rate linearly towards 0."""
     height: int = 256
+    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
     width: int = 512
+    """Of the pictures, in pixels."""
     batch_size: int = 1
     """Windows a step, over all devices."""
     window: int = 2
@@ -105,6 +114,7 @@ class Stage:
     num_D: int = 2
     """Discriminator scales."""
     learning_rate: float = 2e-4
+    """Of Adam, for all networks of the stage."""
 
 
 @dataclass(frozen=True)

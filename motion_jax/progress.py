@@ -65,9 +65,9 @@ class Meter:
         seconds = time.monotonic() - self._started
         rate = self.done / seconds if seconds > 0 else 0.0
         if self.total:
-            left = (self.total - self.done) / rate if rate > 0 else float("nan")
+            left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
             share = f"{self.done}/{self.total} ({100 * self.done / self.total:.0f} %), "
-            say(f"{self.description}: {share}{rate:.1f}/s, {left:.0f} s left")
+            say(f"{self.description}: {share}{rate:.1f}/s{left}")
         else:
             say(f"{self.description}: {self.done}, {rate:.1f}/s")
 

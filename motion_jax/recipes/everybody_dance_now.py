@@ -190,10 +190,13 @@ class EverybodyDanceNow:
                     f"recipe.{name}_stage.window = {stage.window}: the discriminator judges two "
                     "consecutive frames, so use 2 or more."
                 )
-            if stage.batch_size < 1 or stage.decay_steps > stage.steps or stage.num_D < 1:
+            for count in ("batch_size", "num_D"):
+                if getattr(stage, count) < 1:
+                    raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
+            if not 0 <= stage.decay_steps <= stage.steps:
                 raise UserError(
-                    f"recipe.{name}_stage: batch_size and num_D must be at least 1 and decay_steps "
-                    f"at most steps ({stage.steps})."
+                    f"recipe.{name}_stage.decay_steps = {stage.decay_steps} must be between 0 and "
+                    f"the stage's steps ({stage.steps}): set both."
                 )
         if "face" in stages:
             if len(stages) == 1:

@@ -57,7 +57,8 @@ def train(
     config.validate()
     dataset = open_dataset(data)
     stages = config.recipe.stages()
-    for name, stage in stages.items():
+    # The largest first: its size is the one to prepare a dataset at.
+    for name, stage in sorted(stages.items(), key=lambda item: -item[1].height):
         _check_data(dataset, config, name, stage)
     frozen = load_frozen(config, vgg)
     _check_run(folder, config, dataset)
@@ -70,11 +71,12 @@ def train(
         _Signals() as signals,
         Checkpoints(folder / "checkpoints", config.record.keep, always) as checkpoints,
     ):
-        state, begun, record = _resume(config, checkpoints, folder)
-        if begun is not None and record["total_step"] == total:
+        latest = checkpoints.latest()
+        if latest == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
             write_page(folder)
             return
+        state, begun, record = _resume(config, checkpoints, folder)
         for name, stage in stages.items():
             if begun is not None and list(stages).index(name) < list(stages).index(begun):
                 continue

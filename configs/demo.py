@@ -1,4 +1,8 @@
-"""The demo: two drawn dancers at 128x128, all three stages, minutes on 2 CPU cores."""
+"""The demo: two drawn dancers at 128x128, all three stages, minutes on 2 CPU cores.
+
+Data: drawn by the program itself. Command: make demo, or motion-jax demo.
+Result: docs/results.md.
+"""
 
 from motion_jax.config import Config, Record
 from motion_jax.pose.draw import PoseStyle
@@ -13,15 +17,19 @@ from motion_jax.recipes.everybody_dance_now import (
 
 config = Config(
     recipe=EverybodyDanceNow(
-        generator=Generator(ngf=32, n_downsampling=3, n_blocks=4, n_blocks_local=2),
+        generator=Generator(ngf=24, n_downsampling=3, n_blocks=3, n_blocks_local=2),
         discriminator=Discriminator(ndf=16),
         face=Face(size=32, ngf=16, n_downsampling=2, n_blocks=2, ndf=16, n_layers=2),
-        losses=Losses(perceptual="none", l1=50.0),
-        global_stage=Stage(steps=450, height=64, width=64, batch_size=2, num_D=2),
-        local_stage=Stage(steps=320, decay_steps=160, height=128, width=128, batch_size=2, num_D=2),
-        face_stage=Stage(steps=120, decay_steps=60, height=128, width=128, batch_size=2, num_D=2),
+        losses=Losses(perceptual="none", l1=100.0),
+        global_stage=Stage(steps=500, height=64, width=64, batch_size=2, learning_rate=6e-4),
+        local_stage=Stage(
+            steps=360, decay_steps=180, height=128, width=128, batch_size=2, learning_rate=6e-4
+        ),
+        face_stage=Stage(
+            steps=100, decay_steps=50, height=128, width=128, batch_size=2, learning_rate=4e-4
+        ),
         pose_style=PoseStyle(stroke=3.0),
-        averaging=0.995,
+        averaging=0.99,
     ),
     record=Record(sample_every=1000),
 )

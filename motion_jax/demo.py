@@ -19,7 +19,7 @@ SOURCE, TARGET = "ada", "ben"
 FPS = 25
 SIZE = 128
 # Seconds of film: of the target to train on, of the source to transfer.
-TARGET_SECONDS, SOURCE_SECONDS = 32, 8
+TARGET_SECONDS, SOURCE_SECONDS = 32, 6
 # Seeds of the two dances; the source's is one that the target never dances.
 TARGET_DANCE, SOURCE_DANCE = 0, 1
 

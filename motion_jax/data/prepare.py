@@ -50,7 +50,11 @@ REPORT = Path("report") / "index.html"
 class PrepareOptions:
     """Turn videos of one person into a dataset to train on."""
 
-    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    videos: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
+    ]
     """Videos of the person (any kind that FFmpeg reads)."""
     out: Path
     """Folder of the dataset; new, or made by the same command before."""

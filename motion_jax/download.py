@@ -1,6 +1,7 @@
-"""Fetches one published file, with progress, checked, whole or not at all."""
+"""Fetches one published file: with progress, checked, whole or not at all."""
 
 import hashlib
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -9,6 +10,40 @@ from pathlib import Path
 from motion_jax import files
 from motion_jax.errors import UserError
 from motion_jax.progress import Meter, say
+
+
+class DownloadError(Exception):
+    """Why a file did not come, in a few words."""
+
+
+def stream(
+    address: str, target: Path, opener: Callable = urllib.request.urlopen
+) -> tuple[str, int]:
+    """Writes what an address sends to `target`, which is the caller's to rename or remove.
+
+    opener: opens an address for reading (replaced in tests). Returns the SHA-256, hexadecimal, and
+    the number of bytes. Raises DownloadError: no connection, cut short.
+    """
+    digest, done = hashlib.sha256(), 0
+    try:
+        with opener(address, timeout=30) as answer, open(target, "wb") as file:
+            total = int(answer.headers.get("Content-Length") or 0) or None
+            with Meter(address.rsplit("/", 1)[1] + " (bytes)", total) as meter:
+                while block := answer.read(1 << 18):
+                    file.write(block)
+                    digest.update(block)
+                    done += len(block)
+                    meter.advance(len(block))
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        raise DownloadError(str(getattr(error, "reason", None) or error)) from error
+    if total is not None and done != total:
+        raise DownloadError(f"{done} of {total} bytes came")
+    return digest.hexdigest(), done
 
 
 def download(
@@ -21,31 +56,16 @@ def download(
     """
     files.check_writable(target.parent)
     say(f"Downloading {address} to {target} (once).")
-    digest, done, total = hashlib.sha256(), 0, None
     try:
         with files.atomic_path(target) as temporary:
-            with opener(address, timeout=30) as answer, open(temporary, "wb") as file:
-                total = int(answer.headers.get("Content-Length") or 0) or None
-                with Meter(f"{target.name} (MB)", total and total >> 20) as meter:
-                    while block := answer.read(1 << 20):
-                        file.write(block)
-                        digest.update(block)
-                        done += len(block)
-                        meter.advance()
-            if total is not None and done != total:
-                raise UserError(
-                    f"The download of {address} was cut short ({done} of {total} bytes); run the "
-                    "same command again."
+            digest, _ = stream(address, temporary, opener)
+            if not digest.startswith(sha256_prefix):
+                raise DownloadError(
+                    f"its checksum is {digest[:8]}…, not {sha256_prefix}… as published"
                 )
-            if not digest.hexdigest().startswith(sha256_prefix):
-                raise UserError(
-                    f"The file from {address} has another checksum ({digest.hexdigest()[:8]}…) "
-                    f"than published ({sha256_prefix}…); try again later or from another network."
-                )
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+    except DownloadError as error:
         raise UserError(
-            f"{address} could not be downloaded ({reason}); get that file on a machine with a "
+            f"{address} could not be downloaded ({error}); get that file on a machine with a "
             f"network and put it at {target}."
         ) from error
-    return digest.hexdigest()
+    return digest

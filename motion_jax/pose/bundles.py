@@ -5,13 +5,10 @@ alone, the holistic landmarker for body, face and hands. Order of search: `--pos
 a folder), the folder in $MOTION_JAX_MODELS, the cache folder, Google's published model storage.
 """
 
-import hashlib
-import http.client
 import io
 import json
 import os
 import time
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -19,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_jax import files
+from motion_jax.download import DownloadError, stream
 from motion_jax.errors import UserError
-from motion_jax.progress import Meter, say
+from motion_jax.progress import say
 
 _STORAGE = "https://storage.googleapis.com/mediapipe-models"
 POSE_MEMBERS = ("pose_detector.tflite", "pose_landmarks_detector.tflite")
@@ -193,35 +191,20 @@ def _download(kind: Kind, target: Path, opener: Callable) -> Bundle:
     say(f"Downloading {kind.address} to {target} (once).")
     try:
         with files.atomic_path(target) as temporary:
-            digest, done = hashlib.sha256(), 0
-            with opener(kind.address, timeout=30) as answer, open(temporary, "wb") as file:
-                total = int(answer.headers.get("Content-Length") or 0) or None
-                with Meter(kind.file, total) as meter:
-                    while block := answer.read(1 << 18):
-                        file.write(block)
-                        digest.update(block)
-                        done += len(block)
-                        meter.advance(len(block))
-            if total is not None and done != total:
-                raise EOFError(f"{done} of {total} bytes came")
+            digest, done = stream(kind.address, temporary, opener)
             try:
                 _checked(temporary, kind, "download")
             except UserError as error:
-                raise EOFError("what came is not that bundle; is a proxy in between?") from error
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        TimeoutError,
-        ConnectionError,
-        EOFError,
-    ) as error:
-        reason = getattr(error, "reason", None) or error
+                raise DownloadError(
+                    "what came is not that bundle; is a proxy in between?"
+                ) from error
+    except DownloadError as error:
         raise UserError(
             f"The pose model {kind.file} is not on this machine and could not be downloaded "
-            f"({reason}); fetch {kind.address} elsewhere and put it at {target}, or give its place "
+            f"({error}); fetch {kind.address} elsewhere and put it at {target}, or give its place "
             "with --pose-model FILE or with the folder in $MOTION_JAX_MODELS."
         ) from error
-    bundle = Bundle(target, digest.hexdigest(), done, "download", kind.address)
+    bundle = Bundle(target, digest, done, "download", kind.address)
     files.write_json(
         _record_path(target),
         {

@@ -75,7 +75,7 @@ def test_fetched_once_converted_and_loaded(published, cache, capsys):
 @pytest.mark.parametrize(
     ("server", "sentence"),
     [
-        (Server(b"something else"), r"its checksum is .*, not dcbb9e9d… as published"),
+        (Server(b"something else"), r"its checksum is .* as published"),
         (Server(b"part", length=100), r"\(4 of 100 bytes came\)"),
         (Server(b"", error=urllib.error.URLError("no route")), r"\(no route\).* put it at .*vgg"),
         (Server(b"", error=TimeoutError("timed out")), r"could not be downloaded \(timed out\)"),

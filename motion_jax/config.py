@@ -165,9 +165,15 @@ def to_json(config: Config) -> dict[str, Any]:
 
 def from_json(value: dict[str, Any], where: str = "config.json") -> Config:
     """The inverse of to_json. Raises UserError for entries that this version does not know."""
-    value = dict(value)
-    recipe = dict(value["recipe"])
-    kind = recipe_class(recipe.pop("type"))
+    try:
+        value = dict(value)
+        recipe = dict(value["recipe"])
+        kind = recipe_class(recipe.pop("type"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} is no config of motion_jax (no recipe.type in it); give the folder of a run "
+            "that motion-jax train wrote."
+        ) from error
     try:
         value["recipe"] = _build(kind, recipe)
         return _build(Config, value)

@@ -71,10 +71,14 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def record(self, step: int) -> dict[str, Any]:
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(record=ocp.args.JsonRestore())
-        )
-        return dict(restored["record"])
+        """What was saved beside a checkpoint's state. Raises UserError where it is damaged."""
+        try:
+            restored = self._manager.restore(
+                step, args=ocp.args.Composite(record=ocp.args.JsonRestore())
+            )
+            return dict(restored["record"])
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise self._damaged(step, error) from error
 
     def restore(self, step: int, abstract_state: Any) -> Any:
         """The State of a checkpoint, laid out as the abstract one says (shapes and shardings).
@@ -87,12 +91,15 @@ class Checkpoints:
                 args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)),
             )
         except (ValueError, KeyError, OSError) as error:
-            raise UserError(
-                f"The checkpoint {self.folder / str(step)} cannot be restored "
-                f"({str(error).splitlines()[0][:200]}); it is damaged or of other networks: remove "
-                "that folder to go on from the one before it."
-            ) from error
+            raise self._damaged(step, error) from error
         return restored["state"]
+
+    def _damaged(self, step: int, error: Exception) -> UserError:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        return UserError(
+            f"The checkpoint {self.folder / str(step)} cannot be restored ({reason}); it is "
+            "damaged or of other networks: remove that folder to go on from the one before it."
+        )
 
 
 def parameter_hash(params: Any) -> str:

@@ -237,7 +237,7 @@ def _run_stage(
                     "images": recorder.images,
                 }
                 # A state that holds a NaN must not become the newest checkpoint.
-                recorder.check(step, metrics)
+                recorder.check(step, metrics, state.params)
                 checkpoints.save(offset + step, state, record)
                 saved_at = time.monotonic()
             if sampled:

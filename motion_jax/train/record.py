@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from rich.live import Live
 from rich.text import Text
 
@@ -130,18 +131,25 @@ class Recorder:
                 self._board.add_scalar(name, value, self.offset + step)
         self._marked, self._marked_step, self._waited = now, step, 0.0
         if bad:
-            raise self._not_finite(bad[0], values[bad[0]], step)
+            raise self._not_finite(f"loss {bad[0]}", values[bad[0]], step)
         self._show(row, values, now)
 
-    def check(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Waits for the losses of a step that is about to be saved; raises NotFinite."""
+    def check(self, step: int, metrics: dict[str, jax.Array], params: Any) -> None:
+        """Waits for a step that is about to be saved, and writes what is not yet written, so that
+        no row is missing after a resume. Raises NotFinite for its losses and for the parameters
+        after it: losses are of the parameters before it, so they show a NaN one step late.
+        """
+        self._flush()
         for name, value in jax.device_get(metrics).items():
             if not math.isfinite(value):
-                raise self._not_finite(name, float(value), step)
+                raise self._not_finite(f"loss {name}", float(value), step)
+        for name, finite in jax.device_get(_finite(params)).items():
+            if not finite:
+                raise self._not_finite(f"parameters of the {name}", math.nan, step)
 
-    def _not_finite(self, name: str, value: float, step: int) -> NotFinite:
+    def _not_finite(self, what: str, value: float, step: int) -> NotFinite:
         return NotFinite(
-            f"The loss {name} became {value} at step {step} of the {self.stage} stage; "
+            f"The {what} became {value} at step {step} of the {self.stage} stage; "
             f"{self.last_good()}; lower recipe.{self.stage}_stage.learning_rate and start another "
             "run."
         )
@@ -162,6 +170,15 @@ class Recorder:
         elif now - self._said >= LINE_EVERY_SECONDS or row["step"] in (self._start + 1, self.steps):
             self._said = now
             say(line)
+
+
+@jax.jit
+def _finite(params: dict[str, Any]) -> dict[str, jax.Array]:
+    """For each network, whether all its parameters are finite."""
+    return {
+        network: jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+        for network, tree in params.items()
+    }
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,556 @@
+"""The train step of Everybody Dance Now on tiny networks: its gradients, batches, windows,
+stages."""
+
+import dataclasses
+import functools
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_jax.errors import UserError
+from motion_jax.nets.conv import target_platform
+from motion_jax.recipes import everybody_dance_now as edn
+from motion_jax.recipes import recipe_class, two_frame_step
+from motion_jax.recipes.state import State
+from motion_jax.recipes.two_frame_step import Clip, rollout
+
+SIZE = 16
+GLOBAL = edn.Stage(steps=10, decay_steps=4, height=SIZE, width=SIZE, num_D=2, learning_rate=1e-3)
+RECIPE = edn.EverybodyDanceNow(
+    generator=edn.Generator(ngf=4, n_downsampling=1, n_blocks=1, n_blocks_local=1),
+    discriminator=edn.Discriminator(ndf=4, n_layers=1),
+    face=edn.Face(size=8, ngf=4, n_downsampling=1, n_blocks=1, ndf=4, n_layers=1),
+    losses=edn.Losses(perceptual="none", l1=5.0),
+    global_stage=GLOBAL,
+    face_stage=GLOBAL,
+)
+LOCAL = replace(RECIPE, local_stage=replace(GLOBAL, num_D=3))
+NOWHERE = [0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def larger_weights():
+    """Kernels of deviation 0.1: with 0.02 the first pictures are grey and gradients vanish."""
+    patch = pytest.MonkeyPatch()
+
+    def larger(module, key, *inputs):
+        shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+        random = np.random.default_rng(7)
+        return jax.tree.map(
+            lambda leaf: (
+                random.normal(0, 0.1, leaf.shape) + (leaf.ndim == 1) * random.normal()
+            ).astype(np.float32),
+            shapes,
+        )
+
+    patch.setattr(edn, "initialise", larger)
+    # Compiling takes far longer than running here.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    patch.undo()
+
+
+@functools.cache
+def start(recipe, name="global"):
+    return jax.jit(lambda key: recipe.init(key, name))(jax.random.key(0))
+
+
+def clip_of(boxes, frames=2, seed=0):
+    """Random pictures; boxes [B, 4] hold for all frames of a window."""
+    random = np.random.default_rng(seed)
+    shape = (len(boxes), frames, SIZE, SIZE, 3)
+    poses, images = random.random(shape), random.random(shape) * 2 - 1
+    boxes = np.repeat(np.array(boxes)[:, None], frames, axis=1)
+    return Clip(*(jnp.asarray(x, jnp.float32) for x in (poses, images, boxes)))
+
+
+def pick(clip, sample):
+    return Clip(*(x[sample : sample + 1] for x in clip))
+
+
+def step_of(recipe, name="global"):
+    """(state, clip) -> (state, metrics)"""
+    return jax.jit(lambda state, clip: two_frame_step.two_frame_step(recipe, state, clip, name, {}))
+
+
+def metrics_of(recipe, name="global"):
+    """The losses alone; the compiler leaves the gradients out."""
+    return jax.jit(
+        lambda state, clip: two_frame_step.two_frame_step(recipe, state, clip, name, {})[1]
+    )
+
+
+def first_gradient(state, network):
+    """The gradient that a state's first step had: Adam's first moment is (1 - b1) of it."""
+    return jax.tree.map(lambda m: m / 0.5, state.optimizer[network].mu)
+
+
+def total(metrics, *names):
+    return sum(float(metrics[name]) for name in names)
+
+
+def along(tree, direction, length):
+    return jax.tree.map(lambda x, d: x + length * d, tree, direction)
+
+
+def check_gradient(losses, state, clip, network, gradient, names, weight=1.0, length=1e-4):
+    """Losses a little further along the gradient change by what it says.
+
+    Of all directions its own has the largest change; kinks and float32 leave a percent or two.
+    """
+    norm = float(jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))))
+    assert norm > 1e-2
+    direction = jax.tree.map(lambda g: g / norm, gradient)
+    ends = []
+    for sign in (-1, 1):
+        moved = along(state.params[network], direction, sign * length)
+        moved = state.replace(params=state.params | {network: moved})
+        ends.append(weight * total(losses(moved, clip), *names))
+    assert (ends[1] - ends[0]) / (2 * length) == pytest.approx(norm, rel=0.03)
+
+
+@pytest.fixture(scope="module")
+def three_frames():
+    """The global stage on windows of three frames: a state, a clip, the step, what it gave."""
+    clip, state = clip_of([NOWHERE], frames=3), start(RECIPE)
+    step = step_of(RECIPE)
+    return state, clip, step, step(state, clip)
+
+
+def test_gradients_are_of_the_losses_that_are_logged(three_frames):
+    state, clip, step, (after, metrics) = three_frames
+    assert set(metrics) == {"G_GAN", "G_GAN_Feat", "G_L1", "D_real", "D_fake"}
+
+    def losses(state, clip):
+        return step(state, clip)[1]
+
+    gradient = first_gradient(after, "generator")
+    check_gradient(losses, state, clip, "generator", gradient, ("G_GAN", "G_GAN_Feat", "G_L1"))
+    gradient = first_gradient(after, "discriminator")
+    check_gradient(losses, state, clip, "discriminator", gradient, ("D_real", "D_fake"), 0.5)
+    assert int(after.step) == 1
+    # Adam's first step has the length of the learning rate wherever there is a gradient.
+    for network in ("generator", "discriminator"):
+        change = jax.tree.map(lambda a, b: b - a, state.params[network], after.params[network])
+        for leaf, slope in zip(
+            jax.tree.leaves(change), jax.tree.leaves(first_gradient(after, network)), strict=True
+        ):
+            clear = np.abs(slope) > 1e-4
+            np.testing.assert_allclose(
+                np.asarray(leaf)[clear], -1e-3 * np.sign(slope)[clear], rtol=1e-2
+            )
+
+
+def rolled(recipe, clip, weights, platform):
+    def weighted(params, poses):
+        images = rollout(recipe, {"generator": params}, clip._replace(poses=poses), "global")
+        return jnp.vdot(images, weights), images
+
+    with target_platform(platform):
+        run = jax.jit(jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True))
+        return run(start(recipe).params["generator"], clip.poses)
+
+
+def test_frames_follow_each_other_and_every_way_to_unroll_is_the_same(three_frames):
+    _, clip, _, _ = three_frames
+    # Weights on the last frame alone.
+    weights = np.zeros(clip.images.shape, np.float32)
+    weights[:, -1] = np.random.default_rng(5).normal(size=weights[:, -1].shape)
+    (_, images), (by_params, by_poses) = rolled(RECIPE, clip, weights, "cpu")
+    assert images.shape == clip.images.shape
+    # The last frame depends on the poses of all three.
+    reach = np.abs(by_poses).max(axis=(0, 2, 3, 4))
+    assert (reach > 1e-3).all()
+    for other, platform in (
+        (RECIPE, "gpu"),
+        (replace(RECIPE, rematerialise=True), "cpu"),
+        (replace(RECIPE, rematerialise=True), "gpu"),
+    ):
+        (_, again), gradients = rolled(other, clip, weights, platform)
+        np.testing.assert_allclose(again, images, atol=1e-5)
+        # Biases before a norm have no gradient but noise, so one scale for all.
+        expected = jax.tree.leaves((by_params, by_poses))
+        scale = max(float(np.abs(b).max()) for b in expected)
+        for a, b in zip(jax.tree.leaves(gradients), expected, strict=True):
+            np.testing.assert_allclose(a / scale, b / scale, atol=1e-4)
+
+
+def test_a_longer_window_is_the_reference_on_its_first_two_frames(three_frames):
+    state, clip, _, _ = three_frames
+
+    @jax.jit
+    def both(params):
+        two = Clip(*(x[:, :2] for x in clip))
+        return [rollout(RECIPE, params, one, "global") for one in (clip, two)]
+
+    three, two = both(state.params)
+    np.testing.assert_allclose(three[:, :2], two, atol=1e-6)
+
+
+def test_pairs_are_of_neighbouring_frames():
+    clip = clip_of([NOWHERE, NOWHERE], frames=3)
+    pairs = two_frame_step.pair_stack(clip.poses, clip.images)
+    assert pairs.shape == (4, SIZE, SIZE, 12)
+    for i, (sample, t) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        expected = [clip.poses[sample, t], clip.poses[sample, t + 1],
+                    clip.images[sample, t], clip.images[sample, t + 1]]  # fmt: skip
+        np.testing.assert_array_equal(pairs[i], jnp.concatenate(expected, axis=-1))
+
+
+def test_a_batch_is_the_mean_of_its_samples_and_half_precision_is_close():
+    """Every network of the global stage normalises each picture by itself."""
+    losses, state, both = metrics_of(RECIPE), start(RECIPE), clip_of([NOWHERE, NOWHERE])
+    together = losses(state, both)
+    apart = [losses(state, pick(both, i)) for i in range(2)]
+    half = metrics_of(replace(RECIPE, dtype="bfloat16"))(state, pick(both, 0))
+    for name, value in half.items():
+        assert value.dtype == jnp.float32
+        assert float(value) == pytest.approx(float(apart[0][name]), rel=0.05), name
+        assert float(value) != float(apart[0][name])
+    for name, value in together.items():
+        first, second = (float(each[name]) for each in apart)
+        assert float(value) == pytest.approx((first + second) / 2, rel=1e-5), name
+        assert first != pytest.approx(second, rel=1e-4), name
+
+
+# --- faces --------------------------------------------------------------------------------------
+
+BOXES = [[2.0, 1.0, 8.0, 7.0], [9.0, 7.0, 17.0, 15.0], NOWHERE]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """The face stage on three windows, of which two show a face, elsewhere."""
+    state, clip, step = start(RECIPE, "face"), clip_of(BOXES), step_of(RECIPE, "face")
+    return state, clip, step, step(state, clip)
+
+
+def test_each_sample_is_cropped_at_its_own_face(faces):
+    state, clip, _, _ = faces
+    fake, real, pose, mask = two_frame_step._face_crops(RECIPE, clip, clip.images)
+    assert mask.tolist() == [[1, 1], [1, 1], [0, 0]]
+    # Squares of 8 around the boxes' centres (5, 4) and (13, 11), the second pushed inside.
+    for sample, (top, left) in enumerate([(1, 0), (8, 7)]):
+        expected = clip.images[sample, :, top : top + 8, left : left + 8]
+        np.testing.assert_array_equal(fake[sample], expected)
+        np.testing.assert_array_equal(real[sample], expected)
+        np.testing.assert_array_equal(
+            pose[sample], clip.poses[sample, :, top : top + 8, left : left + 8]
+        )
+
+    def generate(params):
+        inputs = clip.poses[:, 0], jnp.zeros_like(clip.images[:, 0]), clip.boxes[:, 0]
+        return RECIPE.generate(params, *inputs, "face")
+
+    plain = jax.jit(generate)({"generator": state.params["generator"]})
+    changed = np.abs(np.asarray(jax.jit(generate)(state.params) - plain)).max(axis=-1) > 1e-6
+    # Without a face the picture is untouched.
+    assert not changed[2].any()
+    for sample, (top, left) in enumerate([(1, 0), (8, 7)]):
+        square = np.zeros((SIZE, SIZE), bool)
+        square[top : top + 8, left : left + 8] = True
+        assert not changed[sample][~square].any()
+        assert changed[sample][square].mean() > 0.9
+
+
+def test_face_gradients_are_of_the_losses_that_are_logged(faces):
+    state, clip, step, (after, metrics) = faces
+    assert set(after.optimizer) == {"face_generator", "face_discriminator"}
+
+    def losses(state, clip):
+        return step(state, clip)[1]
+
+    names = ("G_GAN", "G_GAN_Feat", "G_L1", "G_GANface")
+    check_gradient(
+        losses, state, clip, "face_generator", first_gradient(after, "face_generator"), names
+    )
+    gradient = first_gradient(after, "face_discriminator")
+    names = ("D_realface", "D_fakeface")
+    check_gradient(losses, state, clip, "face_discriminator", gradient, names, 0.5)
+    for network in ("generator", "discriminator"):  # frozen
+        jax.tree.map(
+            np.testing.assert_array_equal, after.params[network], state.params[network]
+        )
+
+
+def test_without_any_face_the_face_networks_learn_nothing(faces):
+    state, clip, step, _ = faces
+    after, metrics = step(state, clip._replace(boxes=jnp.zeros_like(clip.boxes)))
+    assert [float(metrics[n]) for n in ("G_GANface", "D_realface", "D_fakeface")] == [0, 0, 0]
+    assert float(metrics["G_L1"]) > 0
+    for network in ("face_generator", "face_discriminator"):
+        jax.tree.map(np.testing.assert_array_equal, after.params[network], state.params[network])
+
+
+def test_the_face_losses_are_the_mean_over_the_faces():
+    """Judged by a face discriminator that takes each sample by itself (no batch norm)."""
+
+    class Judge:
+        @staticmethod
+        def apply(weights, x):
+            return [weights["params"]["w"] * x[..., 3:].mean(axis=-1, keepdims=True)]
+
+    class Recipe(edn.EverybodyDanceNow):
+        def face_discriminator(self):
+            return Judge
+
+    recipe = Recipe(**{f.name: getattr(RECIPE, f.name) for f in dataclasses.fields(RECIPE)})
+    params, clip = {"face_discriminator": {"params": {"w": jnp.array(2.0)}}}, clip_of(BOXES)
+    images = clip_of(BOXES, seed=1).images
+
+    def terms(clip, images):
+        return two_frame_step._face_terms(recipe, params, clip, images)
+
+    terms = jax.jit(terms)
+    toward, gradient, together = terms(clip, images)
+    apart = [terms(pick(clip, i), images[i : i + 1]) for i in range(3)]
+    for name, value in together.items():
+        assert float(value) == pytest.approx(sum(float(a[2][name]) for a in apart) / 2, rel=1e-5)
+    slope = sum(float(a[1]["params"]["w"]) for a in apart) / 2
+    assert float(gradient["params"]["w"]) == pytest.approx(slope, rel=1e-5)
+    np.testing.assert_allclose(
+        toward, jnp.concatenate([a[0] for a in apart]) / 2, rtol=1e-4, atol=1e-7
+    )
+    assert not np.asarray(toward[2]).any()
+
+
+def test_perceptual_terms_count_whole_frames_and_faces(monkeypatch):
+    class Features:
+        def __init__(self, dtype):
+            pass
+
+        def apply(self, weights, x):
+            return [weights * x] * 5
+
+    monkeypatch.setattr(two_frame_step, "VGG19", Features)
+    recipe = replace(LOCAL, losses=edn.Losses(perceptual_weight=3.0))
+    clip, fake = clip_of(BOXES), clip_of(BOXES, seed=1).images
+    weight = sum((1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0))
+
+    def term(recipe, name):
+        return float(two_frame_step._perceptual(recipe, jnp.array(1.0), clip, fake, name))
+
+    def distance(a, b):
+        return weight * float(jnp.abs(a - b).mean())
+
+    # The sum over the two frames; half of it while the generator is a GlobalGenerator.
+    whole = 3.0 * 2 * distance(fake, clip.images)
+    assert term(recipe, "local") == pytest.approx(whole, rel=1e-5)
+    assert term(recipe, "global") == pytest.approx(whole / 2, rel=1e-5)
+    a, b, _, _ = two_frame_step._face_crops(recipe, clip, fake)
+    assert term(recipe, "face") == pytest.approx(whole + 3.0 * distance(a[:2], b[:2]), rel=1e-5)
+
+
+def test_clamped_faces_stay_in_range():
+    state, clip = start(RECIPE, "face"), clip_of(BOXES)
+    inputs = clip.poses[:, 0], clip.images[:, 0], clip.boxes[:, 0]
+    params = state.params | {
+        "face_generator": jax.tree.map(lambda x: 5 * x, state.params["face_generator"])
+    }
+
+    @jax.jit
+    def both(params):
+        clamped = replace(RECIPE, clamp_face=True)
+        return [recipe.generate(params, *inputs, "face") for recipe in (RECIPE, clamped)]
+
+    raw, clamped = both(params)
+    assert float(jnp.abs(raw).max()) > 1.001
+    np.testing.assert_allclose(clamped, jnp.clip(raw, -1, 1), atol=1e-6)
+
+
+# --- updates ------------------------------------------------------------------------------------
+
+
+def small_state(networks, averaged=()):
+    """A state whose networks are two numbers each."""
+    params = {network: {"w": jnp.array([1.0, 2.0])} for network in networks}
+    optimizer = {network: two_frame_step.adam().init(params[network]) for network in networks}
+    return State(
+        step=jnp.array(0, jnp.int32),
+        params=params,
+        optimizer=optimizer,
+        averaged={network: params[network] for network in averaged},
+        key=jax.random.key(0),
+    )
+
+
+def update(recipe, state, name="global"):
+    """The state after one update with gradients of ones."""
+    gradients = jax.tree.map(jnp.ones_like, {n: state.params[n] for n in state.optimizer})
+    return two_frame_step._update(recipe, state, gradients, name)
+
+
+def moved(before, after, network):
+    return float((after.params[network]["w"] - before.params[network]["w"]).mean())
+
+
+def test_the_published_scripts_double_update_moves_the_generator_twice():
+    state = small_state(("generator", "discriminator"))
+    for updates in (1, 2):
+        after = update(replace(RECIPE, generator_updates=updates), state)
+        assert moved(state, after, "generator") == pytest.approx(-1e-3 * updates, rel=1e-3)
+        assert moved(state, after, "discriminator") == pytest.approx(-1e-3, rel=1e-3)
+        assert int(after.optimizer["generator"].count) == updates
+        assert int(after.step) == 1
+
+
+def test_the_main_discriminator_joins_the_face_stage_at_its_step():
+    recipe = replace(RECIPE, main_discriminator_after=1)
+    assert recipe.trained("face") == ("face_generator", "face_discriminator", "discriminator")
+    assert RECIPE.trained("face") == ("face_generator", "face_discriminator")
+    state = small_state(("face_generator", "discriminator"))
+    first = update(recipe, state, "face")
+    assert moved(state, first, "discriminator") == 0
+    assert int(first.optimizer["discriminator"].count) == 0
+    assert moved(state, first, "face_generator") < 0
+    second = update(recipe, first, "face")
+    assert moved(first, second, "discriminator") == pytest.approx(-1e-3, rel=1e-3)
+
+
+def test_averages_follow_slowly_and_begin_with_what_was_trained():
+    recipe = replace(RECIPE, averaging=0.2)
+    state = small_state(("generator", "discriminator"), averaged=("generator",))
+    first = update(recipe, state)
+    second = update(recipe, first)
+
+    def leaf(tree):
+        return np.asarray(tree["generator"]["w"])
+
+    # (1 + step) / (10 + step), at most 0.2.
+    expected = 0.1 * leaf(state.params) + 0.9 * leaf(first.params)
+    np.testing.assert_allclose(leaf(first.averaged), expected, atol=1e-6)
+    expected = 2 / 11 * expected + 9 / 11 * leaf(second.params)
+    np.testing.assert_allclose(leaf(second.averaged), expected, atol=1e-6)
+    later = update(recipe, second.replace(step=jnp.array(6, jnp.int32)))
+    expected = 0.2 * expected + 0.8 * leaf(later.params)
+    np.testing.assert_allclose(leaf(later.averaged), expected, atol=1e-6)
+    shown = recipe.synthesis_params(later)
+    assert set(shown) == {"generator"} and shown["generator"] is later.averaged["generator"]
+
+
+def test_learning_rate_is_constant_then_linear():
+    rates = [float(RECIPE.learning_rate("global", step)) for step in range(10)]
+    expected = [1e-3] * 7 + [7.5e-4, 5e-4, 2.5e-4]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    plain = [RECIPE.learning_rate_at("global", step) for step in range(10)]
+    np.testing.assert_allclose(plain, expected, rtol=1e-6)
+    constant = replace(RECIPE, global_stage=replace(GLOBAL, decay_steps=0))
+    for step in (0, 9):
+        assert float(constant.learning_rate("global", step)) == pytest.approx(1e-3)
+    assert constant.learning_rate_at("global", 9) == 1e-3
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+def test_stages_carry_over_what_was_learnt():
+    recipe = replace(LOCAL, averaging=0.9)
+    assert list(recipe.stages()) == ["global", "local", "face"]
+    begun = start(recipe, "global")
+    # The average is another than what it is the average of.
+    begun = begun.replace(averaged=jax.tree.map(lambda x: x + 1, begun.averaged))
+    local = jax.jit(lambda k, s: recipe.init(k, "local", s))(jax.random.key(1), begun)
+    core = local.params["generator"]["params"]["model"]
+    trained = begun.params["generator"]["params"]
+    assert set(trained) - set(core) == {"last"}
+    for layer in core:
+        jax.tree.map(np.testing.assert_array_equal, core[layer], trained[layer])
+    scales = local.params["discriminator"]["params"]
+    assert set(scales) == {"scale_0", "scale_1", "scale_2"}
+    for scale in ("scale_0", "scale_1"):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            scales[scale],
+            begun.params["discriminator"]["params"][scale],
+        )
+    assert int(local.step) == 0 and start(RECIPE).averaged == {}
+    assert not any(np.asarray(m).any() for m in jax.tree.leaves(local.optimizer["generator"].mu))
+    jax.tree.map(
+        np.testing.assert_array_equal, local.averaged["generator"], local.params["generator"]
+    )
+
+    local = local.replace(averaged=jax.tree.map(lambda x: x + 1, local.averaged))
+    face = jax.jit(lambda k, s: recipe.init(k, "face", s))(jax.random.key(2), local)
+    jax.tree.map(
+        np.testing.assert_array_equal, face.params["generator"], local.averaged["generator"]
+    )
+    # The face stage has two scales, the coarser of the three are left out... by name.
+    assert set(face.params["discriminator"]["params"]) == {"scale_0", "scale_1"}
+    assert set(face.averaged) == {"face_generator"}
+    shown = recipe.synthesis_params(face)
+    assert set(shown) == {"generator", "face_generator"}
+    assert shown["generator"] is face.params["generator"]
+    assert shown["face_generator"] is face.averaged["face_generator"]
+
+
+def test_pictures_and_bytes():
+    values = jnp.arange(256, dtype=jnp.uint8)
+    floats = edn.to_float(values)
+    assert float(floats[0]) == -1 and float(floats[-1]) == 1
+    np.testing.assert_array_equal(edn.to_uint8(floats), values)
+    assert edn.to_uint8(jnp.array([-1.5, 1.5, 0.0])).tolist() == [0, 255, 128]
+    assert edn.to_float(floats) is floats
+
+
+def test_recipes_are_found_by_name():
+    assert recipe_class("everybody_dance_now") is edn.EverybodyDanceNow
+    assert RECIPE.name == "everybody_dance_now"
+    for name in ("vid2vid_9", "crops", "os"):
+        with pytest.raises(UserError, match=f"no recipe named '{name}'"):
+            recipe_class(name)
+
+
+# --- settings that cannot work ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"global_stage": edn.Stage(), "face_stage": edn.Stage()}, "trains nothing.*steps"),
+        ({"global_stage": edn.Stage()}, "face stage refines a trained generator"),
+        (
+            {"global_stage": replace(GLOBAL, height=15)},
+            "global_stage.height = 15 is not divisible by 2.*: 14 and 16",
+        ),
+        (
+            {"local_stage": replace(GLOBAL, width=50)},
+            "local_stage.width = 50 is not divisible by 4.*2 halvings.*: 48 and 52",
+        ),
+        # The nearest size that works, not one with a single row at the bottom.
+        (
+            {"generator": edn.Generator(n_downsampling=4), "global_stage": edn.Stage(1, height=20)},
+            "global_stage.height = 20 is not divisible by 16.*: 32 and 48",
+        ),
+        ({"global_stage": replace(GLOBAL, width=0)}, "global_stage.width = 0"),
+        (
+            {"generator": edn.Generator(n_downsampling=4)},
+            "height = 16 leaves a single row.*at least 32",
+        ),
+        ({"global_stage": replace(GLOBAL, window=1)}, "window = 1.*use 2 or more"),
+        ({"global_stage": replace(GLOBAL, batch_size=0)}, "batch_size.*at least 1"),
+        ({"global_stage": replace(GLOBAL, decay_steps=11)}, r"decay_steps = 11 must be.*\(10\)"),
+        ({"face_stage": replace(GLOBAL, width=32)}, "face_stage is 32x16 but the stage before it"),
+        ({"face": edn.Face(size=9)}, "face.size = 9 must be divisible by 8.*here 8"),
+        ({"face": edn.Face(size=32)}, "face.size = 32.*fit into 16x16"),
+        ({"face": edn.Face(size=8)}, "face.size = 8.*single row"),
+        ({"losses": edn.Losses()}, "at least 16 pixels, not 8"),
+    ],
+)
+def test_settings_that_cannot_work_are_one_sentence(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        replace(RECIPE, **changes).validate()
+
+
+def test_settings_that_work():
+    RECIPE.validate()
+    LOCAL.validate()
+    edn.EverybodyDanceNow(
+        global_stage=edn.Stage(steps=1),
+        local_stage=edn.Stage(steps=1, height=512, width=1024),
+        face_stage=edn.Stage(steps=1, height=512, width=1024),
+    ).validate()

@@ -1,0 +1,99 @@
+"""One tiny run of all three stages, trained once for all tests here."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from motion_jax.config import Config, Data, Record
+from motion_jax.data import records
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.recipes import everybody_dance_now as edn
+
+SIZE = 32
+FRAMES = 24
+
+
+def write_dataset(folder: Path, seed: int = 0, faces: bool = True) -> Path:
+    """A dancer of three joints on noise, which moves to the right; the face is its head."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(FRAMES):
+        keypoints = np.zeros((137, 3), np.float32)
+        x = 8 + 0.5 * i
+        keypoints[[0, 1, 8, 11, 14, 2, 5], :] = [
+            (x, 8, 1), (x, 12, 1), (x, 20, 1), (x - 2, 28, 1), (x + 2, 28, 1), (x - 2, 12, 1),
+            (x + 2, 12, 1),
+        ]  # fmt: skip
+        frame = random.integers(0, 60, (SIZE, SIZE, 3), dtype=np.uint8)
+        frame[5:29, int(x) - 2 : int(x) + 3] = (200, 120, 60)
+        box = np.float32([4, x - 4, 12, x + 4]) if faces else np.zeros(4, np.float32)
+        rows.append(
+            {"frame": frame, "keypoints": keypoints, "face_box": box, "clip": 0, "index": i,
+             "time": i / 25}
+        )  # fmt: skip
+    path = records.shard_path(folder, 0, 1)
+    records.write_shard(path, rows, SIZE, SIZE, "png")
+    info = records.DatasetInfo(
+        SIZE, SIZE, ((0, 0, 0, FRAMES),), ({"file": f"{seed}.mp4"},), picture="png"
+    )
+    records.finish_dataset(folder, info, [FRAMES])
+    return folder
+
+
+STAGE = edn.Stage(steps=4, decay_steps=2, height=SIZE, width=SIZE, batch_size=2, num_D=1)
+CONFIG = Config(
+    recipe=edn.EverybodyDanceNow(
+        generator=edn.Generator(ngf=4, n_downsampling=1, n_blocks=1, n_blocks_local=1),
+        discriminator=edn.Discriminator(ndf=4, n_layers=1),
+        face=edn.Face(size=8, ngf=4, n_downsampling=1, n_blocks=1, ndf=4, n_layers=1),
+        losses=edn.Losses(perceptual="none", l1=10.0),
+        global_stage=replace(STAGE, height=16, width=16),
+        local_stage=STAGE,
+        face_stage=STAGE,
+        pose_style=PoseStyle(face_points=0, hands=False, stroke=2.0),
+        averaging=0.9,
+    ),
+    data=Data(holdout=0.25),
+    record=Record(log_every=1, sample_every=100, sample_seconds=0.2, checkpoint_every=2, keep=9),
+)
+
+
+@pytest.fixture(scope="session")
+def quick_compilation(tmp_path_factory):
+    """Compiled programs are kept on the disk, so that a run which is begun again compiles nothing,
+    and optimised little: they run for milliseconds."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": 0,
+        "jax_disable_most_optimizations": True,
+    }
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    return CONFIG
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, dataset, quick_compilation) -> Path:
+    """The run directory of an uninterrupted run. Not to be written to; see `copy`."""
+    from motion_jax.train.loop import train
+
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(CONFIG, dataset, folder, command="motion-jax train tiny")
+    return folder

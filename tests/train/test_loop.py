@@ -1,0 +1,268 @@
+"""Whole tiny runs: what they leave, that stopping changes nothing, and what is refused."""
+
+import json
+import shutil
+import signal
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from motion_jax.config import Data
+from motion_jax.errors import UserError
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
+from motion_jax.train.checkpoint import Checkpoints, parameter_hash
+from motion_jax.train.loop import Interrupted, abstract_state, train
+from motion_jax.train.record import NotFinite, Recorder, read_metrics
+from motion_jax.video.reader import probe
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+LOSSES = {"G_GAN", "G_GAN_Feat", "G_L1", "D_real", "D_fake"}
+TOTAL = 12
+NOT_COMPARED = {"seconds", "images_per_second", "input_wait"}  # clocks
+
+
+def copy_of(trained, target, steps):
+    """What a kill after `steps` would have left: no later checkpoint, but later rows of metrics."""
+    shutil.copytree(trained, target)
+    for checkpoint in (target / "checkpoints").iterdir():
+        if checkpoint.name.isdigit() and int(checkpoint.name) > steps:
+            shutil.rmtree(checkpoint)
+    return target
+
+
+def state_of(config, folder):
+    """The final state, optimiser and all, on the host."""
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.latest() == TOTAL
+        assert checkpoints.record(TOTAL) | {"seconds": 0} == {
+            "stage": "face", "step": 4, "total_step": TOTAL, "position": 8, "seconds": 0,
+            "images": 4 * TOTAL,
+        }  # fmt: skip
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        return checkpoints.restore(TOTAL, abstract_state(config, "face", sharding))
+
+
+def rows_of(folder):
+    """Rows of metrics by step, without what a clock says."""
+    return {
+        row["total_step"]: {k: v for k, v in row.items() if k not in NOT_COMPARED}
+        for row in read_metrics(folder)
+    }
+
+
+def assert_same_run(config, one, other):
+    a, b = state_of(config, one), state_of(config, other)
+    assert parameter_hash(a.params) == parameter_hash(b.params)
+    assert parameter_hash(a.averaged) == parameter_hash(b.averaged)
+    assert parameter_hash(a.optimizer) == parameter_hash(b.optimizer)
+    assert (jax.random.key_data(a.key) == jax.random.key_data(b.key)).all()
+    assert rows_of(one) == rows_of(other)
+    assert [row["total_step"] for row in read_metrics(other)] == list(range(1, TOTAL + 1))
+
+
+def test_a_run_directory_holds_what_is_needed(trained, config, dataset):
+    names = {path.name for path in trained.iterdir()}
+    assert names == {
+        "config.json", "command.txt", "versions.json", "dataset.json", "metrics.jsonl",
+        "tensorboard", "samples", "checkpoints", "report",
+    }  # fmt: skip
+    assert json.loads((trained / "config.json").read_text())["recipe"]["type"] == config.recipe.name
+    assert (trained / "command.txt").read_text() == "motion-jax train tiny\n"
+    versions = json.loads((trained / "versions.json").read_text())
+    assert versions["jax"] == jax.__version__ and versions["devices"]
+    described = json.loads((trained / "dataset.json").read_text())
+    assert (trained / described["path"]).resolve() == dataset.resolve()
+    assert described["frames"] == 24 and described["target_statistics"]
+    rows = read_metrics(trained)
+    assert [row["stage"] for row in rows] == ["global"] * 4 + ["local"] * 4 + ["face"] * 4
+    assert [row["step"] for row in rows] == [1, 2, 3, 4] * 3
+    assert [row["images"] for row in rows] == [4 * n for n in range(1, TOTAL + 1)]
+    for row in rows:
+        assert set(row) >= LOSSES and 0 <= row["input_wait"] <= 1 and row["images_per_second"] > 0
+        assert ("G_GANface" in row) == (row["stage"] == "face")
+    assert [row["learning_rate"] for row in rows[:4]] == [2e-4] * 3 + [1e-4]
+    assert list((trained / "tensorboard").glob("events.*"))
+    for step, size in ((4, 16), (8, 32), (12, 32)):
+        assert (trained / "samples" / f"step-{step:07d}.png").stat().st_size > 0
+        info = probe(trained / "samples" / f"step-{step:07d}.mp4")
+        assert info.frames == 5 and info.height >= size
+    kept = {path.name for path in (trained / "checkpoints").iterdir() if path.name.isdigit()}
+    assert kept == {"2", "4", "6", "8", "10", "12"}
+    page = (trained / "report" / "index.html").read_text()
+    assert "step-0000012" in page and "G_L1" in page and "D_fake" in page
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+
+
+def test_training_moved_what_each_stage_trains(trained, config):
+    rows = read_metrics(trained)
+    assert all(np.isfinite([row[name] for name in LOSSES]).all() for row in rows)
+    assert rows[3]["G_L1"] < rows[0]["G_L1"]
+    state = state_of(config, trained)
+    assert set(state.optimizer) == {"face_generator", "face_discriminator"}
+    with Checkpoints(trained / "checkpoints", read_only=True) as checkpoints:
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        local = checkpoints.restore(8, abstract_state(config, "local", sharding))
+    # The face stage froze the local stage's averaged generator.
+    assert parameter_hash(state.params["generator"]) == parameter_hash(local.averaged["generator"])
+
+
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(
+    tmp_path, trained, config, dataset, monkeypatch, capsys
+):
+    """Ctrl-C in the middle of the local stage, between two checkpoints, with metrics pending."""
+    folder, traces = tmp_path / "run", []
+    noted, step = Recorder.step, EverybodyDanceNow.train_step
+
+    def interrupt(self, number, metrics, rate):
+        noted(self, number, metrics, rate)
+        if self.offset + number == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    def traced(self, state, batch, name, frozen):
+        traces.append(name)
+        return step(self, state, batch, name, frozen)
+
+    monkeypatch.setattr(Recorder, "step", interrupt)
+    monkeypatch.setattr(EverybodyDanceNow, "train_step", traced)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="SIGINT after step 3 of the local stage; saved") as stop:
+        train(config, dataset, folder, command="one")
+    assert stop.value.status == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert traces == ["global", "local"], "each stage's step is traced once"
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.latest() == 7
+    assert [row["total_step"] for row in read_metrics(folder)] == list(range(1, 8))
+    monkeypatch.setattr(Recorder, "step", noted)
+    capsys.readouterr()
+    train(config, dataset, folder, command="two")
+    assert "Going on from step 3 of the local stage" in capsys.readouterr().err
+    assert traces == ["global", "local", "local", "face"]
+    assert_same_run(config, trained, folder)
+    assert (folder / "command.txt").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("steps", [8, 10])
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, trained, config, dataset, steps):
+    """Between two stages, and in the middle of one; rows after the checkpoint are done again."""
+    folder = copy_of(trained, tmp_path / "run", steps)
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"total_step": 13, "sta')  # a line that was cut short
+    train(config, dataset, folder, command="again")
+    assert_same_run(config, trained, folder)
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path, trained, config, dataset, capsys):
+    folder = copy_of(trained, tmp_path / "run", TOTAL)
+    # What is recorded, and how often, may differ.
+    changed = replace(config, record=replace(config.record, log_every=7))
+    train(changed, dataset, folder, command="again")
+    assert "trained to its last step (12); nothing is left to do" in capsys.readouterr().err
+    assert rows_of(folder) == rows_of(trained)
+
+
+def test_another_config_or_dataset_is_refused_and_nothing_touched(
+    tmp_path, trained, config, dataset
+):
+    from conftest import write_dataset
+
+    folder = copy_of(trained, tmp_path / "run", TOTAL)
+    before = {path: path.read_bytes() for path in folder.glob("*.*")}
+    other = replace(config, seed=5, data=Data(holdout=0.5))
+    with pytest.raises(UserError, match=r"another config \(data.holdout: 0.25 -> 0.5; seed: 0"):
+        train(other, dataset, folder)
+    with pytest.raises(UserError, match="was trained on another dataset"):
+        train(config, write_dataset(tmp_path / "data", seed=1), folder)
+    assert {path: path.read_bytes() for path in folder.glob("*.*")} == before
+
+
+def test_foreign_folders_are_refused_and_left_alone(tmp_path, config, dataset):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"photos is not empty and no run.*\(a.txt is in it\)"):
+        train(config, dataset, folder)
+    (folder / "a.txt").rename(folder / "config.json")
+    for content in ("mine", "[1]", "{}", '{"model_type": "other", "recipe": {}}'):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(UserError, match=r"config\.json"):
+            train(config, dataset, folder)
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Cannot write"):
+        train(config, dataset, tmp_path / "file")
+
+
+def test_datasets_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, config, dataset):
+    from conftest import write_dataset
+
+    folder = tmp_path / "run"
+    recipe = config.recipe
+    long = replace(recipe, global_stage=replace(recipe.global_stage, window=30))
+    with pytest.raises(UserError, match="shorter than needed: no clip leaves 30 consecutive"):
+        train(replace(config, recipe=long), dataset, folder)
+    large = replace(recipe, global_stage=replace(recipe.global_stage, width=64, height=64))
+    with pytest.raises(UserError, match="has frames of 32x32, the config wants 64x64"):
+        train(replace(config, recipe=large), dataset, folder)
+    faceless = write_dataset(tmp_path / "faceless", faces=False)
+    with pytest.raises(UserError, match="No frame of .*faceless shows a face.*steps 0"):
+        train(config, faceless, folder)
+    other = json.loads((faceless / "metadata.json").read_text()) | {"skeleton": "stick_5"}
+    (faceless / "metadata.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="has the skeleton 'stick_5'"):
+        train(config, faceless, folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "due", "sentence"),
+    [
+        (1e30, 2, "loss .* became .* at step 4 of the global stage"),
+        (np.inf, 3, "parameters of the .* became nan at step 3 of the global stage"),
+    ],
+)
+def test_a_loss_that_is_no_number_stops_the_run_and_is_never_saved(
+    tmp_path, trained, config, dataset, monkeypatch, rate, due, sentence
+):
+    """From a good checkpoint on: 1e30 makes the next loss infinite; an infinite one the weights
+    themselves, before any loss shows it."""
+    folder = copy_of(trained, tmp_path / "run", 2)
+    monkeypatch.setattr(EverybodyDanceNow, "learning_rate", lambda self, name, step: rate)
+    config = replace(config, record=replace(config.record, checkpoint_every=due))
+    with pytest.raises(NotFinite, match=sentence) as error:
+        train(config, dataset, folder)
+    text = str(error.value)
+    assert f"the last good checkpoint is {folder / 'checkpoints' / '2'}" in text
+    assert "learning_rate" in text
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.latest() == 2
+    # What JSON cannot say is kept as text.
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, trained, config, dataset):
+    folder = copy_of(trained, tmp_path / "run", 4)
+    for path in (folder / "checkpoints" / "4" / "state").rglob("manifest.ocdbt"):
+        path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(UserError, match=r"checkpoint .*4 cannot be restored.*remove that folder"):
+        train(config, dataset, folder)
+    shutil.rmtree(folder / "checkpoints" / "4" / "record")
+    with pytest.raises(UserError, match=r"checkpoint .*4 cannot be restored.*remove that folder"):
+        train(config, dataset, folder)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, config, dataset, monkeypatch):
+    import errno
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    from motion_jax.train.checkpoint import ocp
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+    with pytest.raises(UserError, match="disk is full: .*checkpoints could not be written"):
+        train(config, dataset, tmp_path / "run")

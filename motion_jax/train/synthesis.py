@@ -38,7 +38,11 @@ class Synthesizer:
 
     def reset(self) -> None:
         """Forgets the previous frame: the next one begins a new clip."""
-        self._carry = jnp.zeros((1, self.height, self.width, 3))
+        carry = jnp.zeros((1, self.height, self.width, 3))
+        # Where the parameters are, as later carries will be: an array that is free to move would
+        # make another program of the first call.
+        places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(self.params)[:1]]
+        self._carry = jax.device_put(carry, places[0]) if places and places[0] else carry
 
     def dispatch(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> list[jax.Array]:
         """As feed, without waiting for the device: chunks whose frames together are the result, the

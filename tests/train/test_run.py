@@ -119,8 +119,9 @@ def test_chunks_as_accelerators_run_them_give_the_same(louder, poses, frames):
             synthesizer.reset()
             synthesizer.feed(points[:1], boxes[:1])
         assert count.pop("synthesize") == 1, "one compilation for all sizes"
-    difference = np.concatenate(parts).astype(int) - frames
-    assert np.abs(difference).max() <= 1
+    # Rounded otherwise; with a wrong previous frame most pixels would differ by ten and more.
+    difference = np.abs(np.concatenate(parts).astype(int) - frames)
+    assert difference.mean() < 0.1 and difference.max() <= 8
 
 
 def test_without_the_previous_frame_each_is_by_itself(louder, poses, frames):

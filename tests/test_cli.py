@@ -1,0 +1,275 @@
+"""The command: verbs, options, mistakes in them, and what a dry run says."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from motion_jax import __version__, cli
+from motion_jax.config import flatten, load_config, to_json
+from motion_jax.errors import UserError
+from motion_jax.profiling.cost import count_parameters, flops
+from motion_jax.train import command
+
+TINY = """
+from motion_jax.config import Config
+from motion_jax.recipes import everybody_dance_now as edn
+
+config = Config(
+    recipe=edn.EverybodyDanceNow(
+        generator=edn.Generator(ngf=4, n_downsampling=1, n_blocks=1),
+        discriminator=edn.Discriminator(ndf=4, n_layers=1),
+        losses=edn.Losses(perceptual="none", l1=10.0),
+        pose_style=edn.PoseStyle(face_points=0, hands=False),
+        global_stage=edn.Stage(steps=2, height=16, width=16, num_D=1),
+    )
+)
+"""
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch):
+    """Settings of the process that the command makes are not for the tests' process."""
+    monkeypatch.setattr(cli, "_settle", lambda: None)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY)
+    return str(path)
+
+
+def run(*arguments):
+    """Exit status of the command."""
+    try:
+        cli.main(list(arguments))
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def test_help_and_version(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert all(verb in text and what in text for verb, what in cli.VERBS.items())
+    assert set(cli._HANDLERS) == set(cli.VERBS)
+    assert run() == 2
+    capsys.readouterr()
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"motion-jax {__version__}\n"
+
+
+def options_of(verb):
+    from motion_jax.data.prepare import PrepareOptions
+    from motion_jax.demo import DemoOptions
+    from motion_jax.evaluate.evaluate import EvaluateOptions
+    from motion_jax.fetch import FetchOptions
+    from motion_jax.transfer import TransferOptions
+
+    return {
+        "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
+        "fetch": FetchOptions, "demo": DemoOptions,
+    }[verb]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "train"])
+def test_help_of_a_verb_mentions_every_option(verb, capsys):
+    assert run(verb, "--help") == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(options_of(verb)):
+        name = field.name.replace("_", "-")
+        positional = "Positional" in str(field.type)
+        assert positional or f"--{name}" in text, name
+        assert not positional or "positional arguments" in text
+
+
+def test_help_of_train_explains_every_setting(capsys):
+    assert run("train", "--help") == 0
+    text = capsys.readouterr().out
+    assert "CONFIG" in text and "--data" in text and "small" in text
+    assert run("train", "demo", "--help") == 0
+    text = capsys.readouterr().out
+    for name in ("data", "run", "vgg", "dry-run"):
+        assert f"--{name}" in text
+    for name in flatten(to_json(load_config("demo"))):
+        if name != "recipe.type":
+            assert f"--{name.replace('_', '-')}" in text, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("trian",), "no verb 'trian'; did you mean 'train'"),
+        (("qqq",), "no verb 'qqq'; use one of prepare, train"),
+        (("train",), "wants a config first"),
+        (("train", "--data", "x"), "wants a config first"),
+        (("train", "demo", "--data", "x"), "needs --run"),
+        (("train", "demo", "--run", "x"), "needs --data"),
+        (("train", "demo", "extra"), "'extra' is one argument too many"),
+        (("train", "dmo"), "no config dmo: .*did you mean demo"),
+        (
+            ("train", "demo", "--recipe.global-stage.stps", "5"),
+            "no option --recipe.global-stage.stps; did you mean --recipe.global-stage.steps",
+        ),
+        (("train", "demo", "--learning-rate=1"), "did you mean --recipe.*-stage.learning-rate"),
+        (("demo", "--ot", "x"), "no option --ot; did you mean --out"),
+        (("demo", "small", "more"), "'more' is one argument too many"),
+        (("train", "demo", "--data", "nowhere", "--run", "r"), "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(arguments, sentence, capsys, tmp_path, monkeypatch):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(f"motion-jax: error: .*{sentence}", err)
+    assert len(err.strip().splitlines()) == 1 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_value_is_explained(capsys):
+    assert run("train", "demo", "--recipe.losses.perceptual", "vgg16") == 2
+    assert "vgg16" in capsys.readouterr().err
+    assert run("train", "demo", "--seed", "many") == 2
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_overrides_change_the_config():
+    base = load_config("demo")
+    options, config = command.parse(
+        base, "demo",
+        ["--data", "d", "--recipe.global-stage.steps", "7", "--recipe.rematerialise",
+         "--data.augment.flip", "--seed=3", "--run", "r", "--dry-run"],
+    )  # fmt: skip
+    assert (str(options.data), str(options.run), options.dry_run) == ("d", "r", True)
+    assert config.recipe.global_stage.steps == 7 and config.recipe.rematerialise
+    assert config.data.augment.flip and config.seed == 3
+    expected = dataclasses.replace(
+        base,
+        seed=3,
+        recipe=dataclasses.replace(
+            base.recipe,
+            rematerialise=True,
+            global_stage=dataclasses.replace(base.recipe.global_stage, steps=7),
+        ),
+        data=dataclasses.replace(
+            base.data, augment=dataclasses.replace(base.data.augment, flip=True)
+        ),
+    )
+    assert config == expected
+    assert command.parse(base, "demo", [])[1] == base
+
+
+def test_interruptions_end_with_their_status(monkeypatch, capsys):
+    from motion_jax.train.loop import Interrupted
+
+    def interrupted(*_, **__):
+        raise Interrupted(143, "Stopped by SIGTERM; saved.")
+
+    monkeypatch.setattr("motion_jax.train.loop.train", interrupted)
+    assert run("train", "demo", "--data", "d", "--run", "r") == 143
+    assert capsys.readouterr().err == "Stopped by SIGTERM; saved.\n"
+
+    def pressed(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli._HANDLERS, "fetch", pressed)
+    assert run("fetch", "vgg19") == 130
+
+
+def test_a_dry_run_prints_what_it_would_cost(tiny, capsys):
+    assert run("train", tiny, "--dry-run", "--recipe.global-stage.batch-size", "2") == 0
+    out, err = capsys.readouterr()
+    assert "Compiling the global stage" in err
+    said = json.loads(out)
+    assert said["config"]["recipe"]["global_stage"]["batch_size"] == 2
+    stage = said["stages"]["global"]
+    assert set(said["stages"]) == {"global"}
+    # first 7x7 6->4, down 4->8, block 2 of 8->8, up 8->4, last 7x7 4->3, each with its biases
+    generator = 49 * 6 * 4 + 4 + 9 * 32 + 8 + 2 * (9 * 64 + 8) + 9 * 32 + 4 + 49 * 12 + 3
+    discriminator = 16 * (12 * 4 + 4 * 8 + 8) + 4 + 8 + 1
+    assert stage["parameters"] == {"generator": generator, "discriminator": discriminator}
+    # Parameters and Adam's two moments, in float32; counters besides.
+    assert stage["state_mb"] == pytest.approx(12 * (generator + discriminator) / 1e6, rel=0.01)
+    # Forward: 2 windows of 2 frames.
+    forward = 2 * 16 * 16 * (49 * 24 + 49 * 12) + 2 * 8 * 8 * (9 * 32 * 2 + 2 * 9 * 64)
+    assert 2 < stage["gflop_per_step"] * 1e9 / (4 * forward) < 8
+    assert stage["temporary_mb"] > 0 and stage["devices"] == 1
+    assert stage["trained"] == ["discriminator", "generator"]
+
+
+def test_a_dry_run_refuses_what_training_would(tiny, capsys):
+    assert run("train", tiny, "--dry-run", "--recipe.global-stage.height", "17") == 2
+    assert "16 and 18" in capsys.readouterr().err
+
+
+def test_flops_of_known_programs():
+    x, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    settings = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "padding": "SAME"}
+
+    def conv(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), **settings)
+
+    one = 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3)
+    assert flops(jax.make_jaxpr(conv)(x, kernel).jaxpr) == one
+    # Jitted, twice; and the gradients: as much again for each argument.
+    twice = jax.make_jaxpr(lambda x, k: jax.jit(conv)(x, k) + conv(x, k))(x, kernel)
+    assert flops(twice.jaxpr) == 2 * one
+    both = jax.grad(lambda x, k: conv(x, k).sum(), argnums=(0, 1))
+    assert flops(jax.make_jaxpr(both)(x, kernel).jaxpr) == 3 * one
+
+    def matrices(a, b):
+        return jnp.einsum("bij,bjk->bik", a, b)
+
+    a, b = jnp.zeros((4, 5, 6)), jnp.zeros((4, 6, 7))
+    assert flops(jax.make_jaxpr(matrices)(a, b).jaxpr) == 2 * 4 * 5 * 6 * 7
+
+    def scanned(x):
+        return jax.lax.scan(lambda c, _: (c @ c, None), x, length=9)[0]
+
+    assert flops(jax.make_jaxpr(scanned)(jnp.zeros((6, 6))).jaxpr) == 9 * 2 * 6**3
+
+
+def test_transposed_convolutions_cost_no_multiplication_by_zeros():
+    from motion_jax.nets.conv import conv_down, conv_up, target_platform
+
+    x, kernel = jnp.zeros((1, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    with target_platform("gpu"):
+        up = flops(jax.make_jaxpr(lambda x: conv_up(x, kernel))(x).jaxpr)
+        down = flops(jax.make_jaxpr(lambda x: conv_down(x, kernel))(x).jaxpr)
+    assert up == 2 * 8 * 8 * 9 * 3 * 5  # each input meets the whole kernel once
+    assert down == 2 * 4 * 4 * 9 * 3 * 5
+
+
+def test_parameters_are_counted():
+    assert count_parameters({"a": jnp.zeros((2, 3)), "b": [jnp.zeros(4), jnp.zeros(())]}) == 11
+
+
+def test_options_of_a_small_verb():
+    @dataclass(frozen=True)
+    class Options:
+        count: int = 1
+
+    assert cli.parse(Options, "x", ["--count", "3"]) == Options(3)
+    with pytest.raises(UserError, match="--cout; did you mean --count"):
+        cli.parse(Options, "x", ["--cout", "3"])
+
+
+def test_the_help_is_quick_to_import():
+    """Usage and version need no jax."""
+    code = (
+        "import sys\nfrom motion_jax.cli import main\nmain(['--version'])\n"
+        "assert 'jax' not in sys.modules and 'mediapipe' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"motion-jax {__version__}\n"

@@ -7,6 +7,7 @@ logging never makes it wait.
 import json
 import math
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from motion_jax.progress import console, say
 
 # Between lines where the output is no terminal.
 LINE_EVERY_SECONDS = 10.0
+# Steps that the loop may be ahead of the device: enough that the device never waits for the loop.
+IN_FLIGHT = 3
 
 
 class NotFinite(UserError):
@@ -65,6 +68,7 @@ class Recorder:
         self._begun = self._marked = self._said = time.monotonic()
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
+        self._in_flight: deque[dict[str, jax.Array]] = deque()
         self._live = None
         if console.is_terminal:
             self._live = Live(console=console, refresh_per_second=4)
@@ -95,6 +99,10 @@ class Recorder:
         """After the step number `step` (from 1) was dispatched."""
         self.images += self.frames_per_step
         self._dispatched = step
+        # A slow device must not fall behind by minutes: a signal would be answered that much later.
+        self._in_flight.append(metrics)
+        if len(self._in_flight) > IN_FLIGHT:
+            jax.block_until_ready(self._in_flight.popleft())
         if step % self.log_every == 0 or step == self.steps or step == self._start + 1:
             self._flush()
             self._pending = (step, metrics, learning_rate)

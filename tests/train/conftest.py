@@ -16,7 +16,7 @@ SIZE = 32
 FRAMES = 24
 
 
-def write_dataset(folder: Path, seed: int = 0, faces: bool = True) -> Path:
+def _write_dataset(folder: Path, seed: int = 0, faces: bool = True) -> Path:
     """A dancer of three joints on noise, which moves to the right; the face is its head."""
     random = np.random.default_rng(seed)
     rows = []
@@ -81,7 +81,13 @@ def quick_compilation(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("dataset"))
+    return _write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="session")
+def write_dataset():
+    """(folder, seed=0, faces=True) -> folder, with a dataset in it."""
+    return _write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -165,10 +165,8 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, trained, config, datase
 
 
 def test_another_config_or_dataset_is_refused_and_nothing_touched(
-    tmp_path, trained, config, dataset
+    tmp_path, trained, config, dataset, write_dataset
 ):
-    from conftest import write_dataset
-
     folder = copy_of(trained, tmp_path / "run", TOTAL)
     before = {path: path.read_bytes() for path in folder.glob("*.*")}
     other = replace(config, seed=5, data=Data(holdout=0.5))
@@ -196,9 +194,9 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path, config, dataset):
         train(config, dataset, tmp_path / "file")
 
 
-def test_datasets_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, config, dataset):
-    from conftest import write_dataset
-
+def test_datasets_that_do_not_fit_are_refused_before_anything_is_made(
+    tmp_path, config, dataset, write_dataset
+):
     folder = tmp_path / "run"
     recipe = config.recipe
     long = replace(recipe, global_stage=replace(recipe.global_stage, window=30))

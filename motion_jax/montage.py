@@ -56,11 +56,14 @@ def labelled(image: np.ndarray, text: str) -> np.ndarray:
     return np.concatenate([label_bar(text, image.shape[1]), image], axis=0)
 
 
-def label_bar(text: str, width: int, lines: int | None = None) -> np.ndarray:
-    """A dark bar `width` pixels wide with the text, as many lines as it needs (or `lines`)."""
+def label_bar(
+    text: str, width: int, lines: int | None = None, size: int | None = None
+) -> np.ndarray:
+    """A dark bar `width` pixels wide with the text, as many lines as it needs (or `lines`), in
+    letters of `size` pixels (default: by the width)."""
     from PIL import Image, ImageDraw
 
-    font = _font(_font_size(width))
+    font = _font(size or _font_size(width))
     wrapped = wrap(text, font, width - 8)
     line_height = sum(font.getmetrics()) + 1
     rows = max(len(wrapped), lines or 0)
@@ -116,25 +119,12 @@ def side_by_side(
     height = enlarge(tallest, least).shape[0]
     scaled = [to_height(image, height) for image in images]
     if labels is not None and any(labels):
-        lines = max(
-            len(wrap(text, _font(_font_size(image.shape[1])), image.shape[1] - 8))
-            for text, image in zip(labels, scaled, strict=True)
-        )
-        bars = [
-            label_bar(text, image.shape[1], lines)
-            for text, image in zip(labels, scaled, strict=True)
-        ]
-        top = max(bar.shape[0] for bar in bars)
+        # One size of letters, small enough for the narrowest picture.
+        size = _font_size(min(image.shape[1] for image in scaled))
+        pairs = list(zip(labels, scaled, strict=True))
+        lines = max(len(wrap(text, _font(size), x.shape[1] - 8)) for text, x in pairs)
         scaled = [
-            np.concatenate(
-                [
-                    np.pad(
-                        bar, ((0, top - bar.shape[0]), (0, 0), (0, 0)), constant_values=BACKGROUND
-                    ),
-                    image,
-                ]
-            )
-            for bar, image in zip(bars, scaled, strict=True)
+            np.concatenate([label_bar(text, x.shape[1], lines, size), x]) for text, x in pairs
         ]
     divider = np.full((scaled[0].shape[0], GAP, 3), BACKGROUND, np.uint8)
     parts = [scaled[0]]

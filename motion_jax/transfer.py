@@ -83,6 +83,9 @@ class TransferOptions:
     """Keep the source's sound, or leave it out."""
     face: bool = True
     """Use the face stage where the run has one and a face was found."""
+    recurrent: bool = True
+    """Show the generator its previous frame, as in training; without, each frame stands alone (try
+    it where the background trembles: `motion-jax evaluate` measures both)."""
 
 
 class Synthesizer(Protocol):
@@ -124,7 +127,9 @@ def transfer(options: TransferOptions) -> Path:
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
-    synthesizer = run.synthesizer(recurrent=True, face=options.face, chunk=options.chunk)
+    synthesizer = run.synthesizer(
+        recurrent=options.recurrent, face=options.face, chunk=options.chunk
+    )
     pictures = synthesize(
         synthesizer, keypoints, boxes, lost, track.times, options.chunk, options.gaps
     )

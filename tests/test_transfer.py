@@ -147,6 +147,11 @@ def test_times_sound_tags_and_chunks(tmp_path, run, estimated):
     assert [file.name for file in out.parent.iterdir()] == ["result.mp4"]
 
 
+def test_each_frame_by_itself_and_without_the_face_stage(tmp_path, run, estimated):
+    transfer(options(tmp_path, a_source(tmp_path, IRREGULAR), recurrent=False, face=False))
+    assert run.asked == {"recurrent": False, "face": False, "chunk": 8}
+
+
 def test_the_result_does_not_depend_on_the_chunk():
     track = a_track(np.arange(11) / 25, lost=(4, 5))
     keypoints, boxes, lost = normalised_poses(track, FakeRun(), "none")

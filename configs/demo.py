@@ -23,13 +23,14 @@ config = Config(
         losses=Losses(perceptual="none", l1=100.0),
         global_stage=Stage(steps=500, height=64, width=64, batch_size=2, learning_rate=6e-4),
         local_stage=Stage(
-            steps=400, decay_steps=250, height=128, width=128, batch_size=2, learning_rate=3e-4
+            steps=360, decay_steps=180, height=128, width=128, batch_size=2, learning_rate=6e-4
         ),
         face_stage=Stage(
-            steps=100, decay_steps=50, height=128, width=128, batch_size=2, learning_rate=3e-4
+            steps=100, decay_steps=50, height=128, width=128, batch_size=2, learning_rate=4e-4
         ),
         pose_style=PoseStyle(stroke=3.0),
-        averaging=0.995,
+        averaging=0.99,
+        previous_noise=0.1,
     ),
     record=Record(sample_every=1000),
 )

@@ -141,6 +141,10 @@ class EverybodyDanceNow:
     generator_updates: int = 1
     """Adam updates of the main generator with each gradient. The published script registers its
     parameters twice and so makes 2 in the global and local stages; 1 is the paper's optimiser."""
+    previous_noise: float = 0.0
+    """Standard deviation of noise added to the previous frame in training (pictures are in
+    [-1, 1]). A generator that has learned to remove it does not let its own faults grow from frame
+    to frame. 0, as the reference: none."""
     main_discriminator_after: int = -1
     """Step of the face stage from which the main discriminator trains too; -1: never."""
 

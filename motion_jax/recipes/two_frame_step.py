@@ -46,9 +46,10 @@ def two_frame_step(
     """See EverybodyDanceNow.train_step; takes pose pictures already drawn."""
     params, metrics = state.params, {}
     trained = "face_generator" if name == "face" else "generator"
+    key = jax.random.fold_in(state.key, state.step)
 
     def generate(trained_params: Params) -> Array:
-        return rollout(recipe, {**params, trained: trained_params}, clip, name)
+        return rollout(recipe, {**params, trained: trained_params}, clip, name, key)
 
     images, pull_generator = jax.vjp(generate, params[trained])
     gradient = jnp.zeros_like(images)
@@ -102,19 +103,25 @@ def two_frame_step(
     return _update(recipe, state, gradients, name), metrics
 
 
-def rollout(recipe: "EverybodyDanceNow", params: Params, clip: Clip, name: str) -> Array:
+def rollout(
+    recipe: "EverybodyDanceNow", params: Params, clip: Clip, name: str, key: Array | None = None
+) -> Array:
     """Generated frames [B, T, H, W, 3]: the first from a zero picture, each next from the one
     before, with gradients through all of them.
     """
 
     def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-        pose, boxes = inputs
-        image = recipe.generate(params, pose, previous, boxes, name)
+        pose, boxes, *noise = inputs
+        image = recipe.generate(params, pose, sum(noise, previous), boxes, name)
         return image, image
 
     if recipe.rematerialise:
         frame = jax.checkpoint(frame)
     by_time = (jnp.swapaxes(clip.poses, 0, 1), jnp.swapaxes(clip.boxes, 0, 1))
+    if recipe.previous_noise and key is not None:
+        noise = recipe.previous_noise * jax.random.normal(key, by_time[0].shape)
+        # The first previous frame stays zero: that is how a beginning is recognised.
+        by_time = (*by_time, noise.at[0].set(0.0))
     start = jnp.zeros_like(clip.images[:, 0])
     # XLA's CPU backend runs convolutions inside a loop on its slow path, 3 to 8 times slower.
     unroll = on_cpu() or clip.poses.shape[1] == 2

@@ -192,6 +192,22 @@ def test_a_longer_window_is_the_reference_on_its_first_two_frames(three_frames):
     np.testing.assert_allclose(three[:, :2], two, atol=1e-6)
 
 
+def test_noise_on_the_previous_frame_spares_the_first_and_follows_its_key():
+    recipe = replace(RECIPE, previous_noise=0.3)
+    params, clip = start(RECIPE).params, clip_of([NOWHERE])
+
+    @jax.jit
+    def noisy(key):
+        return rollout(recipe, params, clip, "global", key)
+
+    without = jax.jit(lambda: rollout(recipe, params, clip, "global"))()
+    one, same, other = (noisy(jax.random.key(i)) for i in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    np.testing.assert_allclose(one[:, 0], without[:, 0], atol=1e-5)
+    assert np.abs(one[:, 1] - without[:, 1]).mean() > 1e-2
+    assert np.abs(one[:, 1] - other[:, 1]).mean() > 1e-2
+
+
 def test_pairs_are_of_neighbouring_frames():
     clip = clip_of([NOWHERE, NOWHERE], frames=3)
     pairs = two_frame_step.pair_stack(clip.poses, clip.images)

@@ -38,6 +38,7 @@ config = Config(
         ),
         pose_style=PoseStyle(stroke=2.0),
         dtype="bfloat16",
+        previous_noise=0.1,
         averaging=0.999,
         clamp_face=True,
     ),

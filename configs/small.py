@@ -46,6 +46,7 @@ config = Config(
             steps=4_000, decay_steps=2_000, height=256, width=256, batch_size=4, num_D=2
         ),
         pose_style=PoseStyle(stroke=2.0),
+        previous_noise=0.1,
         averaging=0.999,
     ),
     data=Data(

@@ -29,6 +29,7 @@ config = Config(
         ),
         face_stage=Stage(steps=400, decay_steps=200, height=128, width=128, batch_size=2),
         pose_style=PoseStyle(stroke=3.0),
+        previous_noise=0.1,
         averaging=0.998,
     ),
     record=Record(sample_every=1000),

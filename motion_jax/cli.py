@@ -66,6 +66,8 @@ def _settle() -> None:
     # Orbax and MediaPipe warn about their own internals; errors still come through.
     logging.getLogger("absl").setLevel(logging.ERROR)
     os.environ.setdefault("GLOG_minloglevel", "2")
+    # XLA's alarm about a slow compilation looks like a crash; its real errors are exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _near(word: str) -> str:

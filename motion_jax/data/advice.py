@@ -100,12 +100,12 @@ def _amount(quality: dict) -> Iterable[Advice]:
         yield Advice(
             f"Only {records} frames: the result will look right only in poses close to these. "
             f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames), and meanwhile "
-            "train with the config for little data, which augments.",
+            "train with a config that augments (small), and stop early.",
             urgent=True,
         )
     elif records < SOME_FRAMES:
         yield Advice(
-            f"{records} frames are few: use the config for little data, and film longer for a "
+            f"{records} frames are few: few poses can be learnt from them; film longer for a "
             "better result."
         )
     if frames and records < KEPT * frames:

@@ -5,11 +5,14 @@ loop hands it batches and never waits for its result, except through the recorde
 late.
 """
 
+import contextlib
+import fcntl
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +65,17 @@ def train(
         _check_data(dataset, config, name, stage)
     frozen = load_frozen(config, vgg)
     _check_run(folder, config, dataset)
-    runs.describe(folder, config, dataset, command)
     offsets, total = {}, 0
     for name, stage in stages.items():
         offsets[name], total = total, total + stage.steps
     always = [offsets[name] + stage.steps for name, stage in stages.items()]
-    with (
-        _Signals() as signals,
-        Checkpoints(folder / "checkpoints", config.record.keep, always) as checkpoints,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(folder))
+        runs.describe(folder, config, dataset, command)
+        signals = stack.enter_context(_Signals())
+        checkpoints = stack.enter_context(
+            Checkpoints(folder / "checkpoints", config.record.keep, always)
+        )
         latest = checkpoints.latest()
         if latest == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
@@ -100,6 +105,24 @@ def train(
             begun = None
         write_page(folder)
     say(f"Trained: {total} steps, {record['images']} images, in {folder}")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other processes of this machine from training in the folder at the same time: each
+    would remove the other's half-written checkpoints."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"Another motion-jax train is using {folder}; wait for it, stop it with Ctrl-C, or "
+                "choose another --run folder."
+            ) from error
+        yield
+    finally:
+        os.close(lock)
 
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
@@ -176,7 +199,7 @@ def _run_stage(
     start = record["step"]
     say(
         f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
-        f"at {stage.width}x{stage.height}; compiling …"
+        f"at {stage.width}x{stage.height}; compiling (a minute, the first time perhaps more) …"
     )
 
     def last_good() -> str:

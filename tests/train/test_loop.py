@@ -13,7 +13,7 @@ from motion_jax.config import Data
 from motion_jax.errors import UserError
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
-from motion_jax.train.loop import Interrupted, abstract_state, train
+from motion_jax.train.loop import Interrupted, _alone, abstract_state, train
 from motion_jax.train.record import NotFinite, Recorder, read_metrics
 from motion_jax.video.reader import probe
 
@@ -265,3 +265,14 @@ def test_a_full_disk_is_one_sentence(tmp_path, config, dataset, monkeypatch):
     monkeypatch.setattr(ocp.CheckpointManager, "save", full)
     with pytest.raises(UserError, match="disk is full: .*checkpoints could not be written"):
         train(config, dataset, tmp_path / "run")
+
+
+def test_two_trainings_of_one_folder_are_refused(tmp_path):
+    with (
+        _alone(tmp_path),
+        pytest.raises(UserError, match="Another motion-jax train is using"),
+        _alone(tmp_path),
+    ):
+        pass
+    with _alone(tmp_path):
+        pass

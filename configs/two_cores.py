@@ -1,9 +1,9 @@
-"""One video, a laptop, an afternoon: 128x128 on 2 CPU cores in about half an hour.
+"""One video, a laptop, an afternoon: 128x128 on 2 CPU cores.
 
 Data: a minute of one person, whole body, still camera (`motion-jax prepare VIDEO --size 128x128`).
 Without perceptual weights, so that nothing needs to be downloaded: the L1 loss stands in for them.
 Command: motion-jax train two_cores --data DATASET --run DIR
-Result: docs/results.md.
+Result: PSNR 29.7 after 31 minutes, measured with previous_noise = 0; docs/results.md.
 """
 
 from motion_jax.config import Config, Record

@@ -18,6 +18,8 @@ def shared() -> Path:
         os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
     )
     if not folder.is_dir():
-        pytest.skip(f"no folder {folder.name} of real videos and fixtures beside the project "
-                    "(set MOTION_JAX_SHARED to its place)")
+        pytest.skip(
+            f"no folder {folder.name} of real videos and fixtures beside the project "
+            "(set MOTION_JAX_SHARED to its place)"
+        )
     return folder

@@ -69,12 +69,18 @@ def test_joints_stay_on_what_they_mark(window, seed):
 
 def test_both_mirrored_and_not_happen(window):
     joints = [
-        set(np.argwhere(augment(window, AugmentConfig(flip=True), np.random.default_rng(s))
-                        ["keypoints"][0, :, 2]).ravel())
+        set(
+            np.argwhere(
+                augment(window, AugmentConfig(flip=True), np.random.default_rng(s))["keypoints"][
+                    0, :, 2
+                ]
+            ).ravel()
+        )
         for s in range(12)
     ]
     assert {frozenset(map(int, j)) for j in joints} == {
-        frozenset({0, 4, 11}), frozenset({0, int(FLIP[4]), int(FLIP[11])})
+        frozenset({0, 4, 11}),
+        frozenset({0, int(FLIP[4]), int(FLIP[11])}),
     }
 
 
@@ -97,8 +103,11 @@ def test_colour_is_the_same_for_all_frames_and_leaves_poses():
     np.testing.assert_array_equal(module.colour(frames, 0, 1, 1), frames)
     np.testing.assert_array_equal(module.colour(frames, 0.2, 1, 1)[0, 0, 0], (251, 151, 101))
     assert module.colour(frames, 0, 2, 1)[0, 0, 0].tolist() == [255, 72, 0]
-    window = {"frames": frames, "keypoints": np.ones((2, 137, 3), np.float32),
-              "face_boxes": np.full((2, 4), 7, np.float32)}
+    window = {
+        "frames": frames,
+        "keypoints": np.ones((2, 137, 3), np.float32),
+        "face_boxes": np.full((2, 4), 7, np.float32),
+    }
     config = AugmentConfig(brightness=0.3, contrast=0.3, saturation=0.3)
     changed = augment(window, config, np.random.default_rng(0))
     np.testing.assert_array_equal(changed["frames"][0], changed["frames"][1])

@@ -66,8 +66,9 @@ def test_keypoints_lie_in_the_picture_and_are_the_motions():
         found[:, index["left_wrist"]], found[:, skeleton.LEFT_HAND.start], atol=1e-3
     )
     # Larger pictures scale the keypoints.
-    np.testing.assert_allclose(puppet.pose(BEN, moved[:3], 128, 192)[..., :2],
-                               2 * found[:3, :, :2], atol=1e-4)
+    np.testing.assert_allclose(
+        puppet.pose(BEN, moved[:3], 128, 192)[..., :2], 2 * found[:3, :, :2], atol=1e-4
+    )
 
 
 def test_the_same_motion_on_both_is_a_retargeting():
@@ -93,6 +94,7 @@ def test_the_picture_shows_what_the_keypoints_say(character):
     np.testing.assert_array_equal(pictures[1:2], puppet.draw(character, moved[1:2], 128, 128))
     found = puppet.pose(character, moved, 128, 128)
     for picture, points in zip(pictures, found, strict=True):
+
         def near(joint, picture=picture, points=points):
             x, y = points[joint, :2]
             return picture[max(int(y) - 1, 0) : int(y) + 2, max(int(x) - 1, 0) : int(x) + 2]

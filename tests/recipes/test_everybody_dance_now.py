@@ -289,9 +289,7 @@ def test_face_gradients_are_of_the_losses_that_are_logged(faces):
     names = ("D_realface", "D_fakeface")
     check_gradient(losses, state, clip, "face_discriminator", gradient, names, 0.5)
     for network in ("generator", "discriminator"):  # frozen
-        jax.tree.map(
-            np.testing.assert_array_equal, after.params[network], state.params[network]
-        )
+        jax.tree.map(np.testing.assert_array_equal, after.params[network], state.params[network])
 
 
 def test_without_any_face_the_face_networks_learn_nothing(faces):

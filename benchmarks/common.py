@@ -104,8 +104,8 @@ def save(name: str, result: dict[str, Any], *, arguments: Sequence[str] | None =
     """Writes results/NAME.json: the result with machine, versions, commit, command and date.
 
     A result may bring its own `machine` or `versions` entries (of another process or
-    machine), which are laid over the ones found here. `name` may be longer than the module's, to keep several
-    results of one benchmark: train_step-256-64.
+    machine), which are laid over the ones found here. `name` may be longer than the module's, to
+    keep several results of one benchmark: train_step-256-64.
     """
     from motion_jax.files import write_json
 

@@ -5,7 +5,7 @@ The state of the input is one integer, the number of examples drawn by all proce
 that continues asks for `start=` that number and gets what would have come next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -14,13 +14,17 @@ import numpy as np
 from motion_jax.data.augment import AugmentConfig, augment
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
+from motion_jax.pose import skeleton
+from motion_jax.workers import worker_count
 
 # Decoded frames are kept in memory where all of them, at the size asked for, fit into this many
 # bytes (of all workers together): decoding JPEG is most of the input's work.
 CACHE_BYTES = 1 << 30
 
-# Batches made ahead: enough to hide a slow one, few enough to stay small in memory.
+# Batches made ahead, at least: enough to hide a slow one, few enough to stay small in memory.
 AHEAD = 4
+# Threads that decode, each making a batch of its own; more would hold many batches in memory.
+MOST_THREADS = 16
 
 
 def stretches(dataset: PoseFrames, holdout: float, part: str) -> list[tuple[int, int]]:
@@ -109,9 +113,43 @@ class Frames:
 
     def window(self, start: int, length: int) -> dict[str, np.ndarray]:
         """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4]."""
-        rows = [self.read(record) for record in range(start, start + length)]
-        frames, keypoints, boxes = (np.stack(column) for column in zip(*rows, strict=True))
-        return {"frames": frames, "keypoints": keypoints, "face_boxes": boxes}
+        window = self._empty(length)
+        self._fill(window, start)
+        return window
+
+    def batch(
+        self, windows: Sequence[int], length: int, change: Callable[[int, Any], Any] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Several windows: frames uint8 [B, T, H, W, 3] and so on.
+
+        Args:
+          windows: the first record of each.
+          length: frames in a window (T).
+          change: (number in the batch, window) -> window; None leaves them as they are.
+        """
+        batch = self._empty(len(windows), length)
+        for number, start in enumerate(windows):
+            # Each picture is decoded and then copied once, to where the batch wants it.
+            window = {name: values[number] for name, values in batch.items()}
+            self._fill(window, start)
+            if change is not None:
+                for name, values in change(number, window).items():
+                    window[name][...] = values
+        return batch
+
+    def _empty(self, *shape: int) -> dict[str, np.ndarray]:
+        return {
+            "frames": np.empty((*shape, self.height, self.width, 3), np.uint8),
+            "keypoints": np.empty((*shape, skeleton.COUNT, 3), np.float32),
+            "face_boxes": np.empty((*shape, 4), np.float32),
+        }
+
+    def _fill(self, window: dict[str, np.ndarray], start: int) -> None:
+        for i in range(len(window["frames"])):
+            frame, keypoints, box = self.read(start + i)
+            window["frames"][i] = frame
+            window["keypoints"][i] = keypoints
+            window["face_boxes"][i] = box
 
 
 def load(dataset: PoseFrames, start: int, length: int, height: int, width: int) -> dict[str, Any]:
@@ -120,31 +158,29 @@ def load(dataset: PoseFrames, start: int, length: int, height: int, width: int) 
     return Frames(dataset, height, width).window(start, length)
 
 
-class Windows:
-    """All windows, in order, as Grain's random-access source."""
+class _Load:
+    """Grain's map from (global indices [B], numbers of windows [B]) to the batch itself; the
+    augmentation's randomness comes from (seed, global index) alone."""
 
-    def __init__(self, frames: Frames, starts: np.ndarray, length: int):
+    def __init__(
+        self, frames: Frames, starts: np.ndarray, length: int, config: AugmentConfig, seed: int
+    ):
         self.frames, self.starts, self.length = frames, starts, length
+        self.config, self.seed = config, seed
 
-    def __len__(self) -> int:
-        return len(self.starts)
+    def __call__(self, examples: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+        indices, windows = examples
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self.frames.window(int(self.starts[index]), self.length)
+        def change(number: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            random = np.random.default_rng((self.seed, int(indices[number])))
+            return augment(window, self.config, random)
+
+        starts = self.starts[windows].tolist()
+        return self.frames.batch(starts, self.length, change if self.config.active else None)
 
     def __repr__(self) -> str:
         # Grain names its worker's stages by this.
-        return f"Windows({self.frames.dataset.folder.name}, {len(self)} x {self.length})"
-
-
-class _Augment:
-    """Grain's (index, example) -> example; randomness from (seed, global index) alone."""
-
-    def __init__(self, config: AugmentConfig, seed: int):
-        self.config, self.seed = config, seed
-
-    def __call__(self, index: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return augment(window, self.config, np.random.default_rng((self.seed, index)))
+        return f"Load({self.frames.dataset.folder.name}, {len(self.starts)} x {self.length})"
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
@@ -157,54 +193,42 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
     def __init__(
         self,
-        source: Windows,
+        load: _Load,
         *,
         batch_size: int,
-        seed: int,
-        augment: AugmentConfig | None,
         workers: int,
         start: int,
         process_index: int,
         process_count: int,
     ):
         import grain.python as grain
-        from grain.experimental import ElasticIterator
 
-        self.per_epoch, self.batch_size = len(source), batch_size
+        self.per_epoch, self.batch_size, self.position = len(load.starts), batch_size, start
         # Each pass over the data is shuffled anew: repeat() seeds its shuffle by the epoch.
-        examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
-        if augment is not None and augment.active:
-            examples = examples.map_with_index(_Augment(augment, seed))
+        order = grain.MapDataset.range(self.per_epoch).seed(load.seed).shuffle().repeat()
+        # Numbers alone are shuffled, shared among the processes and batched; pictures are read
+        # by whole batches, so that each goes straight to its place.
+        numbered = order.map_with_index(_numbered)[start + process_index :: process_count]
+        batched = numbered.batch(batch_size // process_count, drop_remainder=True).map(load)
+        # Decoding lets other threads run, so that a thread a core does as much as a process a core
+        # and saves handing the pictures over.
+        threads = 1 if workers else min(worker_count(None), MOST_THREADS)
+        reading = batched.to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(AHEAD, threads + 2))
+        )
         if workers:
             _parse_no_flags()
-        self._iterator = iter(
-            ElasticIterator(
-                examples,
-                batch_size,
-                grain.ShardOptions(process_index, process_count),
-                # Threads make whole batches; with worker processes each makes its own.
-                read_options=grain.ReadOptions(
-                    num_threads=1 if workers else 2, prefetch_buffer_size=AHEAD
-                ),
-                multiprocessing_options=(
-                    grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
-                    if workers
-                    else None
-                ),
+            reading = reading.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
             )
-        )
-        self._iterator.set_state({"global_next_index": start})
-
-    @property
-    def position(self) -> int:
-        return int(self._iterator.get_state()["global_next_index"])
+        self._iterator = iter(reading)
 
     def __iter__(self) -> "Batches":
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
         try:
-            return next(self._iterator)
+            batch = next(self._iterator)
         except UserError:
             raise
         except Exception as error:
@@ -212,6 +236,8 @@ class Batches(Iterator[dict[str, np.ndarray]]):
             if message := _user_message(error):
                 raise UserError(message) from error
             raise
+        self.position += self.batch_size
+        return batch
 
     def close(self) -> None:
         """Stops threads and worker processes; without it their shared memory is left behind."""
@@ -281,15 +307,17 @@ def batches(
             "video, hold out less, or use a shorter window."
         )
     return Batches(
-        Windows(frames, starts, window),
+        _Load(frames, starts, window, augment or AugmentConfig(), seed),
         batch_size=batch_size,
-        seed=seed,
-        augment=augment,
         workers=workers,
         start=start,
         process_index=process_index,
         process_count=process_count,
     )
+
+
+def _numbered(index: int, window: int) -> tuple[int, int]:
+    return index, window
 
 
 def _parse_no_flags() -> None:

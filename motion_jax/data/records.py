@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from motion_jax import __version__
+from motion_jax.data.example import read_example
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, write_json
 from motion_jax.pose import skeleton
@@ -120,10 +121,9 @@ def encode_picture(frame: np.ndarray, picture: str = "jpeg") -> bytes:
     return data.tobytes()
 
 
-def decode_picture(data: bytes) -> np.ndarray | None:
+def decode_picture(data: bytes | np.ndarray) -> np.ndarray | None:
     """uint8 RGB [H, W, 3] from JPEG or PNG bytes; None where they are damaged."""
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def encode_example(example: dict[str, Any], picture: str = "jpeg") -> dict[str, Any]:
@@ -329,7 +329,6 @@ class PoseFrames:
     def _restore(self) -> None:
         self._readers: list[Any] = [None] * len(self._lengths)
         self._lock = threading.Lock()
-        self._features: Any = None
         self._table: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -364,7 +363,8 @@ class PoseFrames:
 
     def encoded(self, record: int) -> dict[str, Any]:
         """One frame whose `frame` is the encoded bytes, as they lie in the shard."""
-        return self._read(record)[0]
+        example, _ = self._read(record)
+        return example | {"frame": example["frame"].tobytes()}
 
     def keypoints(self) -> np.ndarray:
         """float32 [N, 137, 3] of all frames, without decoding pictures."""
@@ -384,27 +384,31 @@ class PoseFrames:
 
     def _read_table(self) -> dict[str, np.ndarray]:
         if self._table is None:
-            rows = [self._read(record)[0] for record in range(len(self))]
             types = {
                 "keypoints": np.float32,
                 "face_box": np.float32,
                 "filled": bool,
                 "time": np.float64,
             }
+            columns = {name: [] for name in types}
+            for record in range(len(self)):
+                example, _ = self._read(record)
+                for name, column in columns.items():
+                    column.append(example[name])
             self._table = {
-                name: np.stack([np.asarray(row[name], kind) for row in rows])
-                for name, kind in types.items()
+                name: np.stack([np.asarray(value, types[name]) for value in column])
+                for name, column in columns.items()
             }
         return self._table
 
     def _read(self, record: int) -> tuple[dict[str, Any], int]:
-        """The record with its picture still encoded, and the number of its shard."""
+        """The record with its picture still encoded (uint8 [n]), and the number of its shard."""
         if not 0 <= record < len(self):
             raise IndexError(f"record {record} of {len(self)}")
         shard = bisect.bisect_right(self._ends, record)
         position = int(record) - (self._ends[shard] - self._lengths[shard])
         try:
-            example = self._deserialize(self._reader(shard).read([position])[0])
+            example = _typed(read_example(self._reader(shard).read([position])[0]))
         except Exception as error:  # ArrayRecord and protobuf raise errors of several kinds.
             raise UserError(
                 f"The shard {self._path(shard)} is damaged at its record {position} "
@@ -420,19 +424,6 @@ class PoseFrames:
                 self._readers[shard] = array_record_module.ArrayRecordReader(str(self._path(shard)))
             return self._readers[shard]
 
-    def _deserialize(self, data: bytes) -> dict[str, Any]:
-        import tensorflow_datasets as tfds
-
-        with self._lock:
-            if self._features is None:
-                self._features = features(*self.size, self.info.picture)
-        example = self._features.deserialize_example_np(
-            data, decoders={"frame": tfds.decode.SkipDecoding()}
-        )
-        frame = example["frame"]
-        example["frame"] = frame if isinstance(frame, bytes) else np.asarray(frame).item()
-        return example
-
     def _path(self, shard: int) -> Path:
         return shard_path(self.folder, shard, len(self._lengths))
 
@@ -446,6 +437,19 @@ class PoseFrames:
                 if reader is not None:
                     reader.close()
             self._readers = [None] * len(self._lengths)
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    """The features of a record with the types and shapes of `features`, the picture encoded."""
+    return {
+        "frame": values["frame"][0],
+        "keypoints": np.array(values["keypoints"], np.float32).reshape(skeleton.COUNT, 3),
+        "filled": np.array(values["filled"], np.bool_).reshape(skeleton.COUNT),
+        "face_box": np.array(values["face_box"], np.float32).reshape(4),
+        "clip": np.int32(values["clip"][0]),
+        "index": np.int32(values["index"][0]),
+        "time": np.float64(values["time"][0]),
+    }
 
 
 def _first_words(error: Exception) -> str:

@@ -87,6 +87,14 @@ def test_each_pass_is_a_fresh_permutation(dataset):
     assert draw(dataset, 15, seed=4)[0].tolist() != order.tolist()
 
 
+def test_the_order_is_what_it_always_was(dataset):
+    """A run that was begun with an earlier version goes on in the order it was begun in."""
+    order = [4, 6, 10, 7, 5, 3, 1, 15, 13, 0, 2, 16, 17, 9, 14]
+    order += [17, 1, 3, 7, 16, 13, 5, 4, 2, 15, 14, 0, 6, 10, 9]
+    assert draw(dataset, 15)[0].tolist() == order
+    assert draw(dataset, 3, start=30)[0].tolist() == [16, 0, 7, 17, 13, 1]
+
+
 def test_order_does_not_depend_on_processes_and_resumes_on_another_number(dataset):
     order, _ = draw(dataset, 6, batch_size=4)
     halves = [draw(dataset, 3, batch_size=4, process_index=i, process_count=2) for i in (0, 1)]
@@ -101,9 +109,31 @@ def test_order_does_not_depend_on_processes_and_resumes_on_another_number(datase
 
 
 def test_worker_processes_give_the_same(dataset):
-    order, _ = draw(dataset, 6)
-    got, position = draw(dataset, 4, workers=2, start=4)
-    assert got.tolist() == order[4:].tolist() and position == 12
+    settings = {
+        "height": 16, "width": 24, "batch_size": 2, "window": 2, "holdout": 0.0, "seed": 3,
+        "augment": AugmentConfig(scale=0.2, flip=True, contrast=0.1),
+    }  # fmt: skip
+    with pairs.batches(dataset, **settings) as batches:
+        whole = [next(batches) for _ in range(6)]
+    with pairs.batches(dataset, workers=2, start=4, **settings) as batches:
+        got = [next(batches) for _ in range(4)]
+        assert batches.position == 12
+    for one, other in zip(whole[2:], got, strict=True):
+        for name in ("frames", "keypoints", "face_boxes"):
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_batches_do_not_share_memory(dataset):
+    """The one before may still be on its way to the device."""
+    settings = dict(height=16, width=24, batch_size=2, window=2, holdout=0, seed=0)
+    with pairs.batches(dataset, cache_bytes=1 << 20, **settings) as batches:
+        first, second = next(batches), next(batches)
+        kept = first["frames"].copy()
+        assert not np.shares_memory(first["frames"], second["frames"])
+        second["frames"][:] = 0
+        for _ in range(20):
+            next(batches)
+    np.testing.assert_array_equal(first["frames"], kept)
 
 
 def test_smaller_sizes_scale_keypoints_and_boxes(dataset):

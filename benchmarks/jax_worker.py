@@ -37,12 +37,7 @@ def build(setup: Mapping[str, Any]) -> dict[str, Callable[..., dict[str, Any]]]:
         peak = found.get("peak_bytes_in_use")
         return {} if peak is None else {"peak_gb": peak / 1e9}
 
-    return {
-        "run": run,
-        "describe": describe,
-        "device_memory": device_memory,
-        "forget_device": lambda: {},  # JAX cannot: a device's peak is that of the process
-    }
+    return {"run": run, "describe": describe, "device_memory": device_memory}
 
 
 def config_of(setup: Mapping[str, Any]) -> Any:

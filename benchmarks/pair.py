@@ -7,7 +7,7 @@ import contextlib
 import os
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -167,16 +167,20 @@ def _environment(options: PairOptions) -> dict[str, str]:
     return chosen | {"JAX_PLATFORMS": options.device}
 
 
-def warm_up(workers: Mapping[str, Worker], count: int, calls: int) -> dict[str, float]:
-    """Seconds of each side's first call, which compiles."""
-    first = {}
+def warm_up(
+    workers: Mapping[str, Worker], counts: Sequence[int], calls: int
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """By side: seconds of the first call, which compiles, and the process's peak memory so far in
+    GB; a new peak begins after it. counts: the kinds of calls that will be made.
+    """
+    first, peaks = {}, {}
     for side, worker in workers.items():
         say(f"Warming up {worker.name} (the first call compiles) …")
-        seconds = worker.ask("run", count=count, repeats=calls)["seconds"]
-        first[side] = seconds[0]
+        seconds = [worker.ask("run", count=c, repeats=calls)["seconds"] for c in counts]
+        first[side] = seconds[0][0]
+        peaks[side] = worker.ask("memory").get("peak_gb")
         worker.ask("forget")
-        worker.ask("forget_device")
-    return first
+    return first, peaks
 
 
 def turns(
@@ -193,18 +197,20 @@ def turns(
     return seconds
 
 
-def memory(workers: Mapping[str, Worker], peak_before: Mapping[str, dict]) -> dict[str, Any]:
-    """Peak memory in GB by side: `peak` of the process's whole life or of the card, `steps_peak`
-    since the warm-up. peak_before: what "memory" answered before the peak was begun anew."""
+def memory(
+    workers: Mapping[str, Worker], peak_before: Mapping[str, float | None]
+) -> dict[str, dict[str, float | None]]:
+    """Peak memory in GB by side. peak_gb: of the card, or on a CPU of the process since its start
+    (compiling included); host_steps_peak_gb: of the process since the warm-up."""
     found = {}
     for side, worker in workers.items():
-        steps, device = worker.ask("memory"), worker.ask("device_memory")
-        peaks = [peak_before[side].get("peak_gb"), steps.get("peak_gb")]
-        host = max((value for value in peaks if value is not None), default=None)
+        steps, device = worker.ask("memory").get("peak_gb"), worker.ask("device_memory")
+        peaks = [value for value in (peak_before[side], steps) if value is not None]
+        host = max(peaks, default=None)
         found[side] = {
             "peak_gb": device.get("peak_gb", host),
             "host_peak_gb": host,
-            "host_steps_peak_gb": steps.get("peak_gb"),
+            "host_steps_peak_gb": steps,
         }
     return found
 
@@ -213,7 +219,7 @@ def result_of(
     options: PairOptions,
     setup: Mapping[str, Any],
     seconds: Mapping[str, list[float]],
-    peaks: Mapping[str, dict[str, Any]],
+    peaks: Mapping[str, dict[str, float | None]],
     first: Mapping[str, float],
     described: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -266,8 +272,29 @@ def utilisation(result: dict[str, Any], options: PairOptions, images: int) -> No
         narrow = options.dtype if side == "ours" else "bfloat16"
         if side == "torch" and torch_mode(options) == "eager":
             narrow = "float32"
-        peak = chip(result[side]["device"]).peak_flops(narrow)
+        try:
+            peak = chip(result[side]["device"]).peak_flops(narrow)
+        except UserError as error:
+            say(f"No utilisation: {error}")
+            continue
         result[f"{side}_mfu"] = _short(result["gflop"] * 1e9 / median / peak)
+
+
+def rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a side, for the terminal."""
+    made = []
+    for side, name in (("ours", "motion_jax"), ("torch", f"PyTorch {result['settings']['torch']}")):
+        if side in result:
+            made.append(
+                {
+                    "name": name,
+                    **result[side],
+                    "peak": result[f"{side}_peak_gb"],
+                    "images": result.get(f"{side}_images_per_s"),
+                    "mfu": result.get(f"{side}_mfu"),
+                }
+            )
+    return made
 
 
 def name_of(work: str, options: PairOptions, setup: Mapping[str, Any]) -> str:

@@ -71,17 +71,7 @@ def build(setup: Mapping[str, Any]) -> dict[str, Callable[..., dict[str, Any]]]:
     def device_memory() -> dict[str, float]:
         return {"peak_gb": torch.cuda.max_memory_allocated() / 1e9} if cuda else {}
 
-    def forget_device() -> dict[str, float]:
-        if cuda:
-            torch.cuda.reset_peak_memory_stats()
-        return {}
-
-    return {
-        "run": run,
-        "describe": describe,
-        "device_memory": device_memory,
-        "forget_device": forget_device,
-    }
+    return {"run": run, "describe": describe, "device_memory": device_memory}
 
 
 if __name__ == "__main__":

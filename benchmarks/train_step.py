@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import common, pair
+from motion_jax.progress import say
 
 STEPS_ON_CARD = 10  # without waiting in between, as training does
 
@@ -25,11 +26,51 @@ def measure(options: Options) -> dict[str, Any]:
     setup = pair.setup_of(options, "train_step")
     count = 1 if options.device == "cpu" else STEPS_ON_CARD
     with pair.sides(options, setup) as workers:
-        first = pair.warm_up(workers, 1, options.warmup)
-        before = {side: worker.ask("memory") for side, worker in workers.items()}
+        first, before = pair.warm_up(workers, [1], options.warmup)
         seconds = pair.turns(workers, options.repeats, count)
         peaks = pair.memory(workers, before)
         described = {side: worker.ask("describe") for side, worker in workers.items()}
     result = pair.result_of(options, setup, seconds, peaks, first, described)
     pair.utilisation(result, options, images=2 * options.batch)
     return result
+
+
+def table(result: dict[str, Any]) -> Any:
+    settings = result["settings"]
+    title = (
+        f"Training step, {settings['stage']} stage, {settings['width']}x{settings['height']}, "
+        f"{settings['filters']} filters, batch {settings['batch']}"
+    )
+    columns = {
+        "name": "",
+        "median": "s/step",
+        "min": "min",
+        "max": "max",
+        "images": "images/s",
+        "peak": "peak GB",
+        "host_steps_peak_gb": "host, steps only",
+        "first_call_s": "first call s",
+    }
+    if any("mfu" in key for key in result):
+        columns["mfu"] = "MFU"
+    return common.table(pair.rows(result), columns, title)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    with common.sentences("train_step"):
+        options = common.parse(Options, "train_step", arguments)
+        result = measure(options)
+        if "ratio" in result:
+            say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
+        common.report(
+            pair.name_of("train_step", options, pair.setup_of(options, "train_step")),
+            result,
+            [table(result)],
+            as_json=options.json,
+            keep=options.save,
+            arguments=arguments,
+        )
+
+
+if __name__ == "__main__":
+    main()

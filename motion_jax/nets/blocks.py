@@ -10,6 +10,7 @@ from flax import linen as nn
 from jax import Array
 
 from motion_jax.nets import conv
+from motion_jax.nets.depthwise import depthwise_reflect
 
 Dtype = Any
 
@@ -17,6 +18,11 @@ Dtype = Any
 def normal_kernel(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
     """N(0, 0.02), as pix2pixHD sets every convolution after construction."""
     return 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def depthwise_kernel(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+    """N(0, 1/3); see Depthwise."""
+    return jax.random.normal(key, shape, dtype) / 3
 
 
 def torch_bias(fan_in: int) -> Callable[..., Array]:
@@ -36,7 +42,7 @@ class Conv(nn.Module):
       features: output channels.
       kind: "reflect" (stride 1, reflection padding), "down" (kernel 3, stride 2), "up" (transposed,
         doubles), "patch1"/"patch2" (kernel 4, zero padding 2, stride 1/2), "same" (stride 1, zero
-        padding).
+        padding), "pointwise" (kernel 1: a matrix product).
       size: kernel size.
       dtype: of the computation; parameters are float32.
     """
@@ -62,6 +68,8 @@ class Conv(nn.Module):
             y = conv.conv_up(x, kernel)
         elif self.kind in ("patch1", "patch2"):
             y = conv.conv_patch(x, kernel, stride=int(self.kind[-1]))
+        elif self.kind == "pointwise":
+            y = x @ kernel[0, 0]
         else:
             y = conv.conv_zero(x, kernel, self.size // 2)
         return y + bias
@@ -74,11 +82,12 @@ def instance_norm(x: Array, epsilon: float = 1e-5) -> Array:
     Statistics in float32 and in two passes: the one-pass variance loses three decimal digits on
     pictures with a large mean.
     """
-    wide = x.astype(jnp.float32)
-    mean = wide.mean(axis=(1, 2), keepdims=True)
-    centred = wide - mean
-    variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+    with jax.named_scope("norm"):
+        wide = x.astype(jnp.float32)
+        mean = wide.mean(axis=(1, 2), keepdims=True)
+        centred = wide - mean
+        variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
+        return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -102,17 +111,61 @@ class BatchNorm(nn.Module):
         return y.astype(x.dtype)
 
 
-class ResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv(x))))), reflection padding, no activation after the sum."""
+class Depthwise(nn.Module):
+    """A 3x3 kernel for each channel, reflection padding, no bias.
+
+    The kernel is drawn from N(0, 1/3): nine weights of variance 1/9 leave a signal its size.
+    """
 
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = Conv(x.shape[-1], "reflect", dtype=self.dtype, name="conv_1")(x)
-        y = nn.relu(instance_norm(y))
-        y = Conv(x.shape[-1], "reflect", dtype=self.dtype, name="conv_2")(y)
-        return x + instance_norm(y)
+        kernel = self.param("kernel", depthwise_kernel, (3, 3, 1, x.shape[-1]))
+        return depthwise_reflect(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
+class SeparableConv(nn.Module):
+    """A 3x3 convolution in two steps: each channel by itself, then all channels of each pixel.
+
+    Of 9 C^2 products a pixel it needs 9 C + C^2. Nothing lies between the steps, which Chollet 2017
+    found better than an activation there; so a bias of the first would only add to that of the
+    second.
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = Depthwise(self.dtype, name="depthwise")(x)
+        return Conv(self.features, "pointwise", 1, self.dtype, name="pointwise")(y)
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), reflection padding, no activation after the sum.
+
+    kind: "full": 3x3 convolutions, as pix2pixHD; "separable": SeparableConv in their place
+    (Howard et al. 2017, MobileNets; Chollet 2017, Xception), with the norms and the activation
+    where they were.
+    """
+
+    dtype: Dtype = jnp.float32
+    kind: str = "full"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        def convolve(x: Array, name: str) -> Array:
+            if self.kind == "separable":
+                return SeparableConv(x.shape[-1], self.dtype, name=name)(x)
+            return Conv(x.shape[-1], "reflect", dtype=self.dtype, name=name)(x)
+
+        y = convolve(x, "conv_1")
+        with jax.named_scope("conv_1"):
+            y = nn.relu(instance_norm(y))
+        y = convolve(y, "conv_2")
+        with jax.named_scope("conv_2"):
+            return x + instance_norm(y)
 
 
 def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
@@ -146,7 +199,8 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
     for path, shape in named:
         kind, layer = path[-1], path[:-1]
         if kind == "kernel":
-            values.append(0.02 * take("normal", shape))
+            scale = 1 / 3 if layer[-1] == "depthwise" else 0.02
+            values.append(scale * take("normal", shape))
         elif kind == "scale":
             values.append(1.0 + 0.02 * take("normal", shape))
         elif kind == "bias" and layer in kernels:

@@ -6,6 +6,7 @@ maps their parameters to its checkpoint keys.
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -16,8 +17,20 @@ from motion_jax.nets.conv import average_pool
 Dtype = Any
 
 
-def _normed(x: Array) -> Array:
-    return nn.relu(instance_norm(x))
+def _normed(x: Array, layer: str) -> Array:
+    """`layer`: what the norm is counted to in profiles."""
+    with jax.named_scope(layer):
+        return nn.relu(instance_norm(x))
+
+
+def _tanh(x: Array) -> Array:
+    with jax.named_scope("last"):
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+def _halved(x: Array) -> Array:
+    with jax.named_scope("pool"):
+        return average_pool(x)
 
 
 class GlobalGenerator(nn.Module):
@@ -30,6 +43,7 @@ class GlobalGenerator(nn.Module):
       dtype: of the convolutions; parameters, statistics and the output are float32.
       head: False leaves out the last convolution and tanh and returns the features, as the
         LocalEnhancer uses it.
+      block: "full", pix2pixHD's residual blocks, or "separable"; see ResidualBlock.
 
     H and W must be divisible by 2**n_downsampling.
     """
@@ -40,23 +54,23 @@ class GlobalGenerator(nn.Module):
     n_blocks: int = 9
     dtype: Dtype = jnp.float32
     head: bool = True
+    block: str = "full"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         dtype = self.dtype
-        x = _normed(Conv(self.ngf, "reflect", 7, dtype, name="first")(x))
+        x = _normed(Conv(self.ngf, "reflect", 7, dtype, name="first")(x), "first")
         for i in range(self.n_downsampling):
-            x = _normed(Conv(self.ngf * 2 ** (i + 1), "down", dtype=dtype, name=f"down_{i}")(x))
+            features, layer = self.ngf * 2 ** (i + 1), f"down_{i}"
+            x = _normed(Conv(features, "down", dtype=dtype, name=layer)(x), layer)
         for i in range(self.n_blocks):
-            x = ResidualBlock(dtype, name=f"block_{i}")(x)
+            x = ResidualBlock(dtype, self.block, name=f"block_{i}")(x)
         for i in range(self.n_downsampling):
-            features = self.ngf * 2 ** (self.n_downsampling - i - 1)
-            x = _normed(Conv(features, "up", dtype=dtype, name=f"up_{i}")(x))
+            features, layer = self.ngf * 2 ** (self.n_downsampling - i - 1), f"up_{i}"
+            x = _normed(Conv(features, "up", dtype=dtype, name=layer)(x), layer)
         if not self.head:
             return x
-        return jnp.tanh(
-            Conv(self.output_nc, "reflect", 7, dtype, name="last")(x).astype(jnp.float32)
-        )
+        return _tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(x))
 
 
 class LocalEnhancer(nn.Module):
@@ -74,33 +88,36 @@ class LocalEnhancer(nn.Module):
     n_local_enhancers: int = 1
     n_blocks_local: int = 3
     dtype: Dtype = jnp.float32
+    block: str = "full"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         dtype = self.dtype
         pyramid = [x]
         for _ in range(self.n_local_enhancers):
-            pyramid.append(average_pool(pyramid[-1]))
+            pyramid.append(_halved(pyramid[-1]))
         y = GlobalGenerator(
             ngf=self.ngf * 2**self.n_local_enhancers,
             n_downsampling=self.n_downsample_global,
             n_blocks=self.n_blocks_global,
             dtype=dtype,
             head=False,
+            block=self.block,
             name="model",
         )(pyramid[-1])
         for n in range(1, self.n_local_enhancers + 1):
             width = self.ngf * 2 ** (self.n_local_enhancers - n)
             level = pyramid[self.n_local_enhancers - n]
-            z = _normed(Conv(width, "reflect", 7, dtype, name=f"enhancer_{n}_first")(level))
-            z = _normed(Conv(2 * width, "down", dtype=dtype, name=f"enhancer_{n}_down")(z))
+            layer = f"enhancer_{n}_first"
+            z = _normed(Conv(width, "reflect", 7, dtype, name=layer)(level), layer)
+            layer = f"enhancer_{n}_down"
+            z = _normed(Conv(2 * width, "down", dtype=dtype, name=layer)(z), layer)
             y = z + y
             for i in range(self.n_blocks_local):
-                y = ResidualBlock(dtype, name=f"enhancer_{n}_block_{i}")(y)
-            y = _normed(Conv(width, "up", dtype=dtype, name=f"enhancer_{n}_up")(y))
-        return jnp.tanh(
-            Conv(self.output_nc, "reflect", 7, dtype, name="last")(y).astype(jnp.float32)
-        )
+                y = ResidualBlock(dtype, self.block, name=f"enhancer_{n}_block_{i}")(y)
+            layer = f"enhancer_{n}_up"
+            y = _normed(Conv(width, "up", dtype=dtype, name=layer)(y), layer)
+        return _tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(y))
 
 
 class NLayerDiscriminator(nn.Module):
@@ -129,9 +146,10 @@ class NLayerDiscriminator(nn.Module):
             x = Conv(features, f"patch{stride}", 4, self.dtype, name=f"layer_{j}")(x)
             if j and self.norm == "batch":
                 x = BatchNorm(name=f"norm_{j}")(x)
-            elif j:
-                x = instance_norm(x)
-            x = nn.leaky_relu(x, 0.2)
+            with jax.named_scope(f"layer_{j}"):
+                if j and self.norm == "instance":
+                    x = instance_norm(x)
+                x = nn.leaky_relu(x, 0.2)
             outputs.append(x)
         logits = Conv(1, "patch1", 4, self.dtype, name=f"layer_{self.n_layers + 1}")(x)
         return [*outputs, logits.astype(jnp.float32)]
@@ -157,7 +175,7 @@ class MultiscaleDiscriminator(nn.Module):
         outputs = []
         for level in range(self.num_D):
             if level:
-                x = average_pool(x)
+                x = _halved(x)
             scale = self.num_D - 1 - level
             outputs.append(
                 NLayerDiscriminator(

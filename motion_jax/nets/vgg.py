@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -32,9 +33,12 @@ class VGG19(nn.Module):
         outputs, index = [], 0
         for layer in LAYERS:
             if layer == "M":
-                x = nn.max_pool(x, (2, 2), (2, 2))
+                with jax.named_scope("pool"):
+                    x = nn.max_pool(x, (2, 2), (2, 2))
                 continue
-            x = nn.relu(Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x))
+            x = Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x)
+            with jax.named_scope(f"conv_{index}"):
+                x = nn.relu(x)
             if index in _TAPS:
                 outputs.append(x)
             index += 1

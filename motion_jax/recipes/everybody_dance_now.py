@@ -46,6 +46,11 @@ class Generator:
     """Doublings of the size by the local stage."""
     n_blocks_local: int = 3
     """Residual blocks in each enhancer."""
+    block: Literal["full", "separable"] = "full"
+    """Convolutions of all residual blocks, the enhancers' too: full, as pix2pixHD, or separable
+    (each channel by itself, then the channels of each pixel: MobileNets, Howard et al. 2017;
+    without an activation between, Xception, Chollet 2017): a ninth of the arithmetic, for live use.
+    The face generator's stay full, and a separable network cannot be exported to PyTorch."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ class EverybodyDanceNow:
                 "The config trains nothing: every stage has steps = 0; set "
                 "recipe.global_stage.steps."
             )
+        self._validate_networks()
         for name, stage in stages.items():
             enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
             multiple = 2 ** (self.generator.n_downsampling + enhancers)
@@ -235,12 +241,49 @@ class EverybodyDanceNow:
                     f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
                 )
 
+    def _validate_networks(self) -> None:
+        """Widths and depths for themselves; with the stages' sizes they are compared elsewhere."""
+        g = self.generator
+        least = {
+            "generator": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "n_blocks_local": 0},
+            "discriminator": {"ndf": 1, "n_layers": 1},
+            "face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1},
+        }
+        for part, fields in least.items():
+            for name, smallest in fields.items():
+                value = getattr(getattr(self, part), name)
+                if value < smallest:
+                    raise UserError(
+                        f"recipe.{part}.{name} = {value} is no size of a network; use {smallest} or "
+                        "more."
+                    )
+        if g.block not in ("full", "separable"):
+            raise UserError(
+                f"recipe.generator.block = {g.block!r} is neither 'full' nor 'separable'."
+            )
+        if self.local_stage.steps > 0:
+            if g.n_local_enhancers < 1:
+                raise UserError(
+                    f"recipe.generator.n_local_enhancers = {g.n_local_enhancers} leaves the local "
+                    "stage nothing to add; use 1 or more, or leave the stage out with "
+                    "recipe.local_stage.steps = 0."
+                )
+            halves = 2**g.n_local_enhancers
+            if g.ngf % halves:
+                low = max(g.ngf // halves, 1) * halves
+                raise UserError(
+                    f"recipe.generator.ngf = {g.ngf} cannot be halved {g.n_local_enhancers} time"
+                    f"{'s' if g.n_local_enhancers > 1 else ''}, as the local stage needs, where an "
+                    f"enhancer of half the width surrounds the global network; the nearest widths "
+                    f"that can: {low} and {low + halves}."
+                )
+
     # --- networks ------------------------------------------------------------------------------
 
     def main_generator(self, name: str) -> GlobalGenerator | LocalEnhancer:
         g, dtype = self.generator, jnp.dtype(self.dtype)
         if not self.is_local(name):
-            return GlobalGenerator(3, g.ngf, g.n_downsampling, g.n_blocks, dtype)
+            return GlobalGenerator(3, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block)
         return LocalEnhancer(
             3,
             g.ngf // 2**g.n_local_enhancers,
@@ -249,6 +292,7 @@ class EverybodyDanceNow:
             g.n_local_enhancers,
             g.n_blocks_local,
             dtype,
+            g.block,
         )
 
     def main_discriminator(self, name: str) -> MultiscaleDiscriminator:
@@ -334,16 +378,15 @@ class EverybodyDanceNow:
         Returns the new state and float32 scalars named as the reference logs them.
         """
         stage = self._stage(name)
-        clip = Clip(
-            poses=self.draw(batch["keypoints"], stage.height, stage.width),
-            images=to_float(batch["frames"]),
-            boxes=batch["face_boxes"],
-        )
+        poses = self.draw(batch["keypoints"], stage.height, stage.width)
+        with jax.named_scope("input"):
+            clip = Clip(poses, to_float(batch["frames"]), batch["face_boxes"])
         return two_frame_step(self, state, clip, name, frozen)
 
     def draw(self, keypoints: Array, height: int, width: int) -> Array:
         """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3]."""
-        return rasterize(keypoints, height, width, self.pose_style)
+        with jax.named_scope("pose_drawing"):
+            return rasterize(keypoints, height, width, self.pose_style)
 
     # --- synthesis -----------------------------------------------------------------------------
 

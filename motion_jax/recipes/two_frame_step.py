@@ -66,18 +66,20 @@ def two_frame_step(
     real, pull_real = jax.vjp(lambda weights: judge(weights, clip.images), params["discriminator"])
 
     def adversarial(outputs: losses.Features) -> tuple[Array, tuple[Array, Array]]:
-        gan = losses.least_squares(outputs, 1.0)
-        matching = recipe.losses.feature_matching * losses.feature_matching(outputs, real)
+        with jax.named_scope("G_GAN"):
+            gan = losses.least_squares(outputs, 1.0)
+        with jax.named_scope("G_GAN_Feat"):
+            matching = recipe.losses.feature_matching * losses.feature_matching(outputs, real)
         return gan + matching, (gan, matching)
 
     toward, (metrics["G_GAN"], metrics["G_GAN_Feat"]) = jax.grad(adversarial, has_aux=True)(fake)
     gradient += pull_fake(toward)[1]
-    metrics["D_real"], from_real = jax.value_and_grad(losses.least_squares)(real, 1.0)
-    metrics["D_fake"], from_fake = jax.value_and_grad(losses.least_squares)(fake, 0.0)
+    with jax.named_scope("D_real"):
+        metrics["D_real"], from_real = jax.value_and_grad(losses.least_squares)(real, 1.0)
+    with jax.named_scope("D_fake"):
+        metrics["D_fake"], from_fake = jax.value_and_grad(losses.least_squares)(fake, 0.0)
     if "discriminator" in state.optimizer:
-        gradients["discriminator"] = jax.tree.map(
-            lambda a, b: 0.5 * (a + b), pull_real(from_real)[0], pull_fake(from_fake)[0]
-        )
+        gradients["discriminator"] = _mean(pull_real(from_real)[0], pull_fake(from_fake)[0])
 
     # The face discriminator, on the crop of every frame.
     if name == "face":
@@ -93,7 +95,8 @@ def two_frame_step(
         if recipe.losses.perceptual == "vgg19":
             terms["G_VGG"] = _perceptual(recipe, frozen["vgg19"], clip, pictures, name)
         if recipe.losses.l1:
-            terms["G_L1"] = recipe.losses.l1 * losses.mean_absolute(pictures, clip.images)
+            with jax.named_scope("G_L1"):
+                terms["G_L1"] = recipe.losses.l1 * losses.mean_absolute(pictures, clip.images)
         return sum(terms.values(), jnp.zeros(())), terms
 
     toward, terms = jax.grad(picture_terms, has_aux=True)(images)
@@ -119,9 +122,10 @@ def rollout(
         frame = jax.checkpoint(frame)
     by_time = (jnp.swapaxes(clip.poses, 0, 1), jnp.swapaxes(clip.boxes, 0, 1))
     if recipe.previous_noise and key is not None:
-        noise = recipe.previous_noise * jax.random.normal(key, by_time[0].shape)
-        # The first previous frame stays zero: that is how a beginning is recognised.
-        by_time = (*by_time, noise.at[0].set(0.0))
+        with jax.named_scope("previous_noise"):
+            noise = recipe.previous_noise * jax.random.normal(key, by_time[0].shape)
+            # The first previous frame stays zero: that is how a beginning is recognised.
+            by_time = (*by_time, noise.at[0].set(0.0))
     start = jnp.zeros_like(clip.images[:, 0])
     # XLA's CPU backend runs convolutions inside a loop on its slow path, 3 to 8 times slower.
     unroll = on_cpu() or clip.poses.shape[1] == 2
@@ -136,6 +140,12 @@ def pair_stack(poses: Array, images: Array) -> Array:
     return stack.reshape(-1, *stack.shape[2:])
 
 
+def _mean(a: Params, b: Params) -> Params:
+    """Of the gradients from real and from generated pictures."""
+    with jax.named_scope("gradients"):
+        return jax.tree.map(lambda a, b: 0.5 * (a + b), a, b)
+
+
 def _perceptual(
     recipe: "EverybodyDanceNow", vgg: Params, clip: Clip, images: Array, name: str
 ) -> Array:
@@ -146,7 +156,9 @@ def _perceptual(
     def distance(a: Array, b: Array) -> Array:
         with jax.named_scope("vgg19"):
             a, b = (x.reshape(-1, *x.shape[-3:]) for x in (a, b))
-            return losses.perceptual(network.apply(vgg, a), network.apply(vgg, b))
+            a, b = network.apply(vgg, a), network.apply(vgg, b)
+        with jax.named_scope("G_VGG"):
+            return losses.perceptual(a, b)
 
     factor = 1.0 if recipe.is_local(name) else recipe.losses.perceptual_global_factor
     total = 2.0 * factor * distance(images, clip.images)
@@ -164,9 +176,10 @@ def _face_crops(
 ) -> tuple[Array, Array, Array, Array]:
     """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask [B, T]."""
     size, (height, width) = recipe.face.size, images.shape[2:4]
-    corners, mask = jax.vmap(lambda b: crop_corners(b, size, height, width))(clip.boxes)
     cut = jax.vmap(lambda x, c: crop(x, c, size))
-    return cut(images, corners), cut(clip.images, corners), cut(clip.poses, corners), mask
+    with jax.named_scope("face_crops"):
+        corners, mask = jax.vmap(lambda b: crop_corners(b, size, height, width))(clip.boxes)
+        return cut(images, corners), cut(clip.images, corners), cut(clip.poses, corners), mask
 
 
 def _face_terms(
@@ -193,12 +206,13 @@ def _face_terms(
     fake, pull_fake = jax.vjp(judge, weights, images)
     real, pull_real = jax.vjp(lambda w: judge(w, clip.images), weights)
     metrics = {}
-    metrics["G_GANface"], toward = jax.value_and_grad(mean)(fake, 1.0)
-    metrics["D_realface"], from_real = jax.value_and_grad(mean)(real, 1.0)
-    metrics["D_fakeface"], from_fake = jax.value_and_grad(mean)(fake, 0.0)
-    gradient = jax.tree.map(
-        lambda a, b: 0.5 * (a + b), pull_real(from_real)[0], pull_fake(from_fake)[0]
-    )
+    with jax.named_scope("G_GANface"):
+        metrics["G_GANface"], toward = jax.value_and_grad(mean)(fake, 1.0)
+    with jax.named_scope("D_realface"):
+        metrics["D_realface"], from_real = jax.value_and_grad(mean)(real, 1.0)
+    with jax.named_scope("D_fakeface"):
+        metrics["D_fakeface"], from_fake = jax.value_and_grad(mean)(fake, 0.0)
+    gradient = _mean(pull_real(from_real)[0], pull_fake(from_fake)[0])
     return pull_fake(toward)[1], gradient, metrics
 
 
@@ -209,10 +223,11 @@ def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: 
         updates = recipe.generator_updates if network == "generator" else 1
         before = params[network], optimizer[network]
         new = before
-        for _ in range(updates):
-            change, moments = adam().update(gradient, new[1])
-            change = jax.tree.map(lambda x: -rate * x, change)
-            new = optax.apply_updates(new[0], change), moments
+        with jax.named_scope("adam"), jax.named_scope(network):
+            for _ in range(updates):
+                change, moments = adam().update(gradient, new[1])
+                change = jax.tree.map(lambda x: -rate * x, change)
+                new = optax.apply_updates(new[0], change), moments
         if name == "face" and network == "discriminator":
             # Frozen, moments and all, until its step comes.
             begun = state.step >= recipe.main_discriminator_after
@@ -223,10 +238,11 @@ def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: 
         # The average of few steps is of those few (Tensorflow's warm-up), not of the initial noise.
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(recipe.averaging, (1.0 + count) / (10.0 + count))
-        averaged = {
-            network: jax.tree.map(
-                lambda old, fresh: decay * old + (1.0 - decay) * fresh, old, params[network]
-            )
-            for network, old in averaged.items()
-        }
+        with jax.named_scope("averaging"):
+            averaged = {
+                network: jax.tree.map(
+                    lambda old, fresh: decay * old + (1.0 - decay) * fresh, old, params[network]
+                )
+                for network, old in averaged.items()
+            }
     return state.replace(step=state.step + 1, params=params, optimizer=optimizer, averaged=averaged)

@@ -121,12 +121,21 @@ def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], wher
 
 
 def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]:
-    """The inverse of from_torch: arrays by the reference's keys, in PyTorch's layout."""
+    """The inverse of from_torch: arrays by the reference's keys, in PyTorch's layout.
+
+    Raises UserError for a network with separable blocks.
+    """
     weights = {}
     for path, prefix, kind in entries:
         node = params["params"]
         for name in path:
             node = node[name]
+        if "depthwise" in node:
+            raise UserError(
+                f"The network has separable residual blocks ({'/'.join(path)}), which the "
+                "reference's networks do not know, so its weights cannot be written for them; "
+                "train with --recipe.generator.block full to export."
+            )
         for ours, theirs in _LEAVES[kind]:
             value = np.asarray(node[ours])
             if theirs == "weight" and kind in _TO_OURS:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +96,7 @@ def test_help_of_train_explains_every_setting(capsys):
     assert "CONFIG" in text and "--data" in text and "small" in text
     assert run("train", "demo", "--help") == 0
     text = capsys.readouterr().out
-    for name in ("data", "run", "vgg", "dry-run"):
+    for name in ("data", "run", "vgg", "width", "blocks", "downsamplings", "dry-run"):
         assert f"--{name}" in text
     for name in flatten(to_json(load_config("demo"))):
         if name != "recipe.type":
@@ -167,6 +167,57 @@ def test_overrides_change_the_config():
     )
     assert config == expected
     assert command.parse(base, "demo", [])[1] == base
+
+
+def test_the_networks_size_has_short_options():
+    base = load_config("demo")  # ngf 24, ndf 16
+    _, config = command.parse(
+        base, "demo", ["--width", "12", "--blocks=1", "--downsamplings", "2", "--seed", "3"]
+    )
+    recipe = replace(
+        base.recipe,
+        generator=replace(base.recipe.generator, ngf=12, n_blocks=1, n_downsampling=2),
+        discriminator=replace(base.recipe.discriminator, ndf=8),
+    )
+    assert config == replace(base, seed=3, recipe=recipe)
+    # The long options say the same, and the discriminator's width may be given by itself.
+    arguments = [
+        "--recipe.generator.ngf", "12", "--recipe.generator.n-blocks", "1",
+        "--recipe.generator.n-downsampling", "2", "--recipe.discriminator.ndf", "8", "--seed", "3",
+    ]  # fmt: skip
+    assert command.parse(base, "demo", arguments)[1] == config
+    for option in ("--recipe.discriminator.ndf", "--recipe.discriminator.ndf=5"):
+        words = [option] if "=" in option else [option, "5"]
+        _, config = command.parse(base, "demo", ["--width", "12", *words])
+        assert (config.recipe.generator.ngf, config.recipe.discriminator.ndf) == (12, 5)
+    assert command.parse(base, "demo", ["--width", "24"])[1] == base
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--width", "0"), "recipe.generator.ngf = 0 is no size of a network; use 1 or more"),
+        (("--width", "-3"), "recipe.generator.ngf = -3"),
+        (("--blocks", "-1"), "recipe.generator.n_blocks = -1 is no size of a network; use 0"),
+        (("--downsamplings", "-1"), "recipe.generator.n_downsampling = -1"),
+        (("--downsamplings", "8"), "global_stage.height = 64 is not divisible by 256"),
+        (("--downsamplings", "6"), "global_stage.height = 64 leaves a single row"),
+        (("--width", "25"), "ngf = 25 cannot be halved 1 time, .*: 24 and 26"),
+        (("--width", "8", "--recipe.generator.ngf=9"), "--width and --recipe.generator.ngf set"),
+        (
+            ("--blocks", "8", "--recipe.generator.n_blocks", "9"),
+            "--blocks and --recipe.generator.n-blocks set the same",
+        ),
+        (("--recipe.generator.n-local-enhancers", "0"), "leaves the local stage nothing to add"),
+    ],
+)
+def test_sizes_that_cannot_be_are_one_sentence(arguments, sentence, capsys):
+    import re
+
+    assert run("train", "demo", "--dry-run", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and re.search(f"motion-jax: error: .*{sentence}", err)
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_interruptions_end_with_their_status(monkeypatch, capsys):

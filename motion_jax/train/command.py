@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +32,15 @@ class TrainOptions:
     vgg: Path | None = None
     """VGG-19 weights (.pth of torchvision) for configs with a perceptual loss; by default the ones
     that `motion-jax fetch vgg19` left."""
+    width: int | None = None
+    """Channels of the generator at its full size, short for --recipe.generator.ngf; the
+    discriminator's (ndf) change in the same proportion, unless --recipe.discriminator.ndf is given
+    too. The face stage's networks keep theirs."""
+    blocks: int | None = None
+    """Residual blocks at the generator's lowest resolution, short for --recipe.generator.n-blocks;
+    an enhancer's are --recipe.generator.n-blocks-local."""
+    downsamplings: int | None = None
+    """Halvings in the generator, short for --recipe.generator.n-downsampling."""
     dry_run: bool = False
     """Print the resolved config, parameters, arithmetic and memory of each stage, and stop."""
 
@@ -82,7 +91,34 @@ def parse(default: Config, name: str, arguments: list[str]) -> tuple[TrainOption
                 f"{unknown[0]!r} is one argument too many; see motion-jax train {name} --help."
             )
         raise UserError(unknown_option(unknown[0], default))
-    return options, options.settings
+    return options, _sized(options.settings, options, arguments)
+
+
+def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Config:
+    """The config with --width, --blocks and --downsamplings in it.
+
+    Raises UserError where one of them and the setting that it is short for are both given.
+    """
+    given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
+    generator, discriminator = config.recipe.generator, config.recipe.discriminator
+    fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
+    changes = {}
+    for option, name in fields.items():
+        value = getattr(options, option)
+        if value is None:
+            continue
+        long = f"--recipe.generator.{name.replace('_', '-')}"
+        if long in given:
+            raise UserError(f"--{option} and {long} set the same; give one of them.")
+        changes[name] = value
+    if "ngf" in changes and "--recipe.discriminator.ndf" not in given and generator.ngf > 0:
+        ndf = round(discriminator.ndf * changes["ngf"] / generator.ngf)
+        # A width that cannot be is refused as the generator's, not as what follows from it.
+        discriminator = replace(discriminator, ndf=max(ndf, 1))
+    recipe = replace(
+        config.recipe, generator=replace(generator, **changes), discriminator=discriminator
+    )
+    return replace(config, recipe=recipe)
 
 
 def dry_run(config: Config) -> None:

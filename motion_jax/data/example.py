@@ -10,8 +10,6 @@ fields with a length (messages, strings, packed numbers) and, where numbers are 
 ones.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 _VARINT, _LENGTH, _FOUR = 0, 2, 5
@@ -30,14 +28,14 @@ def read_example(data: bytes) -> dict[str, Value]:
       ValueError, IndexError: not a tf.Example.
     """
     result = {}
-    for _, (start, end) in _parts(data, 0, len(data), 1):
-        for _, entry in _parts(data, start, end, 1):
+    for _, start, end in _messages(data, 0, len(data)):
+        for _, first, last in _messages(data, start, end):
             name, value = None, None
-            for field, (first, last) in _parts(data, *entry, None):
+            for field, a, b in _messages(data, first, last):
                 if field == 1:
-                    name = data[first:last].decode()
+                    name = data[a:b].decode()
                 elif field == 2:
-                    value = _feature(data, first, last)
+                    value = _feature(data, a, b)
             if name is not None and value is not None:
                 result[name] = value
     return result
@@ -45,17 +43,21 @@ def read_example(data: bytes) -> dict[str, Value]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """(value, place after it)."""
-    value = data[at] & 127
-    shift = 7
-    while data[at] > 127:
+    byte = data[at]
+    if byte < 128:
+        return byte, at + 1
+    value, shift = byte & 127, 7
+    while byte > 127:
         at += 1
-        value |= (data[at] & 127) << shift
+        byte = data[at]
+        value |= (byte & 127) << shift
         shift += 7
     return value, at + 1
 
 
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field number, wire type, start, end) of each field's value."""
+def _fields(data: bytes, start: int, end: int) -> list[tuple[int, int, int, int]]:
+    """(wire type, field number, start, end) of each field's value."""
+    found = []
     while start < end:
         tag, start = _varint(data, start)
         kind = tag & 7
@@ -65,33 +67,30 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, 
         elif kind == _FOUR:
             stop = start + 4
         elif kind == _VARINT:
-            stop = _varint(data, start)[1]
+            _, stop = _varint(data, start)
         else:
             raise ValueError(f"wire type {kind} in a tf.Example")
         if stop > end:
             raise ValueError("a tf.Example that is cut short")
-        yield tag >> 3, kind, start, stop
+        found.append((kind, tag >> 3, start, stop))
         start = stop
+    return found
 
 
-def _parts(
-    data: bytes, start: int, end: int, number: int | None
-) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(field number, place) of the messages and strings in a message: all, or one field's."""
-    for field, kind, first, last in _fields(data, start, end):
-        if kind == _LENGTH and number in (None, field):
-            yield field, (first, last)
+def _messages(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]:
+    """(field number, start, end) of the messages and strings in a message."""
+    return [field[1:] for field in _fields(data, start, end) if field[0] == _LENGTH]
 
 
 def _feature(data: bytes, start: int, end: int) -> Value | None:
-    for kind, (first, last) in _parts(data, start, end, None):
-        values = [place for number, *place in _fields(data, first, last) if number == 1]
+    for kind, first, last in _messages(data, start, end):
+        places = [(a, b) for _, number, a, b in _fields(data, first, last) if number == 1]
         if kind == _BYTES:
-            return [np.frombuffer(data, np.uint8, b - a, a) for _, a, b in values]
+            return [np.frombuffer(data, np.uint8, b - a, a) for a, b in places]
         if kind == _FLOATS:
-            return _joined([np.frombuffer(data, "<f4", (b - a) // 4, a) for _, a, b in values])
+            return _joined([np.frombuffer(data, "<f4", (b - a) // 4, a) for a, b in places])
         if kind == _INTEGERS:
-            return _joined([_integers(data, a, b) for _, a, b in values])
+            return _joined([_integers(data, a, b) for a, b in places])
     return None
 
 
@@ -102,9 +101,8 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray | None:
 
 
 def _integers(data: bytes, start: int, end: int) -> np.ndarray:
-    small = np.frombuffer(data, np.uint8, end - start, start)
-    if not (small & 128).any():
-        return small.astype(np.int64)
+    if data[start:end].isascii():  # Each fits into one byte.
+        return np.frombuffer(data, np.uint8, end - start, start).astype(np.int64)
     values = []
     while start < end:
         value, start = _varint(data, start)

@@ -14,6 +14,7 @@ import numpy as np
 from motion_jax.data.augment import AugmentConfig, augment
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
+from motion_jax.memory import keep_freed_memory
 from motion_jax.pose import skeleton
 from motion_jax.workers import worker_count
 
@@ -170,6 +171,7 @@ class _Load:
 
     def __call__(self, examples: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         indices, windows = examples
+        keep_freed_memory()  # Here, because it concerns worker processes too.
 
         def change(number: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             random = np.random.default_rng((self.seed, int(indices[number])))

@@ -1,0 +1,227 @@
+"""What each layer of a training step costs: arithmetic, bytes, time, and how far from the limit.
+
+Arithmetic and bytes are analytic, of the step as it is written (convolutions in the plain form that
+accelerators get, what no result depends on left out); they are the same on every machine. Time and
+the compiler's bytes come from a program that was compiled and run.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+from jax.extend.core import Literal
+
+from motion_jax.config import Config
+from motion_jax.profiling.chips import Chip
+from motion_jax.profiling.cost import equation_flops, inner_jaxprs, times
+from motion_jax.profiling.scopes import Scope, of_stack
+
+# Their one inner jaxpr takes exactly their operands: it is read as if it stood in their place.
+_INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call",
+            "custom_vjp_call", "custom_vjp_call_jaxpr"}  # fmt: skip
+_VIEWS = {"slice", "dynamic_slice", "gather", "squeeze"}
+# Reads what a program returns, and writes what it is given.
+_OUTSIDE = Scope("outside")
+
+
+@dataclass
+class Cost:
+    """Of one scope in one step.
+
+    Attributes:
+      flops: floating-point operations of its convolutions and matrix products.
+      bytes: that it must move if it were one fused kernel: what it reads of others' results and of
+        the step's inputs, and what others or the step's outputs take of its results, each once.
+      compiled_bytes: operands and results of its instructions in the compiled program; None where
+        none was compiled.
+      seconds: a step, by a trace or by the compiler's estimate; None without either.
+    """
+
+    flops: int = 0
+    bytes: int = 0
+    compiled_bytes: int | None = None
+    seconds: float | None = None
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOP/byte; None where nothing is moved."""
+        return self.flops / self.bytes if self.bytes else None
+
+    def limit(self, chip: Chip, dtype: str, share: float = 1.0) -> float:
+        """Seconds that a chip needs at least (the roofline): for the arithmetic at its peak, or for
+        moving the bytes. share: of the batch that one chip gets."""
+        return share * max(self.flops / chip.peak_flops(dtype), self.bytes / chip.bandwidth_bytes_s)
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            _sum(self.compiled_bytes, other.compiled_bytes),
+            _sum(self.seconds, other.seconds),
+        )
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else a + b
+
+
+@dataclass
+class Table:
+    """The costs of a step by scope.
+
+    Attributes:
+      rows: by scope.
+      idle: seconds a step in which nothing is under way; None where nobody measured.
+    """
+
+    rows: dict[Scope, Cost] = field(default_factory=dict)
+    idle: float | None = None
+
+    @property
+    def total(self) -> Cost:
+        """Of all rows."""
+        return sum(self.rows.values(), Cost())
+
+    def by_network(self) -> dict[str, tuple[Cost, Cost]]:
+        """(forward, backward) of each network, loss, update, the dearest first."""
+        found: dict[str, list[Cost]] = {}
+        for scope, cost in self.rows.items():
+            both = found.setdefault(scope.network, [Cost(), Cost()])
+            both[scope.backward] += cost
+        return _ordered({name: tuple(both) for name, both in found.items()})
+
+    def by_layer(self) -> dict[tuple[str, str], tuple[Cost, Cost]]:
+        """(forward, backward) of each (network, layer), the dearest first."""
+        found: dict[tuple[str, str], list[Cost]] = {}
+        for scope, cost in self.rows.items():
+            both = found.setdefault((scope.network, scope.layer), [Cost(), Cost()])
+            both[scope.backward] += cost
+        return _ordered({name: tuple(both) for name, both in found.items()})
+
+    def add_seconds(self, seconds: Mapping[Scope, float]) -> None:
+        """Time a step by scope; scopes without any arithmetic get rows of their own."""
+        for row in self.rows.values():
+            row.seconds = 0.0
+        for scope, value in seconds.items():
+            row = self.rows.setdefault(scope, Cost(seconds=0.0))
+            row.seconds += value
+
+    def add_compiled_bytes(self, moved: Mapping[Scope, int]) -> None:
+        for row in self.rows.values():
+            row.compiled_bytes = 0
+        for scope, value in moved.items():
+            row = self.rows.setdefault(scope, Cost(compiled_bytes=0))
+            row.compiled_bytes = (row.compiled_bytes or 0) + value
+
+
+def _ordered(found: dict[Any, Any]) -> dict[Any, Any]:
+    """The dearest first: by time, where there is any, else by arithmetic and bytes."""
+
+    def price(item: tuple[Any, Any]) -> tuple[float, float, float]:
+        both = item[1][0] + item[1][1]
+        return (both.seconds or 0.0, both.flops, both.bytes)
+
+    return dict(sorted(found.items(), key=price, reverse=True))
+
+
+def step_jaxpr(config: Config, stage: str) -> Any:
+    """The stage's train step as a jaxpr, as it is written for accelerators, without what no result
+    depends on."""
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    from motion_jax.nets.conv import target_platform
+    from motion_jax.profiling.topology import step_inputs
+
+    with target_platform("gpu"):
+        traced = jax.make_jaxpr(
+            lambda state, batch, frozen: config.recipe.train_step(state, batch, stage, frozen)
+        )(*step_inputs(config, stage))
+    return dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))[0]
+
+
+def analyse(jaxpr: Any) -> Table:
+    """Arithmetic and bytes of a jaxpr by the scopes in its name stacks.
+
+    The rows' FLOPs add up to those of `cost.flops`. A loop's body counts as often as it runs; one
+    whose length only the run knows (a while loop) once; of a condition every branch.
+    """
+    walk = _Walk()
+    inputs = [walk.value(_OUTSIDE, variable, 1) for variable in jaxpr.invars]
+    outputs = walk.visit(jaxpr, inputs, "", 1)
+    walk.read(outputs, _OUTSIDE)
+    costs: dict[Scope, Cost] = {scope: Cost(flops=n) for scope, n in walk.flops.items()}
+    for producer, size, readers in walk.values:
+        for scope in readers - {producer, _OUTSIDE}:
+            costs.setdefault(scope, Cost()).bytes += size
+        if producer != _OUTSIDE and readers - {producer}:
+            costs.setdefault(producer, Cost()).bytes += size
+    return Table(costs)
+
+
+class _Walk:
+    """Numbers every value of a program: who makes it, how big it is, who reads it."""
+
+    def __init__(self) -> None:
+        self.flops: Counter[Scope] = Counter()
+        self.values: list[tuple[Scope, int, set[Scope]]] = []
+
+    def value(self, producer: Scope, variable: Any, repeats: int) -> int:
+        aval = variable.aval
+        size = getattr(aval, "size", 0) * getattr(getattr(aval, "dtype", None), "itemsize", 0)
+        self.values.append((producer, repeats * size, set()))
+        return len(self.values) - 1
+
+    def read(self, values: list[int | None], scope: Scope) -> None:
+        for number in values:
+            if number is not None:
+                self.values[number][2].add(scope)
+
+    def visit(
+        self, jaxpr: Any, inputs: list[int | None], outer: str, repeats: int
+    ) -> list[int | None]:
+        """Returns the numbers of the jaxpr's results (None: a literal)."""
+        known: dict[Any, int | None] = dict(zip(jaxpr.invars, inputs, strict=True))
+        for variable in jaxpr.constvars:
+            known[variable] = self.value(_OUTSIDE, variable, repeats)
+
+        def numbers(variables: Any) -> list[int | None]:
+            return [None if isinstance(v, Literal) else known[v] for v in variables]
+
+        for equation in jaxpr.eqns:
+            stack = "/".join(p for p in (outer, str(equation.source_info.name_stack)) if p)
+            scope, inner = of_stack(stack), inner_jaxprs(equation)
+            self.flops[scope] += repeats * equation_flops(equation)
+            operands = numbers(equation.invars)
+            if equation.primitive.name in _INLINED and len(inner) == 1:
+                results = self.visit(inner[0], operands, stack, repeats)
+            elif equation.primitive.name in _VIEWS and operands[0] is not None:
+                # A part of what another made: whoever reads it reads that part.
+                producer = self.values[operands[0]][0]
+                results = [self.value(producer, v, repeats) for v in equation.outvars]
+            elif equation.primitive.name == "dynamic_update_slice" and operands[0] is not None:
+                # In place: only the new part is written.
+                part = self.value(scope, equation.invars[1], repeats)
+                self.read([part], _OUTSIDE)
+                self.read(operands[1:], scope)
+                results = [operands[0]]
+            else:
+                results = [self.value(scope, v, repeats) for v in equation.outvars]
+                if inner:
+                    self._loop(equation, inner, stack, repeats)
+                    # What the bodies read and write was counted in them.
+                    for number in results:
+                        _, size, readers = self.values[number]
+                        self.values[number] = (_OUTSIDE, size, readers)
+                else:
+                    self.read(operands, scope)
+            known.update(zip(equation.outvars, results, strict=True))
+        return numbers(jaxpr.outvars)
+
+    def _loop(self, equation: Any, inner: list[Any], stack: str, repeats: int) -> None:
+        """A loop or condition: each body with inputs of its own."""
+        runs = repeats * times(equation)
+        for body in inner:
+            values = [self.value(_OUTSIDE, variable, runs) for variable in body.invars]
+            self.read(self.visit(body, values, stack, runs), _OUTSIDE)

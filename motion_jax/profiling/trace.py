@@ -1,0 +1,183 @@
+"""A trace of some training steps, and what it says about where the time goes.
+
+jax.profiler writes the trace for XProf, TensorBoard and Perfetto; here it is read again, without
+any of them. On a CPU, XLA begins an instruction, goes on to the next that needs none of its
+results, and marks the end of the first by an event of its own; its long convolutions are nearly all
+of that kind. So an instruction lasts from its event to that mark, several last at the same time,
+and every moment is shared equally among those that are under way: the shares add up to the time
+that passed.
+"""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motion_jax.errors import UserError
+from motion_jax.files import writing
+
+FIRST_STEP, LAST_STEP = 10, 14
+# The name of the step markers.
+STEP = "train"
+# Instructions that run others; they get the moments in which none of those is under way.
+_CONTAINERS = ("while", "conditional", "call")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One run of an instruction. name: of the HLO instruction; start, end: in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a trace holds about one device.
+
+    Attributes:
+      events: of the module asked for.
+      begin, end: seconds; from the first step's marker to the end of the last instruction.
+      steps: how many steps are marked.
+    """
+
+    events: list[Event]
+    begin: float
+    end: float
+    steps: int
+
+
+@contextlib.contextmanager
+def tracing(folder: Path) -> Iterator[None]:
+    """Traces the block into folder/plugins/profile/TIME, for XProf and TensorBoard (.xplane.pb) and
+    Perfetto (perfetto_trace.json.gz).
+
+    Python's own calls are left out: they would slow the loop down and hide the rest.
+    """
+    import jax
+
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0
+    with writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    jax.profiler.start_trace(str(folder), create_perfetto_trace=True, profiler_options=options)
+    try:
+        yield
+    finally:
+        with writing(folder):
+            jax.profiler.stop_trace()
+
+
+def step_marker(step: int) -> Any:
+    """A context manager that marks a training step in a trace (it costs nothing without one)."""
+    import jax
+
+    return jax.profiler.StepTraceAnnotation(STEP, step_num=step)
+
+
+def newest(folder: Path) -> Path:
+    """The folder of the newest trace in `folder`. Raises UserError where there is none."""
+    found = sorted(Path(folder).glob("plugins/profile/*/*.xplane.pb"))
+    if not found:
+        raise UserError(f"There is no trace in {folder}; make one with motion-jax profile.")
+    return found[-1].parent
+
+
+def read(folder: Path, module: str) -> Trace:
+    """The newest trace in a folder.
+
+    Args:
+      folder: that `tracing` was given.
+      module: whose instructions count, "jit_step" for a train step.
+    Raises:
+      UserError: no trace, or no instruction of the module in it.
+    """
+    from jax.profiler import ProfileData
+
+    path = next(iter(sorted(newest(folder).glob("*.xplane.pb"))))
+    data = ProfileData.from_file(str(path))
+    marks, ends = [], {}
+    runs: dict[int, list[tuple[str, float, float, Any]]] = defaultdict(list)
+    for plane in data.planes:
+        device = _device(plane.name)
+        for line in plane.lines:
+            if line.name in _DERIVED:
+                continue
+            whole = plane.name.startswith("/device:TPU") and line.name == "XLA Ops"
+            for event in line.events:
+                start = event.start_ns * 1e-9
+                end = start + event.duration_ns * 1e-9
+                stats = dict(event.stats)
+                if event.name == STEP and "step_num" in stats:
+                    marks.append((start, end))
+                elif event.name.startswith("end: "):
+                    ends[stats.get("_c")] = end
+                elif whole:
+                    # A TPU's events are called by the instruction's whole text.
+                    name = event.name.split(" = ")[0].lstrip("%")
+                    runs[device or 0].append((name, start, end, None))
+                elif "hlo_op" in stats and stats.get("hlo_module") == module:
+                    ordinal = stats.get("device_ordinal", 0) if device is None else device
+                    runs[ordinal].append((stats["hlo_op"], start, end, stats.get("_p")))
+    if not runs:
+        raise UserError(f"The trace {path} holds no instruction of {module}.")
+    events = [
+        Event(name, start, max(end, ends.get(mark, end) if mark is not None else end))
+        for name, start, end, mark in runs[min(runs)]
+    ]
+    if not marks:
+        raise UserError(f"The trace {path} marks no steps.")
+    begin = min(start for start, _ in marks)
+    events = [event for event in events if event.end > begin]
+    return Trace(events, begin, max(event.end for event in events), len(marks))
+
+
+# Lines that XProf's own collectors derive from the ones with the kernels.
+_DERIVED = ("XLA Modules", "Steps", "Framework Ops", "Framework Name Scope", "Source code")
+
+
+def _device(plane: str) -> int | None:
+    """The number in "/device:GPU:1"; None for the host, whose events say it themselves."""
+    if not plane.startswith("/device:"):
+        return None
+    number = plane.rsplit(":", 1)[1].split()[0]
+    return int(number) if number.isdigit() else 0
+
+
+def shared_time(
+    events: Iterable[Event], opcodes: Mapping[str, str], begin: float, end: float
+) -> tuple[dict[str, float], float]:
+    """Seconds of each instruction between two moments, and seconds in which none is under way.
+
+    opcodes: of the instructions by name. The values and the rest add up to end - begin.
+    """
+    changes: list[tuple[float, bool, str]] = []
+    for event in events:
+        start, stop = max(event.start, begin), min(event.end, end)
+        if stop > start:
+            changes.append((start, True, event.name))
+            changes.append((stop, False, event.name))
+    changes.sort(key=lambda change: (change[0], change[1]))
+    seconds: dict[str, float] = defaultdict(float)
+    leaves: dict[str, int] = {}
+    containers: dict[str, int] = {}
+    idle, before = 0.0, begin
+    for moment, begins, name in changes:
+        if moment > before:
+            under_way = leaves or containers
+            for each, count in under_way.items():
+                seconds[each] += (moment - before) * count / sum(under_way.values())
+            if not under_way:
+                idle += moment - before
+            before = moment
+        active = containers if opcodes.get(name) in _CONTAINERS else leaves
+        if begins:
+            active[name] = active.get(name, 0) + 1
+        elif active[name] == 1:
+            del active[name]
+        else:
+            active[name] -= 1
+    return dict(seconds), idle + max(end - before, 0.0)

@@ -42,5 +42,5 @@ config = Config(
         averaging=0.999,
         clamp_face=True,
     ),
-    data=Data(holdout=0.2, workers=4),
+    data=Data(holdout=0.2),
 )

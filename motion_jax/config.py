@@ -29,7 +29,8 @@ class Data:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of frame and keypoints together; all off by default."""
     workers: int = 0
-    """Processes that read and decode; 0: threads of this process."""
+    """Processes that read and decode; 0: a thread a core of this process, which is faster. Changes
+    nothing of what is trained, and may differ when a run is continued."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,11 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(a: Config, b: Config) -> list[str]:
     """The settings that change what is trained and differ, as "name: a -> b"."""
     flat_a, flat_b = (
-        {k: v for k, v in flatten(to_json(c)).items() if not k.startswith("record.")}
+        {
+            k: v
+            for k, v in flatten(to_json(c)).items()
+            if not k.startswith("record.") and k != "data.workers"
+        }
         for c in (a, b)
     )
     names = [*flat_a, *(name for name in flat_b if name not in flat_a)]

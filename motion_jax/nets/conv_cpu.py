@@ -1,74 +1,324 @@
 """Convolutions as XLA's CPU backend runs them best; see conv.py for what each function computes.
 
-That backend has a fast convolution (stride 1, zero padding that keeps the size) and a generic one
-that is 3 to 20 times slower and that gradients of strided and dilated convolutions fall into. So
-every layer is rewritten into fast ones: a reflection-padded convolution is computed with zero
-padding and its border cropped; strided and transposed convolutions become sums over the 2x2 phases
-of the picture, in which no product with a padding zero is computed.
+That backend has one fast convolution (stride 1, zero padding that keeps the size), a generic one
+that is 3 to 200 times slower and that weight gradients, dilations and even kernels fall into, and
+fast matrix products. So each of the three products that belong to a convolution (the output, the
+gradient towards the input, the gradient towards the kernel) gets the form that runs best for its
+shape; `_mixed` puts the three together. The forms:
+
+  same     XLA's convolution with zero padding, border cropped
+  phases   strided and transposed convolutions as sums over the 2x2 phases of the picture
+  columns  one matrix product with all k x k shifts of the picture side by side (im2col)
+  shifts   k x k matrix products, one a shift, summed
+  strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
+
+All are exact: the same products, summed in another order. The limits between them were measured
+(benchmarks/README.md) on two cores with AVX-512; none is far from the best form elsewhere in its
+neighbourhood.
 """
 
+from collections.abc import Callable
+from functools import partial
+
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from motion_jax.nets import conv_accelerator
-from motion_jax.nets.conv_accelerator import conv_zero, plain  # noqa: F401
+from motion_jax.nets.conv_accelerator import plain
+
+Form = Callable[[Array, Array], Array]  # (picture, kernel) -> picture; linear in each
+
+# Bytes of shifted copies up to which `columns` beats the convolution: about what the caches hold.
+_COLUMNS_BYTES = 12e6
+# Bytes of output gradient in a strip of rows; below the second, one strip takes all.
+_STRIP_BYTES, _WHOLE_BYTES = 7e5, 2.2e6
 
 
-def _same_size(x: Array, kernel: Array) -> Array:
-    """Stride-1 convolution, odd kernel, zero padding that keeps the size: the fast one."""
+def _mixed(forward: Form, toward_input: Form, toward_kernel: Callable[..., Array]) -> Form:
+    """A convolution that computes its output by one form and its gradients by others.
+
+    toward_kernel: (x, dy, kernel) -> gradient of the kernel.
+    """
+
+    @jax.custom_vjp
+    def convolution(x: Array, kernel: Array) -> Array:
+        return forward(x, kernel)
+
+    def backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+        x, kernel = saved
+        (dx,) = jax.vjp(lambda x: toward_input(x, kernel), x)[1](dy)
+        return dx, toward_kernel(x, dy, kernel)
+
+    convolution.defvjp(lambda x, kernel: (forward(x, kernel), (x, kernel)), backward)
+    return convolution
+
+
+def _by(form: Form) -> Callable[..., Array]:
+    """The kernel gradient that differentiating a form gives."""
+
+    def toward_kernel(x: Array, dy: Array, kernel: Array) -> Array:
+        return jax.vjp(lambda kernel: form(x, kernel), kernel)[1](dy)[0]
+
+    return toward_kernel
+
+
+def _pad(x: Array, before: int, after: int) -> Array:
+    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)))
+
+
+def _product(x: Array, kernel: Array) -> Array:
+    """[N, H, W, I] times [I, O]: a 1x1 convolution as a matrix product."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+# --- stride 1, no padding: [N, H, W, I] -> [N, H - k + 1, W - k + 1, O] ---------------------------
+
+
+def _shifted(x: Array, k: int, stride: int = 1) -> list[Array]:
+    """The k * k pictures that a kernel's entries meet, row by row."""
+    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
+    last_row, last_column = stride * (height - 1) + 1, stride * (width - 1) + 1
+    return [
+        x[:, i : i + last_row : stride, j : j + last_column : stride]
+        for i in range(k)
+        for j in range(k)
+    ]
+
+
+def _same(x: Array, kernel: Array) -> Array:
     k = kernel.shape[0] // 2
-    return plain(x, kernel, 1, ((k, k), (k, k)))
+    return plain(x, kernel, 1, ((k, k), (k, k)))[:, k:-k, k:-k]
+
+
+def _columns(x: Array, kernel: Array, stride: int = 1) -> Array:
+    wide = jnp.concatenate(_shifted(x, kernel.shape[0], stride), axis=-1)
+    return _product(wide, kernel.reshape(-1, kernel.shape[-1]))
+
+
+def _shifts(x: Array, kernel: Array, stride: int = 1) -> Array:
+    k = kernel.shape[0]
+    shifted = _shifted(x, k, stride)
+    return sum(_product(part, kernel[n // k, n % k]) for n, part in enumerate(shifted))
+
+
+def _one_output(x: Array, kernel: Array) -> Array:
+    """For a single output channel: the k * k products first, on every pixel, then the shifts."""
+    k = kernel.shape[0]
+    height, width = x.shape[1] - k + 1, x.shape[2] - k + 1
+    products = _product(x, kernel.reshape(k * k, -1).T)
+    shifted = [
+        products[:, i : i + height, j : j + width, k * i + j] for i in range(k) for j in range(k)
+    ]
+    return sum(shifted)[..., None]
+
+
+def _wide_strip(x: Array, dy: Array, k: int) -> Array:
+    """Kernel gradient: k products with the output's gradient shifted along the width."""
+    height, width = dy.shape[1], x.shape[2]
+    padded = jnp.pad(dy, ((0, 0), (0, 0), (k - 1, k - 1), (0, 0)))
+    shifted = [padded[:, :, k - 1 - j : k - 1 - j + width] for j in range(k)]
+    wide = jnp.concatenate(shifted, axis=-1).reshape(-1, k * dy.shape[-1])
+    rows = [x[:, i : i + height].reshape(-1, x.shape[-1]).T @ wide for i in range(k)]
+    return jnp.stack(rows).reshape(k, x.shape[-1], k, dy.shape[-1]).transpose(0, 2, 1, 3)
+
+
+def _input_planes_strip(x: Array, dy: Array, k: int) -> Array:
+    """Kernel gradient where the input has few channels: its shifts as planes, which are copied in
+    whole rows, against the output's gradient."""
+    height, width = dy.shape[1:3]
+    planes = x.transpose(3, 0, 1, 2)
+    shifted = [planes[:, :, i : i + height, j : j + width] for i in range(k) for j in range(k)]
+    columns = jnp.stack(shifted).reshape(k * k * x.shape[-1], -1)
+    return (columns @ dy.reshape(-1, dy.shape[-1])).reshape(k, k, x.shape[-1], dy.shape[-1])
+
+
+def _output_planes_strip(x: Array, dy: Array, k: int) -> Array:
+    """The same where the output has few channels."""
+    height, width = x.shape[1:3]
+    around = (k - 1, k - 1)
+    planes = jnp.pad(dy.transpose(3, 0, 1, 2), ((0, 0), (0, 0), around, around))
+    shifted = [
+        planes[:, :, k - 1 - i : k - 1 - i + height, k - 1 - j : k - 1 - j + width]
+        for i in range(k)
+        for j in range(k)
+    ]
+    columns = jnp.stack(shifted).reshape(k * k * dy.shape[-1], -1)
+    gradient = (columns @ x.reshape(-1, x.shape[-1])).reshape(k, k, dy.shape[-1], x.shape[-1])
+    return gradient.transpose(0, 1, 3, 2)
+
+
+def _in_strips(strip: Callable[..., Array], count: int, x: Array, dy: Array, k: int) -> Array:
+    """Sum of a strip function over `count` strips of rows."""
+    if count == 1:
+        return strip(x, dy, k)
+    rows = dy.shape[1] // count
+
+    def add(total: Array, n: Array) -> tuple[Array, None]:
+        above = lax.dynamic_slice_in_dim(x, n * rows, rows + k - 1, 1)
+        return total + strip(above, lax.dynamic_slice_in_dim(dy, n * rows, rows, 1), k), None
+
+    start = jnp.zeros((k, k, x.shape[-1], dy.shape[-1]), dy.dtype)
+    return lax.scan(add, start, jnp.arange(count))[0]
+
+
+def _strip_count(height: int, wanted: float) -> int:
+    """The divisor of the height that is nearest to the wanted number of strips."""
+    divisors = [n for n in range(1, height + 1) if height % n == 0]
+    return min(divisors, key=lambda n: abs(n - wanted))
+
+
+def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
+    k, _, inputs, outputs = kernel.shape
+    pixels, height = dy.size // outputs, dy.shape[1]
+    few = min(inputs, outputs)
+    if few <= 12 and pixels >= 1024:
+        strip = _input_planes_strip if inputs <= outputs else _output_planes_strip
+        wanted = k * k * few * pixels * dy.dtype.itemsize / 8e6
+        return _in_strips(strip, _strip_count(height, wanted), x, dy, k)
+    if pixels <= 256:
+        return _by(_columns)(x, dy, kernel)
+    size = dy.size * dy.dtype.itemsize
+    if size <= _WHOLE_BYTES:
+        return _by(_shifts)(x, dy, kernel) if few >= 256 else _wide_strip(x, dy, k)
+    return _in_strips(_wide_strip, _strip_count(height, size / _STRIP_BYTES), x, dy, k)
+
+
+def _columns_pay(x: Array, kernel: Array, pixels: int) -> bool:
+    """Whether all shifts of the input fit the caches."""
+    return pixels * kernel.shape[0] ** 2 * x.shape[-1] * x.dtype.itemsize <= _COLUMNS_BYTES
+
+
+def _convolve(x: Array, kernel: Array) -> Array:
+    """Stride-1 convolution without padding, odd kernel."""
+    k, inputs = kernel.shape[0], kernel.shape[2]
+    pixels = x.shape[0] * (x.shape[1] - k + 1) * (x.shape[2] - k + 1)
+    small = _columns_pay(x, kernel, pixels) and inputs >= 16
+    forward = _columns if small and pixels <= 512 and inputs >= 128 else _same
+    return _mixed(forward, _columns if small else _same, _kernel_gradient)(x, kernel)
 
 
 def conv_reflect(x: Array, kernel: Array) -> Array:
     k = kernel.shape[0] // 2
-    x = jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
-    return _same_size(x, kernel)[:, k:-k, k:-k, :]
+    return _convolve(jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect"), kernel)
+
+
+def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
+    if kernel.shape[0] != 2 * padding + 1:
+        return conv_accelerator.conv_zero(x, kernel, padding)
+    pixels = x.size // x.shape[-1]
+    if _columns_pay(x, kernel, pixels) and pixels <= 512 and x.shape[-1] >= 128:
+        return _convolve(_pad(x, padding, padding), kernel)
+
+    def same(x: Array, kernel: Array) -> Array:
+        return conv_accelerator.conv_zero(x, kernel, padding)
+
+    def toward_kernel(x: Array, dy: Array, kernel: Array) -> Array:
+        return _kernel_gradient(_pad(x, padding, padding), dy, kernel)
+
+    return _mixed(same, same, toward_kernel)(x, kernel)
+
+
+# --- 3x3, stride 2 ------------------------------------------------------------------------------
+
+
+def _down_phases(x: Array, kernel: Array) -> Array:
+    # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
+    even, odd = slice(0, None, 2), slice(1, None, 2)
+    total = 0.0
+    for rows, kernel_rows, top in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
+        for columns, kernel_columns, left in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
+            part = kernel[kernel_rows, kernel_columns]
+            total += plain(x[:, rows, columns, :], part, 1, ((top, 0), (left, 0)))
+    return total
+
+
+def _down_shifts(x: Array, kernel: Array) -> Array:
+    return _shifts(_pad(x, 1, 1), kernel, 2)
 
 
 def conv_down(x: Array, kernel: Array) -> Array:
     if x.shape[1] % 2 or x.shape[2] % 2:
         return conv_accelerator.conv_down(x, kernel)
-    # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
-    even, odd = slice(0, None, 2), slice(1, None, 2)
-    total = None
-    for rows, kernel_rows, top in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
-        for columns, kernel_columns, left in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
-            part = plain(
-                x[:, rows, columns, :],
-                kernel[kernel_rows, kernel_columns],
-                1,
-                ((top, 0), (left, 0)),
-            )
-            total = part if total is None else total + part
-    return total
+    forward = _down_phases if x.shape[1] >= 64 else _down_shifts
+    return _mixed(forward, _down_shifts, _by(_down_shifts))(x, kernel)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    if stride == 1:
-        return conv_accelerator.conv_patch(x, kernel, 1)
-    # y[i] = w0 x[2i-2] + w1 x[2i-1] + w2 x[2i] + w3 x[2i+1]: a 2x2 convolution over the four phases
-    # laid side by side as channels.
+# --- 4x4, padding 2 -----------------------------------------------------------------------------
+
+
+def _patch_phases(x: Array, kernel: Array) -> Array:
+    """Stride 2 as a 2x2 convolution over the four phases laid side by side as channels."""
+    # y[i] = w0 x[2i-2] + w1 x[2i-1] + w2 x[2i] + w3 x[2i+1], per axis.
     n, h, w, c = x.shape
-    x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (2, 2 + h % 2), (2, 2 + w % 2), (0, 0)))
     half_h, half_w = x.shape[1] // 2, x.shape[2] // 2
     x = x.reshape(n, half_h, 2, half_w, 2, c).transpose(0, 1, 3, 2, 4, 5)
     x = x.reshape(n, half_h, half_w, 4 * c)
     out = kernel.shape[-1]
     kernel = kernel.reshape(2, 2, 2, 2, c, out).transpose(0, 2, 1, 3, 4, 5)
-    kernel = kernel.reshape(2, 2, 4 * c, out)
-    y = plain(x, kernel, 1, ((1, 1), (1, 1)))
-    return y[:, : h // 2 + 1, : w // 2 + 1, :]
+    y = _columns(x, kernel.reshape(2, 2, 4 * c, out))
+    return y[:, : h // 2 + 1, : w // 2 + 1]
 
 
-def conv_up(x: Array, kernel: Array) -> Array:
-    # y[2m] = w1 x[m]; y[2m+1] = w2 x[m] + w0 x[m+1], per axis.
-    n, h, w, _ = x.shape
+def _patch_columns(x: Array, kernel: Array) -> Array:
+    return _columns(_pad(x, 2, 2), kernel, 2)
+
+
+def _patch_shifts(x: Array, kernel: Array) -> Array:
+    return _shifts(_pad(x, 2, 2), kernel)
+
+
+def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
+    xla = partial(conv_accelerator.conv_patch, stride=stride)
+    if stride == 2:
+        return _mixed(xla, _patch_phases, _by(_patch_columns))(x, kernel)
+    if kernel.shape[-1] == 1:
+        return _one_output(_pad(x, 2, 2), kernel)
+    return _mixed(xla, _patch_shifts, _by(_patch_shifts))(x, kernel)
+
+
+# --- 3x3, transposed ----------------------------------------------------------------------------
+
+
+def _interleave(phases: list[Array]) -> Array:
+    """Four pictures (even-even, even-odd, odd-even, odd-odd) -> one of twice the size."""
+    n, h, w, _ = phases[0].shape
+    y = jnp.stack(phases, axis=3).reshape(n, h, w, 2, 2, -1)
+    return y.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, -1)
+
+
+# y[2m] = w1 x[m]; y[2m+1] = w2 x[m] + w0 x[m+1], per axis.
+
+
+def _up_phases(x: Array, kernel: Array) -> Array:
     phases = []
     taps = ((slice(1, 2), 0), (slice(None, None, -2), 1))
     for kernel_rows, bottom in taps:
         for kernel_columns, right in taps:
             part = kernel[kernel_rows, kernel_columns]
             phases.append(plain(x, part, 1, ((0, bottom), (0, right))))
-    y = jnp.stack(phases, axis=3).reshape(n, h, w, 2, 2, -1)
-    return y.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, -1)
+    return _interleave(phases)
+
+
+def _up_shifts(x: Array, kernel: Array) -> Array:
+    def product(row: int, column: int) -> Array:
+        return _product(x, kernel[row, column])
+
+    def below(y: Array) -> Array:
+        return jnp.pad(y[:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))
+
+    def right(y: Array) -> Array:
+        return jnp.pad(y[:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)))
+
+    even_odd = product(1, 2) + right(product(1, 0))
+    odd_even = product(2, 1) + below(product(0, 1))
+    lower = product(0, 2) + right(product(0, 0))
+    odd_odd = product(2, 2) + right(product(2, 0)) + below(lower)
+    return _interleave([product(1, 1), even_odd, odd_even, odd_odd])
+
+
+def conv_up(x: Array, kernel: Array) -> Array:
+    forward = _up_phases if x.shape[1] >= 128 else _up_shifts
+    toward_input = _up_phases if x.shape[1] >= 64 else _up_shifts
+    return _mixed(forward, toward_input, _by(_up_shifts))(x, kernel)

@@ -8,8 +8,6 @@ import numpy as np
 
 from benchmarks.workers import memory, serve
 
-KEYPOINTS = 137  # the dataset's skeleton: body, two hands, face
-
 
 def build(setup: Mapping[str, Any]) -> dict[str, Callable[..., dict[str, Any]]]:
     """setup: {"work": "train_step" or "synthesis", "filters", "downsamplings", "blocks", "stage",
@@ -70,14 +68,16 @@ def config_of(setup: Mapping[str, Any]) -> Any:
 
 
 def batch_of(setup: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What the loader hands to the step: seeded pictures, and keypoints anywhere in them."""
-    generator = np.random.default_rng(0)
+    """What the loader hands to the step: the drawn dancer's keypoints, since the length of the limbs
+    decides how long a pose picture takes, and seeded frames."""
+    from motion_jax import puppet
+
     lead, (height, width) = (setup["batch"], 2), (setup["height"], setup["width"])
-    keypoints = generator.random((*lead, KEYPOINTS, 3)) * (width, height, 0)
-    keypoints[..., 2] = 1.0
+    dancer, motion = puppet.CHARACTERS["ada"], puppet.dance(frames=2 * setup["batch"])
+    keypoints = puppet.pose(dancer, motion, height, width)
     return {
-        "frames": generator.integers(0, 256, (*lead, height, width, 3), np.uint8),
-        "keypoints": keypoints.astype(np.float32),
+        "frames": np.random.default_rng(0).integers(0, 256, (*lead, height, width, 3), np.uint8),
+        "keypoints": keypoints.reshape(*lead, *keypoints.shape[1:]),
         "face_boxes": np.zeros((*lead, 4), np.float32),
     }
 
@@ -146,8 +146,15 @@ def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callab
     from motion_jax.train.synthesis import Synthesizer
 
     name, recipe = setup["stage"], config.recipe
-    init = jax.jit(lambda key: recipe.synthesis_params(recipe.init(key, name)))
-    params = init(jax.random.key(0))
+    # Drawn one by one on the host: recipe.init would also make the discriminator and the moments
+    # of Adam, more memory than synthesis ever needs.
+    shapes = jax.eval_shape(
+        lambda key: recipe.synthesis_params(recipe.init(key, name)), jax.random.key(0)
+    )
+    random = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: jax.device_put(0.02 * random.standard_normal(leaf.shape, np.float32)), shapes
+    )
     keypoints = batch_of({**setup, "batch": 1})["keypoints"][:, 0]
     boxes = np.zeros((1, 4), np.float32)
     live = Synthesizer(recipe, name, params, chunk=1)

@@ -4,7 +4,8 @@
 
 Only poses are kept for the whole video (they are small); pictures stream, a chunk at a time, so
 memory does not grow with the length, and every chunk has the same shape, so that one program is
-compiled. The frame times and the sound of the source are kept.
+compiled. While a chunk's pictures are fetched and a thread encodes them, the device makes the next.
+The frame times and the sound of the source are kept.
 
 Where the source's person is lost for longer than the filled gaps there is nothing to synthesize.
 `gaps` says what is shown then: "hold" keeps the last picture (before the first pose: the first
@@ -14,11 +15,12 @@ the beginning of a video, because the frame before belongs to another pose.
 """
 
 import dataclasses
-from collections import Counter
+import itertools
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -36,6 +38,7 @@ FADE_SECONDS = 0.5
 SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 Method = Literal["global", "limbs", "none"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ class TransferOptions:
 class Synthesizer(Protocol):
     """What a run gives to make pictures from poses, frame after frame."""
 
-    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
-        """[n, 137, 3] in pixels of the run's size, [n, 4] → uint8 [n, H, W, 3]; goes on from the
-        frames fed before."""
+    def begin(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+        """Starts the next frames: [n, 137, 3] in pixels of the run's size, [n, 4] → n pictures,
+        uint8 [H, W, 3], as they are ready; goes on from the frames begun before."""
 
     def reset(self) -> None:
-        """Forgets the frames fed before."""
+        """Forgets the frames begun before."""
 
 
 def transfer(options: TransferOptions) -> Path:
@@ -127,17 +130,29 @@ def transfer(options: TransferOptions) -> Path:
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
+    render(run, keypoints, boxes, lost, track.times, options, info.has_audio)
+    say(f"Wrote {options.out}: {len(track)} synthetic frames.")
+    return options.out
+
+
+def render(
+    run: object,
+    keypoints: np.ndarray,
+    boxes: np.ndarray,
+    lost: np.ndarray,
+    times: np.ndarray,
+    options: TransferOptions,
+    has_audio: bool = False,
+) -> None:
+    """Poses as `normalised_poses` gives them → the MP4 `options.out`, shown at `times` (seconds);
+    `has_audio`: whether `options.source` has sound to keep."""
     synthesizer = run.synthesizer(
         recurrent=options.recurrent, face=options.face, chunk=options.chunk
     )
-    pictures = synthesize(
-        synthesizer, keypoints, boxes, lost, track.times, options.chunk, options.gaps
-    )
+    pictures = synthesize(synthesizer, keypoints, boxes, lost, times, options.chunk, options.gaps)
     if options.side_by_side:
         pictures = _beside(pictures, keypoints, run, options)
-    _write(pictures, track.times, run, options, info.has_audio)
-    say(f"Wrote {options.out}: {len(track)} synthetic frames.")
-    return options.out
+    _write(pictures, times, run, options, has_audio)
 
 
 def source_poses(options: TransferOptions) -> PoseTrack:
@@ -273,22 +288,37 @@ def synthesize(
 ) -> Iterator[np.ndarray]:
     """Yields one uint8 [H, W, 3] for each of the N frames, in order.
 
-    The synthesizer is fed exactly `chunk` frames each time: the last chunk of a stretch is filled
-    up with its last pose, and what comes of that is dropped. At least one frame must have a pose.
+    The synthesizer is given exactly `chunk` frames each time: the last chunk of a stretch is filled
+    up with its last pose, and what comes of that is dropped. A chunk is begun before the pictures
+    of the one before it are waited for. At least one frame must have a pose.
     """
     lost = np.asarray(lost, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
-    position, before = 0, None
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        synthesizer.reset()
-        for first in range(start, stop, chunk):
-            rows = np.minimum(np.arange(first, first + chunk), stop - 1)
-            pictures = synthesizer.feed(keypoints[rows], boxes[rows])[: stop - first]
-            if first == start:
-                yield from _gap(before, pictures[0], times, position, start, gaps)
-            yield from pictures
-        position, before = stop, pictures[-1]
-    yield from _gap(before, None, times, position, len(lost), gaps)
+
+    def begun() -> Iterator[tuple[int, int, int, Iterator[np.ndarray]]]:
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            synthesizer.reset()
+            for first in range(start, stop, chunk):
+                rows = np.minimum(np.arange(first, first + chunk), stop - 1)
+                yield start, stop, first, synthesizer.begin(keypoints[rows], boxes[rows])
+
+    position, picture = 0, None
+    for start, stop, first, pictures in _one_ahead(begun()):
+        for number, made in zip(range(first, stop), pictures, strict=False):
+            if number == start:
+                yield from _gap(picture, made, times, position, start, gaps)
+            picture = made
+            yield picture
+        position = stop
+    yield from _gap(picture, None, times, position, len(lost), gaps)
+
+
+def _one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, each after the next has been taken from the iterator."""
+    waiting = deque(itertools.islice(items, 1))
+    while waiting:
+        waiting.extend(itertools.islice(items, 1))
+        yield waiting.popleft()
 
 
 def _gap(
@@ -347,20 +377,22 @@ def _write(
     options: TransferOptions,
     has_audio: bool,
 ) -> None:
+    from motion_jax.video.background import BackgroundWriter
     from motion_jax.video.writer import VideoWriter
 
-    first = next(pictures)
-    writer = VideoWriter(
-        options.out,
-        *first.shape[:2],
-        audio_from=options.source if has_audio and options.audio == "keep" else None,
-        audio_start=float(times[0]),
-        metadata=tags(run, options),
-    )
-    with writer, Meter("Synthesizing", len(times)) as meter:
-        for i, time in enumerate(times):
-            writer.write(first if i == 0 else next(pictures), float(time - times[0]))
-            meter.advance()
+    with Meter("Synthesizing", len(times)) as meter:
+        first = next(pictures)
+        writer = VideoWriter(
+            options.out,
+            *first.shape[:2],
+            audio_from=options.source if has_audio and options.audio == "keep" else None,
+            audio_start=float(times[0]),
+            metadata=tags(run, options),
+        )
+        with BackgroundWriter(writer) as background:
+            for picture, time in zip(itertools.chain([first], pictures), times, strict=True):
+                background.write(picture, float(time - times[0]))
+                meter.advance()
 
 
 def tags(run: object, options: TransferOptions) -> dict[str, str]:

@@ -33,7 +33,7 @@ class NoiseRun:
     def reset(self):
         pass
 
-    def feed(self, keypoints, face_boxes):
+    def begin(self, keypoints, face_boxes):
         return np.random.default_rng(0).integers(0, 255, (len(keypoints), 64, 64, 3), np.uint8)
 
 

@@ -36,6 +36,9 @@ class FakeSynthesizer:
     def reset(self):
         self.resets, self.state = self.resets + 1, 0
 
+    def begin(self, keypoints, face_boxes):
+        return iter(self.feed(keypoints, face_boxes))
+
     def feed(self, keypoints, face_boxes):
         self.shapes.append((keypoints.shape, face_boxes.shape))
         assert (keypoints[:, 0, 2] > 0).all(), "a frame without a pose was fed"
@@ -165,8 +168,8 @@ def test_the_result_does_not_depend_on_the_chunk():
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_memory_is_one_chunk():
-    """The pictures of the first chunk are given before the next is made."""
+def test_memory_is_two_chunks():
+    """While the pictures of a chunk are given, the next one is being made, and no more."""
     track = a_track(np.arange(9) / 25)
     keypoints, boxes, lost = normalised_poses(track, FakeRun(), "none")
     made = FakeSynthesizer((4, 4))
@@ -174,7 +177,7 @@ def test_memory_is_one_chunk():
     counts = []
     for _ in pictures:
         counts.append(len(made.shapes))
-    assert counts == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+    assert counts == [2, 2, 2, 2, 3, 3, 3, 3, 3]
 
 
 def test_gaps_are_held():

@@ -1,5 +1,7 @@
 """Poses in, frames out: a trained generator run over any number of frames with one compilation."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -58,10 +60,24 @@ class Synthesizer:
             chunks.append(made)
         return chunks
 
-    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
-        """The next n frames: [n, 137, 3] and [n, 4] in pixels of the run's size -> uint8
-        [n, H, W, 3]."""
+    def begin(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+        """Starts the next n frames, and gives them one by one as they are ready: meanwhile the
+        frames after them can be started.
+
+        Args:
+          keypoints: [n, 137, 3] in pixels of the run's size; face_boxes: [n, 4] in them.
+        Returns:
+          n pictures, uint8 [H, W, 3].
+        """
         chunks = self.dispatch(keypoints, face_boxes)
-        if not chunks:
+        for chunk in chunks:
+            chunk.copy_to_host_async()
+        pictures = (picture for chunk in chunks for picture in np.asarray(chunk))
+        return itertools.islice(pictures, len(keypoints))
+
+    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+        """As begin, and waits for all of them: uint8 [n, H, W, 3]."""
+        pictures = list(self.begin(keypoints, face_boxes))
+        if not pictures:
             return np.zeros((0, self.height, self.width, 3), np.uint8)
-        return np.concatenate([np.asarray(chunk) for chunk in chunks])[: len(keypoints)]
+        return np.stack(pictures)

@@ -19,6 +19,7 @@ from motion_jax.nets.conv import target_platform
 from motion_jax.train.checkpoint import has_checkpoint, parameter_hash
 from motion_jax.train.run import load_run
 from motion_jax.train.synthesis import Synthesizer
+from motion_jax.transfer import synthesize
 
 # SHA-256 of "['a']" and eight zero bytes.
 HASH = "70f27cf86bd85c4298059f43dac910711126592b1bd2ddbd68785017cfb99f21"
@@ -106,6 +107,23 @@ def test_frames_do_not_depend_on_how_they_are_fed(louder, poses, frames):
     assert (continued != frames[:1]).any()
     synthesizer.reset()
     np.testing.assert_array_equal(synthesizer.feed(points[:1], boxes[:1]), frames[:1])
+
+
+def test_a_video_of_any_length_is_the_same_and_compiles_once(louder, poses, frames):
+    """Whatever is begun ahead, and with a gap, after which it begins anew."""
+    points, boxes = (np.concatenate([part, part[:2]]) for part in poses)
+    lost = np.arange(9) == 7
+    made = louder.synthesizer()
+    with compilations() as count:
+        for length, chunk in ((7, 3), (9, 2), (4, 16)):
+            args = points[:length], boxes[:length], lost[:length], np.arange(length) / 25, chunk
+            shown = np.stack(list(synthesize(made, *args)))
+            np.testing.assert_array_equal(shown[:7], frames[:length])
+            if length == 9:
+                np.testing.assert_array_equal(shown[7], frames[6], "held")
+                again = louder.synthesizer().feed(points[8:], boxes[8:])
+                np.testing.assert_array_equal(shown[8:], again)
+    assert count["synthesize"] <= 2, "one compilation for each synthesizer"
 
 
 def test_chunks_as_accelerators_run_them_give_the_same(louder, poses, frames):

@@ -92,7 +92,13 @@ def _same(x: Array, kernel: Array) -> Array:
 
 
 def _columns(x: Array, kernel: Array, stride: int = 1) -> Array:
-    wide = jnp.concatenate(_shifted(x, kernel.shape[0], stride), axis=-1)
+    # First the shifts along the width, then those along the height: 2 k slices, not k * k, which
+    # every kernel that XLA makes of them is smaller and compiled faster for.
+    k = kernel.shape[0]
+    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
+    last_row, last_column = stride * (height - 1) + 1, stride * (width - 1) + 1
+    wide = jnp.concatenate([x[:, :, j : j + last_column : stride] for j in range(k)], axis=-1)
+    wide = jnp.concatenate([wide[:, i : i + last_row : stride] for i in range(k)], axis=-1)
     return _product(wide, kernel.reshape(-1, kernel.shape[-1]))
 
 
@@ -128,8 +134,9 @@ def _input_planes_strip(x: Array, dy: Array, k: int) -> Array:
     whole rows, against the output's gradient."""
     height, width = dy.shape[1:3]
     planes = x.transpose(3, 0, 1, 2)
-    shifted = [planes[:, :, i : i + height, j : j + width] for i in range(k) for j in range(k)]
-    columns = jnp.stack(shifted).reshape(k * k * x.shape[-1], -1)
+    columns = jnp.stack([planes[..., j : j + width] for j in range(k)])
+    columns = jnp.stack([columns[..., i : i + height, :] for i in range(k)])
+    columns = columns.reshape(k * k * x.shape[-1], -1)
     return (columns @ dy.reshape(-1, dy.shape[-1])).reshape(k, k, x.shape[-1], dy.shape[-1])
 
 
@@ -138,12 +145,9 @@ def _output_planes_strip(x: Array, dy: Array, k: int) -> Array:
     height, width = x.shape[1:3]
     around = (k - 1, k - 1)
     planes = jnp.pad(dy.transpose(3, 0, 1, 2), ((0, 0), (0, 0), around, around))
-    shifted = [
-        planes[:, :, k - 1 - i : k - 1 - i + height, k - 1 - j : k - 1 - j + width]
-        for i in range(k)
-        for j in range(k)
-    ]
-    columns = jnp.stack(shifted).reshape(k * k * dy.shape[-1], -1)
+    columns = jnp.stack([planes[..., k - 1 - j : k - 1 - j + width] for j in range(k)])
+    columns = jnp.stack([columns[..., k - 1 - i : k - 1 - i + height, :] for i in range(k)])
+    columns = columns.reshape(k * k * dy.shape[-1], -1)
     gradient = (columns @ x.reshape(-1, x.shape[-1])).reshape(k, k, dy.shape[-1], x.shape[-1])
     return gradient.transpose(0, 1, 3, 2)
 
@@ -261,21 +265,16 @@ def _patch_phases(x: Array, kernel: Array) -> Array:
     return y[:, : h // 2 + 1, : w // 2 + 1]
 
 
-def _patch_columns(x: Array, kernel: Array) -> Array:
-    return _columns(_pad(x, 2, 2), kernel, 2)
-
-
-def _patch_shifts(x: Array, kernel: Array) -> Array:
-    return _shifts(_pad(x, 2, 2), kernel)
+def _patch_columns(x: Array, kernel: Array, stride: int) -> Array:
+    return _columns(_pad(x, 2, 2), kernel, stride)
 
 
 def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    xla = partial(conv_accelerator.conv_patch, stride=stride)
-    if stride == 2:
-        return _mixed(xla, _patch_phases, _by(_patch_columns))(x, kernel)
-    if kernel.shape[-1] == 1:
+    if kernel.shape[-1] == 1 and stride == 1:
         return _one_output(_pad(x, 2, 2), kernel)
-    return _mixed(xla, _patch_shifts, _by(_patch_shifts))(x, kernel)
+    xla = partial(conv_accelerator.conv_patch, stride=stride)
+    columns = partial(_patch_columns, stride=stride)
+    return _mixed(xla, _patch_phases if stride == 2 else columns, _by(columns))(x, kernel)
 
 
 # --- 3x3, transposed ----------------------------------------------------------------------------

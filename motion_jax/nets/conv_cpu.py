@@ -92,13 +92,7 @@ def _same(x: Array, kernel: Array) -> Array:
 
 
 def _columns(x: Array, kernel: Array, stride: int = 1) -> Array:
-    # First the shifts along the width, then those along the height: 2 k slices, not k * k, which
-    # every kernel that XLA makes of them is smaller and compiled faster for.
-    k = kernel.shape[0]
-    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
-    last_row, last_column = stride * (height - 1) + 1, stride * (width - 1) + 1
-    wide = jnp.concatenate([x[:, :, j : j + last_column : stride] for j in range(k)], axis=-1)
-    wide = jnp.concatenate([wide[:, i : i + last_row : stride] for i in range(k)], axis=-1)
+    wide = jnp.concatenate(_shifted(x, kernel.shape[0], stride), axis=-1)
     return _product(wide, kernel.reshape(-1, kernel.shape[-1]))
 
 
@@ -134,9 +128,8 @@ def _input_planes_strip(x: Array, dy: Array, k: int) -> Array:
     whole rows, against the output's gradient."""
     height, width = dy.shape[1:3]
     planes = x.transpose(3, 0, 1, 2)
-    columns = jnp.stack([planes[..., j : j + width] for j in range(k)])
-    columns = jnp.stack([columns[..., i : i + height, :] for i in range(k)])
-    columns = columns.reshape(k * k * x.shape[-1], -1)
+    shifted = [planes[:, :, i : i + height, j : j + width] for i in range(k) for j in range(k)]
+    columns = jnp.stack(shifted).reshape(k * k * x.shape[-1], -1)
     return (columns @ dy.reshape(-1, dy.shape[-1])).reshape(k, k, x.shape[-1], dy.shape[-1])
 
 
@@ -145,9 +138,12 @@ def _output_planes_strip(x: Array, dy: Array, k: int) -> Array:
     height, width = x.shape[1:3]
     around = (k - 1, k - 1)
     planes = jnp.pad(dy.transpose(3, 0, 1, 2), ((0, 0), (0, 0), around, around))
-    columns = jnp.stack([planes[..., k - 1 - j : k - 1 - j + width] for j in range(k)])
-    columns = jnp.stack([columns[..., k - 1 - i : k - 1 - i + height, :] for i in range(k)])
-    columns = columns.reshape(k * k * dy.shape[-1], -1)
+    shifted = [
+        planes[:, :, k - 1 - i : k - 1 - i + height, k - 1 - j : k - 1 - j + width]
+        for i in range(k)
+        for j in range(k)
+    ]
+    columns = jnp.stack(shifted).reshape(k * k * dy.shape[-1], -1)
     gradient = (columns @ x.reshape(-1, x.shape[-1])).reshape(k, k, dy.shape[-1], x.shape[-1])
     return gradient.transpose(0, 1, 3, 2)
 
@@ -237,15 +233,15 @@ def _down_phases(x: Array, kernel: Array) -> Array:
     return total
 
 
-def _down_shifts(x: Array, kernel: Array) -> Array:
-    return _shifts(_pad(x, 1, 1), kernel, 2)
+def _down_columns(x: Array, kernel: Array) -> Array:
+    return _columns(_pad(x, 1, 1), kernel, 2)
 
 
 def conv_down(x: Array, kernel: Array) -> Array:
     if x.shape[1] % 2 or x.shape[2] % 2:
         return conv_accelerator.conv_down(x, kernel)
-    forward = _down_phases if x.shape[1] >= 64 else _down_shifts
-    return _mixed(forward, _down_shifts, _by(_down_shifts))(x, kernel)
+    forward = _down_phases if x.shape[1] >= 64 else _down_columns
+    return _mixed(forward, _down_columns, _by(_down_columns))(x, kernel)
 
 
 # --- 4x4, padding 2 -----------------------------------------------------------------------------
@@ -318,6 +314,16 @@ def _up_shifts(x: Array, kernel: Array) -> Array:
 
 
 def conv_up(x: Array, kernel: Array) -> Array:
-    forward = _up_phases if x.shape[1] >= 128 else _up_shifts
-    toward_input = _up_phases if x.shape[1] >= 64 else _up_shifts
-    return _mixed(forward, toward_input, _by(_up_shifts))(x, kernel)
+    @jax.custom_vjp
+    def convolution(x: Array, kernel: Array) -> Array:
+        return (_up_phases if x.shape[1] >= 64 else _up_shifts)(x, kernel)
+
+    def backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+        # The transpose of a transposed convolution is the strided one: both gradients need the
+        # same shifts of dy.
+        x, kernel = saved
+        dx = _down_columns(dy, jnp.swapaxes(kernel, 2, 3))
+        return dx, jnp.swapaxes(_by(_down_columns)(dy, x, jnp.swapaxes(kernel, 2, 3)), 2, 3)
+
+    convolution.defvjp(lambda x, kernel: (convolution(x, kernel), (x, kernel)), backward)
+    return convolution(x, kernel)

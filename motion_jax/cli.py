@@ -13,6 +13,7 @@ VERBS = {
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
     "evaluate": "measure a trained run on held-out frames",
+    "profile": "show where a training step's time and memory go",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
 }
@@ -125,6 +126,12 @@ def _evaluate(arguments: list[str]) -> None:
     evaluate(parse(EvaluateOptions, "evaluate", arguments))
 
 
+def _profile(arguments: list[str]) -> None:
+    from motion_jax.profiling.profile import run
+
+    run(arguments)
+
+
 def _fetch(arguments: list[str]) -> None:
     from motion_jax.fetch import FetchOptions, fetch
 
@@ -142,6 +149,7 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "transfer": _transfer,
     "evaluate": _evaluate,
+    "profile": _profile,
     "fetch": _fetch,
     "demo": _demo,
 }

@@ -71,11 +71,12 @@ def options_of(verb):
     from motion_jax.demo import DemoOptions
     from motion_jax.evaluate.evaluate import EvaluateOptions
     from motion_jax.fetch import FetchOptions
+    from motion_jax.profiling.profile import ProfileOptions
     from motion_jax.transfer import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
-        "fetch": FetchOptions, "demo": DemoOptions,
+        "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
     }[verb]  # fmt: skip
 
 

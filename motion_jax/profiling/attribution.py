@@ -17,6 +17,9 @@ class Attribution(NamedTuple):
     scopes: dict[str, Scope]
     opcodes: dict[str, str]
 
+    def scope(self, name: str) -> Scope:
+        return self.scopes.get(name, UNKNOWN)
+
 
 def attribute(text: str) -> Attribution:
     """Reads a compiled program's text.

@@ -13,10 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motion_jax.errors import UserError
 from motion_jax.files import writing
+
+if TYPE_CHECKING:
+    from motion_jax.profiling.attribution import Attribution
 
 FIRST_STEP, LAST_STEP = 10, 14
 # The name of the step markers.
@@ -52,8 +55,7 @@ class Trace:
 
 @contextlib.contextmanager
 def tracing(folder: Path) -> Iterator[None]:
-    """Traces the block into folder/plugins/profile/TIME, for XProf and TensorBoard (.xplane.pb) and
-    Perfetto (perfetto_trace.json.gz).
+    """Traces the block into folder/plugins/profile/TIME, for XProf and TensorBoard (.xplane.pb).
 
     Python's own calls are left out: they would slow the loop down and hide the rest.
     """
@@ -63,7 +65,7 @@ def tracing(folder: Path) -> Iterator[None]:
     options.python_tracer_level = 0
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    jax.profiler.start_trace(str(folder), create_perfetto_trace=True, profiler_options=options)
+    jax.profiler.start_trace(str(folder), profiler_options=options)
     try:
         yield
     finally:
@@ -181,3 +183,49 @@ def shared_time(
         else:
             active[name] -= 1
     return dict(seconds), idle + max(end - before, 0.0)
+
+
+def write_perfetto(folder: Path, trace: Trace, attribution: "Attribution") -> Path:
+    """Writes perfetto_trace.json.gz beside the newest trace, for ui.perfetto.dev and
+    chrome://tracing: its events, with the layers as further tracks. Returns its path.
+
+    The tracks "layers" hold each instruction for as long as it lasts, called by its scope; those
+    that are under way at the same time lie on tracks of their own.
+    """
+    import gzip
+    import json
+
+    from motion_jax.files import write_bytes
+
+    place = newest(folder)
+    with gzip.open(next(iter(sorted(place.glob("*.trace.json.gz"))))) as file:
+        # Perfetto refuses the field "metadata".
+        events = json.load(file)["traceEvents"]
+    process = 1 + max((event.get("pid", 0) for event in events), default=0)
+    added = [_meta("process_name", process, {"name": "layers (by scope)"})]
+    added.append(_meta("process_sort_index", process, {"sort_index": -1}))
+    free: list[float] = []
+    for event in sorted(trace.events, key=lambda each: each.start):
+        if attribution.opcodes.get(event.name) in _CONTAINERS:
+            continue
+        lane = next((i for i, end in enumerate(free) if end <= event.start), len(free))
+        free[lane : lane + 1] = [event.end]
+        added.append(
+            {
+                "ph": "X",
+                "pid": process,
+                "tid": lane,
+                "ts": event.start * 1e6,
+                "dur": (event.end - event.start) * 1e6,
+                "name": str(attribution.scope(event.name)),
+                "args": {"hlo_op": event.name},
+            }
+        )
+    path = place / "perfetto_trace.json.gz"
+    document = {"displayTimeUnit": "ms", "traceEvents": [*added, *events]}
+    write_bytes(path, gzip.compress(json.dumps(document).encode(), 5))
+    return path
+
+
+def _meta(name: str, process: int, values: dict[str, Any]) -> dict[str, Any]:
+    return {"ph": "M", "pid": process, "name": name, "args": values}

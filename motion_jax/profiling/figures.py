@@ -1,0 +1,173 @@
+"""Drawings of a profile as inline SVG and HTML: the roofline, bars in two parts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
+# Width of a character of a label in the page's font.
+CHARACTER = 6.6
+
+
+class Point(NamedTuple):
+    """A layer in the roofline: FLOP/byte, FLOP/s, its share of the time (for its size)."""
+
+    name: str
+    intensity: float
+    rate: float
+    share: float
+    series: int
+
+
+def roofline(
+    points: Sequence[Point], peak: float, bandwidth: float, series: Sequence[str], labelled: int = 6
+) -> str:
+    """Rates against arithmetic intensity, both logarithmic, under the chip's roof.
+
+    peak: FLOP/s; bandwidth: bytes/s. The `labelled` points with the largest shares get their names,
+    all others show them under the pointer.
+    """
+    points = [p for p in points if p.intensity > 0 and p.rate > 0]
+    if not points:
+        return '<p class="soft">No layer has both arithmetic and a time.</p>'
+    ridge = peak / bandwidth
+    x_low = 10 ** math.floor(math.log10(min(ridge / 3, *(p.intensity for p in points))))
+    x_high = 10 ** math.ceil(math.log10(max(ridge * 3, *(p.intensity for p in points))))
+    y_high = 10 ** math.ceil(math.log10(max(peak * 1.5, *(p.rate for p in points))))
+    y_low = 10 ** math.floor(math.log10(min(p.rate for p in points)))
+    y_low = min(y_low, 10 ** math.floor(math.log10(peak / 100)))
+
+    def x(value: float) -> float:
+        share = math.log(value / x_low) / math.log(x_high / x_low)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def y(value: float) -> float:
+        share = math.log(value / y_low) / math.log(y_high / y_low)
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+    parts = []
+    for power in range(round(math.log10(x_low)), round(math.log10(x_high)) + 1):
+        at = x(10.0**power)
+        parts.append(_line(at, TOP, at, HEIGHT - BOTTOM, "var(--line)"))
+        parts.append(_text(at, HEIGHT - BOTTOM + 17, _number(10.0**power), "middle"))
+    for power in range(round(math.log10(y_low)), round(math.log10(y_high)) + 1):
+        at = y(10.0**power)
+        parts.append(_line(LEFT, at, WIDTH - RIGHT, at, "var(--line)"))
+        parts.append(_text(LEFT - 7, at + 4.5, _flops(10.0**power), "end"))
+    # The slope begins where it enters the picture.
+    begin = max(x_low, y_low / bandwidth)
+    roof = [(begin, begin * bandwidth), (ridge, peak), (x_high, peak)]
+    corners = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in roof)
+    parts.append(
+        f'<polyline points="{corners}" fill="none" stroke="var(--text)" stroke-width="2"/>'
+    )
+    parts.append(_text(WIDTH - RIGHT - 4, y(peak) - 7, f"peak {_flops(peak)}/s", "end"))
+    middle = math.sqrt(begin * ridge)
+    parts.append(_text(x(middle) - 8, y(middle * bandwidth) - 5, f"{_bytes(bandwidth)}/s", "end"))
+    biggest = max(p.share for p in points)
+    for point in sorted(points, key=lambda p: -p.share):
+        radius = 2.5 + 8 * math.sqrt(point.share / biggest)
+        said = f"{point.name} ({series[point.series]}): {_flops(point.rate)}/s, "
+        said += f"{point.intensity:.3g} FLOP/byte"
+        parts.append(
+            f'<circle cx="{x(point.intensity):.1f}" cy="{y(point.rate):.1f}" r="{radius:.1f}" '
+            f'fill="var(--s{point.series})" fill-opacity=".55"><title>{escape(said)}</title>'
+            "</circle>"
+        )
+    parts += _labels(points, x, y, labelled)
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "FLOP/byte", "middle"))
+    keys = "".join(
+        f'<span><svg viewBox="0 0 32 12" aria-hidden="true"><circle cx="16" cy="6" r="4.5" '
+        f'fill="var(--s{i})"/></svg>{escape(name)}</span>'
+        for i, name in enumerate(series)
+    )
+    return (
+        f'<figure class="chart"><div class="legend">{keys}</div><div class="scroll">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline">{"".join(parts)}'
+        "</svg></div><figcaption>Vertical: FLOP/s; horizontal: FLOP a byte moved; both logarithmic."
+        " A bigger dot takes more time; its distance below the line is what could be gained."
+        "</figcaption></figure>"
+    )
+
+
+def _labels(points: Sequence[Point], x: object, y: object, count: int) -> list[str]:
+    """Names beside the points that take longest, where they cover no other name."""
+    placed: list[tuple[float, float, float, float]] = []
+    parts = []
+    for point in sorted(points, key=lambda p: -p.share)[:count]:
+        width = CHARACTER * len(point.name)
+        at_x, at_y = x(point.intensity), y(point.rate)
+        for dx, dy in ((12, 4), (12, 18), (12, -10), (12, 32), (-12 - width, 4), (-12 - width, 18)):
+            left, base = at_x + dx, at_y + dy
+            box = (left, base - 12, left + width, base + 3)
+            inside = box[0] > LEFT and box[2] < WIDTH - RIGHT and box[1] > TOP
+            inside &= box[3] < HEIGHT - BOTTOM
+            free = all(
+                box[2] < o[0] or box[0] > o[2] or box[3] < o[1] or box[1] > o[3] for o in placed
+            )
+            if inside and free:
+                placed.append(box)
+                parts.append(_text(left, base, point.name, "start", "var(--text)"))
+                break
+    return parts
+
+
+def stacked(rows: Mapping[str, Sequence[float]], series: Sequence[str], unit: str = "") -> str:
+    """Horizontal bars, each of several parts, with their sums. Values must not be negative."""
+    top = max((sum(values) for values in rows.values()), default=0) or 1.0
+    parts = []
+    for name, values in rows.items():
+        fills = "".join(
+            f'<span class="part" style="width:{100 * value / top:.2f}%;background:var(--s{i})">'
+            "</span>"
+            for i, value in enumerate(values)
+        )
+        parts.append(
+            f'<span>{escape(name)}</span><span class="track stacked">{fills}</span>'
+            f"<span>{sum(values):.3g}{escape(unit)}</span>"
+        )
+    keys = "".join(
+        f'<span><svg viewBox="0 0 32 12" aria-hidden="true"><rect x="6" y="1" width="20" '
+        f'height="10" fill="var(--s{i})"/></svg>{escape(name)}</span>'
+        for i, name in enumerate(series)
+        if name
+    )
+    legend = f'<div class="legend">{keys}</div>' if keys else ""
+    return (
+        "<style>.stacked{display:flex}.stacked .part{height:100%}</style>"
+        f'<div class="chart">{legend}</div><div class="bars">{"".join(parts)}</div>'
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, colour: str = "") -> str:
+    fill = f' style="fill:{colour}"' if colour else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{fill}>{escape(text)}</text>'
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _flops(value: float) -> str:
+    return _scaled(value, "FLOP")
+
+
+def _bytes(value: float) -> str:
+    return _scaled(value, "B")
+
+
+def _scaled(value: float, unit: str) -> str:
+    for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size * 0.9995:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+# As text elsewhere in a report.
+scaled = _scaled

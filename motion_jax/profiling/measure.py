@@ -1,0 +1,245 @@
+"""Runs some steps of a stage as training does, and measures: start, steps, waiting, memory."""
+
+import contextlib
+import itertools
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motion_jax import mesh as meshes
+from motion_jax.config import Config
+from motion_jax.profiling import trace
+from motion_jax.progress import say
+
+# Steps before the traced ones that are timed, after some that warm up.
+TIMED_FROM = 4
+
+
+@dataclass
+class Start:
+    """Seconds from nothing to the first finished step.
+
+    Attributes:
+      state: making the initial state, or restoring it.
+      tracing: from Python to a program for the compiler.
+      compiling: by XLA, or reading the program from the cache.
+      total: all of it, with the first step and what lies between.
+    """
+
+    state: float
+    tracing: float
+    compiling: float
+    total: float
+
+
+@dataclass
+class Measured:
+    """What some steps took.
+
+    Attributes:
+      cold, warm: the first step with an empty and with a filled compilation cache.
+      compilations: programs compiled by each function before the first step was done;
+        recompilations: after it (none in a sound training).
+      step_seconds: of one step, without a trace; traced_seconds: with one.
+      input_wait: share of the untraced time that the loop spent waiting for a batch.
+      executable: of the step.
+      folder: of the trace.
+    """
+
+    cold: Start
+    warm: Start
+    step_seconds: float
+    traced_seconds: float
+    input_wait: float
+    executable: jax.stages.Compiled
+    folder: Path
+    compilations: Counter[str] = field(default_factory=Counter)
+    recompilations: Counter[str] = field(default_factory=Counter)
+
+
+def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
+    """A batch as the loader makes them: a drawn dancer's poses before noise."""
+    from motion_jax import puppet
+    from motion_jax.pose.face import face_boxes
+
+    size = config.recipe.stages()[stage]
+    lead, (height, width) = (size.batch_size, size.window), (size.height, size.width)
+    motion = puppet.dance(size.batch_size * size.window + 25)
+    keypoints = puppet.pose(puppet.CHARACTERS["ben"], motion, height, width)
+    keypoints = keypoints[: size.batch_size * size.window].reshape(*lead, 137, 3)
+    boxes = face_boxes(keypoints.reshape(-1, 137, 3), height, width).reshape(*lead, 4)
+    frames = np.random.default_rng(0).integers(0, 256, (*lead, height, width, 3), np.uint8)
+    return {
+        "frames": frames,
+        "keypoints": keypoints.astype(np.float32),
+        "face_boxes": boxes.astype(np.float32),
+    }
+
+
+def synthetic_batches(config: Config, stage: str) -> Iterator[dict[str, np.ndarray]]:
+    """The same batch again and again."""
+    return itertools.repeat(synthetic_batch(config, stage))
+
+
+def initial_state(config: Config, stage: str, mesh: Any) -> Any:
+    """As training makes it, laid out over the mesh."""
+    make = jax.jit(lambda key: config.recipe.init(key, stage))
+    return jax.device_put(make(jax.random.key(config.seed)), meshes.replicated(mesh))
+
+
+def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
+    """Of the networks that losses need. Random: their values change no time."""
+    from motion_jax.nets.blocks import initialise
+    from motion_jax.nets.vgg import VGG19
+
+    if config.recipe.losses.perceptual == "none":
+        return {}
+    make = jax.jit(lambda key: initialise(VGG19(), key, jnp.zeros((1, 16, 16, 3))))
+    return jax.device_put({"vgg19": make(jax.random.key(0))}, meshes.replicated(mesh))
+
+
+def measure(
+    config: Config,
+    stage: str,
+    batches: Iterator[dict[str, np.ndarray]],
+    folder: Path,
+    make_state: Callable[[], Any] | None = None,
+) -> Measured:
+    """Runs a stage's first steps and traces steps 10 to 14.
+
+    Args:
+      batches: as the loader makes them.
+      folder: where the trace is written.
+      make_state: the state to begin with, laid out over `mesh.data_mesh`; None: a fresh one.
+    """
+    from motion_jax.train.loop import compiled_step
+    from motion_jax.train.record import IN_FLIGHT
+
+    mesh = meshes.data_mesh(config.recipe.stages()[stage].batch_size)
+    frozen = frozen_parameters(config, mesh)
+    make_state = make_state or (lambda: initial_state(config, stage, mesh))
+    first = next(batches)
+
+    def begin() -> tuple[Start, Counter[str], Any, Any]:
+        """A start as of a new process, but for what Python has imported."""
+        jax.clear_caches()
+        begun = time.perf_counter()
+        with _Compilations() as done:
+            state = jax.block_until_ready(make_state())
+            made = time.perf_counter()
+            step = compiled_step(config, stage, mesh)
+            state, metrics = step(state, meshes.place(first, mesh), frozen)
+            jax.block_until_ready((state, metrics))
+        ended = time.perf_counter()
+        tracing, compiling = done.seconds_of("step")
+        return Start(made - begun, tracing, compiling, ended - begun), done.names, step, state
+
+    with tempfile.TemporaryDirectory() as cache, _compilation_cache(cache):
+        say(f"Compiling the {stage} stage anew …")
+        cold, *_ = begin()
+        say(f"Compiled in {cold.compiling:.1f} s; once more, from the cache …")
+        warm, names, step, state = begin()
+        executable = step.lower(state, meshes.place(first, mesh), frozen).compile()
+    say(f"Running {trace.LAST_STEP} steps …")
+    waited, in_flight = 0.0, deque()
+
+    def run(number: int) -> None:
+        nonlocal state, waited
+        with trace.step_marker(number):
+            asked = time.perf_counter()
+            batch = meshes.place(next(batches), mesh)
+            waited += time.perf_counter() - asked
+            state, metrics = step(state, batch, frozen)
+        in_flight.append(metrics)
+        if len(in_flight) > IN_FLIGHT:
+            jax.block_until_ready(in_flight.popleft())
+
+    def timed(numbers: range) -> float:
+        begun = time.perf_counter()
+        for number in numbers:
+            run(number)
+        jax.block_until_ready(state)
+        return (time.perf_counter() - begun) / len(numbers)
+
+    with _Compilations() as later:
+        timed(range(2, TIMED_FROM))
+        waited = 0.0
+        numbers = range(TIMED_FROM, trace.FIRST_STEP)
+        seconds = timed(numbers)
+        wait = waited / (seconds * len(numbers))
+        with trace.tracing(folder):
+            traced = timed(range(trace.FIRST_STEP, trace.LAST_STEP + 1))
+    return Measured(
+        cold=cold,
+        warm=warm,
+        step_seconds=seconds,
+        traced_seconds=traced,
+        input_wait=min(wait, 1.0),
+        executable=executable,
+        folder=folder,
+        compilations=names,
+        recompilations=later.names,
+    )
+
+
+@contextlib.contextmanager
+def _compilation_cache(folder: str) -> Iterator[None]:
+    """Another folder for compiled programs, for a while."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
+
+
+class _Compilations:
+    """Counts and times what jax compiles inside the block, by the function's name."""
+
+    _TRACING = ("/jax/core/compile/jaxpr_trace_duration",
+                "/jax/core/compile/jaxpr_to_mlir_module_duration")  # fmt: skip
+    _COMPILING = "/jax/core/compile/backend_compile_duration"
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self._tracing: Counter[str] = Counter()
+        self._compiling: Counter[str] = Counter()
+
+    def seconds_of(self, function: str) -> tuple[float, float]:
+        """(tracing, compiling) of a function."""
+        return tuple(
+            sum(seconds for name, seconds in counter.items() if _plain(name) == function)
+            for counter in (self._tracing, self._compiling)
+        )
+
+    def _note(self, event: str, seconds: float, **details: Any) -> None:
+        name = str(details.get("fun_name", ""))
+        if event == self._COMPILING:
+            self.names[_plain(name)] += 1
+            self._compiling[name] += seconds
+        elif event in self._TRACING:
+            self._tracing[name] += seconds
+
+    def __enter__(self) -> "_Compilations":
+        jax.monitoring.register_event_duration_secs_listener(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._note)
+
+
+def _plain(name: str) -> str:
+    """jit(step) -> step, jit_step -> step."""
+    return name.removeprefix("jit(").removesuffix(")").removeprefix("jit_")

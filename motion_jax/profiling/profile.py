@@ -1,0 +1,477 @@
+"""`motion-jax profile`: where a training step's time and memory go."""
+
+import json
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from motion_jax.config import Config, load_config, to_json, unknown_option
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable, write_json, write_text, writing
+from motion_jax.progress import say
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """Show where the time and memory of a training step go, by network and layer. Settings of the
+    config can be given as with `motion-jax train`: --recipe.dtype bfloat16."""
+
+    config: tyro.conf.Positional[str] = ""
+    """A config: the name of a shipped one or a Python file. Not with --run."""
+    run: Path | None = None
+    """Run directory of `motion-jax train`: its config, its newest checkpoint, its dataset."""
+    data: Path | None = None
+    """Dataset to load batches from, so that waiting for input is real. Default with --run: the
+    run's; else one made-up batch again and again."""
+    stage: str = ""
+    """Stage to profile. Default: the config's first, with --run that of the newest checkpoint."""
+    batch: int = 0
+    """Windows a step over all devices, instead of the config's; 0: the config's."""
+    topology: str = ""
+    """Compile for a TPU topology such as v5e:2x2 instead of running here: times are then the
+    compiler's estimates (needs the extra `tpu`)."""
+    compare: tuple[Path, Path] | None = None
+    """Two profiles (profile.json or its folder), before and after: show what grew."""
+    hlo: bool = False
+    """Also write the optimised program (step.hlo) and the memory profile (memory.pprof)."""
+    json: bool = False
+    """Print the result as JSON, alone on stdout."""
+    out: Path | None = None
+    """Folder to write to. Default: RUN/profile/STAGE (the trace into RUN/trace/STAGE), without a
+    run out/profile/CONFIG-STAGE."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is profiled, and where its results go."""
+
+    config: Config
+    name: str
+    stage: str
+    folder: Path
+    trace: Path
+    data: Path | None
+    run: Path | None
+
+
+def run(arguments: list[str]) -> None:
+    """The verb: parses, profiles, prints."""
+    options, rest = tyro.cli(
+        ProfileOptions, prog="motion-jax profile", args=arguments, return_unknown_args=True
+    )
+    result = profile(options, rest, "motion-jax profile " + shlex.join(arguments))
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    if options.compare:
+        from motion_jax.profiling.compare import print_comparison
+
+        print_comparison(result, console)
+        return
+    from motion_jax.profiling.report import print_profile
+
+    print_profile(result, console)
+    console.print(f"\nPage: {Path(result['folder']) / 'index.html'}", markup=False)
+    if result["trace"]:
+        console.print(f"Trace: {result['trace']}", markup=False)
+
+
+def profile(
+    options: ProfileOptions, settings: list[str] | None = None, line: str = ""
+) -> dict[str, Any]:
+    """Profiles a stage, or compares two profiles; writes the files.
+
+    Args:
+      settings: of the config, as command-line arguments.
+      line: the command line, for the record.
+    Returns:
+      What profile.json holds (docs/profiling.md), or `compare.compare`'s result.
+    Raises:
+      UserError: options that contradict each other or name what is not there.
+    """
+    settings = settings or []
+    if options.compare:
+        from motion_jax.profiling.compare import compare, read_profile, write_comparison
+
+        if options.config or options.run or options.topology or settings:
+            raise UserError("--compare takes two profiles and nothing else; leave the rest out.")
+        result = compare(*(read_profile(path) for path in options.compare))
+        if options.out:
+            write_comparison(result, options.out)
+        return result
+    task = _task(options, settings)
+    check_writable(task.folder)
+    result = _for_topology(options, task) if options.topology else _measured(options, task)
+    result["command"] = line
+    write_json(task.folder / "profile.json", result)
+    from motion_jax.profiling.report import write_page
+
+    write_page(result, task.folder / "index.html")
+    return result
+
+
+def _task(options: ProfileOptions, settings: list[str]) -> _Task:
+    if bool(options.config) == bool(options.run):
+        raise UserError(
+            "motion-jax profile wants a config or --run DIR, one of them; for example: motion-jax "
+            "profile demo"
+        )
+    if options.topology and options.data:
+        raise UserError("--topology compiles and runs nothing, so it takes no --data.")
+    stage, data = options.stage, options.data
+    if options.run:
+        from motion_jax.train.checkpoint import has_checkpoint
+        from motion_jax.train.run import read_config, read_dataset
+
+        config, name = read_config(options.run), options.run.resolve().name
+        if config is None:
+            raise UserError(
+                f"{options.run} is not a run directory (no config.json in it); give the folder "
+                "that motion-jax train wrote with --run."
+            )
+        if not has_checkpoint(options.run / "checkpoints"):
+            raise UserError(
+                f"The run {options.run} has no checkpoint yet; train it first, or profile its "
+                "config."
+            )
+        if not options.topology and data is None:
+            data = _dataset_of(options.run, read_dataset(options.run)["path"])
+        stage = stage or _last_stage(options.run)
+    else:
+        config, name = load_config(options.config), Path(options.config).stem
+    config = _with_settings(config, settings)
+    config.validate()
+    stages = config.recipe.stages()
+    stage = stage or next(iter(stages))
+    if stage not in stages:
+        raise UserError(f"The config has no stage {stage!r}; it has {', '.join(stages)}.")
+    if options.batch:
+        from motion_jax.profiling.topology import sized
+
+        config = sized(config, stage, options.batch)
+        config.validate()
+    if options.out:
+        folder, trace = options.out, options.out / "trace"
+    elif options.run:
+        folder, trace = options.run / "profile" / stage, options.run / "trace" / stage
+    else:
+        folder = Path("out/profile") / f"{name}-{stage}"
+        trace = folder / "trace"
+    return _Task(config, name, stage, folder, trace, data, options.run)
+
+
+def _with_settings(config: Config, settings: list[str]) -> Config:
+    if not settings:
+        return config
+    config, unknown = tyro.cli(
+        Config, prog="motion-jax profile", args=settings, default=config, return_unknown_args=True
+    )
+    if unknown:
+        if not unknown[0].startswith("-"):
+            raise UserError(
+                f"{unknown[0]!r} is one argument too many; see motion-jax profile --help."
+            )
+        raise UserError(_unknown(unknown[0], config))
+    return config
+
+
+def _unknown(option: str, config: Config) -> str:
+    """As for the config's settings; a misspelt option of the verb itself is looked for first."""
+    import dataclasses
+    import difflib
+
+    own = [f"--{field.name}" for field in dataclasses.fields(ProfileOptions)]
+    near = difflib.get_close_matches(option.split("=")[0], own, 1)
+    if near:
+        return f"There is no option {option.split('=')[0]}; did you mean {near[0]}?"
+    return unknown_option(option, config)
+
+
+def _dataset_of(run: Path, path: str) -> Path:
+    folder = (run / path).resolve()
+    if not folder.is_dir():
+        raise UserError(
+            f"The dataset of the run {run} is no longer at {folder}; say where it is with --data."
+        )
+    return folder
+
+
+def _last_stage(run: Path) -> str:
+    from motion_jax.train.checkpoint import Checkpoints
+
+    with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.record(checkpoints.latest())["stage"]
+
+
+# --- measured here -----------------------------------------------------------------------------
+
+
+def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
+    import jax
+
+    from motion_jax import mesh as meshes
+    from motion_jax.profiling import chips, trace
+    from motion_jax.profiling.attribution import attribute
+    from motion_jax.profiling.measure import measure, synthetic_batches
+
+    stage = task.config.recipe.stages()[task.stage]
+    mesh = meshes.data_mesh(stage.batch_size)
+    if task.data is None:
+        batches, source = synthetic_batches(task.config, task.stage), "one made-up batch"
+        measured = measure(task.config, task.stage, batches, task.trace)
+    else:
+        source = str(task.data)
+        with _loader(task) as batches:
+            measured = measure(task.config, task.stage, batches, task.trace, _restoring(task, mesh))
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        say("Measuring what this CPU can do at best …")
+        chip = chips.measure_host()
+    else:
+        chip = chips.chip_of(device)
+    text = measured.executable.as_text()
+    attribution = attribute(text)
+    table = _analytic(task)
+    found = trace.read(task.trace, "jit_step")
+    end = max(found.end, found.begin)
+    seconds, idle = trace.shared_time(found.events, attribution.opcodes, found.begin, end)
+    table.add_seconds(
+        _summed((attribution.scope(name), value / found.steps) for name, value in seconds.items())
+    )
+    table.idle = idle / found.steps
+    _add_compiled_bytes(table, text, attribution)
+    trace.write_perfetto(task.trace, found, attribution)
+    if options.hlo:
+        write_text(task.folder / "step.hlo", text)
+        with writing(task.folder / "memory.pprof"):
+            jax.profiler.save_device_memory_profile(task.folder / "memory.pprof")
+    step = {
+        "seconds": measured.step_seconds,
+        "traced_seconds": (end - found.begin) / found.steps,
+        "input_wait": measured.input_wait,
+    }
+    start = {name: asdict(getattr(measured, name)) for name in ("cold", "warm")}
+    start |= {
+        "programs": dict(measured.compilations),
+        "recompilations": dict(measured.recompilations),
+    }
+    kinds = {"platform": device.platform, "device": device.device_kind, "devices": mesh.size}
+    stats = device.memory_stats() or {}
+    memory = _memory(task, measured.executable)
+    if "peak_bytes_in_use" in stats:
+        memory["peak_in_use"] = stats["peak_bytes_in_use"]
+    return _result(task, table, chip, kinds, "trace", step, start, memory, measured.executable) | {
+        "data": source,
+        "trace": str(task.trace),
+    }
+
+
+def _loader(task: _Task) -> Any:
+    """Batches of the task's dataset, from the beginning, as training makes them."""
+    from motion_jax.data.pairs import batches
+    from motion_jax.data.records import open_dataset
+
+    stage = task.config.recipe.stages()[task.stage]
+    return batches(
+        open_dataset(task.data),
+        height=stage.height,
+        width=stage.width,
+        batch_size=stage.batch_size,
+        window=stage.window,
+        holdout=task.config.data.holdout,
+        seed=task.config.seed,
+        augment=task.config.data.augment,
+        workers=task.config.data.workers,
+    )
+
+
+def _restoring(task: _Task, mesh: Any) -> Any:
+    """A function that restores the run's newest state; None without a run, or where the checkpoint
+    is of another stage."""
+    from motion_jax import mesh as meshes
+    from motion_jax.train.checkpoint import Checkpoints
+    from motion_jax.train.loop import abstract_state
+
+    if task.run is None or _last_stage(task.run) != task.stage:
+        return None
+
+    def restore() -> Any:
+        with Checkpoints(task.run / "checkpoints", read_only=True) as checkpoints:
+            abstract = abstract_state(task.config, task.stage, meshes.replicated(mesh))
+            return checkpoints.restore(checkpoints.latest(), abstract)
+
+    return restore
+
+
+# --- estimated for a topology ------------------------------------------------------------------
+
+
+def _for_topology(options: ProfileOptions, task: _Task) -> dict[str, Any]:
+    import time
+
+    from motion_jax.profiling import topology
+    from motion_jax.profiling.attribution import attribute
+    from motion_jax.profiling.chips import chip
+
+    mesh = topology.topology_mesh(options.topology)
+    say(f"Compiling the {task.stage} stage for {options.topology} (minutes for large networks) …")
+    begun = time.perf_counter()
+    executable = topology.compile_for(task.config, task.stage, options.topology)
+    compiling = time.perf_counter() - begun
+    estimate = topology.estimate(executable)
+    text = executable.as_text()
+    attribution, table = attribute(text), _analytic(task)
+    table.add_seconds(
+        _summed(
+            (attribution.scope(each.name), each.total_cycles / estimate["clock_hz"])
+            for each in estimate["instructions"]
+        )
+    )
+    _add_compiled_bytes(table, text, attribution)
+    if options.hlo:
+        write_text(task.folder / "step.hlo", text)
+    memory = _memory(task, executable) | {"peak": estimate["memory"]["peak"]}
+    step = {"seconds": table.total.seconds, "traced_seconds": None, "input_wait": None}
+    start = {"cold": {"compiling": compiling}}
+    kinds = {"platform": "tpu", "device": options.topology, "devices": mesh.size}
+    found = chip(topology.generation(options.topology))
+    return _result(
+        task, table, found, kinds, "compiler's estimate", step, start, memory, executable
+    ) | {"data": "nothing was run", "trace": None}
+
+
+# --- both --------------------------------------------------------------------------------------
+
+
+def _analytic(task: _Task) -> Any:
+    from motion_jax.profiling.cost_table import analyse, step_jaxpr
+
+    config = replace(task.config, recipe=replace(task.config.recipe, rematerialise=False))
+    return analyse(step_jaxpr(config, task.stage))
+
+
+def _summed(pairs: Any) -> dict[Any, Any]:
+    total: dict[Any, Any] = {}
+    for key, value in pairs:
+        total[key] = total.get(key, 0) + value
+    return total
+
+
+def _add_compiled_bytes(table: Any, text: str, attribution: Any) -> None:
+    from motion_jax.profiling import hlo
+
+    instructions = hlo.read(text).instructions
+    table.add_compiled_bytes(
+        _summed((attribution.scope(each.name), each.bytes) for each in instructions)
+    )
+
+
+def _memory(task: _Task, executable: Any) -> dict[str, Any]:
+    """Bytes on one device by kind; all but `temporaries` and `code` live between steps too."""
+    import jax
+    import jax.numpy as jnp
+
+    from motion_jax.profiling.topology import step_inputs
+
+    def size(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    state, batch, frozen = step_inputs(task.config, task.stage)
+    state = state.replace(key=jnp.zeros((2,), jnp.uint32))
+    stats = executable.memory_analysis()
+    kinds = {f"{network} parameters": size(tree) for network, tree in state.params.items()}
+    kinds |= {
+        "optimiser": size(state.optimizer),
+        "averaged parameters": size(state.averaged),
+        "vgg19 parameters": size(frozen),
+        "batch": size(batch),
+        "temporaries (activations, gradients)": stats.temp_size_in_bytes,
+        "code": stats.generated_code_size_in_bytes,
+    }
+    return {"kinds": {name.replace("_", " "): n for name, n in kinds.items() if n}}
+
+
+def _result(
+    task: _Task,
+    table: Any,
+    chip: Any,
+    kinds: dict[str, Any],
+    time_source: str,
+    step: dict[str, Any],
+    start: dict[str, Any],
+    memory: dict[str, Any],
+    executable: Any,
+) -> dict[str, Any]:
+    """What profile.json holds."""
+    import importlib.metadata
+    import platform
+
+    from motion_jax import __version__
+
+    recipe, stage = task.config.recipe, task.config.recipe.stages()[task.stage]
+    total, share = table.total, 1 / kinds["devices"]
+    frames = stage.batch_size * stage.window
+    costs = executable.cost_analysis() or {}
+    step |= {
+        "images_per_second": frames / step["seconds"],
+        "idle_seconds": table.idle,
+        "flops": total.flops,
+        "bytes": total.bytes,
+        "compiled_bytes": total.compiled_bytes,
+        "limit_seconds": None,
+        "mfu": None,
+    }
+    if chip is not None:
+        peak = chip.peak_flops(recipe.dtype) * kinds["devices"]
+        step["limit_seconds"] = sum(
+            cost.limit(chip, recipe.dtype, share) for cost in table.rows.values()
+        )
+        step["flop_limit_seconds"] = total.flops / peak
+        step["mfu"] = total.flops / (step["seconds"] * peak)
+    rows = [
+        {
+            "network": scope.network,
+            "layer": scope.layer,
+            "backward": scope.backward,
+            **asdict(cost),
+            "limit_seconds": cost.limit(chip, recipe.dtype, share) if chip else None,
+        }
+        for scope, cost in table.rows.items()
+    ]
+    rows.sort(key=lambda row: (row["seconds"] or 0, row["flops"], row["bytes"]), reverse=True)
+    return {
+        "format": FORMAT,
+        "config": task.name,
+        "stage": task.stage,
+        "size": f"{stage.width}x{stage.height}",
+        "batch": stage.batch_size,
+        "window": stage.window,
+        "dtype": recipe.dtype,
+        **kinds,
+        "chip": asdict(chip) if chip else None,
+        "time": time_source,
+        "step": step,
+        "start": start,
+        "memory": memory,
+        "compiler": {
+            "flops": costs.get("flops"),
+            "bytes": costs.get("bytes accessed"),
+            "transcendentals": costs.get("transcendentals"),
+        },
+        "rows": rows,
+        "versions": {
+            "motion_jax": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
+        },
+        "settings": to_json(task.config),
+        "folder": str(task.folder),
+    }

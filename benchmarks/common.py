@@ -173,7 +173,7 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "memory_gb": memory,
         "accelerator": _accelerator(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
     }
 
 

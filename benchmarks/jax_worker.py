@@ -68,8 +68,8 @@ def config_of(setup: Mapping[str, Any]) -> Any:
 
 
 def batch_of(setup: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What the loader hands to the step: the drawn dancer's keypoints, since the length of the limbs
-    decides how long a pose picture takes, and seeded frames."""
+    """What the loader hands to the step: seeded frames, and the drawn dancer's keypoints, since the
+    length of limbs decides how long a pose picture takes."""
     from motion_jax import puppet
 
     lead, (height, width) = (setup["batch"], 2), (setup["height"], setup["width"])

@@ -297,6 +297,56 @@ def rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
+def section(results: Sequence[Mapping[str, Any]], unit: str) -> str:
+    """Markdown for docs/performance.md: one row a result, largest first. unit: of the times, with
+    the count of pictures behind it, e.g. "s/step".
+    """
+    ordered = sorted(results, key=_order)
+    columns = {
+        "what": "pictures",
+        "stage": "stage",
+        "filters": "filters",
+        "batch": "batch",
+        "device": "device",
+        "ours_dtype": "ours",
+        "torch_mode": "PyTorch",
+        "ours_s": f"ours, {unit}",
+        "ours_spread": "from – to",
+        "torch_s": f"PyTorch, {unit}",
+        "torch_spread": "from – to",
+        "ratio": "time ratio",
+        "ours_images_per_s": "ours, pictures/s",
+        "torch_images_per_s": "PyTorch, pictures/s",
+        "ours_latency_p50_ms": "ours, p50 ms",
+        "ours_latency_p95_ms": "p95",
+        "torch_latency_p50_ms": "PyTorch, p50 ms",
+        "torch_latency_p95_ms": "p95",
+        "ours_mfu": "ours, MFU",
+        "torch_mfu": "PyTorch, MFU",
+        "ours_peak_gb": "ours, peak GB",
+        "torch_peak_gb": "PyTorch, peak GB",
+        "peak_ratio": "memory ratio",
+    }
+    made = []
+    for result in ordered:
+        settings = result["settings"]
+        row = {**settings, **result, "what": f"{settings['width']}x{settings['height']}"}
+        row |= {"ours_dtype": settings["ours"], "torch_mode": settings["torch"]}
+        for side in ("ours", "torch"):
+            if side in result:
+                low, high = (common.shown(float(result[side][key])) for key in ("min", "max"))
+                row[f"{side}_spread"] = f"{low} – {high}"
+        made.append(row)
+    used = {key: title for key, title in columns.items() if any(row.get(key) for row in made)}
+    return common.markdown(made, used)
+
+
+def _order(result: Mapping[str, Any]) -> tuple:
+    settings = result["settings"]
+    size = settings["width"] * settings["height"]
+    return settings["device"], settings["stage"], -size, -settings["filters"], settings["batch"]
+
+
 def name_of(work: str, options: PairOptions, setup: Mapping[str, Any]) -> str:
     """The result's file name: what differs from the usual is told."""
     parts = [work, f"{setup['width']}x{setup['height']}", str(options.filters)]

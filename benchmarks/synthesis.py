@@ -75,6 +75,17 @@ def table(result: dict[str, Any]) -> Any:
     return common.table(rows, columns, title)
 
 
+def sections(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown for docs/performance.md, all results in one table."""
+    text = (
+        "The generator frame after frame, each from its pose and the frame before. Medians; the "
+        "two sides in turns in two processes, the one that waits stopped. Ratios are ours / "
+        "PyTorch's: below 1 is better. Ours draws the poses and makes 8-bit pictures too. "
+        "p50 and p95 are of one frame at a time, there and back."
+    )
+    return f"{text}\n\n{pair.section(results, 's/frame')}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     with common.sentences("synthesis"):
         options = common.parse(Options, "synthesis", arguments)

@@ -56,6 +56,18 @@ def table(result: dict[str, Any]) -> Any:
     return common.table(pair.rows(result), columns, title)
 
 
+def sections(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown for docs/performance.md, all results in one table."""
+    text = (
+        "One whole step of Everybody Dance Now on windows of two frames: generator, discriminator, "
+        "VGG-19 loss, both updates of Adam. Medians; the two sides in turns in two processes, the "
+        "one that waits stopped. Ratios are ours / PyTorch's: below 1 is better. Ours draws the "
+        "poses too. Memory is the highest resident set of the process, compiling included, or "
+        "the card's."
+    )
+    return f"{text}\n\n{pair.section(results, 's/step')}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     with common.sentences("train_step"):
         options = common.parse(Options, "train_step", arguments)

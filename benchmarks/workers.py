@@ -55,8 +55,16 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ready = self._answer()
+        try:
+            self.ready = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
         self._stop()
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
 
     def __enter__(self) -> "Worker":
         return self
@@ -84,11 +92,16 @@ class Worker:
         return answer
 
     def _stop(self) -> None:
+        """Returns once the process stands still (or has ended)."""
         self._process.send_signal(signal.SIGSTOP)
+        # WNOWAIT: its exit status is for Popen to collect.
+        either = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        os.waitid(os.P_PID, self._process.pid, either)
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGCONT)
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:

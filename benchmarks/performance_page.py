@@ -1,0 +1,190 @@
+"""Makes docs/performance.md from benchmarks/results/*.json.
+
+    python -m benchmarks.performance_page           # writes the page
+    python -m benchmarks.performance_page --check   # says whether it is up to date
+
+A result NAME.json or NAME-….json belongs to the module benchmarks.NAME, which describes it with
+`sections(results) -> str` (all of them together) or `section(result) -> str` (each alone), as
+Markdown without a heading. Words that explain a section stand in benchmarks/notes/NAME.md; there
+{RESULT:KEY} stands for a figure of a result, e.g. {train_step-256x256-64:ratio}, so that no figure
+on the page is written by hand.
+"""
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import common
+from motion_jax.errors import UserError
+from motion_jax.files import write_text
+from motion_jax.progress import say
+
+PAGE = common.ROOT / "docs" / "performance.md"
+NOTES = common.ROOT / "benchmarks" / "notes"
+# In the page's order; what is not here comes last, under its own name.
+TITLES = {
+    "train_step": "Training step",
+    "synthesis": "Synthesis",
+    "transfer": "Transfer of a video",
+    "loader": "Loader",
+    "tpu_compile": "Compiled for TPUs",
+    "compile_time": "Time to the first step",
+    "separable": "Separable residual blocks",
+}
+INTRODUCTION = """# Performance
+
+<!-- Made by `python -m benchmarks.performance_page` from benchmarks/results/*.json. Do not edit:
+change benchmarks/notes/*.md or measure again, and make the page anew. -->
+
+Every figure on this page was measured by a command that stands below its table, on the machine that
+is named there; [benchmarks/README.md](../benchmarks/README.md) says what each command measures and
+how to run it on another machine.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make docs/performance.md from benchmarks/results/*.json."""
+
+    check: bool = False
+    """Write nothing: exit with status 1 where the page is not what would be made."""
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Every saved result by its name.
+
+    Raises UserError for a file that is none.
+    """
+    found = {}
+    for path in sorted(common.RESULTS.glob("*.json")):
+        try:
+            found[path.stem] = json.loads(path.read_text())
+            missing = {"benchmark", "commit", "command", "machine", "versions"} - set(
+                found[path.stem]
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} is no JSON object ({error}); measure it again.") from error
+        if missing:
+            raise UserError(
+                f"{path} does not say where it comes from ({', '.join(sorted(missing))} missing); "
+                "measure it again with --save."
+            )
+    return found
+
+
+def page() -> str:
+    """The page's text."""
+    every = results()
+    by_module: dict[str, list[str]] = {}
+    for name in every:
+        by_module.setdefault(name.split("-")[0], []).append(name)
+    unknown = [module for module in by_module if module not in TITLES]
+    machines = _Machines()
+    parts = [INTRODUCTION]
+    for module in [*TITLES, *unknown]:
+        if module in by_module:
+            # The plain one first, then its variants.
+            names = sorted(by_module[module], key=lambda name: (len(name) > len(module), name))
+            parts += _section(module, {name: every[name] for name in names}, machines)
+    parts += ["## Machines and versions", machines.text()]
+    text = "\n\n".join(part.strip() for part in parts) + "\n"
+    return _figures(text, every)
+
+
+def _section(module: str, own: dict[str, dict[str, Any]], machines: "_Machines") -> list[str]:
+    try:
+        describing = importlib.import_module(f"benchmarks.{module}")
+    except ModuleNotFoundError as error:
+        if error.name != f"benchmarks.{module}":
+            raise
+        describing = None
+    if hasattr(describing, "sections"):
+        body = [describing.sections(list(own.values()))]
+    elif hasattr(describing, "section"):
+        body = [describing.section(result) for result in own.values()]
+    else:
+        say(f"Left out: {', '.join(own)} (there is no benchmarks.{module} with a section)")
+        return []
+    origin = [
+        f"- `{result['command']}`, commit {result['commit']}, {result.get('date', 'no date')}, "
+        f"machine {machines.letter(result)}"
+        for result in own.values()
+    ]
+    notes = NOTES / f"{module}.md"
+    return [
+        f"## {TITLES.get(module, module.replace('_', ' ').capitalize())}",
+        *body,
+        *([notes.read_text()] if notes.is_file() else []),
+        "Measured by:\n\n" + "\n".join(origin),
+    ]
+
+
+class _Machines:
+    """Gives each machine with its versions a letter, in the order of their first mention."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, str]] = []
+
+    def letter(self, result: dict[str, Any]) -> str:
+        machine, versions = result["machine"], result["versions"]
+        parts = [
+            f"{machine.get('cpu')} ({', '.join(machine.get('cpu_features') or [])})",
+            f"{machine.get('cores')} cores",
+            f"{machine.get('memory_gb')} GiB",
+            *([machine["accelerator"]] if machine.get("accelerator") else []),
+            *([machine["system"]] if machine.get("system") else []),
+        ]
+        shown = (", ".join(parts), ", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
+        if shown not in self._seen:
+            self._seen.append(shown)
+        return chr(ord("A") + self._seen.index(shown))
+
+    def text(self) -> str:
+        return "\n".join(
+            f"- **{chr(ord('A') + i)}**: {machine}. {versions}."
+            for i, (machine, versions) in enumerate(self._seen)
+        )
+
+
+def _figures(text: str, every: dict[str, dict[str, Any]]) -> str:
+    """Puts the figures of results where {RESULT:KEY.KEY} stands."""
+
+    def figure(match: re.Match) -> str:
+        name, keys = match.groups()
+        value: Any = every.get(name)
+        for key in keys.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None:
+            raise UserError(
+                f"The notes name the figure {match.group()}, which no result has; "
+                f"measure {name} with --save or correct benchmarks/notes."
+            )
+        return common.shown(value)
+
+    return re.sub(r"\{([A-Za-z]\w*(?:[-.]\w+)*):(\w+(?:\.\w+)*)\}", figure, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    with common.sentences("performance_page"):
+        options = common.parse(Options, "performance_page", arguments)
+        text, shown = page(), PAGE.relative_to(common.ROOT)
+        if not options.check:
+            write_text(PAGE, text)
+            say(f"Wrote {shown}")
+        elif not PAGE.is_file() or PAGE.read_text() != text:
+            print(
+                f"{shown} is not what benchmarks/results make; run python -m "
+                "benchmarks.performance_page",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        else:
+            say(f"{shown} is up to date")
+
+
+if __name__ == "__main__":
+    main()

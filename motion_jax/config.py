@@ -49,6 +49,8 @@ class Record:
     """Steps between checkpoints, besides those by time; 0: by time alone."""
     keep: int = 3
     """Most recent checkpoints kept, besides the last one of each stage."""
+    trace: bool = True
+    """Trace steps 10 to 14 of each stage into RUN/trace, for XProf and TensorBoard."""
 
 
 @dataclass(frozen=True)

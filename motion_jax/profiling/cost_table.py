@@ -16,7 +16,7 @@ from jax.extend.core import Literal
 from motion_jax.config import Config
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost import equation_flops, inner_jaxprs, times
-from motion_jax.profiling.scopes import Scope, of_stack
+from motion_jax.profiling.scopes import OTHER, Scope, of_stack
 
 # Their one inner jaxpr takes exactly their operands: it is read as if it stood in their place.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call",
@@ -207,21 +207,14 @@ class _Walk:
                 self.read(operands[1:], scope)
                 results = [operands[0]]
             else:
-                results = [self.value(scope, v, repeats) for v in equation.outvars]
-                if inner:
-                    self._loop(equation, inner, stack, repeats)
-                    # What the bodies read and write was counted in them.
-                    for number in results:
-                        _, size, readers = self.values[number]
-                        self.values[number] = (_OUTSIDE, size, readers)
-                else:
-                    self.read(operands, scope)
+                # What passes through a loop that is a part of one scope stays in that scope; around
+                # a loop of no scope (over the frames of a window) there is only the outside.
+                owner = _OUTSIDE if inner and scope.network == OTHER else scope
+                results = [self.value(owner, v, repeats) for v in equation.outvars]
+                self.read(operands, owner)
+                for body in inner:
+                    runs = repeats * times(equation)
+                    values = [self.value(owner, variable, runs) for variable in body.invars]
+                    self.read(self.visit(body, values, stack, runs), owner)
             known.update(zip(equation.outvars, results, strict=True))
         return numbers(jaxpr.outvars)
-
-    def _loop(self, equation: Any, inner: list[Any], stack: str, repeats: int) -> None:
-        """A loop or condition: each body with inputs of its own."""
-        runs = repeats * times(equation)
-        for body in inner:
-            values = [self.value(_OUTSIDE, variable, runs) for variable in body.invars]
-            self.read(self.visit(body, values, stack, runs), _OUTSIDE)

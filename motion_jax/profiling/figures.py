@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from motion_jax.charts import log_ticks
+
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 100, 16, 12, 44
 # Width of a character of a label in the page's font.
 CHARACTER = 6.6
 
@@ -33,11 +35,12 @@ def roofline(
     if not points:
         return '<p class="soft">No layer has both arithmetic and a time.</p>'
     ridge = peak / bandwidth
-    x_low = 10 ** math.floor(math.log10(min(ridge / 3, *(p.intensity for p in points))))
-    x_high = 10 ** math.ceil(math.log10(max(ridge * 3, *(p.intensity for p in points))))
-    y_high = 10 ** math.ceil(math.log10(max(peak * 1.5, *(p.rate for p in points))))
-    y_low = 10 ** math.floor(math.log10(min(p.rate for p in points)))
-    y_low = min(y_low, 10 ** math.floor(math.log10(peak / 100)))
+    x_low = min(ridge / 4, *(p.intensity / 1.5 for p in points))
+    x_high = max(ridge * 4, *(p.intensity * 1.5 for p in points))
+    y_low, y_high = (
+        min(peak / 30, *(p.rate / 1.5 for p in points)),
+        max(peak * 1.8, *(p.rate * 1.3 for p in points)),
+    )
 
     def x(value: float) -> float:
         share = math.log(value / x_low) / math.log(x_high / x_low)
@@ -48,14 +51,12 @@ def roofline(
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
     parts = []
-    for power in range(round(math.log10(x_low)), round(math.log10(x_high)) + 1):
-        at = x(10.0**power)
-        parts.append(_line(at, TOP, at, HEIGHT - BOTTOM, "var(--line)"))
-        parts.append(_text(at, HEIGHT - BOTTOM + 17, _number(10.0**power), "middle"))
-    for power in range(round(math.log10(y_low)), round(math.log10(y_high)) + 1):
-        at = y(10.0**power)
-        parts.append(_line(LEFT, at, WIDTH - RIGHT, at, "var(--line)"))
-        parts.append(_text(LEFT - 7, at + 4.5, _flops(10.0**power), "end"))
+    for value in log_ticks(x_low, x_high):
+        parts.append(_line(x(value), TOP, x(value), HEIGHT - BOTTOM, "var(--line)"))
+        parts.append(_text(x(value), HEIGHT - BOTTOM + 17, f"{value:g}", "middle"))
+    for value in log_ticks(y_low, y_high):
+        parts.append(_line(LEFT, y(value), WIDTH - RIGHT, y(value), "var(--line)"))
+        parts.append(_text(LEFT - 7, y(value) + 4.5, f"{_flops(value)}/s", "end"))
     # The slope begins where it enters the picture.
     begin = max(x_low, y_low / bandwidth)
     roof = [(begin, begin * bandwidth), (ridge, peak), (x_high, peak)]
@@ -63,9 +64,11 @@ def roofline(
     parts.append(
         f'<polyline points="{corners}" fill="none" stroke="var(--text)" stroke-width="2"/>'
     )
-    parts.append(_text(WIDTH - RIGHT - 4, y(peak) - 7, f"peak {_flops(peak)}/s", "end"))
+    said = f"peak {_flops(peak)}/s"
+    parts.append(_text(WIDTH - RIGHT - 4, y(peak) - 7, said, "end", "var(--text)"))
     middle = math.sqrt(begin * ridge)
-    parts.append(_text(x(middle) - 8, y(middle * bandwidth) - 5, f"{_bytes(bandwidth)}/s", "end"))
+    said = f"{_bytes(bandwidth)}/s"
+    parts.append(_text(x(middle) - 8, y(middle * bandwidth) - 5, said, "end", "var(--text)"))
     biggest = max(p.share for p in points)
     for point in sorted(points, key=lambda p: -p.share):
         radius = 2.5 + 8 * math.sqrt(point.share / biggest)
@@ -96,7 +99,10 @@ def _labels(points: Sequence[Point], x: object, y: object, count: int) -> list[s
     """Names beside the points that take longest, where they cover no other name."""
     placed: list[tuple[float, float, float, float]] = []
     parts = []
-    for point in sorted(points, key=lambda p: -p.share)[:count]:
+    longest = sorted(points, key=lambda p: -p.share)
+    # A layer's forward and backward pass bear the same name: the longer one gets it.
+    named = list({p.name: p for p in reversed(longest)}.values())[::-1]
+    for point in sorted(named, key=lambda p: -p.share)[:count]:
         width = CHARACTER * len(point.name)
         at_x, at_y = x(point.intensity), y(point.rate)
         for dx, dy in ((12, 4), (12, 18), (12, -10), (12, 32), (-12 - width, 4), (-12 - width, 18)):
@@ -109,7 +115,7 @@ def _labels(points: Sequence[Point], x: object, y: object, count: int) -> list[s
             )
             if inside and free:
                 placed.append(box)
-                parts.append(_text(left, base, point.name, "start", "var(--text)"))
+                parts.append(_text(left, base, point.name, "start", f"var(--s{point.series})"))
                 break
     return parts
 
@@ -146,12 +152,10 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "") -> str:
-    fill = f' style="fill:{colour}"' if colour else ""
+    # A halo in the page's colour keeps a name readable over dots and lines.
+    halo = "paint-order:stroke;stroke:var(--back);stroke-width:4px;stroke-linejoin:round"
+    fill = f' style="fill:{colour};{halo}"' if colour else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{fill}>{escape(text)}</text>'
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
 
 
 def _flops(value: float) -> str:

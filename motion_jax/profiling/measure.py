@@ -16,8 +16,8 @@ import numpy as np
 
 from motion_jax import mesh as meshes
 from motion_jax.config import Config
-from motion_jax.profiling import trace
 from motion_jax.progress import say
+from motion_jax.train import trace
 
 # Steps before the traced ones that are timed, after some that warm up.
 TIMED_FROM = 4
@@ -91,8 +91,13 @@ def synthetic_batches(config: Config, stage: str) -> Iterator[dict[str, np.ndarr
 
 def initial_state(config: Config, stage: str, mesh: Any) -> Any:
     """As training makes it, laid out over the mesh."""
-    make = jax.jit(lambda key: config.recipe.init(key, stage))
-    return jax.device_put(make(jax.random.key(config.seed)), meshes.replicated(mesh))
+
+    def initial_state(key: jax.Array) -> Any:
+        return config.recipe.init(key, stage)
+
+    return jax.device_put(
+        jax.jit(initial_state)(jax.random.key(config.seed)), meshes.replicated(mesh)
+    )
 
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def run(arguments: list[str]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120  # a file or pipe has no width; tables would be squeezed into 80
     if options.compare:
         from motion_jax.profiling.compare import print_comparison
 

@@ -106,11 +106,20 @@ def findings(result: dict[str, Any], count: int = 3) -> list[str]:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-4 else f"{1e6 * seconds:.3g} µs"
 
 
-def layer_name(network: str, layer: str) -> str:
-    return f"{network} / {layer or REST}"
+def layer_names(table: Table) -> dict[tuple[str, str], str]:
+    """What (network, layer) is called: what lies between the layers of a network says so."""
+    layered = {scope.network for scope in table.rows if scope.layer}
+    return {
+        (scope.network, scope.layer): " / ".join(
+            (scope.network, *([scope.layer or REST] if scope.network in layered else []))
+        )
+        for scope in table.rows
+    }
 
 
 # --- terminal ----------------------------------------------------------------------------------
@@ -125,10 +134,11 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
     for name, text in facts(result).items():
         console.print(f"  {name.ljust(width)}  {text}", markup=False)
     console.print()
-    console.print(_text_table(result, table.by_network(), "By network", str))
+    console.print(_text_table(result, table.by_network(), "By network", console))
     layers = dict(list(table.by_layer().items())[:SHOWN_IN_TEXT])
-    named = {layer_name(*name): both for name, both in layers.items()}
-    console.print(_text_table(result, named, f"The {len(layers)} dearest layers", str))
+    names = layer_names(table)
+    named = {names[key]: both for key, both in layers.items()}
+    console.print(_text_table(result, named, f"The {len(layers)} dearest layers", console))
     gains = findings(result)
     if gains:
         console.print("Farthest above what the chip allows:")
@@ -136,18 +146,18 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
             console.print(f"  {text}", markup=False)
 
 
-def _text_table(result: dict[str, Any], rows: dict[Any, Any], title: str, name: Any) -> Any:
+def _text_table(result: dict[str, Any], rows: dict[str, Any], title: str, console: Any) -> Any:
     from rich.table import Table as Rich
 
     made = Rich(title=title, title_justify="left")
-    made.add_column("")
+    made.add_column("", no_wrap=not console.is_terminal)
     for column in ("forward", "backward", "share", "GFLOP", "GFLOP/s", "MB"):
         made.add_column(column, justify="right")
     whole = table_of(result).total.seconds
-    for key, (forward, backward) in rows.items():
+    for name, (forward, backward) in rows.items():
         both = forward + backward
         made.add_row(
-            name(key),
+            name,
             _time(forward),
             _time(backward),
             _percent(both.seconds, whole),
@@ -220,15 +230,15 @@ def _layer_tables(result: dict[str, Any], table: Table) -> list[str]:
     for row in result["rows"]:
         key = (row["network"], row["layer"])
         limits[key] = limits.get(key, 0.0) + (row["limit_seconds"] or 0.0)
-    whole = table.total.seconds
+    whole, names = table.total.seconds, layer_names(table)
     rows = []
-    for name, (forward, backward) in table.by_layer().items():
+    for key, (forward, backward) in table.by_layer().items():
         both = forward + backward
         if both.seconds is not None and whole and both.seconds / whole < 5e-5 and not both.flops:
             continue
         rows.append(
             [
-                layer_name(*name),
+                names[key],
                 _rounded(forward.seconds, 1e3),
                 _rounded(backward.seconds, 1e3),
                 _rounded(both.seconds, 100 / whole) if whole else None,
@@ -236,8 +246,8 @@ def _layer_tables(result: dict[str, Any], table: Table) -> list[str]:
                 _rounded(both.bytes, 1e-6),
                 _rounded(both.intensity if both.flops else None),
                 _rounded(both.flops / both.seconds, 1e-9) if both.flops and both.seconds else None,
-                _rounded(both.seconds / limits[name])
-                if both.seconds and limits[name] > 1e-7
+                _rounded(both.seconds / limits[key])
+                if both.seconds and limits[key] > 1e-7
                 else None,
             ]
         )

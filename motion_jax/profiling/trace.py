@@ -1,29 +1,24 @@
-"""A trace of some training steps, and what it says about where the time goes.
+"""Where a step's time goes, by a trace of some of them (train/trace.py makes it).
 
-jax.profiler writes the trace for XProf, TensorBoard and Perfetto; here it is read again, without
-any of them. On a CPU, XLA begins an instruction, goes on to the next that needs none of its
-results, and marks the end of the first by an event of its own; its long convolutions are nearly all
-of that kind. So an instruction lasts from its event to that mark, several last at the same time,
-and every moment is shared equally among those that are under way: the shares add up to the time
-that passed.
+The trace is made for XProf, TensorBoard and Perfetto; here it is read without any of them. On a
+CPU, XLA begins an instruction, goes on to the next that needs none of its results, and marks the
+end of the first by an event of its own; its long convolutions are nearly all of that kind. So an
+instruction lasts from its event to that mark, several last at the same time, and every moment is
+shared equally among those that are under way: the shares add up to the time that passed.
 """
 
-import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motion_jax.errors import UserError
-from motion_jax.files import writing
+from motion_jax.train.trace import STEP
 
 if TYPE_CHECKING:
     from motion_jax.profiling.attribution import Attribution
 
-FIRST_STEP, LAST_STEP = 10, 14
-# The name of the step markers.
-STEP = "train"
 # Instructions that run others; they get the moments in which none of those is under way.
 _CONTAINERS = ("while", "conditional", "call")
 
@@ -53,33 +48,6 @@ class Trace:
     steps: int
 
 
-@contextlib.contextmanager
-def tracing(folder: Path) -> Iterator[None]:
-    """Traces the block into folder/plugins/profile/TIME, for XProf and TensorBoard (.xplane.pb).
-
-    Python's own calls are left out: they would slow the loop down and hide the rest.
-    """
-    import jax
-
-    options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0
-    with writing(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    jax.profiler.start_trace(str(folder), profiler_options=options)
-    try:
-        yield
-    finally:
-        with writing(folder):
-            jax.profiler.stop_trace()
-
-
-def step_marker(step: int) -> Any:
-    """A context manager that marks a training step in a trace (it costs nothing without one)."""
-    import jax
-
-    return jax.profiler.StepTraceAnnotation(STEP, step_num=step)
-
-
 def newest(folder: Path) -> Path:
     """The folder of the newest trace in `folder`. Raises UserError where there is none."""
     found = sorted(Path(folder).glob("plugins/profile/*/*.xplane.pb"))
@@ -92,7 +60,7 @@ def read(folder: Path, module: str) -> Trace:
     """The newest trace in a folder.
 
     Args:
-      folder: that `tracing` was given.
+      folder: that `train.trace.tracing` was given.
       module: whose instructions count, "jit_step" for a train step.
     Raises:
       UserError: no trace, or no instruction of the module in it.

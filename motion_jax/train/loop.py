@@ -32,6 +32,7 @@ from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.page import write_page
 from motion_jax.train.record import Recorder, rewind_metrics
 from motion_jax.train.samples import Sampler
+from motion_jax.train.trace import StepTracer, step_marker
 
 
 class Interrupted(Exception):
@@ -235,13 +236,17 @@ def _run_stage(
         workers=config.data.workers,
         start=record["position"],
     )
-    with recorder, sampler, examples:
+    tracer = StepTracer(folder / "trace" / name if settings.trace else None)
+    with recorder, sampler, examples, tracer:
         saved_at = time.monotonic()
         for step in range(start + 1, stage.steps + 1):
-            asked = time.monotonic()
-            batch = meshes.place(next(examples), mesh)
-            recorder.waited(time.monotonic() - asked)
-            state, metrics = train_step(state, batch, frozen)
+            tracer.begin(step, state)
+            with step_marker(step):
+                asked = time.monotonic()
+                batch = meshes.place(next(examples), mesh)
+                recorder.waited(time.monotonic() - asked)
+                state, metrics = train_step(state, batch, frozen)
+            tracer.end(step, state)
             rate = config.recipe.learning_rate_at(name, step - 1)
             recorder.step(step, metrics, rate)
             last = step == stage.steps

@@ -257,6 +257,10 @@ def test_a_dry_run_prints_what_it_would_cost(tiny, capsys):
     assert 2 < stage["gflop_per_step"] * 1e9 / (4 * forward) < 8
     assert stage["temporary_mb"] > 0 and stage["devices"] == 1
     assert stage["trained"] == ["discriminator", "generator"]
+    assert 1e-5 < stage["seconds_per_step"] < 10
+    assert said["hours"] == pytest.approx(2 * stage["seconds_per_step"] / 3600)
+    assert "All steps of this config together: about 1 minute" in err
+    assert "suggestion" not in said
 
 
 def test_a_dry_run_refuses_what_training_would(tiny, capsys):

@@ -435,9 +435,11 @@ def _finish(
 
 
 def _report(out: Path, partial: Path) -> Path:
-    from motion_jax.data.quality import write_report
+    from motion_jax.data.quality import suggest, write_report
+    from motion_jax.profiling.suggest import sentences
 
-    page = write_report(out)
+    suggestion = suggest(out)
+    page = write_report(out, suggestion)
     files.remove_tree(partial)
     figures = records.open_dataset(out).info.detection
     why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())
@@ -446,4 +448,5 @@ def _report(out: Path, partial: Path) -> Path:
         + (f" ({why})" if why else "")
         + f". Quality report: {page}"
     )
+    say(" ".join(sentences(suggestion)))
     return page

@@ -5,6 +5,7 @@ Reads what prepare measured (DATASET/quality.json) and the dataset itself.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ from motion_jax.data.coverage import Coverage, measure
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle, draw_host
+
+if TYPE_CHECKING:
+    from motion_jax.profiling.suggest import Suggestion
 
 FILE = "quality.json"
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
@@ -41,9 +45,10 @@ def read_quality(folder: Path) -> dict:
     return quality
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, suggestion: "Suggestion | None" = None) -> Path:
     """Writes DATASET/report/index.html and returns its path.
 
+    suggestion: what to train on it; without one the page says nothing of that.
     Raises UserError where the dataset or its quality.json is missing or damaged, or where the
     report cannot be written.
     """
@@ -52,15 +57,34 @@ def write_report(folder: Path) -> Path:
     dataset = open_dataset(folder)
     coverage = measure(dataset.keypoints(), dataset.clips, *dataset.size)
     path = folder / "report" / "index.html"
-    html.write(path, report(quality, dataset, coverage, folder.resolve().name))
+    html.write(path, report(quality, dataset, coverage, folder.resolve().name, suggestion))
     return path
 
 
-def report(quality: dict, dataset: PoseFrames, coverage: Coverage, name: str) -> str:
-    """The page as text."""
+def suggest(folder: Path) -> "Suggestion":
+    """What to train on a dataset on this machine, whose speed is measured for it (two seconds).
+
+    The one thing here that needs jax, and so imported late.
+    """
+    from motion_jax.config import Data
+    from motion_jax.profiling import suggest as suggesting
+
+    described = suggesting.describe(open_dataset(folder), Data().holdout, str(folder))
+    return suggesting.propose(described, suggesting.measured_machine())
+
+
+def report(
+    quality: dict,
+    dataset: PoseFrames,
+    coverage: Coverage,
+    name: str,
+    suggestion: "Suggestion | None" = None,
+) -> str:
+    """The page as text; arguments as in write_report."""
     height, width = dataset.size
     sections = [
         html.section("Advice", *_advice(quality, coverage)),
+        *([html.section("What to train", *_training(suggestion))] if suggestion else []),
         html.section("What is in it", *_overview(quality, dataset)),
         html.section(
             "Frames with their poses",
@@ -96,6 +120,23 @@ def _advice(quality: dict, coverage: Coverage) -> list[str]:
         return [html.paragraph("Nothing to complain about: train with any config.")]
     urgent = [html.notice(item.text) for item in found if item.urgent]
     return urgent + [html.bullets(item.text for item in found if not item.urgent)]
+
+
+def _training(suggestion: "Suggestion") -> list[str]:
+    from motion_jax.profiling.suggest import HEADINGS, rows, sentences
+
+    first, *others = sentences(suggestion, "This")
+    fragments = [html.paragraph(first)]
+    if suggestion.chosen:
+        fragments.append(html.preformatted(suggestion.command))
+    fragments += [html.paragraph(" ".join(others)), html.table(HEADINGS, rows(suggestion))]
+    fragments.append(
+        html.paragraph(
+            "Times are of this machine and reckoned; the same command with --dry-run measures the "
+            "real steps. Memory is estimated."
+        )
+    )
+    return fragments
 
 
 def _overview(quality: dict, dataset: PoseFrames) -> list[str]:

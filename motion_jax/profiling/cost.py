@@ -1,10 +1,15 @@
 """What a training step costs: parameters, arithmetic, memory."""
 
 import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from motion_jax import mesh as meshes
 from motion_jax.config import Config
@@ -63,44 +68,95 @@ def inner_jaxprs(equation: Any) -> list[Any]:
     return found
 
 
-def describe_stage(config: Config, name: str) -> dict[str, Any]:
+def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, Any]:
     """Parameters, arithmetic and memory of one stage's train step, without training.
 
     The arithmetic is of the step as it is written for accelerators; memory is the compiler's own
-    account for the devices at hand.
+    account for the devices at hand. timed: also "seconds_per_step", by running the compiled step a
+    few times on random numbers; None where it would not fit into the device's memory.
     """
-    from motion_jax.nets.conv import target_platform
-    from motion_jax.nets.vgg import VGG19
-    from motion_jax.train.loop import abstract_state, compiled_step
+    from motion_jax.profiling.cost_table import step_jaxpr
+    from motion_jax.profiling.topology import step_inputs
+    from motion_jax.train.loop import compiled_step
 
-    recipe, stage = config.recipe, config.recipe.stages()[name]
-    mesh = meshes.data_mesh(stage.batch_size)
-    state = abstract_state(config, name, meshes.replicated(mesh))
-    lead = (stage.batch_size, stage.window)
-    batch = {
-        "frames": jax.ShapeDtypeStruct((*lead, stage.height, stage.width, 3), jnp.uint8),
-        "keypoints": jax.ShapeDtypeStruct((*lead, 137, 3), jnp.float32),
-        "face_boxes": jax.ShapeDtypeStruct((*lead, 4), jnp.float32),
-    }
-    frozen = {}
-    if recipe.losses.perceptual == "vgg19":
-        picture = jnp.zeros((1, 16, 16, 3))
-        frozen["vgg19"] = jax.eval_shape(VGG19().init, jax.random.key(0), picture)
-    with target_platform("gpu"):
-        jaxpr = jax.make_jaxpr(
-            lambda state, batch, frozen: recipe.train_step(state, batch, name, frozen)
-        )(state, batch, frozen)
-    memory = compiled_step(config, name, mesh).lower(state, batch, frozen).compile()
-    memory = memory.memory_analysis()
-    return {
+    mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
+    inputs = step_inputs(config, name, mesh)
+    compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
+    state = inputs[0]
+    temporary = compiled.memory_analysis().temp_size_in_bytes
+    kept = sum(
+        leaf.size * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(state.replace(key=jnp.zeros((2,), jnp.uint32)))
+    )
+    described = {
         "parameters": {network: count_parameters(p) for network, p in state.params.items()},
         "trained": list(state.optimizer),
-        "gflop_per_step": flops(jaxpr.jaxpr) / 1e9,
-        "state_mb": sum(
-            x.size * x.dtype.itemsize
-            for x in jax.tree.leaves(state.replace(key=jnp.zeros((2,), jnp.uint32)))
-        )
-        / 1e6,
-        "temporary_mb": memory.temp_size_in_bytes / 1e6,
+        "gflop_per_step": flops(step_jaxpr(config, name)) / 1e9,
+        "state_mb": kept / 1e6,
+        "temporary_mb": temporary / 1e6,
         "devices": mesh.size,
     }
+    if timed:
+        fits = 1.1 * (kept + temporary) < (memory_of(jax.devices()[0]) or math.inf)
+        described["seconds_per_step"] = step_seconds(compiled, inputs) if fits else None
+    return described
+
+
+def step_seconds(compiled: jax.stages.Compiled, inputs: tuple[Any, Any, Any]) -> float:
+    """Seconds of a compiled train step: the quickest of some that take two seconds together.
+
+    inputs: (state, batch, frozen) as shapes. What they hold is random: zeros would flatter
+    accelerators, whose clock depends on it.
+    """
+    random = np.random.default_rng(0)
+
+    def fill(leaf: Any) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(jax.random.key(0), leaf.sharding)
+        if leaf.dtype == jnp.uint8:
+            value = random.integers(0, 256, leaf.shape, np.uint8)
+        elif jnp.issubdtype(leaf.dtype, jnp.integer):
+            value = np.zeros(leaf.shape, leaf.dtype)
+        else:
+            # Small and not negative, as Adam's second moment must be.
+            value = np.abs(0.02 * random.standard_normal(leaf.shape, np.float32))
+        return jax.device_put(value, leaf.sharding)
+
+    state, batch, frozen = jax.tree.map(fill, inputs)
+
+    def run() -> Any:
+        nonlocal state
+        state, metrics = compiled(state, batch, frozen)  # its argument is donated
+        return state, metrics
+
+    return fastest(run, least=2.0)
+
+
+def fastest(run: Callable[[], Any], least: float, most: int = 100) -> float:
+    """Seconds of the quickest of several runs, which together take `least` seconds, after a first
+    one that does not count (nor is there a second, where it was longer than 20 seconds). What else
+    the machine does makes some of them slower, none faster."""
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    best = time.perf_counter() - start
+    if best > 20:
+        return best
+    best, spent, count = math.inf, 0.0, 0
+    while count < 2 or (spent < least and count < most):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        taken = time.perf_counter() - start
+        best, spent, count = min(best, taken), spent + taken, count + 1
+    return best
+
+
+def memory_of(device: Any) -> float:
+    """Bytes: an accelerator's own memory as far as jax may use it (0 where it does not say); a
+    computer's, or what its control group is allowed."""
+    if device.platform != "cpu":
+        return float((device.memory_stats() or {}).get("bytes_limit", 0))
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        installed = min(installed, int(text))
+    return float(installed)

@@ -5,7 +5,7 @@ import shlex
 import sys
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -42,7 +42,8 @@ class TrainOptions:
     downsamplings: int | None = None
     """Halvings in the generator, short for --recipe.generator.n-downsampling."""
     dry_run: bool = False
-    """Print the resolved config, parameters, arithmetic and memory of each stage, and stop."""
+    """Print the resolved config, parameters, arithmetic, memory and measured time of each stage,
+    and stop; with --data also which config would fit that dataset and this machine."""
 
 
 def run(arguments: list[str]) -> None:
@@ -60,7 +61,7 @@ def run(arguments: list[str]) -> None:
     default = load_config(arguments[0])
     options, config = parse(default, arguments[0], arguments[1:])
     if options.dry_run:
-        dry_run(config)
+        dry_run(config, options.data)
         return
     for name in ("data", "run"):
         if getattr(options, name) is None:
@@ -121,14 +122,51 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
     return replace(config, recipe=recipe)
 
 
-def dry_run(config: Config) -> None:
-    """Prints what would be trained and what it costs (compiles each stage's step)."""
+def dry_run(config: Config, data: Path | None = None) -> None:
+    """Prints what would be trained and what it costs: compiles each stage's step and runs it a few
+    times. data: also what would fit that dataset and this machine.
+
+    Raises UserError, before any of it, where the settings cannot work or the dataset is none.
+    """
     from motion_jax.profiling.cost import describe_stage
+    from motion_jax.profiling.suggest import duration
     from motion_jax.progress import say
 
     config.validate()
-    costs = {}
-    for name in config.recipe.stages():
+    dataset = None
+    if data is not None:
+        from motion_jax.data.records import open_dataset
+
+        dataset = open_dataset(data)
+    stages, costs = config.recipe.stages(), {}
+    for name in stages:
         say(f"Compiling the {name} stage to see what it needs …")
-        costs[name] = describe_stage(config, name)
-    print(json.dumps({"config": to_json(config), "stages": costs}, indent=2))
+        costs[name] = describe_stage(config, name, timed=True)
+    times = {name: cost["seconds_per_step"] for name, cost in costs.items()}
+    result = {"config": to_json(config), "stages": costs, "hours": None}
+    if None in times.values():
+        say("A stage does not fit into this machine's memory, so no time could be measured.")
+    else:
+        seconds = sum(times[name] * stage.steps for name, stage in stages.items())
+        result["hours"] = seconds / 3600
+        say(f"All steps of this config together: about {duration(seconds)}.")
+    if dataset is not None:
+        result["suggestion"] = suggestion(config, dataset, data, times)
+        say(result["suggestion"]["text"])
+    print(json.dumps(result, indent=2))
+
+
+def suggestion(config: Config, dataset: Any, place: Path, times: dict[str, float | None]) -> dict:
+    """What would fit a dataset and this machine, by the time that this config's steps took here."""
+    from motion_jax.profiling import suggest
+
+    stages = config.recipe.stages()
+    if None in times.values():
+        machine = suggest.measured_machine()
+    else:
+        flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)
+        rate = flops / sum(times[n] * stages[n].steps for n in stages)
+        how = "reckoned from the steps of this config, just measured"
+        machine = suggest.this_machine({config.recipe.dtype: rate}, how)
+    described = suggest.describe(dataset, config.data.holdout, str(place))
+    return suggest.propose(described, machine).to_json()

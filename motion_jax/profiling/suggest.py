@@ -1,0 +1,428 @@
+"""Which of the shipped configs fits this machine and this dataset, and how long it would take.
+
+Everything rests on three things: the dataset's frames, the machine's memory and its measured speed.
+`propose` is a pure function of them; its rules about data are judgements, each a constant with its
+reason.
+"""
+
+import functools
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from motion_jax.config import Config, load_config
+from motion_jax.errors import UserError
+from motion_jax.profiling.cost import fastest, memory_of
+from motion_jax.profiling.size import stage_size
+
+# Best result first. Second: training frames below which a config is not proposed. What
+# everybody_dance_now says of itself ("a thousand frames are too few") begins somewhere above.
+CANDIDATES = (("everybody_dance_now", 3000), ("small", 0), ("two_cores", 0))
+# (training frames, widest generator). The published training sets of Everybody Dance Now have 9,948
+# frames and more for a width of 64; an author who trained on 1,300 pairs cut the network down by
+# hand against overfitting; half the width (a quarter of the parameters) was trained here on 1,257
+# frames without the held-out PSNR falling. In between, and for a few seconds of film: guesses.
+WIDTHS = ((10_000, 64), (3_000, 48), (300, 32), (0, 16))
+# Passes over the data in one stage after which a config is cut short: the published program's.
+PASSES = 200
+# Longer than a night is not proposed while there is something quicker.
+NIGHT_HOURS = 12.0
+# Share of the machine's memory that a training may take.
+MEMORY_SHARE = 0.75
+# What Python, the compiler and the decoded frames take of a computer's memory besides the arrays
+# (peak of the demo's and two_cores' runs on two cores: 2.1 GB, 0.2 GB of it arrays).
+PROGRAM_BYTES = 2e9
+# A training step reaches so much of the FLOP/s of one residual block alone (measured on 2 cores).
+STEP_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides how large a network can be here.
+
+    Attributes:
+      device: for people, e.g. "2 CPU cores".
+      accelerator: whether training runs on something else than the CPU.
+      memory_bytes: of the device that trains.
+      step_flops: {dtype: FLOP/s that a training step is expected to reach}; empty: not measured.
+      how: where step_flops come from, for people; or why there are none.
+    """
+
+    device: str
+    accelerator: bool
+    memory_bytes: float
+    step_flops: Mapping[str, float]
+    how: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What decides how large a network can be with these frames.
+
+    Attributes:
+      frames: for training, held-out ones taken off.
+      pairs: of neighbouring frames among them.
+      height, width: of its frames, pixels.
+      alone: share of the held-out poses that resemble no training pose, 0...1.
+      faces: share of the frames with a face.
+      place: its folder, for the command.
+    """
+
+    frames: int
+    pairs: int
+    height: int
+    width: int
+    alone: float
+    faces: float
+    place: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A config as it would be trained.
+
+    Attributes:
+      name: of the shipped config. config: with all changes. settings: the command's words for them.
+      memory_bytes: estimated. seconds: of all steps, estimated; None where the speed is unknown.
+      against: why it is not proposed; empty where nothing speaks against it.
+    """
+
+    name: str
+    config: Config
+    settings: tuple[str, ...]
+    memory_bytes: float = 0.0
+    seconds: float | None = None
+    against: str = ""
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.config.recipe.stages().values())
+
+    @property
+    def size(self) -> str:
+        """WIDTHxHEIGHT of the pictures that it ends with."""
+        stage = list(self.config.recipe.stages().values())[-1]
+        return f"{stage.width}x{stage.height}"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What `propose` found: the chosen candidate (None: none can be trained), and all of them in
+    order of preference."""
+
+    dataset: Dataset
+    machine: Machine
+    chosen: Candidate | None
+    candidates: Sequence[Candidate]
+
+    @property
+    def command(self) -> str:
+        """What trains the chosen candidate."""
+        name = self.chosen.name if self.chosen else "CONFIG"
+        words = ["motion-jax", "train", name, "--data", shlex.quote(self.dataset.place)]
+        return " ".join([*words, "--run", "RUN", *(self.chosen.settings if self.chosen else ())])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; "config" is the chosen one's name, or None."""
+        chosen = self.chosen
+        return {
+            "text": " ".join(sentences(self)),
+            "command": self.command if chosen else None,
+            **_plain(chosen),
+            "candidates": [_plain(c) | {"against": c.against} for c in self.candidates],
+        }
+
+
+def _plain(candidate: Candidate | None) -> dict[str, Any]:
+    if candidate is None:
+        return {"config": None}
+    return {
+        "config": candidate.name,
+        "settings": list(candidate.settings),
+        "size": candidate.size,
+        "steps": candidate.steps,
+        "hours": candidate.seconds / 3600 if candidate.seconds else None,
+        "memory_gb": candidate.memory_bytes / 1e9 or None,
+    }
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def this_machine(step_flops: Mapping[str, float], how: str) -> Machine:
+    """The device that jax would train on, with a speed that was measured somehow."""
+    device, count = jax.devices()[0], jax.device_count()
+    accelerator = device.platform != "cpu"
+    if accelerator:
+        name = device.device_kind + (f" x {count}" if count > 1 else "")
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        name = f"{cores} CPU core{'s' if cores != 1 else ''}"
+    return Machine(name, accelerator, memory_of(device), step_flops, how)
+
+
+@functools.cache
+def measured_machine() -> Machine:
+    """The same with the speed of a residual block, forward and backward, as a measure: about two
+    seconds, most of them compiling.
+
+    Where the device cannot run even that (another program has its memory, for instance), `how` says
+    so and step_flops is empty.
+    """
+    accelerator = jax.default_backend() != "cpu"
+    rates = {}
+    try:
+        for dtype in ("float32", "bfloat16") if accelerator else ("float32",):
+            rates[dtype] = _block_flops(dtype, accelerator)
+    except RuntimeError as error:  # jax's errors of a device
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return this_machine({}, f"its speed could not be measured ({first})")
+    how = f"reckoned from {rates['float32'] / 1e9:.0f} GFLOP/s measured in one residual block"
+    count = jax.device_count()
+    return this_machine({dtype: count * STEP_SHARE * rate for dtype, rate in rates.items()}, how)
+
+
+def _block_flops(dtype: str, accelerator: bool) -> float:
+    """FLOP/s of a residual block, forward and backward."""
+    from motion_jax.nets.blocks import ResidualBlock, initialise
+
+    batch, side, channels = (8, 64, 256) if accelerator else (4, 32, 64)
+    x = jnp.ones((batch, side, side, channels), jnp.dtype(dtype))
+    block = ResidualBlock(jnp.dtype(dtype))
+    params = initialise(block, jax.random.key(0), x)
+
+    def loss(params: Any, x: Any) -> Any:
+        return jnp.square(block.apply(params, x)).mean(dtype=jnp.float32)
+
+    run = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, x).compile()
+    seconds = fastest(lambda: run(params, x), least=0.3)
+    # Two convolutions; each forward, towards its input and towards its kernel.
+    return 2 * 3 * 2 * batch * side**2 * 9 * channels**2 / seconds
+
+
+# --- the rules ------------------------------------------------------------------------------------
+
+
+def describe(dataset: Any, holdout: float, place: str) -> Dataset:
+    """What the rules need of a data.records.PoseFrames."""
+    from motion_jax.data.advice import DIFFERENT
+    from motion_jax.data.coverage import measure
+    from motion_jax.data.pairs import stretches, windows
+
+    height, width = dataset.size
+    coverage = measure(dataset.keypoints(), dataset.clips, height, width, holdout)
+    far = coverage.distances > DIFFERENT
+    return Dataset(
+        frames=sum(count for _, count in stretches(dataset, holdout, "train")),
+        pairs=len(windows(dataset, 2, holdout)),
+        height=height,
+        width=width,
+        alone=float(far.mean()) if len(far) else 0.0,
+        faces=float((dataset.face_boxes()[:, 2] > 0).mean()) if len(dataset) else 0.0,
+        place=place,
+    )
+
+
+def widest(dataset: Dataset) -> int:
+    """Channels of the widest generator that this much data is thought to bear.
+
+    A pose that resembles no other is learned by heart, not as a movement; where many held-out poses
+    do, as many of the training frames are taken to.
+    """
+    counted = dataset.frames * (1 - dataset.alone)
+    return next(width for least, width in WIDTHS if counted >= least)
+
+
+def propose(dataset: Dataset, machine: Machine) -> Suggestion:
+    """The best of the shipped configs that the data, the memory and a night allow.
+
+    Where all would take longer than a night, the quickest; with no speed measured, time does not
+    count.
+    """
+    candidates = [
+        _judged(_fitted(name, dataset), least, dataset, machine) for name, least in CANDIDATES
+    ]
+    possible = [candidate for candidate in candidates if not candidate.against]
+    chosen = next((c for c in possible if (c.seconds or 0) <= NIGHT_HOURS * 3600), None)
+    if chosen is None and possible:
+        chosen = min(possible, key=lambda candidate: candidate.seconds or 0)
+    return Suggestion(dataset, machine, chosen, candidates)
+
+
+def _fitted(name: str, dataset: Dataset) -> Candidate:
+    """A shipped config with its widths, sizes and steps made to fit the data.
+
+    Its `against` is set where the dataset's size does not allow it.
+    """
+    from motion_jax.data.advice import FACE
+
+    config = load_config(name)
+    recipe, settings = config.recipe, []
+    generator = recipe.generator
+    width = min(generator.ngf, widest(dataset))
+    if width < generator.ngf:
+        settings += ["--width", str(width)]
+        ndf = max(round(recipe.discriminator.ndf * width / generator.ngf), 1)
+        recipe = replace(
+            recipe,
+            generator=replace(generator, ngf=width),
+            discriminator=replace(recipe.discriminator, ndf=ndf),
+        )
+    stages = dict(recipe.stages())
+    if "face" in stages and dataset.faces < FACE:
+        stages["face"] = replace(stages["face"], steps=0, decay_steps=0)
+        settings += ["--recipe.face-stage.steps", "0", "--recipe.face-stage.decay-steps", "0"]
+    sizes = _sizes(recipe, dataset)
+    if sizes is None:
+        last = list(recipe.stages().values())[-1]
+        against = f"needs a dataset of {last.width}x{last.height} (or a whole multiple)"
+        return Candidate(name, config, tuple(settings), against=against)
+    for stage_name, stage in stages.items():
+        changes = dict(zip(("height", "width"), sizes[stage_name], strict=True))
+        most = max(int(PASSES * dataset.pairs / stage.batch_size), 1)
+        if stage.steps > most:
+            changes["steps"] = most
+            changes["decay_steps"] = stage.decay_steps * most // stage.steps
+        for key, value in changes.items():
+            if getattr(stage, key) != value:
+                settings += [f"--recipe.{stage_name}-stage.{key.replace('_', '-')}", str(value)]
+        stages[stage_name] = replace(stage, **changes)
+    recipe = replace(recipe, **{f"{key}_stage": stage for key, stage in stages.items()})
+    config = replace(config, recipe=recipe)
+    try:
+        config.validate()
+    except UserError as error:
+        return Candidate(name, config, tuple(settings), against=str(error))
+    return Candidate(name, config, tuple(settings))
+
+
+def _sizes(recipe: Any, dataset: Dataset) -> dict[str, tuple[int, int]] | None:
+    """(height, width) of each stage: the config's, or of the dataset's shape and at most as many
+    pixels; None where the dataset has no such size."""
+    stages = recipe.stages()
+    largest = max(stage.height * stage.width for stage in stages.values())
+    last = list(stages.values())[-1]
+    enhancers = recipe.generator.n_local_enhancers if "local" in stages else 0
+    multiple = 2 ** (recipe.generator.n_downsampling + enhancers)
+    for factor in range(1, dataset.height // (2 * multiple) + 1):
+        height, width = dataset.height // factor, dataset.width // factor
+        if (height * factor, width * factor) != (dataset.height, dataset.width):
+            continue
+        if height % multiple or width % multiple or height * width > largest:
+            continue
+        # A quarter of the pixels would be another config.
+        if 2 * height * width < largest or min(height, width) < 2 * multiple:
+            return None
+        return {
+            name: (height * stage.height // last.height, width * stage.width // last.width)
+            for name, stage in stages.items()
+        }
+    return None
+
+
+def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine) -> Candidate:
+    """The candidate with its memory and time, and what speaks against it."""
+    recipe = candidate.config.recipe
+    sizes = {stage: stage_size(recipe, stage) for stage in recipe.stages()}
+    memory = max(size.state_bytes + size.temporary_bytes for size in sizes.values())
+    if not machine.accelerator:
+        memory += PROGRAM_BYTES
+    rate = machine.step_flops.get(recipe.dtype) or machine.step_flops.get("float32")
+    seconds = None
+    if rate:
+        flops = sum(recipe.stages()[stage].steps * size.flops for stage, size in sizes.items())
+        seconds = flops / rate
+    against = candidate.against
+    if against:
+        pass
+    elif dataset.frames < least:
+        against = f"wants {least:,} training frames or more"
+    elif machine.memory_bytes and memory > MEMORY_SHARE * machine.memory_bytes:
+        against = (
+            f"needs about {memory / 1e9:.0f} GB of memory, and there are "
+            f"{machine.memory_bytes / 1e9:.0f}, not all of them free"
+        )
+    return replace(candidate, memory_bytes=memory, seconds=seconds, against=against)
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """For people: "12 minutes", "3.4 hours", "5 days"."""
+    if seconds < 90 * 60:
+        minutes = max(round(seconds / 60), 1)
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 86400:.0f} days"
+
+
+def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
+    """The suggestion for people. what: stands for the command, where it is shown beside them."""
+    dataset, machine, chosen = suggestion.dataset, suggestion.machine, suggestion.chosen
+    lines = [
+        f"You have {dataset.frames:,} training frames of {dataset.width}x{dataset.height} "
+        "(the end of each clip is held out to measure the result)."
+    ]
+    if chosen is None:
+        reasons = "; ".join(f"{c.name} {c.against}" for c in suggestion.candidates)
+        return [*lines, f"None of the shipped configs can be trained here: {reasons}."]
+    what = what or f"`{suggestion.command}`"
+    if chosen.seconds is None:
+        lines.append(f"Train with {what}. How long it takes is not known: {machine.how}.")
+    else:
+        lines.append(
+            f"{what} takes about {duration(chosen.seconds)} on this machine ({machine.device}): "
+            f"{chosen.steps:,} steps of {chosen.seconds / chosen.steps:.2g} s on average, "
+            f"{machine.how}; and about {chosen.memory_bytes / 1e9:.1f} GB of memory."
+        )
+        if chosen.seconds > NIGHT_HOURS * 3600:
+            lines.append(
+                "That is longer than a night; fewer steps (--recipe.local-stage.steps) or a "
+                "smaller --width make it shorter, and the result worse."
+            )
+    for other in suggestion.candidates[: suggestion.candidates.index(chosen)]:
+        reasons = [other.against] if other.against else []
+        if (other.seconds or 0) > NIGHT_HOURS * 3600:
+            reasons.append(f"would take {duration(other.seconds)}")
+        lines.append(f"{other.name} would give a better picture, but {' and '.join(reasons)}.")
+    if chosen.config.recipe.losses.perceptual == "vgg19":
+        lines.append("It needs the weights of VGG-19, once: motion-jax fetch vgg19.")
+    shipped = load_config(chosen.name).recipe.generator.ngf
+    width = chosen.config.recipe.generator.ngf
+    if width < shipped:
+        lines.append(
+            f"The network is {width} channels wide instead of {shipped}: a larger one soon learns "
+            "so few frames by heart (a rule of thumb, not a measurement)."
+        )
+    return lines
+
+
+HEADINGS = ("config", "size", "width", "blocks", "steps", "memory", "time", "")
+
+
+def rows(suggestion: Suggestion) -> list[list[str]]:
+    """A row a candidate, under HEADINGS."""
+    result = []
+    for candidate in suggestion.candidates:
+        generator = candidate.config.recipe.generator
+        memory = candidate.memory_bytes
+        result.append(
+            [
+                candidate.name,
+                candidate.size,
+                str(generator.ngf),
+                str(generator.n_blocks),
+                f"{candidate.steps:,}",
+                f"{memory / 1e9:.1f} GB" if memory else "–",
+                duration(candidate.seconds) if candidate.seconds else "–",
+                "proposed" if candidate is suggestion.chosen else candidate.against,
+            ]
+        )
+    return result

@@ -1,0 +1,171 @@
+"""Suggestions: the rules on machines and datasets of paper, and that what they say can be typed."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from motion_jax.config import load_config
+from motion_jax.data import quality
+from motion_jax.profiling import suggest
+from motion_jax.profiling.suggest import Dataset, Machine, propose, sentences
+from motion_jax.train import command
+
+LAPTOP = Machine("2 CPU cores", False, 16e9, {"float32": 40e9}, "measured")
+CARD = Machine("a card", True, 80e9, {"float32": 60e12, "bfloat16": 150e12}, "measured")
+MINUTE = Dataset(1180, 1179, 256, 256, 0.1, 0.9, "data/me")
+
+
+def chosen(suggestion):
+    return suggestion.chosen and suggestion.chosen.name
+
+
+def against(suggestion, name):
+    return next(c.against for c in suggestion.candidates if c.name == name)
+
+
+def change(value, **changes):
+    return dataclasses.replace(value, **changes)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "machine", "name", "settings"),
+    [
+        (MINUTE, LAPTOP, "two_cores", ""),
+        (MINUTE, CARD, "small", ""),
+        # Everything there is: the large one, at its own width.
+        (change(MINUTE, frames=12_000, pairs=11_990, height=512, width=512), CARD,
+         "everybody_dance_now", ""),
+        # Fewer frames than were ever published: narrower.
+        (change(MINUTE, frames=4_000, pairs=3_999, height=512, width=512), CARD,
+         "everybody_dance_now", "--width 48"),
+        # Too few for it at all, and half the size is small's.
+        (change(MINUTE, height=512, width=512), CARD, "small", ""),
+        # Ten seconds of film, without a face: narrow, no face stage, 200 passes.
+        (change(MINUTE, frames=200, pairs=199, faces=0.2), CARD, "small",
+         "--width 16 --recipe.face-stage.steps 0 --recipe.face-stage.decay-steps 0 "
+         "--recipe.global-stage.steps 9950 --recipe.global-stage.decay-steps 3316 "
+         "--recipe.local-stage.steps 9950 --recipe.local-stage.decay-steps 4975"),
+        # Poses that were seen once only count as fewer frames.
+        (change(MINUTE, frames=500, pairs=499, alone=0.6), LAPTOP, "two_cores", "--width 16"),
+        # Other shapes: as many pixels as the config's at most, and half of that at least.
+        (change(MINUTE, height=256, width=128), LAPTOP, "two_cores",
+         "--recipe.global-stage.width 32 --recipe.local-stage.width 64 "
+         "--recipe.face-stage.width 64"),
+        # Too slow for a night, but there is nothing quicker.
+        (MINUTE, change(LAPTOP, step_flops={"float32": 1e9}), "two_cores", ""),
+        # Not measured: the best that fits.
+        (MINUTE, change(LAPTOP, step_flops={}, how="no idea"), "small", ""),
+        (MINUTE, change(CARD, memory_bytes=1e9), "two_cores", ""),
+        (MINUTE, change(CARD, memory_bytes=0), "small", ""),
+        (change(MINUTE, height=80, width=80), CARD, None, ""),
+        (MINUTE, change(LAPTOP, memory_bytes=1e9), None, ""),
+    ],
+)  # fmt: skip
+def test_the_best_that_data_memory_and_a_night_allow(dataset, machine, name, settings):
+    found = propose(dataset, machine)
+    assert chosen(found) == name
+    text = " ".join(sentences(found))
+    assert f"{dataset.frames:,} training frames" in text
+    if name is None:
+        assert "None of the shipped configs can be trained here: everybody_dance_now " in text
+        return
+    assert " ".join(found.chosen.settings) == settings
+    assert f"`{found.command}`" in text and found.command.startswith(
+        f"motion-jax train {name} --data data/me --run RUN"
+    )
+    # What is suggested can be typed, and is then what was reckoned with.
+    default = load_config(name)
+    _, config = command.parse(default, name, list(found.chosen.settings))
+    assert config == found.chosen.config
+    config.validate()
+    last = list(config.recipe.stages().values())[-1]
+    assert dataset.height % last.height == 0 and dataset.width % last.width == 0
+    json.dumps(found.to_json())
+
+
+def test_time_is_steps_by_speed():
+    found = propose(MINUTE, LAPTOP)
+    recipe = found.chosen.config.recipe
+    flops = sum(
+        stage.steps * suggest.stage_size(recipe, name).flops
+        for name, stage in recipe.stages().items()
+    )
+    assert found.chosen.seconds == pytest.approx(flops / 40e9)
+    twice = propose(MINUTE, change(LAPTOP, step_flops={"float32": 80e9}))
+    assert twice.chosen.seconds == pytest.approx(found.chosen.seconds / 2)
+    assert found.to_json()["hours"] == pytest.approx(flops / 40e9 / 3600)
+    # The config's own precision, where it was measured.
+    large = change(MINUTE, frames=12_000, pairs=11_990, height=512, width=512)
+    half = propose(large, change(CARD, step_flops={"float32": 60e12, "bfloat16": 120e12}))
+    assert half.chosen.seconds == pytest.approx(propose(large, CARD).chosen.seconds * 150 / 120)
+
+
+def test_it_says_why_not_more():
+    found = propose(MINUTE, LAPTOP)
+    text = " ".join(sentences(found))
+    assert "everybody_dance_now would give a better picture, but needs a dataset of 512x512" in text
+    hours = next(c for c in found.candidates if c.name == "small").seconds
+    assert hours > 12 * 3600
+    assert f"small would give a better picture, but would take {suggest.duration(hours)}." in text
+    large = change(MINUTE, height=512, width=512)
+    assert "wants 3,000 training frames" in against(propose(large, CARD), "everybody_dance_now")
+    big = change(large, frames=12_000, pairs=11_990)
+    assert "GB of memory, and there are 16," in against(propose(big, LAPTOP), "everybody_dance_now")
+    slow = propose(MINUTE, change(LAPTOP, step_flops={"float32": 1e9}))
+    assert "longer than a night" in " ".join(sentences(slow))
+    unknown = propose(MINUTE, change(LAPTOP, step_flops={}, how="it melted"))
+    assert "How long it takes is not known: it melted." in " ".join(sentences(unknown))
+    assert propose(MINUTE, LAPTOP).command in sentences(found)[1]
+    assert sentences(found, "This")[1].startswith("This takes about")
+    weights = " ".join(sentences(propose(big, CARD)))
+    assert "motion-jax fetch vgg19" in weights and "motion-jax fetch vgg19" not in text
+    narrow = " ".join(sentences(propose(change(MINUTE, frames=100, pairs=99), CARD)))
+    assert "16 channels wide instead of 32" in narrow and "rule of thumb" in narrow
+
+
+def test_places_with_spaces_can_be_pasted():
+    assert "--data 'my data' --run" in propose(change(MINUTE, place="my data"), LAPTOP).command
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1 minute"), (700, "12 minutes"), (5399, "90 minutes"), (6000, "1.7 hours"),
+     (47.6 * 3600, "47.6 hours"), (5 * 86400, "5 days")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert suggest.duration(seconds) == text
+
+
+def test_this_machine_is_measured():
+    found = suggest.measured_machine()
+    assert found is suggest.measured_machine()
+    assert 1e7 < found.step_flops["float32"] < 1e15 and found.memory_bytes > 1e8
+    assert re.search(r"reckoned from \d+ GFLOP/s", found.how)
+    assert "CPU core" in found.device and not found.accelerator
+
+
+def test_a_device_that_is_taken_is_said_to_be(monkeypatch):
+    def taken(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
+
+    suggest.measured_machine.cache_clear()
+    monkeypatch.setattr(suggest, "_block_flops", taken)
+    try:
+        found = suggest.measured_machine()
+    finally:
+        suggest.measured_machine.cache_clear()
+    assert found.step_flops == {} and found.memory_bytes > 1e8
+    assert found.how.endswith("(RESOURCE_EXHAUSTED: out of memory)")
+    assert propose(MINUTE, found).chosen.seconds is None
+
+
+def test_the_quality_report_has_it():
+    found = propose(change(MINUTE, place="a<b"), LAPTOP)
+    text = "".join(quality._training(found))
+    assert "1,180 training frames" in text and "motion-jax train two_cores --data" in text
+    assert "a<b" not in text and "a&lt;b" in text
+    assert text.count("<tr>") == 1 + len(found.candidates) and "proposed" in text
+    nothing = "".join(quality._training(propose(change(MINUTE, height=80, width=80), LAPTOP)))
+    assert "None of the shipped configs" in nothing and "--run RUN" not in nothing

@@ -1,0 +1,76 @@
+"""What --dry-run measures, and what it suggests for a dataset."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from motion_jax.errors import UserError
+from motion_jax.profiling import cost
+from motion_jax.train import command
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture
+def small(config):
+    """Its global stage alone."""
+    recipe = config.recipe
+    nothing = {"local_stage": replace(recipe.local_stage, steps=0, decay_steps=0),
+               "face_stage": replace(recipe.face_stage, steps=0, decay_steps=0)}  # fmt: skip
+    return replace(config, recipe=replace(recipe, **nothing))
+
+
+def test_with_a_dataset_it_suggests_what_fits(small, dataset, capsys):
+    command.dry_run(small, dataset)
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    found = said["suggestion"]
+    # 24 frames, a quarter of them held out; 32x32 is no size of a shipped config.
+    assert "You have 18 training frames of 32x32" in found["text"] and found["text"] in err
+    assert found["config"] is None and found["command"] is None
+    assert {c["config"] for c in found["candidates"]} == {
+        "everybody_dance_now", "small", "two_cores",
+    }  # fmt: skip
+    # By the measured steps: of two configs the one with the more arithmetic takes longer.
+    hours = {c["config"]: c["hours"] for c in found["candidates"]}
+    assert hours["everybody_dance_now"] > hours["small"] > hours["two_cores"] > 0
+
+
+def test_the_measured_steps_are_the_measure_of_others(small, dataset):
+    from motion_jax.data.records import open_dataset
+
+    def suggested(seconds):
+        found = command.suggestion(small, open_dataset(dataset), dataset, {"global": seconds})
+        return found["candidates"][-1]["hours"]
+
+    assert suggested(0.2) == pytest.approx(2 * suggested(0.1))
+
+
+def test_what_does_not_fit_into_memory_is_not_run(small, capsys, monkeypatch):
+    monkeypatch.setattr(cost, "memory_of", lambda device: 1000.0)
+    command.dry_run(small)
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["stages"]["global"]["seconds_per_step"] is None and said["hours"] is None
+    assert "does not fit into this machine's memory" in err
+
+
+def test_a_folder_that_is_no_dataset_is_refused_before_anything_is_compiled(small, tmp_path):
+    with pytest.raises(UserError, match="metadata.json"):
+        command.dry_run(small, tmp_path)
+
+
+def test_the_quickest_run_counts(monkeypatch):
+    clock = iter([0.0, 9.0, 10.0, 13.0, 20.0, 22.0, 30.0, 34.0])
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    # The first does not count (9 s); then 3 and 2 s are as long as asked for.
+    assert cost.fastest(lambda: None, least=5.0) == 2.0
+    clock = iter([0.0, 1.0, 2.0, 9.0, 10.0, 14.0, 20.0, 25.0])
+    # Two at least, and no more than `most`.
+    assert cost.fastest(lambda: None, least=0.0) == 4.0
+    clock = iter([0.0, 1.0, 2.0, 9.0, 10.0, 18.0, 20.0, 25.0])
+    assert cost.fastest(lambda: None, least=99.0, most=3) == 5.0
+    # One that is very long is not repeated.
+    clock = iter([0.0, 21.0])
+    assert cost.fastest(lambda: None, least=99.0) == 21.0

@@ -24,8 +24,12 @@ def build(setup: Mapping[str, Any]) -> dict[str, Callable[..., dict[str, Any]]]:
     run, flops = work(config, setup)
 
     def describe() -> dict[str, Any]:
+        from motion_jax.profiling.chips import chip_of
+
+        known = chip_of(device)
         return {
             "device": device.device_kind,
+            "chip": known.name if known else None,
             "gflop": flops() / 1e9,
             "after_imports_gb": after_imports.get("resident_gb"),
         }

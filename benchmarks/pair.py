@@ -254,10 +254,13 @@ def result_of(
     return result
 
 
-def utilisation(result: dict[str, Any], options: PairOptions, images: int) -> None:
-    """Adds images/s, and on a card the share of its peak that the model's arithmetic makes (MFU).
+def utilisation(
+    result: dict[str, Any], options: PairOptions, images: int, chip_name: str | None
+) -> None:
+    """Adds pictures/s, and the share of the chip's peak that the model's arithmetic makes (MFU).
 
-    images: made by one step.
+    images: made by one step or frame. chip_name: in the table of chips; None leaves out the MFU, as
+    for CPUs.
     """
     from motion_jax.profiling.chips import chip
 
@@ -266,17 +269,13 @@ def utilisation(result: dict[str, Any], options: PairOptions, images: int) -> No
             continue
         median = result[side]["median"]
         result[f"{side}_images_per_s"] = _short(images / median)
-        if options.device == "cpu":
+        if chip_name is None:
             continue
         # Autocast is bfloat16; what PyTorch calls float32 may use TensorFloat-32, as ours does.
-        narrow = options.dtype if side == "ours" else "bfloat16"
+        dtype = options.dtype if side == "ours" else "bfloat16"
         if side == "torch" and torch_mode(options) == "eager":
-            narrow = "float32"
-        try:
-            peak = chip(result[side]["device"]).peak_flops(narrow)
-        except UserError as error:
-            say(f"No utilisation: {error}")
-            continue
+            dtype = "float32"
+        peak = chip(chip_name).peak_flops(dtype)
         result[f"{side}_mfu"] = _short(result["gflop"] * 1e9 / median / peak)
 
 

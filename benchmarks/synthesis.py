@@ -47,7 +47,7 @@ def measure(options: Options) -> dict[str, Any]:
         for share, name in ((0.5, "p50"), (0.95, "p95")):
             milliseconds = 1000 * common.percentile(values, share)
             result[f"{side}_latency_{name}_ms"] = float(f"{milliseconds:.4g}")
-    pair.utilisation(result, options, images=1)
+    pair.utilisation(result, options, 1, described["ours"]["chip"])
     return result
 
 

@@ -31,7 +31,7 @@ def measure(options: Options) -> dict[str, Any]:
         peaks = pair.memory(workers, before)
         described = {side: worker.ask("describe") for side, worker in workers.items()}
     result = pair.result_of(options, setup, seconds, peaks, first, described)
-    pair.utilisation(result, options, images=2 * options.batch)
+    pair.utilisation(result, options, 2 * options.batch, described["ours"]["chip"])
     return result
 
 

@@ -60,6 +60,15 @@ def test_synthesis_alone(capsys, monkeypatch, tmp_path) -> None:
     assert "p95" in synthesis.sections([result])
 
 
+def test_utilisation_is_of_the_format_that_each_side_computes_in() -> None:
+    result = {"gflop": 98.95, "ours": {"median": 0.01}, "torch": {"median": 0.02}}
+    options = train_step.Options(device="cuda", dtype="bfloat16", torch_mode="eager")
+    pair.utilisation(result, options, 2, "H200")  # 989.5 TFLOP/s, 494.5 in float32
+    assert result["ours_mfu"] == pytest.approx(0.01, rel=1e-3)
+    assert result["torch_mfu"] == pytest.approx(0.01, rel=1e-3)
+    assert result["ours_images_per_s"] == 200
+
+
 def test_a_command_names_no_place_outside_the_repository(monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["/home/me/motion_jax/benchmarks/train_step.py"])
     words = ["--torch-python", "/home/me/torch/bin/python", "--x=/home/me/y", "--size", "64"]

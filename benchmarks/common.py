@@ -65,6 +65,10 @@ def sentences(name: str) -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`… | head`).
+        sys.stderr.close()
+        sys.exit(141)
 
 
 def parse(kind: type, name: str, arguments: Sequence[str] | None = None) -> Any:

@@ -33,7 +33,7 @@ TITLES = {
     "loader": "Loader",
     "tpu_compile": "Compiled for TPUs",
     "compile_time": "Time to the first step",
-    "separable": "Separable residual blocks",
+    "separable_blocks": "Separable residual blocks",
 }
 INTRODUCTION = """# Performance
 
@@ -136,7 +136,7 @@ class _Machines:
             f"{machine.get('cores')} cores",
             f"{machine.get('memory_gb')} GiB",
             *([machine["accelerator"]] if machine.get("accelerator") else []),
-            *([machine["system"]] if machine.get("system") else []),
+            *([machine["system"].split()[0]] if machine.get("system") else []),
         ]
         shown = (", ".join(parts), ", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
         if shown not in self._seen:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -181,12 +182,12 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
     named = list(zip(names, [leaf.shape for _, leaf in leaves], strict=True))
     kernels = {path[:-1]: shape for path, shape in named if path[-1] == "kernel"}
 
-    def total(*kinds: str) -> tuple[int]:
-        return (sum(math.prod(shape) for path, shape in named if path[-1] in kinds),)
+    def total(*kinds: str) -> int:
+        return sum(math.prod(shape) for path, shape in named if path[-1] in kinds)
 
     normal_key, uniform_key = jax.random.split(key)
-    normal = jax.random.normal(normal_key, total("kernel", "scale"))
-    uniform = jax.random.uniform(uniform_key, total("bias"), minval=-1.0)
+    normal = _stream(jax.random.normal, normal_key, total("kernel", "scale"))
+    uniform = _stream(partial(jax.random.uniform, minval=-1.0), uniform_key, total("bias"))
     drawn = {"normal": 0, "uniform": 0}
 
     def take(stream: str, shape: tuple[int, ...]) -> Array:
@@ -214,3 +215,15 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
         else:
             raise ValueError(f"no rule to initialise the parameter {'/'.join(path)}")
     return jax.tree.unflatten(structure, values)
+
+
+# Random numbers drawn at once: drawing takes four times the memory of what it gives.
+_DRAWN_AT_ONCE = 2**23
+
+
+def _stream(draw: Callable[..., Array], key: Array, count: int) -> Array:
+    """[count] random numbers."""
+    if count <= _DRAWN_AT_ONCE:
+        return draw(key, (count,))
+    keys = jax.random.split(key, -(-count // _DRAWN_AT_ONCE))
+    return jax.lax.map(lambda key: draw(key, (_DRAWN_AT_ONCE,)), keys).reshape(-1)[:count]

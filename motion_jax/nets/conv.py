@@ -91,3 +91,10 @@ def average_pool(x: Array) -> Array:
     pyramids). [N, H, W, C] -> [N, ceil(H/2), ceil(W/2), C].
     """
     return nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False)
+
+
+def max_pool(x: Array) -> Array:
+    """MaxPool2d(2): [N, H, W, C] -> [N, floor(H/2), floor(W/2), C]. Of equal entries the first, row
+    by row, gets the gradient.
+    """
+    return _forms().max_pool(x)

@@ -1,6 +1,7 @@
 """Convolutions as GPUs and TPUs run them best; see conv.py for what each function computes."""
 
 import jax.numpy as jnp
+from flax import linen as nn
 from jax import Array, lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -38,3 +39,7 @@ def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
 
 def conv_up(x: Array, kernel: Array) -> Array:
     return plain(x, kernel[::-1, ::-1], 1, ((1, 2), (1, 2)), lhs_dilation=2)
+
+
+def max_pool(x: Array) -> Array:
+    return nn.max_pool(x, (2, 2), (2, 2))

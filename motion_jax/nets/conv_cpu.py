@@ -327,3 +327,39 @@ def conv_up(x: Array, kernel: Array) -> Array:
 
     convolution.defvjp(lambda x, kernel: (convolution(x, kernel), (x, kernel)), backward)
     return convolution(x, kernel)
+
+
+# --- pooling ------------------------------------------------------------------------------------
+
+
+@jax.custom_vjp
+def max_pool(x: Array) -> Array:
+    # XLA's own gradient first writes the index of every pixel, four times.
+    return jnp.max(_quarters(x), axis=(2, 4))
+
+
+def _quarters(x: Array) -> Array:
+    """[N, H, W, C] -> [N, floor(H/2), 2, floor(W/2), 2, C]."""
+    n, h, w, c = x.shape
+    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
+
+
+def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = max_pool(x)
+    return y, (x, y)
+
+
+def _max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    x, y = saved
+    n, h, w, c = x.shape
+    quarters, taken, parts = _quarters(x), jnp.zeros(y.shape, bool), []
+    for i in range(2):
+        for j in range(2):
+            first = (quarters[:, :, i, :, j] == y) & ~taken
+            taken |= first
+            parts.append(jnp.where(first, dy, 0))
+    dx = _interleave(parts)
+    return (jnp.pad(dx, ((0, 0), (0, h % 2), (0, w % 2), (0, 0))),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)

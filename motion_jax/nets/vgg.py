@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import Array
 
 from motion_jax.nets.blocks import Conv
+from motion_jax.nets.conv import max_pool
 
 Dtype = Any
 
@@ -34,7 +35,7 @@ class VGG19(nn.Module):
         for layer in LAYERS:
             if layer == "M":
                 with jax.named_scope("pool"):
-                    x = nn.max_pool(x, (2, 2), (2, 2))
+                    x = max_pool(x)
                 continue
             x = Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x)
             with jax.named_scope(f"conv_{index}"):

@@ -26,9 +26,10 @@ from motion_jax.nets.pix2pixhd import (
 )
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.draw_device import rasterize
+from motion_jax.recipes.adam import adam
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.state import Params, State
-from motion_jax.recipes.two_frame_step import Clip, adam, two_frame_step
+from motion_jax.recipes.two_frame_step import Clip, two_frame_step
 
 
 @dataclass(frozen=True)

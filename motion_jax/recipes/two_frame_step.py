@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from motion_jax import losses
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.vgg import VGG19
+from motion_jax.recipes.adam import updated
 from motion_jax.recipes.crops import crop, crop_corners
 from motion_jax.recipes.state import Params, State
 
@@ -33,11 +33,6 @@ class Clip(NamedTuple):
     poses: Array
     images: Array
     boxes: Array
-
-
-def adam() -> optax.GradientTransformation:
-    """Adam without its learning rate, with pix2pixHD's betas."""
-    return optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
 
 
 def two_frame_step(
@@ -225,9 +220,7 @@ def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: 
         new = before
         with jax.named_scope("adam"), jax.named_scope(network):
             for _ in range(updates):
-                change, moments = adam().update(gradient, new[1])
-                change = jax.tree.map(lambda x: -rate * x, change)
-                new = optax.apply_updates(new[0], change), moments
+                new = updated(new[0], gradient, new[1], rate)
         if name == "face" and network == "discriminator":
             # Frozen, moments and all, until its step comes.
             begun = state.step >= recipe.main_discriminator_after

@@ -14,6 +14,7 @@ from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes import recipe_class, two_frame_step
+from motion_jax.recipes.adam import adam
 from motion_jax.recipes.state import State
 from motion_jax.recipes.two_frame_step import Clip, rollout
 
@@ -383,7 +384,7 @@ def test_clamped_faces_stay_in_range():
 def small_state(networks, averaged=()):
     """A state whose networks are two numbers each."""
     params = {network: {"w": jnp.array([1.0, 2.0])} for network in networks}
-    optimizer = {network: two_frame_step.adam().init(params[network]) for network in networks}
+    optimizer = {network: adam().init(params[network]) for network in networks}
     return State(
         step=jnp.array(0, jnp.int32),
         params=params,

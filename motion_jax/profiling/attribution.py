@@ -44,9 +44,8 @@ def attribute(text: str) -> Attribution:
         resolved: dict[str, Scope | None] = {}
         # Users stand behind what they use, so from behind each one's users are known before it.
         for line in reversed(lines):
-            scope = own.get(line.name) if line.opcode != "parameter" else None
-            scope = scope or _inside(line, computations, own)
-            if scope is None:
+            scope = own.get(line.name) or _inside(line, computations, own)
+            if scope is None and line.opcode != "parameter":
                 scope = next(
                     (s for name in users.get(line.name, ()) if (s := resolved[name])), None
                 )
@@ -54,7 +53,7 @@ def attribute(text: str) -> Attribution:
         for line in lines:
             scope = resolved[line.name]
             if scope is None:
-                known = (resolved.get(name) or own.get(name) for name in line.operands)
+                known = (resolved.get(name) for name in line.operands)
                 scope = next((s for s in known if s), None)
                 resolved[line.name] = scope
             scopes[line.name] = scope or UNKNOWN

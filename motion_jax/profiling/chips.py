@@ -16,6 +16,8 @@ from typing import Any
 from motion_jax.errors import UserError
 
 _GIB = 1 << 30
+# What the host is measured with: side of the matrices, length of the arrays.
+_MATRIX, _ARRAY = 2048, 1 << 25
 _TPU = "https://docs.cloud.google.com/tpu/docs/"
 _ADA = "NVIDIA Ada GPU Architecture whitepaper v2.1, appendix A"
 _AMPERE = "NVIDIA Ampere GA102 GPU Architecture whitepaper v2.1, table 9"
@@ -117,21 +119,20 @@ def chip_of(device: Any) -> Chip | None:
 @functools.cache
 def measure_host() -> Chip:
     """This machine's CPU, measured through jax: matrix products of 2048x2048 in float32 and in
-    bfloat16, and a sum of two arrays of 256 MB for the memory. Takes a few seconds; run nothing
+    bfloat16, and a sum of two arrays of 128 MB for the memory. Takes a few seconds; run nothing
     else meanwhile.
     """
     import jax
     import jax.numpy as jnp
 
-    size, length = 2048, 1 << 26
     with jax.default_device(jax.devices("cpu")[0]):
         product = jax.jit(lambda a, b: a @ b)
         flops = {}
         for dtype in (jnp.float32, jnp.bfloat16):
-            a = jnp.ones((size, size), dtype)
-            flops[dtype] = 2 * size**3 / _fastest(product, a, a)
-        a = jnp.ones(length, jnp.float32)
-        bandwidth = 3 * 4 * length / _fastest(jax.jit(lambda a, b: a + b), a, a)
+            a = jnp.ones((_MATRIX, _MATRIX), dtype)
+            flops[dtype] = 2 * _MATRIX**3 / _fastest(product, a, a)
+        a = jnp.ones(_ARRAY, jnp.float32)
+        bandwidth = 3 * 4 * _ARRAY / _fastest(jax.jit(lambda a, b: a + b), a, a)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Chip(

@@ -137,7 +137,7 @@ def measure(
         """A start as of a new process, but for what Python has imported."""
         jax.clear_caches()
         begun = time.perf_counter()
-        with _Compilations() as done:
+        with Compilations() as done:
             state = jax.block_until_ready(make_state())
             made = time.perf_counter()
             step = compiled_step(config, stage, mesh)
@@ -174,7 +174,7 @@ def measure(
         jax.block_until_ready(state)
         return (time.perf_counter() - begun) / len(numbers)
 
-    with _Compilations() as later:
+    with Compilations() as later:
         timed(range(2, TIMED_FROM))
         waited = 0.0
         numbers = range(TIMED_FROM, trace.FIRST_STEP)
@@ -210,7 +210,7 @@ def _compilation_cache(folder: str) -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-class _Compilations:
+class Compilations:
     """Counts and times what jax compiles inside the block, by the function's name."""
 
     _TRACING = ("/jax/core/compile/jaxpr_trace_duration",
@@ -237,7 +237,7 @@ class _Compilations:
         elif event in self._TRACING:
             self._tracing[name] += seconds
 
-    def __enter__(self) -> "_Compilations":
+    def __enter__(self) -> "Compilations":
         jax.monitoring.register_event_duration_secs_listener(self._note)
         return self
 

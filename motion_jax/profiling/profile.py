@@ -160,6 +160,8 @@ def _task(options: ProfileOptions, settings: list[str]) -> _Task:
 
         config = sized(config, stage, options.batch)
         config.validate()
+    if data is not None:
+        _check_data(config, stage, data)
     if options.out:
         folder, trace = options.out, options.out / "trace"
     elif options.run:
@@ -204,6 +206,20 @@ def _dataset_of(run: Path, path: str) -> Path:
             f"The dataset of the run {run} is no longer at {folder}; say where it is with --data."
         )
     return folder
+
+
+def _check_data(config: Config, stage: str, data: Path) -> None:
+    """Refuses a dataset that the stage cannot be fed from, before anything is written."""
+    from motion_jax.data.pairs import reduction, windows
+    from motion_jax.data.records import open_dataset
+
+    dataset, size = open_dataset(data), config.recipe.stages()[stage]
+    reduction(dataset, size.height, size.width)
+    if not len(windows(dataset, size.window, config.data.holdout)):
+        raise UserError(
+            f"The dataset {data} is shorter than needed: no clip leaves {size.window} consecutive "
+            "frames for training; prepare a longer video."
+        )
 
 
 def _last_stage(run: Path) -> str:

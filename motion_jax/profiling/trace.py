@@ -168,8 +168,8 @@ def write_perfetto(folder: Path, trace: Trace, attribution: "Attribution") -> Pa
     place = newest(folder)
     with gzip.open(next(iter(sorted(place.glob("*.trace.json.gz"))))) as file:
         # Perfetto refuses the field "metadata".
-        events = json.load(file)["traceEvents"]
-    process = 1 + max((event.get("pid", 0) for event in events), default=0)
+        events = [event for event in json.load(file)["traceEvents"] if event]
+    process = 1 + max((event["pid"] for event in events), default=0)
     added = [_meta("process_name", process, {"name": "layers (by scope)"})]
     added.append(_meta("process_sort_index", process, {"sort_index": -1}))
     free: list[float] = []

@@ -13,6 +13,9 @@ from orbax.checkpoint import checkpoint_managers as managers
 from motion_jax.errors import UserError
 from motion_jax.files import writing
 
+# Stands in an abstract state for an array that is not to be read.
+SKIPPED = ocp.PLACEHOLDER
+
 
 class Checkpoints:
     """The checkpoints of one run, by total step (over all stages). A context manager.
@@ -85,11 +88,19 @@ class Checkpoints:
 
         Raises UserError where the checkpoint is damaged or of other networks.
         """
+        return self._restore(step, ocp.args.StandardRestore(abstract_state))
+
+    def restore_part(self, step: int, abstract_state: Any) -> Any:
+        """As restore, but leaves of the abstract state that are `SKIPPED` are not read and stay so.
+
+        For checkpoints opened read_only: Orbax does not save after it.
+        """
+        how = ocp.checkpoint_utils.construct_restore_args(abstract_state)
+        return self._restore(step, ocp.args.PyTreeRestore(abstract_state, restore_args=how))
+
+    def _restore(self, step: int, arguments: Any) -> Any:
         try:
-            restored = self._manager.restore(
-                step,
-                args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)),
-            )
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
         except (ValueError, KeyError, OSError) as error:
             raise self._damaged(step, error) from error
         return restored["state"]

@@ -153,7 +153,7 @@ def load_run(folder: Path) -> Run:
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
-    from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
+    from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
     from motion_jax.train.loop import abstract_state
 
     folder = Path(folder)
@@ -171,7 +171,11 @@ def load_run(folder: Path) -> Run:
         latest = checkpoints.latest()
         record = checkpoints.record(latest)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        state = checkpoints.restore(latest, abstract_state(config, record["stage"], sharding))
+        abstract = abstract_state(config, record["stage"], sharding)
+        # Optimiser states and discriminators are three quarters of a checkpoint and of no use here.
+        used = {id(leaf) for leaf in jax.tree.leaves(config.recipe.synthesis_params(abstract))}
+        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
+        state = checkpoints.restore_part(latest, wanted)
     return Run(
         folder=folder,
         config=config,

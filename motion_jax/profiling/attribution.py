@@ -28,7 +28,7 @@ def attribute(text: str) -> Attribution:
     it counts to what is inside it, else to the first that uses its result, else to where its
     operands come from.
     """
-    computations, _ = hlo._computations(text)
+    computations, _ = hlo.computations(text)
     own = {
         line.name: of_operation(found[1])
         for lines in computations.values()
@@ -61,7 +61,7 @@ def attribute(text: str) -> Attribution:
     return Attribution(scopes, opcodes)
 
 
-def _inside(line: hlo._Line, computations: dict, own: dict[str, Scope]) -> Scope | None:
+def _inside(line: hlo.Line, computations: dict, own: dict[str, Scope]) -> Scope | None:
     """What most instructions of a fusion come from."""
     if line.opcode not in ("fusion", "call"):
         return None

@@ -75,7 +75,9 @@ class Program:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
+    """One line of a computation; rest: its attributes and metadata as text."""
+
     name: str
     shape: str
     opcode: str
@@ -89,15 +91,17 @@ def read(text: str) -> Program:
     Fusions count as one instruction. Loops without a known trip count count once; of a conditional
     the branch with the most estimated cycles.
     """
-    computations, entry = _computations(text)
+    found, entry = computations(text)
     program = Program()
-    _walk(computations, entry, 1, program)
+    _walk(found, entry, 1, program)
     program.instructions.sort(key=lambda each: -each.total_cycles)
     return program
 
 
-def _computations(text: str) -> tuple[dict[str, list[_Line]], str]:
-    computations: dict[str, list[_Line]] = {}
+def computations(text: str) -> tuple[dict[str, list[Line]], str]:
+    """The lines of each computation by its name, operands before their users, and the name of the
+    entry. Raises ValueError for a text that is no HLO module."""
+    computations: dict[str, list[Line]] = {}
     entry, current = "", None
     for line in text.splitlines():
         if current is None:
@@ -111,7 +115,7 @@ def _computations(text: str) -> tuple[dict[str, list[_Line]], str]:
             shape, rest = _split_shape(found[2])
             opcode, _, rest = rest.partition("(")
             operands, rest = _split_operands(rest)
-            current.append(_Line(found[1], shape, opcode, operands, rest))
+            current.append(Line(found[1], shape, opcode, operands, rest))
     if not entry:
         raise ValueError("this text is no HLO module: it has no ENTRY computation")
     return computations, entry
@@ -137,7 +141,7 @@ def _closing(text: str, start: int) -> int:
     return len(text)
 
 
-def _walk(computations: dict[str, list[_Line]], name: str, times: int, program: Program) -> None:
+def _walk(computations: dict[str, list[Line]], name: str, times: int, program: Program) -> None:
     lines = computations[name]
     shapes = {line.name: line.shape for line in lines}
     for line in lines:

@@ -270,7 +270,10 @@ def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
         return _one_output(_pad(x, 2, 2), kernel)
     xla = partial(conv_accelerator.conv_patch, stride=stride)
     columns = partial(_patch_columns, stride=stride)
-    return _mixed(xla, _patch_phases if stride == 2 else columns, _by(columns))(x, kernel)
+    # The network's input, of few channels: sixteen shifts of what the compiler would put together
+    # anew for each of them.
+    toward_kernel = _by(xla if kernel.shape[2] <= 16 else columns)
+    return _mixed(xla, _patch_phases if stride == 2 else columns, toward_kernel)(x, kernel)
 
 
 # --- 3x3, transposed ----------------------------------------------------------------------------
@@ -335,13 +338,14 @@ def conv_up(x: Array, kernel: Array) -> Array:
 @jax.custom_vjp
 def max_pool(x: Array) -> Array:
     # XLA's own gradient first writes the index of every pixel, four times.
-    return jnp.max(_quarters(x), axis=(2, 4))
+    a, b, c, d = _quarters(x)
+    return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
 
 
-def _quarters(x: Array) -> Array:
-    """[N, H, W, C] -> [N, floor(H/2), 2, floor(W/2), 2, C]."""
-    n, h, w, c = x.shape
-    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
+def _quarters(x: Array) -> list[Array]:
+    """The four pixels of every 2x2 square, row by row: four pictures of half the size."""
+    h, w = (side // 2 * 2 for side in x.shape[1:3])
+    return [x[:, i:h:2, j:w:2] for i in range(2) for j in range(2)]
 
 
 def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -351,15 +355,14 @@ def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     x, y = saved
-    n, h, w, c = x.shape
-    quarters, taken, parts = _quarters(x), jnp.zeros(y.shape, bool), []
-    for i in range(2):
-        for j in range(2):
-            first = (quarters[:, :, i, :, j] == y) & ~taken
-            taken |= first
-            parts.append(jnp.where(first, dy, 0))
+    taken, parts = jnp.zeros(y.shape, bool), []
+    for quarter in _quarters(x):
+        first = (quarter == y) & ~taken
+        taken |= first
+        parts.append(jnp.where(first, dy, 0))
     dx = _interleave(parts)
-    return (jnp.pad(dx, ((0, 0), (0, h % 2), (0, w % 2), (0, 0))),)
+    odd = (x.shape[1] % 2, x.shape[2] % 2)
+    return (jnp.pad(dx, ((0, 0), (0, odd[0]), (0, odd[1]), (0, 0))),)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)

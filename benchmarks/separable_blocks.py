@@ -109,12 +109,16 @@ def quality(options: Options, variant: str, seed: int) -> dict[str, Any]:
 
     from motion_jax.config import load_config
     from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
-    from motion_jax.train.loop import train
+    from motion_jax.train.loop import Interrupted, train
 
     config = replace(varied(load_config(options.config), variant), seed=seed)
     folder = options.out / f"{options.config}-{variant.replace(' ', '_')}-{seed}"
     say(f"{variant}, seed {seed}: {folder}")
-    train(config, _dataset(options.out, config), folder, command="benchmarks.separable_blocks")
+    try:
+        train(config, _dataset(options.out, config), folder, command="benchmarks.separable_blocks")
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(interrupted.status)
     with contextlib.redirect_stdout(sys.stderr):
         found = evaluate(EvaluateOptions(run=folder, reestimate="no"))
     jax.clear_caches()  # the programs of a run are of no use to the next

@@ -38,7 +38,7 @@ MEMORY_SHARE = 0.75
 # (peak of the demo's and two_cores' runs on two cores: 2.1 GB, 0.2 GB of it arrays).
 PROGRAM_BYTES = 2e9
 # A training step reaches so much of the FLOP/s of one residual block alone (measured on 2 cores).
-STEP_SHARE = 0.6
+STEP_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -353,6 +353,14 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
 # --- in words -------------------------------------------------------------------------------------
 
 
+def _against(candidate: Candidate) -> list[str]:
+    """All that speaks against it, in words."""
+    reasons = [candidate.against] if candidate.against else []
+    if (candidate.seconds or 0) > NIGHT_HOURS * 3600:
+        reasons.append(f"would take {duration(candidate.seconds)}")
+    return reasons
+
+
 def duration(seconds: float) -> str:
     """For people: "12 minutes", "3.4 hours", "5 days"."""
     if seconds < 90 * 60:
@@ -388,10 +396,8 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
                 "smaller --width make it shorter, and the result worse."
             )
     for other in suggestion.candidates[: suggestion.candidates.index(chosen)]:
-        reasons = [other.against] if other.against else []
-        if (other.seconds or 0) > NIGHT_HOURS * 3600:
-            reasons.append(f"would take {duration(other.seconds)}")
-        lines.append(f"{other.name} would give a better picture, but {' and '.join(reasons)}.")
+        reasons = " and ".join(_against(other))
+        lines.append(f"{other.name} would give a better picture, but {reasons}.")
     if chosen.config.recipe.losses.perceptual == "vgg19":
         lines.append("It needs the weights of VGG-19, once: motion-jax fetch vgg19.")
     shipped = load_config(chosen.name).recipe.generator.ngf
@@ -422,7 +428,7 @@ def rows(suggestion: Suggestion) -> list[list[str]]:
                 f"{candidate.steps:,}",
                 f"{memory / 1e9:.1f} GB" if memory else "–",
                 duration(candidate.seconds) if candidate.seconds else "–",
-                "proposed" if candidate is suggestion.chosen else candidate.against,
+                "proposed" if candidate is suggestion.chosen else "; ".join(_against(candidate)),
             ]
         )
     return result

@@ -133,7 +133,7 @@ def _task(options: ProfileOptions, settings: list[str]) -> _Task:
         from motion_jax.train.checkpoint import has_checkpoint
         from motion_jax.train.run import read_config, read_dataset
 
-        config, name = read_config(options.run), options.run.resolve().name
+        config, name = read_config(options.run), str(options.run)
         if config is None:
             raise UserError(
                 f"{options.run} is not a run directory (no config.json in it); give the folder "

@@ -62,8 +62,8 @@ def facts(result: dict[str, Any]) -> dict[str, str]:
         )
         found["limit"] = (
             f"{_ms(step['limit_seconds'])} by arithmetic and memory, layer by layer; the step "
-            f"takes {step['seconds'] / step['limit_seconds']:.1f} times that "
-            f"({step['seconds'] / step['flop_limit_seconds']:.1f} times its arithmetic alone)"
+            f"takes {step['seconds'] / step['limit_seconds']:.3g} times that "
+            f"({step['seconds'] / step['flop_limit_seconds']:.3g} times its arithmetic alone)"
         )
     if step["input_wait"] is not None:
         found["waiting for input"] = f"{100 * step['input_wait']:.1f} % ({result['data']})"
@@ -109,6 +109,10 @@ def _ms(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-4 else f"{1e6 * seconds:.3g} µs"
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.3g} GiB"
 
 
 def layer_names(table: Table) -> dict[tuple[str, str], str]:
@@ -286,7 +290,7 @@ def _memory(result: dict[str, Any]) -> list[str]:
     sizes = dict(sorted(sizes.items(), key=lambda item: -item[1]))
     text = f"Together {scaled(sum(kinds.values()), 'B')} on each device, reckoned by the compiler"
     if chip:
-        text += f"; it has {scaled(chip['memory_bytes'], 'B')}"
+        text += f"; it has {_gib(chip['memory_bytes'])}"
     if "peak_in_use" in result["memory"]:
         text += f"; {scaled(result['memory']['peak_in_use'], 'B')} were at most in use"
     return [html.bars(sizes, unit=" MB"), html.paragraph(text + ".")]
@@ -320,7 +324,7 @@ def _about(result: dict[str, Any]) -> list[str]:
             "chip": chip["name"],
             "its peak": f"{scaled(chip['peak_flops_bf16'], 'FLOP')}/s bfloat16, "
             f"{scaled(chip['peak_flops_f32'], 'FLOP')}/s float32",
-            "its memory": f"{scaled(chip['memory_bytes'], 'B')}, "
+            "its memory": f"{_gib(chip['memory_bytes'])}, "
             f"{scaled(chip['bandwidth_bytes_s'], 'B')}/s",
             "source of these": chip["source"],
         }
@@ -331,7 +335,9 @@ def _about(result: dict[str, Any]) -> list[str]:
             known[f"{name} by the compiler"] = (
                 f"{scaled(compiler[key], unit)} (analytic: {scaled(step[key], unit)})"
             )
-    known["operands and results of the compiled instructions"] = scaled(step["compiled_bytes"], "B")
+    known["operands and results of the compiled instructions in its memory"] = scaled(
+        step["compiled_bytes"], "B"
+    )
     known["batches"] = result["data"]
     if result["trace"]:
         known["trace"] = result["trace"]

@@ -119,20 +119,23 @@ def chip_of(device: Any) -> Chip | None:
 @functools.cache
 def measure_host() -> Chip:
     """This machine's CPU, measured through jax: matrix products of 2048x2048 in float32 and in
-    bfloat16, and a sum of two arrays of 128 MB for the memory. Takes a few seconds; run nothing
-    else meanwhile.
+    bfloat16, and adding one array of 128 MB to another for the memory. Takes a few seconds; run
+    nothing else meanwhile.
     """
     import jax
     import jax.numpy as jnp
 
     with jax.default_device(jax.devices("cpu")[0]):
         product = jax.jit(lambda a, b: a @ b)
+        # In place: otherwise the system's clearing of new pages is measured.
+        total = jax.jit(lambda a, b: a + b, donate_argnums=0)
         flops = {}
         for dtype in (jnp.float32, jnp.bfloat16):
             a = jnp.ones((_MATRIX, _MATRIX), dtype)
-            flops[dtype] = 2 * _MATRIX**3 / _fastest(product, a, a)
-        a = jnp.ones(_ARRAY, jnp.float32)
-        bandwidth = 3 * 4 * _ARRAY / _fastest(jax.jit(lambda a, b: a + b), a, a)
+            flops[dtype] = 2 * _MATRIX**3 / _fastest(lambda _, a=a: product(a, a), a)
+        b = jnp.ones(_ARRAY, jnp.float32)
+        seconds = _fastest(lambda a: total(a, b), jnp.zeros_like(b))
+        bandwidth = 3 * b.nbytes / seconds
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Chip(
@@ -141,7 +144,7 @@ def measure_host() -> Chip:
         peak_flops_f32=flops[jnp.float32],
         memory_bytes=float(memory),
         bandwidth_bytes_s=bandwidth,
-        source="measured on this machine (matrix products, a sum of two long arrays)",
+        source="measured on this machine (matrix products, adding one long array to another)",
     )
 
 
@@ -157,12 +160,13 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _fastest(call: Callable[..., Any], *inputs: Any, repeats: int = 5) -> float:
-    """Seconds of the fastest of some calls, after one that compiles."""
-    call(*inputs).block_until_ready()
+def _fastest(call: Callable[[Any], Any], value: Any, repeats: int = 7) -> float:
+    """Seconds of the fastest of some calls, each with the result of the one before, after one that
+    compiles."""
+    value = call(value).block_until_ready()
     times = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        call(*inputs).block_until_ready()
+        value = call(value).block_until_ready()
         times.append(time.perf_counter() - begun)
     return min(times)

@@ -18,8 +18,8 @@ MEASURES = {
     "compiled_bytes": "compiled bytes",
 }
 WORTH = 0.002
-# Rows shown of each measure.
-SHOWN = 10
+# Rows shown of each measure that grew, and as many that shrank.
+SHOWN = 5
 # What must be the same for times to be comparable at all; other differences are only named.
 _SAME = ("platform", "time")
 
@@ -173,8 +173,8 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         )
     ]
     for measure, rows in result["changes"].items():
-        # The largest growth and the largest shrinking.
-        shown = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-(SHOWN // 2) :]]
+        grew = [row for row in rows if row["change"] > 0][:SHOWN]
+        shown = grew + [row for row in rows if row["change"] < 0][-SHOWN:]
         tables.append(
             (
                 f"What changed: {MEASURES[measure]}",

@@ -1,6 +1,7 @@
 """`motion-jax profile`: where a training step's time and memory go."""
 
 import json
+import os
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,10 +62,11 @@ class _Task:
 
 def run(arguments: list[str]) -> None:
     """The verb: parses, profiles, prints."""
+    own, settings = split_settings(arguments)
     options, rest = tyro.cli(
-        ProfileOptions, prog="motion-jax profile", args=arguments, return_unknown_args=True
+        ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
     )
-    result = profile(options, rest, "motion-jax profile " + shlex.join(arguments))
+    result = profile(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
     if options.json:
         print(json.dumps(result, indent=2))
         return
@@ -84,6 +86,20 @@ def run(arguments: list[str]) -> None:
     console.print(f"\nPage: {Path(result['folder']) / 'index.html'}", markup=False)
     if result["trace"]:
         console.print(f"Trace: {result['trace']}", markup=False)
+
+
+def split_settings(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(the verb's own arguments, the config's settings with their values): settings have a dot in
+    their names, and otherwise their values could be taken for a config."""
+    own: list[str] = []
+    settings: list[str] = []
+    into = own
+    for argument in arguments:
+        if argument.startswith("-"):
+            name = argument.split("=")[0]
+            into = settings if "." in name or name == "--seed" else own
+        into.append(argument)
+    return own, settings
 
 
 def profile(
@@ -200,7 +216,7 @@ def _unknown(option: str, config: Config) -> str:
 
 
 def _dataset_of(run: Path, path: str) -> Path:
-    folder = (run / path).resolve()
+    folder = Path(os.path.normpath(run / path))
     if not folder.is_dir():
         raise UserError(
             f"The dataset of the run {run} is no longer at {folder}; say where it is with --data."

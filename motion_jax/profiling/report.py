@@ -11,8 +11,10 @@ from motion_jax.profiling.scopes import REST, Scope
 
 DIRECTIONS = ("forward", "backward")
 IDLE = "nothing under way"
+# The function that makes the initial state (measure.py).
+STATE = "initial_state"
 # Layers in the terminal; in the page before the rest is folded away.
-SHOWN_IN_TEXT, SHOWN_IN_PAGE = 12, 30
+SHOWN_IN_TEXT, SHOWN_IN_PAGE = 12, 20
 
 
 def table_of(result: dict[str, Any]) -> Table:
@@ -303,16 +305,17 @@ def _start(result: dict[str, Any]) -> list[str]:
         start = result["start"][name]
         known = [start[part] for part in parts]
         rows[label] = [*known, max(start["total"] - sum(known), 0.0)]
-    programs = ", ".join(f"{name} {count}" for name, count in result["start"]["programs"].items())
+    programs = dict(result["start"]["programs"])
+    known = {"the step": programs.pop("step", 0), "the initial state": programs.pop(STATE, 0)}
+    known["small ones of jax itself"] = sum(programs.values())
+    compiled = ", ".join(f"{name} {count}" for name, count in known.items() if count)
     later = result["start"]["recompilations"]
     told = ", ".join(f"{name} {count}" for name, count in later.items()) or "none"
     series = ("initial state", "tracing", "compiling the step", "first step and the rest")
     return [
         html.paragraph("Seconds from the start of a stage to its first finished step."),
         stacked(rows, series, " s"),
-        html.paragraph(
-            f"Programs compiled until then: {programs or 'none'}; in the steps after it: {told}."
-        ),
+        html.paragraph(f"Programs compiled until then: {compiled}; in the steps after it: {told}."),
     ]
 
 

@@ -230,6 +230,13 @@ def test_settings_change_the_config(config_file):
     assert str(task.folder) == "out/profile/tiny-global"
 
 
+def test_settings_are_not_taken_for_a_config():
+    split = profile.split_settings
+    given = ["--run", "a.b", "--recipe.dtype", "bfloat16", "--json", "--seed=3"]
+    assert split(given) == (["--run", "a.b", "--json"], given[2:4] + ["--seed=3"])
+    assert split(["demo", "--recipe.rematerialise"]) == (["demo"], ["--recipe.rematerialise"])
+
+
 def test_the_command_prints_json_alone(made, config_file, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_settle", lambda: None)
     monkeypatch.setattr(profile, "profile", lambda options, rest, line: {"line": line} | made[0])

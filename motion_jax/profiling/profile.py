@@ -252,7 +252,7 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     import jax
 
     from motion_jax import mesh as meshes
-    from motion_jax.profiling import chips, trace
+    from motion_jax.profiling import chips
     from motion_jax.profiling.attribution import attribute
     from motion_jax.profiling.measure import measure, synthetic_batches
 
@@ -274,22 +274,15 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     text = measured.executable.as_text()
     attribution = attribute(text)
     table = _analytic(task)
-    found = trace.read(task.trace, "jit_step")
-    end = max(found.end, found.begin)
-    seconds, idle = trace.shared_time(found.events, attribution.opcodes, found.begin, end)
-    table.add_seconds(
-        _summed((attribution.scope(name), value / found.steps) for name, value in seconds.items())
-    )
-    table.idle = idle / found.steps
+    traced = _add_traced_time(table, task, attribution)
     _add_compiled_bytes(table, text, attribution)
-    trace.write_perfetto(task.trace, found, attribution)
     if options.hlo:
         write_text(task.folder / "step.hlo", text)
         with writing(task.folder / "memory.pprof"):
             jax.profiler.save_device_memory_profile(task.folder / "memory.pprof")
     step = {
         "seconds": measured.step_seconds,
-        "traced_seconds": (end - found.begin) / found.steps,
+        "traced_seconds": traced,
         "input_wait": measured.input_wait,
     }
     start = {name: asdict(getattr(measured, name)) for name in ("cold", "warm")}
@@ -306,6 +299,25 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
         "data": source,
         "trace": str(task.trace),
     }
+
+
+def _add_traced_time(table: Any, task: _Task, attribution: Any) -> float | None:
+    """Returns the seconds of a traced step; None, and says so, where the device left no instruction
+    in the trace."""
+    from motion_jax.profiling import trace
+
+    try:
+        found = trace.read(task.trace, "jit_step")
+    except UserError as error:
+        say(f"{error} Layers have no times.")
+        return None
+    seconds, idle = trace.shared_time(found.events, attribution.opcodes, found.begin, found.end)
+    table.add_seconds(
+        _summed((attribution.scope(name), value / found.steps) for name, value in seconds.items())
+    )
+    table.idle = idle / found.steps
+    trace.write_perfetto(task.trace, found, attribution)
+    return (found.end - found.begin) / found.steps
 
 
 def _loader(task: _Task) -> Any:

@@ -69,6 +69,7 @@ def facts(result: dict[str, Any]) -> dict[str, str]:
         )
     if step["input_wait"] is not None:
         found["waiting for input"] = f"{100 * step['input_wait']:.1f} % ({result['data']})"
+    if step["traced_seconds"] is not None:
         idle = step["idle_seconds"] / step["traced_seconds"]
         found[IDLE] = f"{100 * idle:.1f} % of the traced steps"
         found["traced step"] = f"{_ms(step['traced_seconds'])} (tracing itself takes time)"
@@ -146,6 +147,8 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
     named = {names[key]: both for key, both in layers.items()}
     console.print(_text_table(result, named, f"The {len(layers)} dearest layers", console))
     gains = findings(result)
+    if table.total.seconds is None:
+        console.print("The trace holds no times of layers.")
     if gains:
         console.print("Farthest above what the chip allows:")
         for text in gains:
@@ -200,15 +203,14 @@ def write_page(result: dict[str, Any], path: Path) -> None:
         else "From the trace of steps 10 to 14; where several instructions were under way at once, "
         "the moment is shared among them, so that the bars add up to the traced step."
     )
+    parts = [html.paragraph(source), stacked(bars, DIRECTIONS, " ms")]
+    if not bars:
+        parts = [html.notice("The trace holds no times of layers.")]
+    if gains := findings(result, 5):
+        parts += [html.paragraph("Farthest above what the chip allows:"), html.bullets(gains)]
     sections = [
         html.section("At a glance", html.facts(facts(result))),
-        html.section(
-            "Where the time goes",
-            html.paragraph(source),
-            stacked(bars, DIRECTIONS, " ms"),
-            html.paragraph("Farthest above what the chip allows:"),
-            html.bullets(findings(result, 5)),
-        ),
+        html.section("Where the time goes", *parts),
         html.section("By layer", *_layer_tables(result, table)),
     ]
     if result["chip"]:

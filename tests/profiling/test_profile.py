@@ -137,6 +137,19 @@ def test_a_chip_that_the_table_does_not_know(made, tmp_path):
     assert "NVIDIA Something" in text and "Roofline" not in text and "None" not in text
 
 
+def test_a_trace_without_times(made, tmp_path, capsys):
+    """A device whose instructions the profiler did not see."""
+    step = made[0]["step"] | {"traced_seconds": None, "idle_seconds": None}
+    rows = [row | {"seconds": None} for row in made[0]["rows"] if row["flops"] or row["bytes"]]
+    result = made[0] | {"step": step, "rows": rows}
+    report.write_page(result, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "holds no times of layers" in text and "None" not in text
+    assert "generator / block 0 / conv 1" in text and "MFU" in text
+    report.print_profile(result, Console(width=120))
+    assert "holds no times of layers" in capsys.readouterr().out
+
+
 # --- from a run --------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ shape; `_mixed` puts the three together. The forms:
   same     XLA's convolution with zero padding, border cropped
   phases   strided and transposed convolutions as sums over the 2x2 phases of the picture
   columns  one matrix product with all k x k shifts of the picture side by side (im2col)
-  shifts   k x k matrix products, one a shift, summed
+  shifts   k x k matrix products, one a shift
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
 
 All are exact: the same products, summed in another order. The limits between them were measured
@@ -30,7 +30,7 @@ from motion_jax.nets.conv_accelerator import plain
 Form = Callable[[Array, Array], Array]  # (picture, kernel) -> picture; linear in each
 
 # Bytes of shifted copies up to which `columns` beats the convolution: about what the caches hold.
-_COLUMNS_BYTES = 12e6
+_COLUMNS_BYTES = 2e7
 # Bytes of output gradient in a strip of rows; below the second, one strip takes all.
 _STRIP_BYTES, _WHOLE_BYTES = 7e5, 2.2e6
 
@@ -96,12 +96,6 @@ def _columns(x: Array, kernel: Array, stride: int = 1) -> Array:
     return _product(wide, kernel.reshape(-1, kernel.shape[-1]))
 
 
-def _shifts(x: Array, kernel: Array, stride: int = 1) -> Array:
-    k = kernel.shape[0]
-    shifted = _shifted(x, k, stride)
-    return sum(_product(part, kernel[n // k, n % k]) for n, part in enumerate(shifted))
-
-
 def _one_output(x: Array, kernel: Array) -> Array:
     """For a single output channel: the k * k products first, on every pixel, then the shifts."""
     k = kernel.shape[0]
@@ -111,6 +105,13 @@ def _one_output(x: Array, kernel: Array) -> Array:
         products[:, i : i + height, j : j + width, k * i + j] for i in range(k) for j in range(k)
     ]
     return sum(shifted)[..., None]
+
+
+def _shifts_gradient(x: Array, dy: Array, k: int) -> Array:
+    """Kernel gradient: one product for each shift of the picture."""
+    flat = dy.reshape(-1, dy.shape[-1])
+    entries = [part.reshape(-1, x.shape[-1]).T @ flat for part in _shifted(x, k)]
+    return jnp.stack(entries).reshape(k, k, x.shape[-1], dy.shape[-1])
 
 
 def _wide_strip(x: Array, dy: Array, k: int) -> Array:
@@ -179,35 +180,73 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     if pixels <= 256:
         return _by(_columns)(x, dy, kernel)
     size = dy.size * dy.dtype.itemsize
+    if few >= 1024 or (few >= 256 and size <= _WHOLE_BYTES):
+        return _shifts_gradient(x, dy, k)
     if size <= _WHOLE_BYTES:
-        return _by(_shifts)(x, dy, kernel) if few >= 256 else _wide_strip(x, dy, k)
+        return _wide_strip(x, dy, k)
     return _in_strips(_wide_strip, _strip_count(height, size / _STRIP_BYTES), x, dy, k)
 
 
-def _columns_pay(x: Array, kernel: Array, pixels: int) -> bool:
-    """Whether all shifts of the input fit the caches."""
-    return pixels * kernel.shape[0] ** 2 * x.shape[-1] * x.dtype.itemsize <= _COLUMNS_BYTES
+def _small(x: Array, kernel: Array, pixels: int) -> bool:
+    """Whether columns take the gradient towards the input: all shifts fit the caches, or the kernel
+    is so large that turning it round costs more."""
+    size = pixels * kernel.shape[0] ** 2 * x.shape[-1] * x.dtype.itemsize
+    return x.shape[-1] >= 16 and (size <= _COLUMNS_BYTES or x.shape[-1] >= 1024)
 
 
 def _convolve(x: Array, kernel: Array) -> Array:
     """Stride-1 convolution without padding, odd kernel."""
     k, inputs = kernel.shape[0], kernel.shape[2]
     pixels = x.shape[0] * (x.shape[1] - k + 1) * (x.shape[2] - k + 1)
-    small = _columns_pay(x, kernel, pixels) and inputs >= 16
-    forward = _columns if small and pixels <= 512 and inputs >= 128 else _same
-    return _mixed(forward, _columns if small else _same, _kernel_gradient)(x, kernel)
+    forward = _columns if pixels <= 512 and inputs >= 128 else _same
+    toward_input = _columns if _small(x, kernel, pixels) else _same
+    return _mixed(forward, toward_input, _kernel_gradient)(x, kernel)
+
+
+def _reflected(y: Array, by: int, axis: int) -> Array:
+    """Entry i of the result is entry i + by of y, reflected at the ends; by is -1, 0 or 1."""
+    if by == 0:
+        return y
+    take = partial(lax.slice_in_dim, y, axis=axis)
+    n = y.shape[axis]
+    parts = [take(1, 2), take(0, n - 1)] if by < 0 else [take(1, n), take(n - 2, n - 1)]
+    return jnp.concatenate(parts, axis)
+
+
+def _reflect_products(x: Array, kernel: Array) -> Array:
+    """A reflection-padded 3x3 convolution of a picture that is not padded: the nine products first,
+    on every pixel once, then their shifts."""
+    # A loop, because nine slices of a large kernel would be copied before anything else is done.
+    by_entry = kernel.reshape(9, *kernel.shape[2:])
+    products = lax.map(lambda entry: _product(x, entry), by_entry)
+    rows = (sum(_reflected(products[3 * i + j], j - 1, axis=2) for j in range(3)) for i in range(3))
+    return sum(_reflected(row, i - 1, axis=1) for i, row in enumerate(rows))
 
 
 def conv_reflect(x: Array, kernel: Array) -> Array:
-    k = kernel.shape[0] // 2
-    return _convolve(jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect"), kernel)
+    k, inputs, pixels = kernel.shape[0] // 2, kernel.shape[2], x.size // x.shape[-1]
+
+    def padded(x: Array) -> Array:
+        return jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
+
+    if k != 1 or inputs < 512 or not 256 < pixels <= 2048:
+        return _convolve(padded(x), kernel)
+
+    def toward_input(x: Array, kernel: Array) -> Array:
+        form = _columns if _small(x, kernel, pixels) else _same
+        return form(padded(x), kernel)
+
+    def toward_kernel(x: Array, dy: Array, kernel: Array) -> Array:
+        return _kernel_gradient(padded(x), dy, kernel)
+
+    return _mixed(_reflect_products, toward_input, toward_kernel)(x, kernel)
 
 
 def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
     if kernel.shape[0] != 2 * padding + 1:
         return conv_accelerator.conv_zero(x, kernel, padding)
     pixels = x.size // x.shape[-1]
-    if _columns_pay(x, kernel, pixels) and pixels <= 512 and x.shape[-1] >= 128:
+    if pixels <= 512 and x.shape[-1] >= 128:
         return _convolve(_pad(x, padding, padding), kernel)
 
     def same(x: Array, kernel: Array) -> Array:
@@ -319,7 +358,7 @@ def _up_shifts(x: Array, kernel: Array) -> Array:
 def conv_up(x: Array, kernel: Array) -> Array:
     @jax.custom_vjp
     def convolution(x: Array, kernel: Array) -> Array:
-        return (_up_phases if x.shape[1] >= 64 else _up_shifts)(x, kernel)
+        return (_up_phases if x.shape[1] >= 128 else _up_shifts)(x, kernel)
 
     def backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
         # The transpose of a transposed convolution is the strided one: both gradients need the

@@ -23,7 +23,6 @@ def valid(x, kernel):
 FORWARD = {
     "same": (conv_cpu._same, valid, 3),
     "columns": (conv_cpu._columns, valid, 3),
-    "shifts": (conv_cpu._shifts, valid, 3),
     "down_phases": (conv_cpu._down_phases, conv_accelerator.conv_down, 3),
     "down_columns": (conv_cpu._down_columns, conv_accelerator.conv_down, 3),
     "up_phases": (conv_cpu._up_phases, conv_accelerator.conv_up, 3),
@@ -35,6 +34,9 @@ FORWARD = {
         4,
     ),
 }
+
+
+FORWARD["reflect_products"] = (conv_cpu._reflect_products, conv_accelerator.conv_reflect, 3)
 
 
 @pytest.mark.parametrize("name", FORWARD)
@@ -54,7 +56,12 @@ def test_one_output_channel():
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize(
     "strip",
-    [conv_cpu._wide_strip, conv_cpu._input_planes_strip, conv_cpu._output_planes_strip],
+    [
+        conv_cpu._shifts_gradient,
+        conv_cpu._wide_strip,
+        conv_cpu._input_planes_strip,
+        conv_cpu._output_planes_strip,
+    ],
     ids=lambda strip: strip.__name__,
 )
 def test_forms_of_the_kernels_gradient(strip, count):
@@ -73,7 +80,8 @@ SHAPES = {
     "few_outputs": ((1, 40, 40), 16, 3, 7, "_output_planes_strip"),
     "small_wide": ((1, 8, 8), 128, 128, 3, "_columns"),
     "middle": ((1, 24, 24), 256, 16, 3, "_wide_strip"),
-    "middle_wide": ((1, 24, 24), 256, 256, 3, "_shifts"),
+    "middle_wide": ((1, 24, 24), 256, 256, 3, "_shifts_gradient"),
+    "wide": ((1, 18, 16), 512, 512, 3, "_shifts_gradient"),
     "large": ((1, 160, 128), 16, 32, 3, "_wide_strip"),
 }
 
@@ -84,7 +92,7 @@ def test_shapes_choose_their_form_and_agree_with_the_plain_one(name, monkeypatch
     x, kernel = (a.astype(np.float32) for a in draw((*lead, inputs), (k, k, inputs, outputs)))
     (dy,) = (a.astype(np.float32) for a in draw((*lead, outputs)))
     ran = []
-    for each in ("_input_planes_strip", "_output_planes_strip", "_wide_strip", "_shifts"):
+    for each in ("_input_planes_strip", "_output_planes_strip", "_wide_strip", "_shifts_gradient"):
         original = getattr(conv_cpu, each)
 
         def spy(*arguments, each=each, original=original):

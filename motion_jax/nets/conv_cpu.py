@@ -12,9 +12,8 @@ shape; `_mixed` puts the three together. The forms:
   shifts   k x k matrix products, one a shift
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
 
-All are exact: the same products, summed in another order. The limits between them were measured
-(benchmarks/README.md) on two cores with AVX-512; none is far from the best form elsewhere in its
-neighbourhood.
+All are exact: the same products, summed in another order. The limits between them were measured on
+two cores with AVX-512 (benchmarks/cpu_convolutions.py).
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from motion_jax.nets.conv_accelerator import plain
 Form = Callable[[Array, Array], Array]  # (picture, kernel) -> picture; linear in each
 
 # Bytes of shifted copies up to which `columns` beats the convolution: about what the caches hold.
-_COLUMNS_BYTES = 2e7
+_COLUMNS_BYTES = 1.2e7
 # Bytes of output gradient in a strip of rows; below the second, one strip takes all.
 _STRIP_BYTES, _WHOLE_BYTES = 7e5, 2.2e6
 
@@ -171,20 +170,24 @@ def _strip_count(height: int, wanted: float) -> int:
 
 def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     k, _, inputs, outputs = kernel.shape
-    pixels, height = dy.size // outputs, dy.shape[1]
-    few = min(inputs, outputs)
-    if few <= 12 and pixels >= 1024:
-        strip = _input_planes_strip if inputs <= outputs else _output_planes_strip
-        wanted = k * k * few * pixels * dy.dtype.itemsize / 8e6
-        return _in_strips(strip, _strip_count(height, wanted), x, dy, k)
-    if pixels <= 256:
+    few, pixels = min(inputs, outputs), dy.size // outputs
+    if few > 12 and pixels <= 256:
         return _by(_columns)(x, dy, kernel)
-    size = dy.size * dy.dtype.itemsize
-    if few >= 1024 or (few >= 256 and size <= _WHOLE_BYTES):
+    if few >= 1024 or (few >= 256 and dy.size * dy.dtype.itemsize <= _WHOLE_BYTES):
         return _shifts_gradient(x, dy, k)
-    if size <= _WHOLE_BYTES:
-        return _wide_strip(x, dy, k)
-    return _in_strips(_wide_strip, _strip_count(height, size / _STRIP_BYTES), x, dy, k)
+    return _strips_gradient(x, dy, kernel)
+
+
+def _strips_gradient(x: Array, dy: Array, kernel: Array) -> Array:
+    """Kernel gradient over as many strips of rows as keep their shifts in the cache."""
+    k, _, inputs, outputs = kernel.shape
+    few, size = min(inputs, outputs), dy.size * dy.dtype.itemsize
+    if few <= 12:
+        strip = _input_planes_strip if inputs <= outputs else _output_planes_strip
+        wanted = k * k * size / outputs * few / 8e6
+    else:
+        strip, wanted = _wide_strip, 1 if size <= _WHOLE_BYTES else size / _STRIP_BYTES
+    return _in_strips(strip, _strip_count(dy.shape[1], wanted), x, dy, k)
 
 
 def _small(x: Array, kernel: Array, pixels: int) -> bool:

@@ -102,18 +102,24 @@ class Table:
 
     def add_seconds(self, seconds: Mapping[Scope, float]) -> None:
         """Time a step by scope; scopes without any arithmetic get rows of their own."""
-        for row in self.rows.values():
-            row.seconds = 0.0
-        for scope, value in seconds.items():
-            row = self.rows.setdefault(scope, Cost(seconds=0.0))
-            row.seconds += value
+        self._add("seconds", seconds, 0.0)
 
     def add_compiled_bytes(self, moved: Mapping[Scope, int]) -> None:
-        for row in self.rows.values():
-            row.compiled_bytes = 0
-        for scope, value in moved.items():
-            row = self.rows.setdefault(scope, Cost(compiled_bytes=0))
-            row.compiled_bytes = (row.compiled_bytes or 0) + value
+        self._add("compiled_bytes", moved, 0)
+
+    def _add(self, name: str, values: Mapping[Scope, float], nothing: float) -> None:
+        """What is known of some rows is known of all: those without a value have none of it."""
+        total = self.total
+        for scope in values:
+            self.rows.setdefault(
+                scope,
+                Cost(
+                    compiled_bytes=None if total.compiled_bytes is None else 0,
+                    seconds=None if total.seconds is None else 0.0,
+                ),
+            )
+        for scope, row in self.rows.items():
+            setattr(row, name, values.get(scope, nothing))
 
 
 def _ordered(found: dict[Any, Any]) -> dict[Any, Any]:

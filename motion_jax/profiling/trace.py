@@ -7,6 +7,7 @@ instruction lasts from its event to that mark, several last at the same time, an
 shared equally among those that are under way: the shares add up to the time that passed.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,33 +66,22 @@ def read(folder: Path, module: str) -> Trace:
     Raises:
       UserError: no trace, or no instruction of the module in it.
     """
-    from jax.profiler import ProfileData
-
     path = next(iter(sorted(newest(folder).glob("*.xplane.pb"))))
-    data = ProfileData.from_file(str(path))
     marks, ends = [], {}
     runs: dict[int, list[tuple[str, float, float, Any]]] = defaultdict(list)
-    for plane in data.planes:
-        device = _device(plane.name)
-        for line in plane.lines:
-            if line.name in _DERIVED:
-                continue
-            whole = plane.name.startswith("/device:TPU") and line.name == "XLA Ops"
-            for event in line.events:
-                start = event.start_ns * 1e-9
-                end = start + event.duration_ns * 1e-9
-                stats = dict(event.stats)
-                if event.name == STEP and "step_num" in stats:
-                    marks.append((start, end))
-                elif event.name.startswith("end: "):
-                    ends[stats.get("_c")] = end
-                elif whole:
-                    # A TPU's events are called by the instruction's whole text.
-                    name = event.name.split(" = ")[0].lstrip("%")
-                    runs[device or 0].append((name, start, end, None))
-                elif "hlo_op" in stats and stats.get("hlo_module") == module:
-                    ordinal = stats.get("device_ordinal", 0) if device is None else device
-                    runs[ordinal].append((stats["hlo_op"], start, end, stats.get("_p")))
+    for plane, line, name, start, end, stats in _records(path):
+        device = _device(plane)
+        if name == STEP and "step_num" in stats:
+            marks.append((start, end))
+        elif name.startswith("end: "):
+            ends[stats.get("_c")] = end
+        elif plane.startswith("/device:TPU") and line == "XLA Ops":
+            # A TPU's events are called by the instruction's whole text.
+            name = name.split(" = ")[0].lstrip("%")
+            runs[device or 0].append((name, start, end, None))
+        elif "hlo_op" in stats and stats.get("hlo_module") == module:
+            ordinal = stats.get("device_ordinal", 0) if device is None else device
+            runs[ordinal].append((stats["hlo_op"], start, end, stats.get("_p")))
     if not runs:
         raise UserError(f"The trace {path} holds no instruction of {module}.")
     events = [
@@ -103,6 +93,26 @@ def read(folder: Path, module: str) -> Trace:
     begin = min(start for start, _ in marks)
     events = [event for event in events if event.end > begin]
     return Trace(events, begin, max(event.end for event in events), len(marks))
+
+
+def _records(path: Path) -> list[tuple[str, str, str, float, float, dict[str, Any]]]:
+    """(plane, line, name, start, end, stats) of each event of a trace, times in seconds."""
+    from jax.profiler import ProfileData
+
+    found = []
+    # Some versions of jaxlib make their types here, at which Python 3.12 warns; where warnings are
+    # errors, that would end the process.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for plane in ProfileData.from_file(str(path)).planes:
+            for line in plane.lines:
+                if line.name in _DERIVED:
+                    continue
+                for event in line.events:
+                    start = event.start_ns * 1e-9
+                    end = start + event.duration_ns * 1e-9
+                    found.append((plane.name, line.name, event.name, start, end, dict(event.stats)))
+    return found
 
 
 # Lines that XProf's own collectors derive from the ones with the kernels.

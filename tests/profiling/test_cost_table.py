@@ -124,6 +124,9 @@ def test_time_and_compiled_bytes_are_added_without_loss():
     assert table.total == Cost(10, 4, 7, 0.75)
     assert list(table.by_network()) == ["b", "a"]
     assert table.rows[A].seconds == 0.25 and table.rows[A].compiled_bytes == 0
+    # A scope of the compiled program that the trace did not see took no time.
+    table.add_compiled_bytes({Scope("c"): 5})
+    assert table.rows[Scope("c")] == Cost(0, 0, 5, 0.0)
 
 
 def test_the_limit_is_arithmetic_or_memory():

@@ -126,7 +126,6 @@ def profile(
             write_comparison(result, options.out)
         return result
     task = _task(options, settings)
-    check_writable(task.folder)
     result = _for_topology(options, task) if options.topology else _measured(options, task)
     result["command"] = line
     write_json(task.folder / "profile.json", result)
@@ -256,6 +255,7 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     from motion_jax.profiling.attribution import attribute
     from motion_jax.profiling.measure import measure, synthetic_batches
 
+    check_writable(task.folder)
     stage = task.config.recipe.stages()[task.stage]
     mesh = meshes.data_mesh(stage.batch_size)
     if task.data is None:
@@ -368,6 +368,13 @@ def _for_topology(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     from motion_jax.profiling.chips import chip
 
     mesh = topology.topology_mesh(options.topology)
+    batch = task.config.recipe.stages()[task.stage].batch_size
+    if batch % mesh.size:
+        raise UserError(
+            f"A batch of {batch} cannot be shared among the {mesh.size} chips of "
+            f"{options.topology}; add --batch {mesh.size * max(round(batch / mesh.size), 1)}."
+        )
+    check_writable(task.folder)
     say(f"Compiling the {task.stage} stage for {options.topology} (minutes for large networks) …")
     begun = time.perf_counter()
     executable = topology.compile_for(task.config, task.stage, options.topology)

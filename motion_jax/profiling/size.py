@@ -130,6 +130,17 @@ def vgg19(height: int, width: int) -> Size:
     return total
 
 
+# What is held for the backward pass, in numbers for each number that a convolution of a trained
+# network writes. Measured: the slope of the temporary memory over the batch size of
+# everybody_dance_now's global stage compiled for a TPU v5e; two_cores compiled for a CPU (its wider
+# stages, as small's, hold 3.2 to 4.5; demo's 6.7).
+ACTIVATIONS = {"accelerator": 3.0, "cpu": 4.5}
+# Of a frozen network, which needs no gradients of its kernels (two_cores' face stage).
+FROZEN = 1 / 3
+# The gradient and the update of each trained parameter, float32 (the same compilation, batch 1).
+GRADIENTS = 2
+
+
 @dataclass(frozen=True)
 class StageSize:
     """Of one training step of a stage.
@@ -137,17 +148,21 @@ class StageSize:
     Attributes:
       flops: of its convolutions, two a multiply-add.
       state_bytes: parameters, Adam's moments and the average.
-      temporary_bytes: an estimate of what the compiler reserves besides; see ACTIVATIONS.
+      held: numbers that convolutions write and a backward pass needs.
+      learnt: trained parameters.
+      itemsize: bytes of a number of those that are held.
     """
 
     flops: float
     state_bytes: int
-    temporary_bytes: float
+    held: float
+    learnt: int
+    itemsize: int
 
-
-# What is held for the backward pass, in float32 numbers for each number that a convolution of a
-# differentiated network writes.
-ACTIVATIONS = 3.0
+    def temporary_bytes(self, accelerator: bool) -> float:
+        """An estimate of what the compiler reserves beside the state."""
+        times = ACTIVATIONS["accelerator" if accelerator else "cpu"]
+        return times * self.itemsize * self.held + GRADIENTS * FLOAT * self.learnt
 
 
 def stage_size(recipe: EverybodyDanceNow, name: str) -> StageSize:
@@ -175,15 +190,17 @@ def stage_size(recipe: EverybodyDanceNow, name: str) -> StageSize:
         for network, times in _passes(recipe, name, frames, pairs)
         if network in networks
     )
+    # With rematerialisation one frame of a window at a time.
+    at_once = stage.batch_size if recipe.rematerialise else frames
+    outputs = {
+        "generator": at_once,
+        "discriminator": 2 * pairs,
+        "face_generator": at_once,
+        "face_discriminator": 2 * frames,
+    }
     held = sum(
-        times * networks[network].outputs
-        for network, times in (
-            ("generator", frames),
-            ("discriminator", 2 * pairs),
-            ("face_generator", frames),
-            ("face_discriminator", 2 * frames),
-        )
-        if network in networks
+        (1 if network in trained else FROZEN) * outputs[network] * networks[network].outputs
+        for network in networks
     )
     if recipe.losses.perceptual == "vgg19":
         features = vgg19(height, width)
@@ -191,14 +208,13 @@ def stage_size(recipe: EverybodyDanceNow, name: str) -> StageSize:
             features += vgg19(f.size, f.size)
         # Generated and real pictures forward, the generated ones backward.
         macs += 3 * frames * features.macs
-        held += frames * features.outputs
+        held += FROZEN * frames * features.outputs
     every = sum(size.parameters for size in networks.values())
     learnt = sum(networks[network].parameters for network in trained)
     average = sum(networks[n].parameters for n in trained if n.endswith("generator"))
     numbers = every + 2 * learnt + (average if recipe.averaging else 0)
-    # The gradients live beside the activations.
-    temporary = ACTIVATIONS * held + learnt
-    return StageSize(2 * macs, FLOAT * numbers, FLOAT * temporary)
+    itemsize = 2 if recipe.dtype == "bfloat16" else FLOAT
+    return StageSize(2 * macs, FLOAT * numbers, held, learnt, itemsize)
 
 
 def _passes(

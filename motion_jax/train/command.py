@@ -129,7 +129,7 @@ def dry_run(config: Config, data: Path | None = None) -> None:
     Raises UserError, before any of it, where the settings cannot work or the dataset is none.
     """
     from motion_jax.profiling.cost import describe_stage
-    from motion_jax.profiling.suggest import duration
+    from motion_jax.profiling.suggest import LOOP, duration
     from motion_jax.progress import say
 
     config.validate()
@@ -147,7 +147,7 @@ def dry_run(config: Config, data: Path | None = None) -> None:
     if None in times.values():
         say("A stage does not fit into this machine's memory, so no time could be measured.")
     else:
-        seconds = sum(times[name] * stage.steps for name, stage in stages.items())
+        seconds = LOOP * sum(times[name] * stage.steps for name, stage in stages.items())
         result["hours"] = seconds / 3600
         say(f"All steps of this config together: about {duration(seconds)}.")
     if dataset is not None:

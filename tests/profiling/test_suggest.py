@@ -92,10 +92,10 @@ def test_time_is_steps_by_speed():
         stage.steps * suggest.stage_size(recipe, name).flops
         for name, stage in recipe.stages().items()
     )
-    assert found.chosen.seconds == pytest.approx(flops / 40e9)
+    assert found.chosen.seconds == pytest.approx(1.1 * flops / 40e9)
     twice = propose(MINUTE, change(LAPTOP, step_flops={"float32": 80e9}))
     assert twice.chosen.seconds == pytest.approx(found.chosen.seconds / 2)
-    assert found.to_json()["hours"] == pytest.approx(flops / 40e9 / 3600)
+    assert found.to_json()["hours"] == pytest.approx(1.1 * flops / 40e9 / 3600)
     # The config's own precision, where it was measured.
     large = change(MINUTE, frames=12_000, pairs=11_990, height=512, width=512)
     half = propose(large, change(CARD, step_flops={"float32": 60e12, "bfloat16": 120e12}))

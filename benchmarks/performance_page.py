@@ -29,6 +29,7 @@ NOTES = common.ROOT / "benchmarks" / "notes"
 TITLES = {
     "train_step": "Training step",
     "synthesis": "Synthesis",
+    "cpu_convolutions": "Forms of a convolution on a CPU",
     "transfer": "Transfer of a video",
     "loader": "Loader",
     "tpu_compile": "Compiled for TPUs",

@@ -9,6 +9,8 @@ from motion_jax.profiling.scopes import OTHER, Scope, of_operation
 
 # Copies and changes of layout that belong to nobody's operation.
 UNKNOWN = Scope(OTHER, "compiler's own")
+# Sums over devices and the like; the compiler merges those of many layers into one.
+COMMUNICATION = "communication between devices"
 
 
 class Attribution(NamedTuple):
@@ -45,6 +47,8 @@ def attribute(text: str) -> Attribution:
         # Users stand behind what they use, so from behind each one's users are known before it.
         for line in reversed(lines):
             scope = own.get(line.name) or _inside(line, computations, own)
+            if found := hlo.COLLECTIVE.match(line.opcode):
+                scope = Scope(COMMUNICATION, found[1])
             if scope is None and line.opcode != "parameter":
                 scope = next(
                     (s for name in users.get(line.name, ()) if (s := resolved[name])), None

@@ -25,7 +25,7 @@ _FREE = {
 _FREE_CALL = re.compile(r'custom_call_target="(AllocateBuffer|ConcatBitcast|Assume\w+)"')
 # Beginnings and ends of work that runs beside the rest.
 _BESIDE = re.compile(r".*-(start|done|update)$")
-_COLLECTIVE = re.compile(
+COLLECTIVE = re.compile(
     r"(all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast"
     r"|send|recv)(-start)?$"
 )
@@ -147,7 +147,7 @@ def _walk(computations: dict[str, list[Line]], name: str, times: int, program: P
     for line in lines:
         if line.opcode in _FREE:
             continue
-        if _COLLECTIVE.match(line.opcode):
+        if COLLECTIVE.match(line.opcode):
             kind = line.opcode.removesuffix("-start")
             program.collectives[kind] += times
             program.collective_bytes[kind] += times * data_bytes(line.shape)

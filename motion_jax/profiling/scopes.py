@@ -63,6 +63,9 @@ def of_operation(name: str) -> Scope:
     """
     if "[" in name and "/" not in name:
         return _of_argument(name)
+    if merged := re.match(r"[^:]*?/\((.+?):", name):
+        # Several operations in one, "jit(step)/(this:that:…)": as the first.
+        name = merged[1]
     return of_stack(name.split(";")[0].rpartition("/")[0])
 
 

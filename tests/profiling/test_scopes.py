@@ -32,6 +32,11 @@ CLOSED = "jit(step)/transpose(jvp())/closed_call/generator/GlobalGenerator"
         ),
         ("jit(step)/vmap()/checkpoint/rematted_computation/generator/first/add", "generator",
          "first", False),
+        (
+            "jit(step)/(transpose(jvp(discriminator))/Multi/scale_0/layer_1/reduce_sum:transpose(jvp())"
+            "/closed_call/generator/GlobalGenerator/first/reduce_sum)",
+            "discriminator", "scale 0 / layer 1", True,
+        ),
         ("jit(step)/jvp()/ij,jk->ik/dot_general", OTHER, "", False),
         ("jit(step)/add", OTHER, "", False),
         ("add", OTHER, "", False),

@@ -143,6 +143,7 @@ ENTRY %main (x: f32[4,4], y: f32[4,4]) -> (f32[4,4], f32[4,4], f32[4,4]) {
   %fused = f32[4,4]{1,0} fusion(%product), kind=kLoop, calls=%inner
   %out = f32[4,4]{1,0} copy(%x)
   %nobody = f32[4,4]{1,0} copy(%y)
+  %sums = (f32[4,4], f32[4,4]) all-reduce(%product, %fused), to_apply=%inner, metadata={op_name="jit(step)/(jvp(a)/add:jvp(b)/add)"}
   ROOT %all = (f32[4,4], f32[4,4], f32[4,4]) tuple(%fused, %out, %nobody)
 }
 """  # noqa: E501
@@ -157,4 +158,5 @@ def test_nameless_instructions_belong_to_their_neighbours():
     assert found.scope("out") == Scope("generator", "first")  # whose it is
     assert found.scope("nobody") == UNKNOWN
     assert found.scope("not there") == UNKNOWN
+    assert found.scope("sums") == Scope("communication between devices", "all-reduce")
     assert found.opcodes["layout"] == "copy" and found.opcodes["fused"] == "fusion"

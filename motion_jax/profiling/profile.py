@@ -470,7 +470,9 @@ def _result(
     from motion_jax import __version__
 
     recipe, stage = task.config.recipe, task.config.recipe.stages()[task.stage]
-    total, share = table.total, 1 / kinds["devices"]
+    # Devices that jax makes of one CPU share what was measured of all of it.
+    chips = 1 if kinds["platform"] == "cpu" else kinds["devices"]
+    total, share = table.total, 1 / chips
     frames = stage.batch_size * stage.window
     costs = executable.cost_analysis() or {}
     step |= {
@@ -483,7 +485,7 @@ def _result(
         "mfu": None,
     }
     if chip is not None:
-        peak = chip.peak_flops(recipe.dtype) * kinds["devices"]
+        peak = chip.peak_flops(recipe.dtype) * chips
         step["limit_seconds"] = sum(
             cost.limit(chip, recipe.dtype, share) for cost in table.rows.values()
         )
@@ -510,6 +512,7 @@ def _result(
         "dtype": recipe.dtype,
         **kinds,
         "chip": asdict(chip) if chip else None,
+        "chips": chips,
         "time": time_source,
         "step": step,
         "start": start,

@@ -59,7 +59,7 @@ def facts(result: dict[str, Any]) -> dict[str, str]:
     if chip:
         peak = chip["peak_flops_bf16" if result["dtype"] == "bfloat16" else "peak_flops_f32"]
         found["MFU"] = (
-            f"{100 * step['mfu']:.1f} % of {scaled(peak * result['devices'], 'FLOP')}/s "
+            f"{100 * step['mfu']:.1f} % of {scaled(peak * result['chips'], 'FLOP')}/s "
             f"({chip['name']}, {result['dtype']})"
         )
         found["limit"] = (
@@ -271,7 +271,7 @@ def _rounded(value: float | None, factor: float = 1.0) -> float | None:
 
 
 def _roofline(result: dict[str, Any], table: Table) -> str:
-    chip, count = result["chip"], result["devices"]
+    chip, count = result["chip"], result["chips"]
     peak = chip["peak_flops_bf16" if result["dtype"] == "bfloat16" else "peak_flops_f32"]
     whole = table.total.seconds or 1.0
     points = [

@@ -12,6 +12,8 @@ from jax import Array
 
 from motion_jax.nets import conv
 from motion_jax.nets.depthwise import depthwise_reflect
+from motion_jax.nets.norm import instance_norm
+from motion_jax.nets.packed import unpacked
 
 Dtype = Any
 
@@ -71,21 +73,6 @@ class Conv(nn.Module):
         return y + bias
 
 
-def instance_norm(x: Array, epsilon: float = 1e-5) -> Array:
-    """InstanceNorm2d without affine parameters: every channel of every picture gets
-    mean 0 and variance 1.
-
-    Statistics in float32 and in two passes: the one-pass variance loses three decimal digits on
-    pictures with a large mean.
-    """
-    with jax.named_scope("norm"):
-        wide = x.astype(jnp.float32)
-        mean = wide.mean(axis=(1, 2), keepdims=True)
-        centred = wide - mean
-        variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
-        return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
-
-
 class BatchNorm(nn.Module):
     """BatchNorm2d in training mode: always the statistics of the batch at hand.
 
@@ -135,7 +122,7 @@ class SeparableConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = Depthwise(self.dtype, name="depthwise")(x)
+        y = Depthwise(self.dtype, name="depthwise")(unpacked(x))
         return Conv(self.features, "pointwise", 1, self.dtype, name="pointwise")(y)
 
 
@@ -159,7 +146,7 @@ class ResidualBlock(nn.Module):
 
         y = convolve(x, "conv_1")
         with jax.named_scope("conv_1"):
-            y = nn.relu(instance_norm(y))
+            y = instance_norm(y, relu=True)
         y = convolve(y, "conv_2")
         with jax.named_scope("conv_2"):
             return x + instance_norm(y)

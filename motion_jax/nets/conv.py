@@ -4,8 +4,9 @@ Every function has the semantics of its PyTorch counterpart (reference: Conv2d w
 padding, ReflectionPad2d, ConvTranspose2d with kernel 3, stride 2, padding 1, output padding 1), so
 that published weights compute the published result. `SAME` padding is wrong for the strided ones.
 
-conv_accelerator.py holds the forms for GPU and TPU, conv_cpu.py those for CPUs; all of them are
-exact: the same products, summed in another order.
+conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_cpu.py those for
+TPUs and CPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
+may be Packed between layers (packed.py).
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import jax
 from flax import linen as nn
 from jax import Array
 
-from motion_jax.nets import conv_accelerator, conv_cpu
+from motion_jax.nets import conv_accelerator, conv_cpu, conv_tpu
 
 _platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
@@ -46,7 +47,7 @@ def on_cpu() -> bool:
 
 
 def _forms() -> ModuleType:
-    return conv_cpu if on_cpu() else conv_accelerator
+    return {"cpu": conv_cpu, "tpu": conv_tpu}.get(platform(), conv_accelerator)
 
 
 def conv_reflect(x: Array, kernel: Array) -> Array:

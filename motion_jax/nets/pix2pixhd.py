@@ -20,7 +20,7 @@ Dtype = Any
 def _normed(x: Array, layer: str) -> Array:
     """`layer`: what the norm is counted to in profiles."""
     with jax.named_scope(layer):
-        return nn.relu(instance_norm(x))
+        return instance_norm(x, relu=True)
 
 
 def _tanh(x: Array) -> Array:

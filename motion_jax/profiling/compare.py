@@ -39,7 +39,7 @@ def read_profile(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{file} is no profile ({error}); give a profile.json of motion-jax profile."
         ) from error
-    from motion_jax.profiling.profile import FORMAT
+    from motion_jax.profiling.result import FORMAT
 
     if not isinstance(value, dict) or not {"rows", "step", "memory", "format"} <= value.keys():
         raise UserError(

@@ -3,18 +3,16 @@
 import json
 import os
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from motion_jax.config import Config, load_config, to_json, unknown_option
+from motion_jax.config import Config, load_config, unknown_option
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable, write_json, write_text, writing
 from motion_jax.progress import say
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class ProfileOptions:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """What is profiled, and where its results go."""
 
     config: Config
@@ -135,7 +133,7 @@ def profile(
     return result
 
 
-def _task(options: ProfileOptions, settings: list[str]) -> _Task:
+def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if bool(options.config) == bool(options.run):
         raise UserError(
             "motion-jax profile wants a config or --run DIR, one of them; for example: motion-jax "
@@ -184,7 +182,7 @@ def _task(options: ProfileOptions, settings: list[str]) -> _Task:
     else:
         folder = Path("out/profile") / f"{name}-{stage}"
         trace = folder / "trace"
-    return _Task(config, name, stage, folder, trace, data, options.run)
+    return Task(config, name, stage, folder, trace, data, options.run)
 
 
 def _with_settings(config: Config, settings: list[str]) -> Config:
@@ -247,13 +245,19 @@ def _last_stage(run: Path) -> str:
 # --- measured here -----------------------------------------------------------------------------
 
 
-def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
+def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
     import jax
 
     from motion_jax import mesh as meshes
     from motion_jax.profiling import chips
     from motion_jax.profiling.attribution import attribute
     from motion_jax.profiling.measure import measure, synthetic_batches
+    from motion_jax.profiling.result import (
+        add_compiled_bytes,
+        analytic_table,
+        memory_by_kind,
+        result_of,
+    )
 
     check_writable(task.folder)
     stage = task.config.recipe.stages()[task.stage]
@@ -273,9 +277,9 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
         chip = chips.chip_of(device)
     text = measured.executable.as_text()
     attribution = attribute(text)
-    table = _analytic(task)
+    table = analytic_table(task)
     traced = _add_traced_time(table, task, attribution)
-    _add_compiled_bytes(table, text, attribution)
+    add_compiled_bytes(table, text, attribution)
     if options.hlo:
         write_text(task.folder / "step.hlo", text)
         with writing(task.folder / "memory.pprof"):
@@ -292,19 +296,22 @@ def _measured(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     }
     kinds = {"platform": device.platform, "device": device.device_kind, "devices": mesh.size}
     stats = device.memory_stats() or {}
-    memory = _memory(task, measured.executable)
+    memory = memory_by_kind(task, measured.executable)
     if "peak_bytes_in_use" in stats:
         memory["peak_in_use"] = stats["peak_bytes_in_use"]
-    return _result(task, table, chip, kinds, "trace", step, start, memory, measured.executable) | {
+    return result_of(
+        task, table, chip, kinds, "trace", step, start, memory, measured.executable
+    ) | {
         "data": source,
         "trace": str(task.trace),
     }
 
 
-def _add_traced_time(table: Any, task: _Task, attribution: Any) -> float | None:
+def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
     """Returns the seconds of a traced step; None, and says so, where the device left no instruction
     in the trace."""
     from motion_jax.profiling import trace
+    from motion_jax.profiling.result import summed
 
     try:
         found = trace.read(task.trace, "jit_step")
@@ -313,14 +320,14 @@ def _add_traced_time(table: Any, task: _Task, attribution: Any) -> float | None:
         return None
     seconds, idle = trace.shared_time(found.events, attribution.opcodes, found.begin, found.end)
     table.add_seconds(
-        _summed((attribution.scope(name), value / found.steps) for name, value in seconds.items())
+        summed((attribution.scope(name), value / found.steps) for name, value in seconds.items())
     )
     table.idle = idle / found.steps
     trace.write_perfetto(task.trace, found, attribution)
     return (found.end - found.begin) / found.steps
 
 
-def _loader(task: _Task) -> Any:
+def _loader(task: Task) -> Any:
     """Batches of the task's dataset, from the beginning, as training makes them."""
     from motion_jax.data.pairs import batches
     from motion_jax.data.records import open_dataset
@@ -339,7 +346,7 @@ def _loader(task: _Task) -> Any:
     )
 
 
-def _restoring(task: _Task, mesh: Any) -> Any:
+def _restoring(task: Task, mesh: Any) -> Any:
     """A function that restores the run's newest state; None without a run, or where the checkpoint
     is of another stage."""
     from motion_jax import mesh as meshes
@@ -360,12 +367,19 @@ def _restoring(task: _Task, mesh: Any) -> Any:
 # --- estimated for a topology ------------------------------------------------------------------
 
 
-def _for_topology(options: ProfileOptions, task: _Task) -> dict[str, Any]:
+def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
     import time
 
     from motion_jax.profiling import topology
     from motion_jax.profiling.attribution import attribute
     from motion_jax.profiling.chips import chip
+    from motion_jax.profiling.result import (
+        add_compiled_bytes,
+        analytic_table,
+        memory_by_kind,
+        result_of,
+        summed,
+    )
 
     mesh = topology.topology_mesh(options.topology)
     batch = task.config.recipe.stages()[task.stage].batch_size
@@ -381,153 +395,21 @@ def _for_topology(options: ProfileOptions, task: _Task) -> dict[str, Any]:
     compiling = time.perf_counter() - begun
     estimate = topology.estimate(executable)
     text = executable.as_text()
-    attribution, table = attribute(text), _analytic(task)
+    attribution, table = attribute(text), analytic_table(task)
     table.add_seconds(
-        _summed(
+        summed(
             (attribution.scope(each.name), each.total_cycles / estimate["clock_hz"])
             for each in estimate["instructions"]
         )
     )
-    _add_compiled_bytes(table, text, attribution)
+    add_compiled_bytes(table, text, attribution)
     if options.hlo:
         write_text(task.folder / "step.hlo", text)
-    memory = _memory(task, executable) | {"peak": estimate["memory"]["peak"]}
+    memory = memory_by_kind(task, executable) | {"peak": estimate["memory"]["peak"]}
     step = {"seconds": table.total.seconds, "traced_seconds": None, "input_wait": None}
     start = {"cold": {"compiling": compiling}}
     kinds = {"platform": "tpu", "device": options.topology, "devices": mesh.size}
     found = chip(topology.generation(options.topology))
-    return _result(
+    return result_of(
         task, table, found, kinds, "compiler's estimate", step, start, memory, executable
     ) | {"data": "nothing was run", "trace": None}
-
-
-# --- both --------------------------------------------------------------------------------------
-
-
-def _analytic(task: _Task) -> Any:
-    from motion_jax.profiling.cost_table import analyse, step_jaxpr
-
-    config = replace(task.config, recipe=replace(task.config.recipe, rematerialise=False))
-    return analyse(step_jaxpr(config, task.stage))
-
-
-def _summed(pairs: Any) -> dict[Any, Any]:
-    total: dict[Any, Any] = {}
-    for key, value in pairs:
-        total[key] = total.get(key, 0) + value
-    return total
-
-
-def _add_compiled_bytes(table: Any, text: str, attribution: Any) -> None:
-    from motion_jax.profiling import hlo
-
-    instructions = hlo.read(text).instructions
-    table.add_compiled_bytes(
-        _summed((attribution.scope(each.name), each.bytes) for each in instructions)
-    )
-
-
-def _memory(task: _Task, executable: Any) -> dict[str, Any]:
-    """Bytes on one device by kind; all but `temporaries` and `code` live between steps too."""
-    import jax
-    import jax.numpy as jnp
-
-    from motion_jax.profiling.topology import step_inputs
-
-    def size(tree: Any) -> int:
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-    state, batch, frozen = step_inputs(task.config, task.stage)
-    state = state.replace(key=jnp.zeros((2,), jnp.uint32))
-    stats = executable.memory_analysis()
-    kinds = {f"{network} parameters": size(tree) for network, tree in state.params.items()}
-    kinds |= {
-        "optimiser": size(state.optimizer),
-        "averaged parameters": size(state.averaged),
-        "vgg19 parameters": size(frozen),
-        "batch": size(batch),
-        "temporaries (activations, gradients)": stats.temp_size_in_bytes,
-        "code": stats.generated_code_size_in_bytes,
-    }
-    return {"kinds": {name.replace("_", " "): n for name, n in kinds.items() if n}}
-
-
-def _result(
-    task: _Task,
-    table: Any,
-    chip: Any,
-    kinds: dict[str, Any],
-    time_source: str,
-    step: dict[str, Any],
-    start: dict[str, Any],
-    memory: dict[str, Any],
-    executable: Any,
-) -> dict[str, Any]:
-    """What profile.json holds."""
-    import importlib.metadata
-    import platform
-
-    from motion_jax import __version__
-
-    recipe, stage = task.config.recipe, task.config.recipe.stages()[task.stage]
-    # Devices that jax makes of one CPU share what was measured of all of it.
-    chips = 1 if kinds["platform"] == "cpu" else kinds["devices"]
-    total, share = table.total, 1 / chips
-    frames = stage.batch_size * stage.window
-    costs = executable.cost_analysis() or {}
-    step |= {
-        "images_per_second": frames / step["seconds"],
-        "idle_seconds": table.idle,
-        "flops": total.flops,
-        "bytes": total.bytes,
-        "compiled_bytes": total.compiled_bytes,
-        "limit_seconds": None,
-        "mfu": None,
-    }
-    if chip is not None:
-        peak = chip.peak_flops(recipe.dtype) * chips
-        step["limit_seconds"] = sum(
-            cost.limit(chip, recipe.dtype, share) for cost in table.rows.values()
-        )
-        step["flop_limit_seconds"] = total.flops / peak
-        step["mfu"] = total.flops / (step["seconds"] * peak)
-    rows = [
-        {
-            "network": scope.network,
-            "layer": scope.layer,
-            "backward": scope.backward,
-            **asdict(cost),
-            "limit_seconds": cost.limit(chip, recipe.dtype, share) if chip else None,
-        }
-        for scope, cost in table.rows.items()
-    ]
-    rows.sort(key=lambda row: (row["seconds"] or 0, row["flops"], row["bytes"]), reverse=True)
-    return {
-        "format": FORMAT,
-        "config": task.name,
-        "stage": task.stage,
-        "size": f"{stage.width}x{stage.height}",
-        "batch": stage.batch_size,
-        "window": stage.window,
-        "dtype": recipe.dtype,
-        **kinds,
-        "chip": asdict(chip) if chip else None,
-        "chips": chips,
-        "time": time_source,
-        "step": step,
-        "start": start,
-        "memory": memory,
-        "compiler": {
-            "flops": costs.get("flops"),
-            "bytes": costs.get("bytes accessed"),
-            "transcendentals": costs.get("transcendentals"),
-        },
-        "rows": rows,
-        "versions": {
-            "motion_jax": __version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
-        },
-        "settings": to_json(task.config),
-        "folder": str(task.folder),
-    }

@@ -52,7 +52,7 @@ def facts(result: dict[str, Any]) -> dict[str, str]:
     said = " (the compiler's estimate)" if estimated else ""
     found = {
         "one step": f"{_ms(step['seconds'])}{said}",
-        "images/s": f"{step['images_per_second']:.4g}",
+        "images/s": _plain(step["images_per_second"]),
         "arithmetic": f"{scaled(step['flops'], 'FLOP')} a step, "
         f"{scaled(step['flops'] / step['seconds'], 'FLOP')}/s",
     }
@@ -64,8 +64,8 @@ def facts(result: dict[str, Any]) -> dict[str, str]:
         )
         found["limit"] = (
             f"{_ms(step['limit_seconds'])} by arithmetic and memory, layer by layer; the step "
-            f"takes {step['seconds'] / step['limit_seconds']:.3g} times that "
-            f"({step['seconds'] / step['flop_limit_seconds']:.3g} times its arithmetic alone)"
+            f"takes {_plain(step['seconds'] / step['limit_seconds'])} times that "
+            f"({_plain(step['seconds'] / step['flop_limit_seconds'])} times its arithmetic alone)"
         )
     if step["input_wait"] is not None:
         found["waiting for input"] = f"{100 * step['input_wait']:.1f} % ({result['data']})"
@@ -112,6 +112,11 @@ def _ms(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-4 else f"{1e6 * seconds:.3g} µs"
+
+
+def _plain(value: float) -> str:
+    """Three significant digits, never as a power of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _gib(size: float) -> str:
@@ -171,7 +176,7 @@ def _text_table(result: dict[str, Any], rows: dict[str, Any], title: str, consol
             _time(backward),
             _percent(both.seconds, whole),
             f"{both.flops / 1e9:.3g}" if both.flops else "",
-            f"{both.flops / both.seconds / 1e9:.3g}" if both.flops and both.seconds else "",
+            _plain(both.flops / both.seconds / 1e9) if both.flops and both.seconds else "",
             f"{both.bytes / 1e6:.3g}" if both.bytes else "",
         )
     return made

@@ -255,8 +255,8 @@ class EverybodyDanceNow:
                 value = getattr(getattr(self, part), name)
                 if value < smallest:
                     raise UserError(
-                        f"recipe.{part}.{name} = {value} is no size of a network; use {smallest} or "
-                        "more."
+                        f"recipe.{part}.{name} = {value} is no size of a network; use "
+                        f"{smallest} or more."
                     )
         if g.block not in ("full", "separable"):
             raise UserError(

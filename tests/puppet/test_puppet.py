@@ -130,7 +130,6 @@ def test_wide_and_odd_frames():
 
 def test_video_and_poses_as_files(tmp_path):
     from motion_jax.pose.files import read_poses
-
     from motion_jax.video.reader import read_frames
 
     moved = puppet.dance(5, 10, seed=0)

@@ -24,6 +24,7 @@ from motion_jax.data.pairs import batches, windows
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable
+from motion_jax.memory import give_back_freed_memory
 from motion_jax.port.vgg19 import load_vgg19
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
@@ -180,6 +181,14 @@ def compiled_step(config: Config, name: str, mesh: Any) -> Callable[..., Any]:
     )
 
 
+def compile_ahead(step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """A jitted step compiled for these arguments, which are not consumed. Compiling's memory is
+    given back before anything runs, so that it does not add to the step's peak."""
+    compiled = step.lower(*arguments).compile()
+    give_back_freed_memory()
+    return compiled
+
+
 def _run_stage(
     config: Config,
     name: str,
@@ -196,7 +205,7 @@ def _run_stage(
     mesh = meshes.data_mesh(stage.batch_size)
     state = jax.device_put(state, meshes.replicated(mesh))
     frozen = jax.device_put(frozen, meshes.replicated(mesh))
-    train_step = compiled_step(config, name, mesh)
+    train_step = None
     start = record["step"]
     say(
         f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
@@ -245,6 +254,9 @@ def _run_stage(
                 asked = time.monotonic()
                 batch = meshes.place(next(examples), mesh)
                 recorder.waited(time.monotonic() - asked)
+                if train_step is None:
+                    jitted = compiled_step(config, name, mesh)
+                    train_step = compile_ahead(jitted, state, batch, frozen)
                 state, metrics = train_step(state, batch, frozen)
             tracer.end(step, state)
             rate = config.recipe.learning_rate_at(name, step - 1)

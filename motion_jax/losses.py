@@ -10,13 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from motion_jax.nets.packed import Packed, of
+
 Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
 
 # Weights of relu1_1 ... relu5_1 in the perceptual loss.
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
-def mean_absolute(a: Array, b: Array) -> Array:
+def mean_absolute(a: Array | Packed, b: Array | Packed) -> Array:
+    """Of two pictures in the same form."""
+    a, b = of(a)[0], of(b)[0]
     return jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)))
 
 

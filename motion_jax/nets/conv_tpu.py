@@ -12,8 +12,8 @@ plainly, and what is done:
   transposed     The kernel gradient of a dilated convolution turns the whole picture round; that of
                  the strided convolution, of which it is the transpose, does not.
 
-Functions take pictures as arrays or Packed; conv_reflect, conv_down and conv_up give Packed where
-the channels ask for it, so only networks that pass them on to each other may use them.
+Functions take pictures as arrays or Packed; conv_reflect, conv_down, conv_up and conv_zero give
+Packed where the channels ask for it, so only networks that pass them on to each other may use them.
 """
 
 from functools import partial
@@ -95,14 +95,17 @@ def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width:
     return y.reshape(y.shape[0], tall * rows, wide * columns, outputs)[:, :height, :width]
 
 
-def _packed_same(x: Array, kernel: Array, factor: int) -> Array:
-    """Blocks with k // 2 more rows and margin(k // 2) more blocks on each side -> blocks."""
+def _packed_same(x: Array, kernel: Array, factor: int, zeros: bool = False) -> Array:
+    """Blocks with k // 2 more rows and margin(k // 2) more blocks on each side -> blocks. zeros:
+    there are none, and zeros are taken for them."""
     k, _, inputs, outputs = kernel.shape
     side = margin(k // 2, factor)
     seen = 2 * side + 1
     first = side * factor - k // 2
     kernel = spread(kernel, places(1, k, k, 0), places(factor, k, seen * factor, first))
-    return _xla(x, kernel.reshape(k, seen, factor * inputs, factor * outputs))
+    padding = ((k // 2, k // 2), (side, side)) if zeros else "VALID"
+    kernel = kernel.reshape(k, seen, factor * inputs, factor * outputs)
+    return _xla(x, kernel, padding=padding)
 
 
 # --- reflection padding -------------------------------------------------------------------------
@@ -244,13 +247,86 @@ def conv_up(x: Picture, kernel: Array) -> Picture:
 # --- the rest -----------------------------------------------------------------------------------
 
 
-def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
-    return plainly.conv_zero(x, kernel, padding)
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _zero_from_few(x: Array, kernel: Array, given: int) -> Array:
+    """A picture of few channels, with k // 2 zeros around it -> blocks of factor `given`."""
+    return _zero_from_few_form(x, kernel, given)
+
+
+def _zero_from_few_form(x: Array, kernel: Array, given: int) -> Array:
+    p = kernel.shape[0] // 2
+    return _from_few(jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0))), kernel, given)
+
+
+def _zero_from_few_backward(
+    given: int, saved: tuple[Array, Array], dy: Array
+) -> tuple[Array, Array]:
+    x, kernel = saved
+    p = kernel.shape[0] // 2
+    side = margin(p, given)
+    around = jnp.pad(dy, ((0, 0), (p, p), (side, side), (0, 0)))
+    towards_x = _to_few(around, _turned(kernel), given, p, *x.shape[1:3])
+    (towards_kernel,) = jax.vjp(lambda k: _zero_from_few_form(x, k, given), kernel)[1](dy)
+    return towards_x, towards_kernel
+
+
+_zero_from_few.defvjp(
+    lambda x, kernel, given: (_zero_from_few_form(x, kernel, given), (x, kernel)),
+    _zero_from_few_backward,
+)
+
+
+def conv_zero(x: Picture, kernel: Array, padding: int) -> Picture:
+    k, _, inputs, outputs = kernel.shape
+    blocks, factor = of(x)
+    given = factor_for(outputs, x.shape[2])
+    if padding != k // 2 or k % 2 == 0:
+        return plainly.conv_zero(unpacked(x), kernel, padding)
+    if inputs <= _FEW < outputs and _TILE[1] % given == 0:
+        return wrapped(_zero_from_few(unpacked(x), kernel, given), given)
+    if factor > 1 and given == factor:
+        return wrapped(_packed_same(blocks, kernel, factor, zeros=True), factor)
+    return plainly.conv_zero(unpacked(x), kernel, padding)
 
 
 def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
     return plainly.conv_patch(x, kernel, stride)
 
 
-def max_pool(x: Array) -> Array:
-    return plainly.max_pool(x)
+def _pairs(x: Array) -> list[Array]:
+    """The four pictures of which max_pool takes the largest, row by row; x: blocks of two pixels,
+    H even."""
+    c = x.shape[3] // 2
+    return [x[:, i::2, :, j : j + c] for i in (0, 1) for j in (0, c)]
+
+
+@jax.custom_vjp
+def _max_pool(x: Array) -> Array:
+    """Blocks of two pixels, H even -> a picture of half the size."""
+    return jax.tree.reduce(jnp.maximum, _pairs(x))
+
+
+def _max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    x, y = saved
+    given, taken = [], jnp.zeros(y.shape, bool)
+    for each in _pairs(x):
+        first = (each == y) & ~taken
+        taken |= first
+        given.append(jnp.where(first, dy, 0))
+    rows = [jnp.concatenate(given[i : i + 2], axis=3) for i in (0, 2)]
+    return (jnp.stack(rows, axis=2).reshape(x.shape),)
+
+
+def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = _max_pool(x)
+    return y, (x, y)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def max_pool(x: Picture) -> Array:
+    blocks, factor = of(x)
+    if factor != 2 or x.shape[1] % 2:
+        return plainly.max_pool(unpacked(x))
+    return _max_pool(blocks)

@@ -9,6 +9,7 @@ from jax import Array
 
 from motion_jax.nets.blocks import Conv
 from motion_jax.nets.conv import max_pool
+from motion_jax.nets.packed import Packed, apply
 
 Dtype = Any
 
@@ -24,13 +25,14 @@ class VGG19(nn.Module):
     """[N, H, W, 3] in [-1, 1] -> five feature maps (relu1_1, relu2_1, relu3_1, relu4_1, relu5_1).
 
     The reference feeds the network's pictures as they are, without ImageNet's mean and deviation;
-    its loss weights were tuned for that. H and W must be at least 16.
+    its loss weights were tuned for that. H and W must be at least 16. On a TPU the first map is
+    Packed.
     """
 
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(self, x: Array) -> list[Array | Packed]:
         outputs, index = [], 0
         for layer in LAYERS:
             if layer == "M":
@@ -39,7 +41,7 @@ class VGG19(nn.Module):
                 continue
             x = Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x)
             with jax.named_scope(f"conv_{index}"):
-                x = nn.relu(x)
+                x = apply(nn.relu, x)
             if index in _TAPS:
                 outputs.append(x)
             index += 1

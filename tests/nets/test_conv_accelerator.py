@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motion_jax import losses
 from motion_jax.nets import conv, conv_accelerator, norm, packed
 from motion_jax.nets.blocks import initialise
 from motion_jax.nets.pix2pixhd import LocalEnhancer
+from motion_jax.nets.vgg import VGG19
 
 # operation: function of conv, its kernel's size, and for each case (height, width, inputs,
 # outputs, pixels a block of the input, whether the output is packed)
@@ -26,6 +28,9 @@ CASES = {
     "up": ("conv_up", 3, (3, 4, 128, 64), 1, 2),
     "up by four": ("conv_up", 3, (3, 4, 64, 32), 2, 4),
     "up, wide": ("conv_up", 3, (3, 4, 16, 128), 1, 1),
+    "zeros, from few": ("conv_zero", 3, (10, 16, 3, 64), 1, 2),
+    "zeros, packed": ("conv_zero", 3, (5, 8, 64, 64), 2, 2),
+    "zeros, from packed to wide": ("conv_zero", 3, (5, 8, 64, 128), 2, 1),
 }
 
 
@@ -37,6 +42,7 @@ def close(ours, plain, message=""):
 @pytest.mark.parametrize("case", CASES)
 def test_every_form_is_the_plain_one_in_value_and_gradients(case):
     name, k, (height, width, inputs, outputs), taken, given = CASES[case]
+    padding = (1,) if name == "conv_zero" else ()
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(2, height, width, inputs)), jnp.float32)
     kernel = jnp.asarray(random.normal(size=(k, k, inputs, outputs)), jnp.float32)
@@ -45,12 +51,12 @@ def test_every_form_is_the_plain_one_in_value_and_gradients(case):
     def ours(x, kernel):
         x = packed.wrapped(packed.packed(x, taken), taken)
         with conv.target_platform("tpu"):
-            y = getattr(conv, name)(x, kernel)
+            y = getattr(conv, name)(x, kernel, *padding)
         found.append(packed.of(y)[1])
         return packed.unpacked(y)
 
     def plain(x, kernel):
-        return getattr(conv_accelerator, name)(x, kernel)
+        return getattr(conv_accelerator, name)(x, kernel, *padding)
 
     @jax.jit
     def both(x, kernel, dy):
@@ -65,6 +71,43 @@ def test_every_form_is_the_plain_one_in_value_and_gradients(case):
     for what, a, b in zip(("value", "input", "kernel"), *both(x, kernel, dy), strict=True):
         close(np.asarray(a), np.asarray(b), what)
     assert found == [given]
+
+
+@pytest.mark.parametrize("height", [6, 5])
+def test_max_pool_of_pairs_gives_the_gradient_to_the_first_of_equals(height):
+    x = np.random.default_rng(0).integers(0, 3, (2, height, 8, 5)).astype(np.float32)
+
+    def ours(x):
+        with conv.target_platform("tpu"):
+            return conv.max_pool(packed.wrapped(packed.packed(x, 2), 2))
+
+    for form in (ours, conv_accelerator.max_pool):
+        y, pull = jax.vjp(form, x)
+        dy = jnp.arange(y.size, dtype=jnp.float32).reshape(y.shape) + 1
+        if form is ours:
+            first = y, pull(dy)[0]
+    np.testing.assert_array_equal(first[0], y)
+    np.testing.assert_array_equal(first[1], pull(dy)[0])
+
+
+def test_the_perceptual_loss_is_the_same_from_packed_features():
+    network = VGG19()
+    a, b = jax.random.uniform(jax.random.key(0), (2, 1, 16, 32, 3), minval=-1.0)
+    weights = initialise(network, jax.random.key(1), a)
+
+    def loss(a, platform):
+        with conv.target_platform(platform):
+            features = network.apply(weights, a), network.apply(weights, b)
+        return losses.perceptual(*features), features[0][0]
+
+    results = []
+    for platform in ("gpu", "tpu"):
+        run = jax.jit(jax.value_and_grad(lambda a, p=platform: loss(a, p), has_aux=True))
+        (value, first), gradient = run(a)
+        results.append((float(value), np.asarray(gradient)))
+        assert isinstance(first, packed.Packed) == (platform == "tpu")
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
+    close(results[1][1], results[0][1])
 
 
 @pytest.mark.parametrize("factor", [1, 2])

@@ -288,9 +288,9 @@ def synthesize(
 ) -> Iterator[np.ndarray]:
     """Yields one uint8 [H, W, 3] for each of the N frames, in order.
 
-    The synthesizer is given exactly `chunk` frames each time: the last chunk of a stretch is filled
-    up with its last pose, and what comes of that is dropped. A chunk is begun before the pictures
-    of the one before it are waited for. At least one frame must have a pose.
+    The synthesizer is given `chunk` frames each time, fewer at the end of a stretch. A chunk is
+    begun before the pictures of the one before it are waited for. At least one frame must have a
+    pose.
     """
     lost = np.asarray(lost, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
@@ -299,7 +299,7 @@ def synthesize(
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
             synthesizer.reset()
             for first in range(start, stop, chunk):
-                rows = np.minimum(np.arange(first, first + chunk), stop - 1)
+                rows = slice(first, min(first + chunk, stop))
                 yield start, stop, first, synthesizer.begin(keypoints[rows], boxes[rows])
 
     position, picture = 0, None

@@ -133,7 +133,8 @@ def test_times_sound_tags_and_chunks(tmp_path, run, estimated):
     info = probe(out)
     assert (info.height, info.width, info.has_audio) == (64, 64, True)
     assert info.duration == pytest.approx(IRREGULAR[-1] + np.diff(IRREGULAR)[-1], abs=0.01)
-    assert run.made.shapes == [((8, 137, 3), (8, 4))] * 3, "19 frames are three chunks of 8"
+    expected = [((n, 137, 3), (n, 4)) for n in (8, 8, 3)]
+    assert run.made.shapes == expected, "19 frames: two whole chunks of 8, and none made in vain"
     assert run.asked == {"recurrent": True, "face": True, "chunk": 8}
     # The nose starts at x = 0.5 * 96 in a frame 128 wide, which is scaled to 64.
     seen = [frame.image.mean() for frame in read_frames(out)]
@@ -162,7 +163,8 @@ def test_the_result_does_not_depend_on_the_chunk():
     for chunk in (1, 3, 16):
         made = FakeSynthesizer((4, 4))
         results.append(np.stack(list(synthesize(made, keypoints, boxes, lost, track.times, chunk))))
-        assert {shape[0][0] for shape in made.shapes} == {chunk}
+        given = [shape[0][0] for shape in made.shapes]
+        assert max(given) <= chunk and sum(given) == 9, "each frame with a pose once"
         assert made.resets == 2
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])

@@ -191,7 +191,9 @@ def _accelerator() -> str | None:
             check=True,
         ).stdout.split("\n")
     except (OSError, subprocess.SubprocessError):
-        return os.environ.get("TPU_ACCELERATOR_TYPE")
+        # The variable alone is no TPU: compiling for one sets it as well.
+        there = any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+        return os.environ.get("TPU_ACCELERATOR_TYPE") if there else None
     cards = [line.split(",") for line in listed if line.strip()]
     if not cards:
         return None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ VERBS = {
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
     "evaluate": "measure a trained run on held-out frames",
+    "import": "make a run of the weights of an original PyTorch experiment",
+    "export": "write a run's networks as torch, safetensors, orbax, stablehlo or onnx",
     "profile": "show where a training step's time and memory go",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
@@ -132,6 +135,19 @@ def _profile(arguments: list[str]) -> None:
     run(arguments)
 
 
+def _import(arguments: list[str]) -> None:
+    from motion_jax.port.import_run import ImportOptions, import_run
+
+    command = "motion-jax import " + shlex.join(arguments)
+    import_run(parse(ImportOptions, "import", arguments), command)
+
+
+def _export(arguments: list[str]) -> None:
+    from motion_jax.port.export_run import ExportOptions, export
+
+    export(parse(ExportOptions, "export", arguments))
+
+
 def _fetch(arguments: list[str]) -> None:
     from motion_jax.fetch import FetchOptions, fetch
 
@@ -149,6 +165,8 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "transfer": _transfer,
     "evaluate": _evaluate,
+    "import": _import,
+    "export": _export,
     "profile": _profile,
     "fetch": _fetch,
     "demo": _demo,

@@ -268,6 +268,11 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
             "The poses of the source hold no body joint to fit to the target; use --normalize none "
             "or a source that shows the body."
         ) from error
+    if not run.dataset:
+        raise UserError(
+            "The run was imported without a dataset, so the target's body is not known: use "
+            "--normalize none, or import it again with --data DATASET of the target."
+        )
     try:
         return source, PoseStatistics.from_json(run.dataset["target_statistics"])
     except (KeyError, TypeError, ValueError) as error:

@@ -221,7 +221,7 @@ def _result(
     from motion_jax.train.run import fingerprint
 
     notes = []
-    if fingerprint(frames.dataset) != run.dataset["fingerprint"]:
+    if fingerprint(frames.dataset) != run.dataset.get("fingerprint"):
         notes.append(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "
             f"the {len(training)} frames of its training part, the model has seen none of them."

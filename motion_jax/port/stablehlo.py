@@ -9,7 +9,6 @@ then takes the statistics of each picture, as the original programs do when they
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +27,8 @@ PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "tpu": "gpu"}
 
 
 def flat(params: Mapping) -> dict[str, np.ndarray]:
-    """{"params": {"first": {"bias": …}}} -> {"first.bias": …}."""
-    leaves = traverse_util.flatten_dict(params["params"], sep=".")
+    """{"params": {"first": {"bias": …}}} -> {"params.first.bias": …}."""
+    leaves = traverse_util.flatten_dict(dict(params), sep=".")
     return {name: np.asarray(value) for name, value in leaves.items()}
 
 
@@ -44,7 +43,7 @@ def build(
 
     def form(platform: str) -> Callable[..., Array]:
         def one(weights: Mapping[str, Array], *pictures: Array) -> Array:
-            tree = {"params": traverse_util.unflatten_dict(weights, sep=".")}
+            tree = traverse_util.unflatten_dict(weights, sep=".")
             return module.apply(tree, jnp.concatenate(pictures, axis=-1)[None])[0]
 
         def batch(weights: Mapping[str, Array], *pictures: Array) -> Array:

@@ -25,7 +25,7 @@ from motion_jax.nets.pix2pixhd import (
     NLayerDiscriminator,
 )
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.draw_device import rasterize
+from motion_jax.pose.pictures import drawn, poses_of
 from motion_jax.recipes.adam import adam
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.state import Params, State
@@ -121,6 +121,9 @@ class Stage:
     """Discriminator scales."""
     learning_rate: float = 2e-4
     """Of Adam, for all networks of the stage."""
+    warmup_steps: int = 0
+    """The first this many steps raise the learning rate linearly to its full height: for a stage
+    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,9 @@ class EverybodyDanceNow:
     """Step of the face stage from which the main discriminator trains too; -1: never."""
 
     # --- stages --------------------------------------------------------------------------------
+
+    # A dataset must have keypoints or ready pose pictures.
+    draws_poses = True
 
     @property
     def name(self) -> str:
@@ -204,11 +210,12 @@ class EverybodyDanceNow:
             for count in ("batch_size", "num_D"):
                 if getattr(stage, count) < 1:
                     raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
-            if not 0 <= stage.decay_steps <= stage.steps:
-                raise UserError(
-                    f"recipe.{name}_stage.decay_steps = {stage.decay_steps} must be between 0 and "
-                    f"the stage's steps ({stage.steps}): set both."
-                )
+            for part in ("decay_steps", "warmup_steps"):
+                if not 0 <= getattr(stage, part) <= stage.steps:
+                    raise UserError(
+                        f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 "
+                        f"and the stage's steps ({stage.steps}): set both."
+                    )
         if "face" in stages:
             if len(stages) == 1:
                 raise UserError(
@@ -357,15 +364,21 @@ class EverybodyDanceNow:
         )
 
     def learning_rate(self, name: str, step: Array | int) -> Array:
-        """Constant, then linear towards 0 over the stage's last decay_steps."""
+        """Linear over the stage's first warmup_steps, constant, then linear towards 0 over its last
+        decay_steps."""
         stage = self._stage(name)
         left = jnp.asarray(stage.steps - step, jnp.float32)
-        return stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
+        rate = stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
+        if not stage.warmup_steps:
+            return rate
+        done = jnp.asarray(step + 1, jnp.float32)
+        return rate * jnp.minimum(done / stage.warmup_steps, 1.0)
 
     def learning_rate_at(self, name: str, step: int) -> float:
         """The same as a plain number, for logs: asking the device would make the loop wait."""
         stage = self._stage(name)
-        return stage.learning_rate * min((stage.steps - step) / max(stage.decay_steps, 1), 1.0)
+        rate = stage.learning_rate * min((stage.steps - step) / max(stage.decay_steps, 1), 1.0)
+        return rate * min((step + 1) / max(stage.warmup_steps, 1), 1.0)
 
     # --- training ------------------------------------------------------------------------------
 
@@ -375,26 +388,28 @@ class EverybodyDanceNow:
         """One update of a stage's networks from one batch.
 
         batch: frames uint8 [B, T, H, W, 3]; keypoints float32 [B, T, 137, 3] in pixels of HxW;
-        face_boxes float32 [B, T, 4]. frozen: {"vgg19": parameters}, or {} without that loss.
+        face_boxes float32 [B, T, 4]; pose_pictures uint8 [B, T, H, W, 3] of datasets that have
+        ready ones, which are then taken instead of drawn keypoints. frozen: {"vgg19": parameters},
+        or {} without that loss.
         Returns the new state and float32 scalars named as the reference logs them.
         """
         stage = self._stage(name)
-        poses = self.draw(batch["keypoints"], stage.height, stage.width)
+        poses = self.draw(poses_of(batch), stage.height, stage.width)
         with jax.named_scope("input"):
             clip = Clip(poses, to_float(batch["frames"]), batch["face_boxes"])
         return two_frame_step(self, state, clip, name, frozen)
 
-    def draw(self, keypoints: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3]."""
-        with jax.named_scope("pose_drawing"):
-            return rasterize(keypoints, height, width, self.pose_style)
+    def draw(self, poses: Array, height: int, width: int) -> Array:
+        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
+        (uint8 [..., H, W, 3])."""
+        return drawn(poses, self.pose_style, height, width)
 
     # --- synthesis -----------------------------------------------------------------------------
 
     def synthesize(
         self,
         params: Params,
-        keypoints: Array,
+        poses: Array,
         boxes: Array,
         carry: Array,
         name: str,
@@ -402,7 +417,8 @@ class EverybodyDanceNow:
     ) -> tuple[Array, Array]:
         """Frames from poses, each from its own pose and the frame before it.
 
-        keypoints [N, 137, 3], boxes [N, 4] in pixels of the stage's size; carry [1, H, W, 3]: the
+        poses: keypoints [N, 137, 3] in pixels of the stage's size, or ready pictures uint8
+        [N, H, W, 3]; boxes [N, 4]; carry [1, H, W, 3]: the
         previous output, zeros at the beginning. recurrent = False shows the generator zeros each
         time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves
         to the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop
@@ -411,12 +427,12 @@ class EverybodyDanceNow:
         stage = self._stage(name)
 
         def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            points, box = inputs
-            pose = self.draw(points, stage.height, stage.width)[None]
+            pose, box = inputs
+            pose = self.draw(pose, stage.height, stage.width)[None]
             image = self.generate(params, pose, previous, box[None], name)
             return (image if recurrent else previous), image[0]
 
-        _, frames = jax.lax.scan(frame, carry, (keypoints, boxes))
+        _, frames = jax.lax.scan(frame, carry, (poses, boxes))
         after = frames if recurrent else jnp.broadcast_to(carry, frames.shape)
         return jnp.clip(frames, -1.0, 1.0), after
 

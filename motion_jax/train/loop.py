@@ -27,6 +27,7 @@ from motion_jax.files import check_writable
 from motion_jax.port.vgg19 import load_vgg19
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
+from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.page import write_page
@@ -150,6 +151,10 @@ def _resume(
     record = checkpoints.record(latest)
     name = record["stage"]
     mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
+    if imported.untouched(record):
+        rewind_metrics(folder, -1)
+        state = imported.begin(config, record, checkpoints, latest, meshes.replicated(mesh))
+        return state, name, record
     state = checkpoints.restore(latest, abstract_state(config, name, meshes.replicated(mesh)))
     rewind_metrics(folder, latest)
     say(f"Going on from step {record['step']} of the {name} stage ({folder}).")
@@ -198,6 +203,8 @@ def _run_stage(
     frozen = jax.device_put(frozen, meshes.replicated(mesh))
     train_step = compiled_step(config, name, mesh)
     start = record["step"]
+    # Where imported weights came from stays on record.
+    origin = {key: value for key, value in record.items() if key == "imported"}
     say(
         f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
         f"at {stage.width}x{stage.height}; compiling (a minute, the first time perhaps more) …"
@@ -222,7 +229,13 @@ def _run_stage(
         last_good=last_good,
     )
     sampler = Sampler(
-        folder, config.recipe, name, dataset, config.data.holdout, settings.sample_seconds
+        folder,
+        config.recipe,
+        name,
+        dataset,
+        config.data.holdout,
+        settings.sample_seconds,
+        config.data.augment.crop,
     )
     examples = batches(
         dataset,
@@ -256,7 +269,7 @@ def _run_stage(
             due = settings.checkpoint_every and step % settings.checkpoint_every == 0
             due = due or time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
             if last or due or signals.received:
-                record = {
+                record = origin | {
                     "stage": name,
                     "step": step,
                     "total_step": offset + step,
@@ -290,7 +303,14 @@ def _check_data(dataset: PoseFrames, config: Config, name: str, stage: Any) -> N
             f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
             f"version trains on {skeleton.NAME!r}; prepare it again."
         )
-    reduction(dataset, stage.height, stage.width)
+    reduction(dataset, stage.height, stage.width, config.data.augment.crop)
+    ready = dataset.info.pose_pictures
+    if getattr(config.recipe, "draws_poses", False) and not ready and not dataset.has_keypoints:
+        raise UserError(
+            f"The dataset {dataset.folder} has neither keypoints nor ready pose pictures, so there "
+            "is no pose to learn from; give a dataset that motion-jax prepare or motion-jax "
+            "import-data made of pairs."
+        )
     if not len(windows(dataset, stage.window, config.data.holdout)):
         raise UserError(
             f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
@@ -315,6 +335,11 @@ def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
                 f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
                 "another --run folder."
             )
+        return
+    untouched = imported.untouched_record(folder)
+    if untouched is not None:
+        # Nothing was trained with other settings or on another dataset yet.
+        imported.check_config(untouched, existing, config, folder)
         return
     differing = differences(existing, config)
     if differing:

@@ -33,23 +33,12 @@ def fingerprint(dataset: PoseFrames) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "") -> None:
-    """Writes config.json, command.txt, versions.json and dataset.json; adds to command.txt."""
-    keypoints = dataset.keypoints()
-    training = np.concatenate(
-        [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
-    )
+def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: str = "") -> None:
+    """Writes config.json, versions.json and dataset.json (not without a dataset, which imported
+    runs may lack); adds to command.txt."""
     write_json(folder / "config.json", to_json(config))
-    write_json(
-        folder / "dataset.json",
-        {
-            "path": os.path.relpath(dataset.folder.resolve(), folder.resolve()),
-            "fingerprint": fingerprint(dataset),
-            "info": dataset.info.to_json(),
-            "frames": len(dataset),
-            "target_statistics": fit_target(training, _pixel_aspect(dataset)).to_json(),
-        },
-    )
+    if dataset is not None:
+        _describe_dataset(folder, config, dataset)
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
     write_json(
         folder / "versions.json",
@@ -65,6 +54,23 @@ def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "
     path = folder / "command.txt"
     before = path.read_text() if path.is_file() else ""
     write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
+
+
+def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None:
+    keypoints = dataset.keypoints()
+    training = np.concatenate(
+        [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
+    )
+    write_json(
+        folder / "dataset.json",
+        {
+            "path": os.path.relpath(dataset.folder.resolve(), folder.resolve()),
+            "fingerprint": fingerprint(dataset),
+            "info": dataset.info.to_json(),
+            "frames": len(dataset),
+            "target_statistics": fit_target(training, _pixel_aspect(dataset)).to_json(),
+        },
+    )
 
 
 def _pixel_aspect(dataset: PoseFrames) -> float:
@@ -86,8 +92,15 @@ def read_config(folder: Path) -> Config | None:
 
 
 def read_dataset(folder: Path) -> dict[str, Any]:
-    """What dataset.json says of the training data."""
+    """What dataset.json says of the training data. Raises UserError where it is not there."""
     return _read(Path(folder) / "dataset.json")
+
+
+def _known_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The same; {} for a run that was imported without a dataset."""
+    if "imported" in record and not (folder / "dataset.json").exists():
+        return {}
+    return read_dataset(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -109,7 +122,8 @@ class Run:
       stage: the stage of the checkpoint ("global", "local" or "face").
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
-      dataset: metadata of the training dataset, with "path", "info" and "target_statistics".
+      dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
+        where the run was imported without one.
     """
 
     folder: Path
@@ -127,7 +141,11 @@ class Run:
 
     @property
     def data_path(self) -> Path:
-        """Where the training dataset was."""
+        """Where the training dataset was. Raises UserError for a run that was imported without."""
+        if not self.dataset:
+            raise UserError(
+                f"The run {self.folder} was imported without a dataset; name one with --data."
+            )
         path = Path(self.dataset["path"])
         return path if path.is_absolute() else Path(os.path.normpath(self.folder / path))
 
@@ -154,6 +172,7 @@ def load_run(folder: Path) -> Run:
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
+    from motion_jax.train.imported import laid_out_with
     from motion_jax.train.loop import abstract_state
 
     folder = Path(folder)
@@ -171,7 +190,7 @@ def load_run(folder: Path) -> Run:
         latest = checkpoints.latest()
         record = checkpoints.record(latest)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        abstract = abstract_state(config, record["stage"], sharding)
+        abstract = abstract_state(laid_out_with(record, config), record["stage"], sharding)
         # Optimiser states and discriminators are three quarters of a checkpoint and of no use here.
         used = {id(leaf) for leaf in jax.tree.leaves(config.recipe.synthesis_params(abstract))}
         wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
@@ -182,5 +201,5 @@ def load_run(folder: Path) -> Run:
         stage=record["stage"],
         step=record["total_step"],
         params=config.recipe.synthesis_params(state),
-        dataset=read_dataset(folder),
+        dataset=_known_dataset(folder, record),
     )

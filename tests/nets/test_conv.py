@@ -21,13 +21,13 @@ def pad(x, size, mode="constant"):
 
 
 def transposed(x, kernel):
-    """ConvTranspose2d(3, stride 2, padding 1, output padding 1) as its definition scatters."""
+    """ConvTranspose2d(k, stride 2, padding 1) that doubles, as its definition scatters."""
     n, h, w, _ = x.shape
-    full = np.zeros((n, 2 * h + 1, 2 * w + 1, kernel.shape[-1]))
-    for i in range(3):
-        for j in range(3):
+    full = np.zeros((n, 2 * h + 2, 2 * w + 2, kernel.shape[-1]))
+    for i in range(len(kernel)):
+        for j in range(len(kernel)):
             full[:, i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
-    return full[:, 1:, 1:]
+    return full[:, 1 : 2 * h + 1, 1 : 2 * w + 1]
 
 
 # name: ours, the oracle, kernel size
@@ -38,8 +38,13 @@ OPERATIONS = {
     "down": (conv.conv_down, lambda x, k: correlate(pad(x, 1), k, 2), 3),
     "patch1": (lambda x, k: conv.conv_patch(x, k, 1), lambda x, k: correlate(pad(x, 2), k), 4),
     "patch2": (lambda x, k: conv.conv_patch(x, k, 2), lambda x, k: correlate(pad(x, 2), k, 2), 4),
+    "basic1": (lambda x, k: conv.conv_patch(x, k, 1, 1), lambda x, k: correlate(pad(x, 1), k), 4),
+    "basic2": (
+        lambda x, k: conv.conv_patch(x, k, 2, 1), lambda x, k: correlate(pad(x, 1), k, 2), 4,
+    ),
     "up": (conv.conv_up, transposed, 3),
-}
+    "up4": (conv.conv_up, transposed, 4),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 5), (5, 6)], ids=str)

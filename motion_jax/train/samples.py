@@ -16,7 +16,7 @@ from motion_jax import montage
 from motion_jax.data.pairs import load, stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.files import atomic_path
-from motion_jax.pose.draw import draw_host
+from motion_jax.pose.pictures import poses_of, shown
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
 
@@ -36,10 +36,11 @@ class Sampler:
         dataset: PoseFrames,
         holdout: float,
         seconds: float,
+        crop: bool = False,
     ):
         size = recipe.stages()[stage]
         self.folder, self.recipe, self.stage = folder / "samples", recipe, stage
-        self.height, self.width = size.height, size.width
+        self.height, self.width, self.crop = size.height, size.width, crop
         runs = stretches(dataset, holdout, "heldout") or stretches(dataset, 0.0, "train")
         frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
         settle = CHUNK // MOMENTS
@@ -58,13 +59,14 @@ class Sampler:
         self._writing: Future | None = None
 
     def _load(self, dataset: PoseFrames, records: np.ndarray) -> dict[str, np.ndarray]:
-        each = [load(dataset, int(record), 1, self.height, self.width) for record in records]
+        size = self.height, self.width, self.crop
+        each = [load(dataset, int(record), 1, *size) for record in records]
         return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
         self._synthesizer.params = params
         self._synthesizer.reset()
-        return self._synthesizer.dispatch(clip["keypoints"], clip["face_boxes"])
+        return self._synthesizer.dispatch(poses_of(clip), clip["face_boxes"])
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""
@@ -77,7 +79,7 @@ class Sampler:
         name = f"step-{total_step:07d}"
         fakes = np.concatenate([np.asarray(chunk) for chunk in grid])[self._shown]
         reals = self._grid["frames"][self._shown]
-        poses = [self._pose(points) for points in self._grid["keypoints"][self._shown]]
+        poses = [self._pose(points) for points in poses_of(self._grid)[self._shown]]
         rows = [*poses, *reals, *fakes]
         rows = [montage.enlarge(picture) for picture in rows]
         labels = ["pose", "real", "generated"]
@@ -92,18 +94,18 @@ class Sampler:
         with atomic_path(self.folder / f"{name}.png") as path:
             cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
-        shown = [
+        rows = [
             montage.side_by_side([self._pose(points), real, fake], labels)
             for points, real, fake in zip(
-                self._clip["keypoints"], self._clip["frames"], frames, strict=True
+                poses_of(self._clip), self._clip["frames"], frames, strict=True
             )
         ]
-        with VideoWriter(self.folder / f"{name}.mp4", *shown[0].shape[:2]) as writer:
-            for i, picture in enumerate(shown):
+        with VideoWriter(self.folder / f"{name}.mp4", *rows[0].shape[:2]) as writer:
+            for i, picture in enumerate(rows):
                 writer.write(picture, i / 25)
 
-    def _pose(self, keypoints: np.ndarray) -> np.ndarray:
-        return draw_host(keypoints, self.height, self.width, self.recipe.pose_style)
+    def _pose(self, pose: np.ndarray) -> np.ndarray:
+        return shown(pose, self.recipe.pose_style, self.height, self.width)
 
     def finish(self) -> None:
         """Waits until the last samples are written; raises what went wrong with them."""

@@ -32,6 +32,7 @@ from motion_jax.progress import Meter, say
 
 if TYPE_CHECKING:
     from motion_jax.pose.normalize import PoseStatistics
+    from motion_jax.pose.ready import ReadyPoses
 
 FADE_SECONDS = 0.5
 # IPTC's term for pictures made by a trained model; readers of provenance know it.
@@ -53,6 +54,13 @@ class TransferOptions:
     """The video to write; must end in .mp4."""
     side_by_side: bool = False
     """Show the source, the pose given to the network and the result next to each other."""
+    ready_poses: bool = False
+    """SOURCE shows drawn poses (a skeleton video, or a folder of label pictures): they are given to
+    the network as they are, without estimating, normalising or smoothing anything. For runs that
+    were trained on ready pose pictures."""
+    face_boxes: Path | None = None
+    """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
+    face stage (in pixels of SOURCE's pictures)."""
     poses: Path | None = None
     """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
     to use instead of estimating poses."""
@@ -84,6 +92,9 @@ class TransferOptions:
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"
     """Keep the source's sound, or leave it out."""
+    pose_pictures: Path | None = None
+    """Also write the pictures of the poses that the network is shown into this folder, as numbered
+    PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""
     face: bool = True
     """Use the face stage where the run has one and a face was found."""
     recurrent: bool = True
@@ -94,9 +105,10 @@ class TransferOptions:
 class Synthesizer(Protocol):
     """What a run gives to make pictures from poses, frame after frame."""
 
-    def begin(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
-        """Starts the next frames: [n, 137, 3] in pixels of the run's size, [n, 4] → n pictures,
-        uint8 [H, W, 3], as they are ready; goes on from the frames begun before."""
+    def begin(self, poses: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+        """Starts the next frames: keypoints [n, 137, 3] in pixels of the run's size or ready
+        pictures uint8 [n, H, W, 3], boxes [n, 4] → n pictures, uint8 [H, W, 3], as they are ready;
+        goes on from the frames begun before."""
 
     def reset(self) -> None:
         """Forgets the frames begun before."""
@@ -116,9 +128,14 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError(f"--chunk {options.chunk} is less than 1; give a number of frames.")
     if options.max_gap < 0:
         raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
+    if options.face_boxes is not None and not options.ready_poses:
+        raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
+    if options.ready_poses:
+        return _transfer_ready(options)
     info = probe(options.source)
     run = load_run(options.run)
+    _check_drawable(run)
     track = prepare_track(source_poses(options), options)
     if options.normalize != "none":
         from motion_jax.pose.normalize import describe
@@ -130,22 +147,96 @@ def transfer(options: TransferOptions) -> Path:
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
+    if options.pose_pictures is not None:
+        from motion_jax.port.pose_pictures import write_pose_pictures
+
+        write_pose_pictures(options.pose_pictures, run, keypoints, boxes, lost, track.times)
     render(run, keypoints, boxes, lost, track.times, options, info.has_audio)
     say(f"Wrote {options.out}: {len(track)} synthetic frames.")
     return options.out
 
 
+def _check_drawable(run: object) -> None:
+    """Keypoints can be drawn as the network knows poses, or a UserError says what to do."""
+    info = run.dataset.get("info", {})
+    if info.get("pose_pictures") and info.get("pose_style") is None:
+        raise UserError(
+            "The run was trained on ready pose pictures and its dataset does not say how they were "
+            "drawn: drive it with a video of such pictures and --ready-poses, or import the "
+            "dataset again with --drawn-as."
+        )
+
+
+def _transfer_ready(options: TransferOptions) -> Path:
+    """As `transfer` for a source of drawn poses."""
+    from motion_jax.pose.ready import ReadyPoses
+    from motion_jax.train.run import load_run
+    from motion_jax.video.reader import probe
+
+    if options.poses is not None:
+        raise UserError("--ready-poses and --poses contradict each other; give one of them.")
+    if not options.source.exists():
+        raise UserError(f"There is no file or folder {options.source}; check --source.")
+    folder = options.source.is_dir()
+    has_audio = False if folder else probe(options.source).has_audio
+    run = load_run(options.run)
+    info = run.dataset.get("info", {})
+    poses = ReadyPoses(
+        options.source,
+        *run.size,
+        interpolation=info.get("pose_interpolation", "area"),
+        start=options.start,
+        end=options.end,
+        fps=options.fps,
+    )
+    if not info.get("pose_pictures"):
+        say(
+            "The run was trained on poses drawn from keypoints: the pictures must be drawn as "
+            "those are (recipe.pose_style), or the result is poor."
+        )
+    if poses.undistorted:
+        say(
+            f"The poses are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
+            f"{run.size[0]}: bars are added, so that nothing is stretched."
+        )
+    boxes = _ready_boxes(options, poses, run)
+    lost = np.zeros(len(poses), bool)
+    if options.pose_pictures is not None:
+        from motion_jax.port.pose_pictures import write_pose_pictures
+
+        write_pose_pictures(options.pose_pictures, run, poses, boxes, lost, poses.times)
+    render(run, poses, boxes, lost, poses.times, options, has_audio)
+    say(f"Wrote {options.out}: {len(poses)} synthetic frames.")
+    return options.out
+
+
+def _ready_boxes(options: TransferOptions, poses: "ReadyPoses", run: object) -> np.ndarray:
+    """[N, 4] in pixels of the run: from the face texts, or zeros, which switch the face stage
+    off."""
+    if options.face_boxes is None:
+        if options.face and "face_generator" in getattr(run, "params", {}):
+            say(
+                "Drawn poses do not tell where faces are, so the face stage is left out; "
+                "--face-boxes FOLDER tells it."
+            )
+        return np.zeros((len(poses), 4), np.float32)
+    from motion_jax.data.edn_files import read_face_texts
+
+    boxes = read_face_texts(options.face_boxes, len(poses))
+    return poses.place_boxes(boxes)
+
+
 def render(
     run: object,
-    keypoints: np.ndarray,
+    keypoints: "np.ndarray | ReadyPoses",
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,
     options: TransferOptions,
     has_audio: bool = False,
 ) -> None:
-    """Poses as `normalised_poses` gives them → the MP4 `options.out`, shown at `times` (seconds);
-    `has_audio`: whether `options.source` has sound to keep."""
+    """Poses as `normalised_poses` gives them, or ready pictures → the MP4 `options.out`, shown at
+    `times` (seconds); `has_audio`: whether `options.source` has sound to keep."""
     synthesizer = run.synthesizer(
         recurrent=options.recurrent, face=options.face, chunk=options.chunk
     )
@@ -268,6 +359,11 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
             "The poses of the source hold no body joint to fit to the target; use --normalize none "
             "or a source that shows the body."
         ) from error
+    if run.dataset and run.dataset.get("target_statistics", {}) is None:
+        raise UserError(
+            "The run's dataset has no keypoints (only ready pose pictures), so the target's body is "
+            "not known to fit poses to: use --normalize none, or drive it with --ready-poses."
+        )
     if not run.dataset:
         raise UserError(
             "The run was imported without a dataset, so the target's body is not known: use "
@@ -284,14 +380,15 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
 
 def synthesize(
     synthesizer: Synthesizer,
-    keypoints: np.ndarray,
+    keypoints: "np.ndarray | ReadyPoses",
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,
     chunk: int,
     gaps: Literal["hold", "fade"] = "hold",
 ) -> Iterator[np.ndarray]:
-    """Yields one uint8 [H, W, 3] for each of the N frames, in order.
+    """Yields one uint8 [H, W, 3] for each of the N frames, in order. keypoints: [N, 137, 3], or
+    ready pose pictures.
 
     The synthesizer is given exactly `chunk` frames each time: the last chunk of a stretch is filled
     up with its last pose, and what comes of that is dropped. A chunk is begun before the pictures
@@ -357,10 +454,19 @@ def _gap(
 
 
 def _beside(
-    pictures: Iterator[np.ndarray], keypoints: np.ndarray, run: object, options: TransferOptions
+    pictures: Iterator[np.ndarray],
+    keypoints: "np.ndarray | ReadyPoses",
+    run: object,
+    options: TransferOptions,
 ) -> Iterator[np.ndarray]:
-    """Source, pose and result in one picture, at the result's height (or a multiple of it)."""
+    """Source, pose and result in one picture, at the result's height (or a multiple of it); the
+    source is left out where it is the pose."""
     from motion_jax.montage import enlarge, side_by_side, to_height
+
+    if options.ready_poses:
+        for pose, picture in zip(keypoints, pictures, strict=True):
+            yield side_by_side([enlarge(pose), picture], ["pose", "result (synthetic)"])
+        return
     from motion_jax.pose.draw import draw_host
     from motion_jax.video.reader import read_frames
 
@@ -417,7 +523,7 @@ def tags(run: object, options: TransferOptions) -> dict[str, str]:
         "motion_jax_step": str(run.step),
         "motion_jax_checkpoint": str(run.checkpoint),
         "motion_jax_source": options.source.name,
-        "motion_jax_normalize": options.normalize,
+        "motion_jax_normalize": "none" if options.ready_poses else options.normalize,
     }
 
 

@@ -55,8 +55,8 @@ def face_generator(layout: str, size: int, clamp: bool) -> dict[str, Any]:
         "outputs": [picture("residual", layout, square, -1.0, "what the square lacks")],
         "crop": {
             "size": size,
-            "corner": "top and left of the square, of faces.npy or poses.json (transfer "
-            "--pose-pictures), where there is a face; otherwise the face generator is left out",
+            "corner": "top and left of the square: faces in the poses.json of motion-jax transfer "
+            "--pose-pictures; where it is null the face generator is left out",
         },
         "use": f"frame[corner] = frame_crop + residual{after}; then it is shown and is the next "
         "call's previous",

@@ -71,12 +71,18 @@ def options_of(verb):
     from motion_jax.demo import DemoOptions
     from motion_jax.evaluate.evaluate import EvaluateOptions
     from motion_jax.fetch import FetchOptions
+    from motion_jax.port.export_run import ExportOptions
+    from motion_jax.port.import_run import ImportOptions
+    from motion_jax.port.inspect import InspectOptions
+    from motion_jax.port.parity import ParityOptions
     from motion_jax.profiling.profile import ProfileOptions
     from motion_jax.transfer import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
         "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
+        "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
+        "parity": ParityOptions,
     }[verb]  # fmt: skip
 
 

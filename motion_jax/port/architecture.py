@@ -216,12 +216,8 @@ def _global(shapes: Shapes) -> dict:
         any(re.fullmatch(r"model\.\d+\.conv_block\.5\.weight", key) for key in shapes)
     )
     if n_downsampling == 2 and not (normed and biased):
-        found |= {
-            "class": "ResnetGenerator",
-            "n_blocks": len(blocks),
-            "norm": _norm(normed, biased),
-        }
-        return {**found, "dropout": dropout}
+        settings = {"n_blocks": len(blocks), "norm": _norm(normed, biased), "dropout": dropout}
+        return {"class": "ResnetGenerator", **found, **settings}
     if normed:
         raise _batch_norm("generator")
     sizes = {"n_downsampling": n_downsampling, "n_blocks": len(blocks)}

@@ -47,14 +47,14 @@ class Network:
         x = jnp.asarray(x, jnp.float32)
         self.check_input(x.shape)
         output = self._apply(self.params, x)
-        if "Discriminator" not in self.name:
-            return output
+        return self.arranged(output) if isinstance(output, list) else output
+
+    def arranged(self, output: list) -> list[list[Any]]:
+        """What a discriminator's module gives, in the reference's form: see __call__."""
         scales = output if isinstance(output[0], list) else [output]
-        return (
-            scales
-            if self.config.get("intermediate_features", False)
-            else [scale[-1:] for scale in scales]
-        )
+        if self.config.get("intermediate_features", False):
+            return scales
+        return [scale[-1:] for scale in scales]
 
     @functools.cached_property
     def _apply(self) -> Any:

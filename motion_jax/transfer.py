@@ -120,6 +120,7 @@ def transfer(options: TransferOptions) -> Path:
     Raises UserError: for every bad input, before or without leaving anything half-made.
     """
     from motion_jax.train.run import load_run
+    from motion_jax.transfer_ready import check_drawable
     from motion_jax.video.reader import probe
 
     if options.out.suffix.lower() != ".mp4":
@@ -132,10 +133,12 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
     if options.ready_poses:
-        return _transfer_ready(options)
+        from motion_jax.transfer_ready import transfer_ready
+
+        return transfer_ready(options)
     info = probe(options.source)
     run = load_run(options.run)
-    _check_drawable(run)
+    check_drawable(run)
     track = prepare_track(source_poses(options), options)
     if options.normalize != "none":
         from motion_jax.pose.normalize import describe
@@ -154,76 +157,6 @@ def transfer(options: TransferOptions) -> Path:
     render(run, keypoints, boxes, lost, track.times, options, info.has_audio)
     say(f"Wrote {options.out}: {len(track)} synthetic frames.")
     return options.out
-
-
-def _check_drawable(run: object) -> None:
-    """Keypoints can be drawn as the network knows poses, or a UserError says what to do."""
-    info = run.dataset.get("info", {})
-    if info.get("pose_pictures") and info.get("pose_style") is None:
-        raise UserError(
-            "The run was trained on ready pose pictures and its dataset does not say how they were "
-            "drawn: drive it with a video of such pictures and --ready-poses, or import the "
-            "dataset again with --drawn-as."
-        )
-
-
-def _transfer_ready(options: TransferOptions) -> Path:
-    """As `transfer` for a source of drawn poses."""
-    from motion_jax.pose.ready import ReadyPoses
-    from motion_jax.train.run import load_run
-    from motion_jax.video.reader import probe
-
-    if options.poses is not None:
-        raise UserError("--ready-poses and --poses contradict each other; give one of them.")
-    if not options.source.exists():
-        raise UserError(f"There is no file or folder {options.source}; check --source.")
-    folder = options.source.is_dir()
-    has_audio = False if folder else probe(options.source).has_audio
-    run = load_run(options.run)
-    info = run.dataset.get("info", {})
-    poses = ReadyPoses(
-        options.source,
-        *run.size,
-        interpolation=info.get("pose_interpolation", "area"),
-        start=options.start,
-        end=options.end,
-        fps=options.fps,
-    )
-    if not info.get("pose_pictures"):
-        say(
-            "The run was trained on poses drawn from keypoints: the pictures must be drawn as "
-            "those are (recipe.pose_style), or the result is poor."
-        )
-    if poses.undistorted:
-        say(
-            f"The poses are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
-            f"{run.size[0]}: bars are added, so that nothing is stretched."
-        )
-    boxes = _ready_boxes(options, poses, run)
-    lost = np.zeros(len(poses), bool)
-    if options.pose_pictures is not None:
-        from motion_jax.port.pose_pictures import write_pose_pictures
-
-        write_pose_pictures(options.pose_pictures, run, poses, boxes, lost, poses.times)
-    render(run, poses, boxes, lost, poses.times, options, has_audio)
-    say(f"Wrote {options.out}: {len(poses)} synthetic frames.")
-    return options.out
-
-
-def _ready_boxes(options: TransferOptions, poses: "ReadyPoses", run: object) -> np.ndarray:
-    """[N, 4] in pixels of the run: from the face texts, or zeros, which switch the face stage
-    off."""
-    if options.face_boxes is None:
-        if options.face and "face_generator" in getattr(run, "params", {}):
-            say(
-                "Drawn poses do not tell where faces are, so the face stage is left out; "
-                "--face-boxes FOLDER tells it."
-            )
-        return np.zeros((len(poses), 4), np.float32)
-    from motion_jax.data.edn_files import read_face_texts
-
-    boxes = read_face_texts(options.face_boxes, len(poses))
-    return poses.place_boxes(boxes)
 
 
 def render(
@@ -361,8 +294,8 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
         ) from error
     if run.dataset and run.dataset.get("target_statistics", {}) is None:
         raise UserError(
-            "The run's dataset has no keypoints (only ready pose pictures), so the target's body is "
-            "not known to fit poses to: use --normalize none, or drive it with --ready-poses."
+            "The run's dataset has no keypoints (only ready pose pictures), so the target's body "
+            "is not known to fit poses to: use --normalize none, or drive it with --ready-poses."
         )
     if not run.dataset:
         raise UserError(

@@ -1,7 +1,8 @@
 """Augmentation that moves picture and pose together: one random change for all frames of a window.
 
-A ready pose picture moves exactly as its frame does. A mirrored one keeps its colours, though: where
-a drawn skeleton tells left from right by colour, leave the flip off (Everybody Dance Now does).
+A ready pose picture moves exactly as its frame does. A mirrored one keeps its colours, though:
+where a drawn skeleton tells left from right by colour, leave the flip off (Everybody Dance Now
+does).
 
 Everything is off by default. It helps small data (a source of a thousand frames is learnt by heart
 in some fifty epochs); a flip also turns the background and the dancer's left-right asymmetries

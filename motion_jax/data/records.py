@@ -321,6 +321,7 @@ class PoseFrames:
         self._readers: list[Any] = [None] * len(self._lengths)
         self._lock = threading.Lock()
         self._table: dict[str, np.ndarray] | None = None
+        self._posed: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("folder", "info", "clips", "_lengths", "_ends")
@@ -363,7 +364,9 @@ class PoseFrames:
     @property
     def has_keypoints(self) -> bool:
         """Whether any frame has a keypoint; where none has, poses are known as pictures alone."""
-        return bool((self.keypoints()[..., 2] > 0).any())
+        if self._posed is None:
+            self._posed = bool((self.keypoints()[..., 2] > 0).any())
+        return self._posed
 
     def encoded(self, record: int) -> dict[str, Any]:
         """One frame whose pictures are the encoded bytes, as they lie in the shard."""

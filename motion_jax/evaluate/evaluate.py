@@ -136,7 +136,7 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
             f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
-    frames = Frames(dataset, *run.size)
+    frames = Frames(dataset, *run.size, crop=run.config.data.augment.crop)
     holdout = run.config.data.holdout
     held = stretches(dataset, holdout, "heldout")
     parts = stretches(dataset, holdout, "train")
@@ -175,13 +175,18 @@ def _pieces(
     options: EvaluateOptions,
 ) -> Iterator[Any]:
     """The held-out frames with what each method makes of their poses."""
-    from motion_jax.evaluate.baseline import NearestFrame
+    from motion_jax.evaluate.baseline import NearestFrame, NearestPicture
     from motion_jax.evaluate.score import Piece
+    from motion_jax.pose.pictures import poses_of
 
+    ready = frames.dataset.info.pose_pictures
+    nearest = (
+        NearestPicture(frames, training) if ready else NearestFrame(frames, training, options.batch)
+    )
     methods = {
         "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch),
         "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
-        "nearest_frame": NearestFrame(frames, training, options.batch),
+        "nearest_frame": nearest,
     }
     dataset, times = frames.dataset, frames.dataset.times()
     starts = [first for first, _ in dataset.clips]
@@ -192,12 +197,13 @@ def _pieces(
         for start in range(first, first + count, options.batch):
             length = min(options.batch, first + count - start)
             window = frames.window(start, length)
-            keypoints, boxes = window["keypoints"], window["face_boxes"]
+            poses, boxes = poses_of(window), window["face_boxes"]
             yield Piece(
                 real=window["frames"],
-                fakes={name: method.feed(keypoints, boxes) for name, method in methods.items()},
-                keypoints=keypoints,
+                fakes={name: method.feed(poses, boxes) for name, method in methods.items()},
+                keypoints=window["keypoints"],
                 face_boxes=boxes,
+                pose_pictures=window.get("pose_pictures"),
                 first=start == first,
                 labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
             )
@@ -225,6 +231,11 @@ def _result(
         notes.append(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "
             f"the {len(training)} frames of its training part, the model has seen none of them."
+        )
+    if not frames.dataset.has_keypoints:
+        notes.append(
+            "The dataset has no keypoints, so there are no figures of the body and no pose "
+            "distance; the nearest frame is the one whose pose picture differs least."
         )
     if len(found.labels) < 50:
         notes.append(f"Only {found.frames} frames: the means are uncertain.")

@@ -1,5 +1,6 @@
 """A run directory: what was trained, on what, by which versions; and the trained model in it."""
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -21,6 +22,7 @@ from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.train.synthesis import Synthesizer
 
@@ -68,9 +70,16 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
             "fingerprint": fingerprint(dataset),
             "info": dataset.info.to_json(),
             "frames": len(dataset),
-            "target_statistics": fit_target(training, _pixel_aspect(dataset)).to_json(),
+            "target_statistics": _statistics(training, dataset),
         },
     )
+
+
+def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | None:
+    """Of the target's body; None where the dataset knows poses as pictures alone."""
+    if not (keypoints[:, :25, 2] > 0).any():
+        return None
+    return fit_target(keypoints, _pixel_aspect(dataset)).to_json()
 
 
 def _pixel_aspect(dataset: PoseFrames) -> float:
@@ -118,7 +127,8 @@ class Run:
 
     Attributes:
       folder: the run directory.
-      config: what was trained.
+      config: what was trained; its pose_style is that of the dataset's ready pose pictures, where
+        it has some and the style is known.
       stage: the stage of the checkpoint ("global", "local" or "face").
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
@@ -166,6 +176,17 @@ class Run:
         return Synthesizer(self.config.recipe, self.stage, params, recurrent, chunk)
 
 
+def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
+    """The config with the style of the ready pose pictures that the run was trained on, where it is
+    known: keypoints are then drawn like those."""
+    info = dataset.get("info", {})
+    style = info.get("pose_style") if info.get("pose_pictures") else None
+    if style is None or not hasattr(config.recipe, "pose_style"):
+        return config
+    recipe = dataclasses.replace(config.recipe, pose_style=PoseStyle(**style))
+    return dataclasses.replace(config, recipe=recipe)
+
+
 def load_run(folder: Path) -> Run:
     """The newest checkpoint of a run directory.
 
@@ -195,11 +216,12 @@ def load_run(folder: Path) -> Run:
         used = {id(leaf) for leaf in jax.tree.leaves(config.recipe.synthesis_params(abstract))}
         wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
         state = checkpoints.restore_part(latest, wanted)
+    dataset = _known_dataset(folder, record)
     return Run(
         folder=folder,
-        config=config,
+        config=_drawing_as(config, dataset),
         stage=record["stage"],
         step=record["total_step"],
         params=config.recipe.synthesis_params(state),
-        dataset=_known_dataset(folder, record),
+        dataset=dataset,
     )

@@ -100,6 +100,9 @@ def plan(
     if fresh:
         names = " and the ".join(name.replace("_", " ") for name in fresh)
         notes.append(f"There is no file of the {names}: training begins with a fresh one.")
+    if min(height, width, *([face.size] if has_face else [])) < 16:
+        # Too small for VGG-19; what the imported networks do does not depend on it.
+        losses = replace(losses, perceptual="none", l1=50.0)
     stage = Stage(
         steps=STEPS,
         decay_steps=DECAY_STEPS,

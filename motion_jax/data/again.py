@@ -67,8 +67,9 @@ def _options_of(out: Path) -> dict:
 
 
 def _difference(earlier: dict, now: dict) -> str:
-    first = ("videos", "poses", "source")
-    names = sorted(set(earlier) | set(now), key=lambda n: (n not in first, n))
+    first = ("videos", "poses")
+    # Which files there are follows from other options too: those say more.
+    names = sorted(set(earlier) | set(now), key=lambda n: (n not in first, n == "source", n))
     for name in names:
         before, after = earlier.get(name), now.get(name)
         if before != after:

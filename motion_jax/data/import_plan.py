@@ -148,6 +148,8 @@ def _keypoint_folder(options: ImportOptions, layout: str) -> Path | None:
             raise UserError("--keypoints goes with the layout edn; vid2vid has its own.")
         return None
     if options.keypoints is not None:
+        if not options.keypoints.is_dir():
+            raise UserError(f"There is no folder of poses {options.keypoints}; check --keypoints.")
         return options.keypoints
     for place in ("keypoints", "train/keypoints", "train_keypoints"):
         if (options.source / place).is_dir():

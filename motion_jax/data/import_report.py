@@ -23,7 +23,8 @@ def remarks(dataset: PoseFrames) -> list[str]:
     elif not dataset.has_keypoints:
         found.append(
             "No keypoints: poses are known as pictures alone, so driving poses cannot be "
-            "normalised to this body, bodies are not measured, and a run is driven with --ready-poses"
+            "normalised to this body, bodies are not measured, and a run is driven with "
+            "--ready-poses"
             + (" or by keypoints drawn in the known style." if info.pose_style else ".")
         )
     elif info.pose_pictures and info.pose_style is None:

@@ -359,15 +359,7 @@ def batches(
       UserError: no clip is as long as a window, a size that does not fit, a batch that cannot be
         shared among the processes; while iterating, a damaged shard.
     """
-    if process_index is None or process_count is None:
-        import jax
-
-        process_index, process_count = jax.process_index(), jax.process_count()
-    if batch_size % process_count:
-        raise UserError(
-            f"A batch of {batch_size} cannot be shared evenly among {process_count} processes; "
-            f"choose a multiple of {process_count}."
-        )
+    process_index, process_count = process_share(batch_size, process_index, process_count)
     config = augment or AugmentConfig()
     frames = Frames(dataset, height, width, cache_bytes // max(workers, 1), config.crop)
     starts = windows(dataset, window, holdout)
@@ -386,6 +378,23 @@ def batches(
         process_index=process_index,
         process_count=process_count,
     )
+
+
+def process_share(batch_size: int, index: int | None, count: int | None) -> tuple[int, int]:
+    """Which of how many processes this is, as given or as jax says.
+
+    Raises UserError for a batch that cannot be shared among them.
+    """
+    if index is None or count is None:
+        import jax
+
+        index, count = jax.process_index(), jax.process_count()
+    if batch_size % count:
+        raise UserError(
+            f"A batch of {batch_size} cannot be shared evenly among {count} processes; "
+            f"choose a multiple of {count}."
+        )
+    return index, count
 
 
 def _numbered(index: int, window: int) -> tuple[int, int]:

@@ -142,9 +142,13 @@ class ShardWriter:
         picture: str = "jpeg",
         pose_picture: str | None = None,
     ):
+        from tensorflow_datasets.core import example_serializer
+
         self.path, self.size, self.count = Path(path), (height, width), 0
         self.picture, self.pose_picture = picture, pose_picture
         self._features = features(height, width, picture, pose_picture)
+        specs = self._features.get_serialized_info()
+        self._serializer = example_serializer.ExampleSerializer(specs)
 
     def __enter__(self) -> "ShardWriter":
         from array_record.python import array_record_module
@@ -162,7 +166,10 @@ class ShardWriter:
             if shape not in ((), (*self.size, 3)):
                 raise ValueError(f"{self.path}: a {name} of shape {shape}, not {(*self.size, 3)}")
         encoded = encode_example(example, self.picture, self.pose_picture)
-        self._writer.write(self._features.serialize_example(self._features.encode_example(encoded)))
+        example = self._serializer.get_tf_example(self._features.encode_example(encoded))
+        # The features of an example have no order: without this each process has its own, and the
+        # same frames are other bytes.
+        self._writer.write(example.SerializeToString(deterministic=True))
         self.count += 1
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:

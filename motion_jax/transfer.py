@@ -95,6 +95,12 @@ class TransferOptions:
     pose_pictures: Path | None = None
     """Also write the pictures of the poses that the network is shown into this folder, as numbered
     PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""
+    statistics: Literal["batch", "running"] | None = None
+    """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
+    (default: as the run's config says)."""
+    dropout_seed: int | None = None
+    """Dropout (pix2pix) on, the same in every frame, drawn from this seed (default: as the run's
+    config says)."""
     face: bool = True
     """Use the face stage where the run has one and a face was found."""
     recurrent: bool = True
@@ -132,12 +138,13 @@ def transfer(options: TransferOptions) -> Path:
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
-    if options.ready_poses:
+    run = load_run(options.run)
+    run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
+    if options.ready_poses or not run.config.recipe.draws_poses:
         from motion_jax.transfer_ready import transfer_ready
 
-        return transfer_ready(options)
+        return transfer_ready(options, run)
     info = probe(options.source)
-    run = load_run(options.run)
     check_drawable(run)
     track = prepare_track(source_poses(options), options)
     if options.normalize != "none":

@@ -15,20 +15,22 @@ from motion_jax.progress import say
 from motion_jax.transfer import TransferOptions, render
 
 
-def transfer_ready(options: TransferOptions) -> Path:
-    """As `transfer` for a source of drawn poses; returns the path written.
+def transfer_ready(options: TransferOptions, run: Any) -> Path:
+    """As `transfer` for a source of drawn poses, or of the frames that a CycleGAN is shown; returns
+    the path written.
 
     Raises UserError for every bad input, before or without leaving anything half-made.
     """
-    from motion_jax.train.run import load_run
     from motion_jax.video.reader import probe
 
     if options.poses is not None:
-        raise UserError("--ready-poses and --poses contradict each other; give one of them.")
+        raise UserError(
+            "--poses does not go with --ready-poses, nor with a run that is shown the source's "
+            "frames; leave one of them out."
+        )
     if not options.source.exists():
         raise UserError(f"There is no file or folder {options.source}; check --source.")
     has_audio = False if options.source.is_dir() else probe(options.source).has_audio
-    run = load_run(options.run)
     info = run.dataset.get("info", {})
     poses = ReadyPoses(
         options.source,
@@ -38,14 +40,14 @@ def transfer_ready(options: TransferOptions) -> Path:
         end=options.end,
         fps=options.fps,
     )
-    if not info.get("pose_pictures"):
+    if run.config.recipe.draws_poses and not info.get("pose_pictures"):
         say(
             "The run was not trained on ready pose pictures: these must be drawn as its own are "
             "(recipe.pose_style), or the result is poor."
         )
     if poses.undistorted:
         say(
-            f"The poses are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
+            f"The pictures are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
             f"{run.size[0]}: bars are added, so that nothing is stretched."
         )
     boxes = _boxes(options, poses, run)

@@ -51,11 +51,17 @@ class FakeSynthesizer:
 
 class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
-    config = types.SimpleNamespace(recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0)))
+    config = types.SimpleNamespace(
+        recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0), draws_poses=True)
+    )
 
     def __init__(self):
         self.dataset = {"info": {"height": 64, "width": 64}}
         self.made = FakeSynthesizer(self.size)
+
+    def tested(self, **changes):
+        assert not any(changes.values())
+        return self
 
     def synthesizer(self, recurrent=True, face=True, chunk=16):
         self.asked = {"recurrent": recurrent, "face": face, "chunk": chunk}

@@ -1,7 +1,7 @@
 """`motion-jax evaluate`: a trained run on held-out frames, against simpler ways to the same poses.
 
 Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stage), `frame_by_frame`
-(the same networks, never shown the previous frame) and `nearest_frame` (the training frame of the
+(the same networks, never shown the previous frame; only of recipes that are shown it) and `nearest_frame` (the training frame of the
 nearest pose). All see the same poses of the same frames, which training never saw.
 """
 
@@ -50,6 +50,11 @@ class EvaluateOptions:
     """At most so many frames of each method are estimated anew."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS or the cache)."""
+    statistics: Literal["batch", "running"] | None = None
+    """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
+    (default: as the run's config says)."""
+    dropout_seed: int | None = None
+    """Dropout (pix2pix) on, drawn from this seed (default: as the run's config says)."""
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -68,6 +73,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     if options.batch < 1:
         raise UserError(f"--batch {options.batch} is less than 1; give a number of frames.")
     run = load_run(options.run)
+    run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load(options.lpips_network, options.lpips)
@@ -124,6 +130,12 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     from motion_jax.data.records import open_dataset
     from motion_jax.pose.skeleton import NAME
 
+    if not run.config.recipe.draws_poses:
+        raise UserError(
+            f"The run {options.run} turns pictures of one domain into another's, which are not "
+            "paired, so there is no true frame to compare with; look at its samples, or at "
+            "motion-jax transfer."
+        )
     path = options.data or run.data_path
     if options.data is None and not path.is_dir():
         raise UserError(
@@ -188,6 +200,8 @@ def _pieces(
         "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
         "nearest_frame": nearest,
     }
+    if not run.config.recipe.recurrent:
+        del methods["frame_by_frame"]
     dataset, times = frames.dataset, frames.dataset.times()
     starts = [first for first, _ in dataset.clips]
     for first, count in held:

@@ -123,6 +123,11 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
         value = getattr(options, option)
         if value is None:
             continue
+        if not hasattr(generator, name):
+            raise UserError(
+                f"--{option} sets the generator's {name}, which the recipe {config.recipe.name} "
+                "does not have; leave it out."
+            )
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
             raise UserError(f"--{option} and {long} set the same; give one of them.")
@@ -174,9 +179,10 @@ def dry_run(config: Config, data: Path | None = None) -> None:
 def suggestion(config: Config, dataset: Any, place: Path, times: dict[str, float | None]) -> dict:
     """What would fit a dataset and this machine, by the time that this config's steps took here."""
     from motion_jax.profiling import suggest
+    from motion_jax.profiling.size import has_formula
 
     stages = config.recipe.stages()
-    if None in times.values():
+    if None in times.values() or not has_formula(config.recipe):
         machine = suggest.measured_machine()
     else:
         flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)

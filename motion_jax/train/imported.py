@@ -52,6 +52,11 @@ def with_params(state: State, params: dict[str, Any]) -> State:
 
     Raises UserError for a network of another shape than the state's.
     """
+    # Everybody Dance Now keeps no running statistics of batch norm, but its files have some.
+    params = {
+        name: {kind: part for kind, part in tree.items() if kind in state.params.get(name, tree)}
+        for name, tree in params.items()
+    }
     for name, tree in params.items():
         here = state.params.get(name)
         if here is None or _shapes(here) != _shapes(tree):

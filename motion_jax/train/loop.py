@@ -20,7 +20,7 @@ import jax
 
 from motion_jax import mesh as meshes
 from motion_jax.config import Config, differences
-from motion_jax.data.pairs import batches, windows
+from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable
@@ -63,8 +63,8 @@ def train(
     dataset = open_dataset(data)
     stages = config.recipe.stages()
     # The largest first: its size is the one to prepare a dataset at.
-    for name, stage in sorted(stages.items(), key=lambda item: -item[1].height):
-        _check_data(dataset, config, name, stage)
+    for name in sorted(stages, key=lambda name: -stages[name].height):
+        check_data(dataset, config, name)
     frozen = load_frozen(config, vgg)
     _check_run(folder, config, dataset)
     offsets, total = {}, 0
@@ -129,9 +129,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     """The parameters that losses need and nobody trains."""
-    if config.recipe.losses.perceptual == "none":
-        return {}
-    return {"vgg19": load_vgg19(vgg)}
+    return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
 
 
 def _begin(config: Config, name: str, previous: State | None) -> State:
@@ -230,25 +228,11 @@ def _run_stage(
     )
     sampler = Sampler(
         folder,
-        config.recipe,
+        config,
         name,
         dataset,
-        config.data.holdout,
-        settings.sample_seconds,
-        config.data.augment.crop,
     )
-    examples = batches(
-        dataset,
-        height=stage.height,
-        width=stage.width,
-        batch_size=stage.batch_size,
-        window=stage.window,
-        holdout=config.data.holdout,
-        seed=config.seed,
-        augment=config.data.augment,
-        workers=config.data.workers,
-        start=record["position"],
-    )
+    examples = open_batches(dataset, config, name, record["position"])
     tracer = StepTracer(folder / "trace" / name if settings.trace else None)
     with recorder, sampler, examples, tracer:
         saved_at = time.monotonic()
@@ -292,36 +276,6 @@ def _run_stage(
                 )
     checkpoints.wait()
     return state, record
-
-
-def _check_data(dataset: PoseFrames, config: Config, name: str, stage: Any) -> None:
-    from motion_jax.data.pairs import reduction
-    from motion_jax.pose import skeleton
-
-    if dataset.info.skeleton != skeleton.NAME:
-        raise UserError(
-            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
-            f"version trains on {skeleton.NAME!r}; prepare it again."
-        )
-    reduction(dataset, stage.height, stage.width, config.data.augment.crop)
-    ready = dataset.info.pose_pictures
-    if getattr(config.recipe, "draws_poses", False) and not ready and not dataset.has_keypoints:
-        raise UserError(
-            f"The dataset {dataset.folder} has neither keypoints nor ready pose pictures, so there "
-            "is no pose to learn from; give a dataset that motion-jax prepare or motion-jax "
-            "import-data made of pairs."
-        )
-    if not len(windows(dataset, stage.window, config.data.holdout)):
-        raise UserError(
-            f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
-            f"{stage.window} consecutive frames for training after data.holdout = "
-            f"{config.data.holdout}; prepare a longer video or hold out less."
-        )
-    if name == "face" and not (dataset.face_boxes()[:, 2] > 0).any():
-        raise UserError(
-            f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
-            "leave it out with --recipe.face-stage.steps 0."
-        )
 
 
 def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:

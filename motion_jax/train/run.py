@@ -166,6 +166,17 @@ class Run:
 
         return parameter_hash(self.params)
 
+    def tested(self, **changes: Any) -> "Run":
+        """The run with another way to run its generator (see Recipe.tested); None changes nothing.
+
+        Raises UserError where its recipe has no such choice.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            return self
+        recipe = self.config.recipe.tested(**changes)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, recipe=recipe))
+
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
     ) -> Synthesizer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from motion_jax.nets.conv import on_cpu
 from motion_jax.pose.pictures import is_ready
-from motion_jax.recipes.everybody_dance_now import to_uint8
+from motion_jax.recipes.pictures import to_uint8
 
 
 class Synthesizer:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from motion_jax.config import Data
 from motion_jax.data import records
 from motion_jax.data.pairs import Frames
 from motion_jax.errors import UserError
@@ -91,7 +92,10 @@ def run(tmp_path, monkeypatch):
         size=(HEIGHT, WIDTH),
         step=7,
         checkpoint="c" * 64,
-        config=SimpleNamespace(data=SimpleNamespace(holdout=0.3)),
+        config=SimpleNamespace(
+            data=Data(holdout=0.3), recipe=SimpleNamespace(draws_poses=True, recurrent=True)
+        ),
+        tested=lambda **changes: made,
         data_path=tmp_path / "data",
         dataset={"fingerprint": fingerprint(data)},
         synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
@@ -302,7 +306,7 @@ def test_choosing_the_detector(run, tmp_path, shared, monkeypatch):
     files = records.open_dataset(run.data_path)
     assert reestimate.choose_detector(files, "no", None)[0] is None
     info = replace(files.info, sources=({"estimator": {"name": "mediapipe"}},))
-    estimated = SimpleNamespace(info=info)
+    estimated = SimpleNamespace(info=info, has_keypoints=True)
     bundle, detail, reason = reestimate.choose_detector(estimated, "auto", None)
     assert bundle is None and detail == "holistic" and "not on this machine" in reason
     monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))

@@ -283,8 +283,14 @@ def _fitted(
 
     source, target = _statistics(poses, run)
     fitted = np.array(normalize(poses, source, target, method=method), np.float32)
-    fitted[..., 0] *= width / run.dataset["info"]["width"]
-    fitted[..., 1] *= height / run.dataset["info"]["height"]
+    rows, columns = (run.dataset["info"][side] for side in ("height", "width"))
+    if run.dataset.get("crop"):
+        # The run's pictures are the middle of the dataset's, at the same scale.
+        fitted[..., 0] -= (columns - width) // 2
+        fitted[..., 1] -= (rows - height) // 2
+        return fitted
+    fitted[..., 0] *= width / columns
+    fitted[..., 1] *= height / rows
     return fitted
 
 

@@ -70,6 +70,7 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
             "fingerprint": fingerprint(dataset),
             "info": dataset.info.to_json(),
             "frames": len(dataset),
+            **({"crop": True} if config.data.augment.crop else {}),
             "target_statistics": _statistics(training, dataset),
         },
     )

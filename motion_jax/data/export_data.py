@@ -39,7 +39,7 @@ class ExportOptions:
     "aligned": train_A, train_B (pix2pixHD); "side-by-side": train/ with A|B pictures (pix2pix)."""
     holdout: float = 0.0
     """Share of each clip, its end, that goes into test folders, as `data.holdout` of a config;
-    clips that the dataset marks as held out always do."""
+    where the dataset marks clips as held out, those go there and the share does not count."""
     body: Literal["body25", "body23"] = "body25"
     """Layout of the body in drawn labels and keypoint files; the published data has body23."""
     face_points: Literal[0, 8, 9, 22, 70] = 8

@@ -100,7 +100,9 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
     if options.fps is not None and not options.fps > 0:
         raise UserError(f"--fps {options.fps:g} is no rate; give frames a second above 0.")
     if options.size is None:
-        return Resize(options.resize, load, crop, multiple)
+        # The programs of the layouts that need multiples of 4 alone are pix2pix's.
+        least = crop if multiple == 4 else 0
+        return Resize(options.resize, load, crop, multiple, least)
     if options.resize != "none":
         raise UserError("--size and --resize contradict each other; give one of them.")
     from motion_jax.data.prepare import parse_size

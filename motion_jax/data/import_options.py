@@ -23,7 +23,7 @@ DEFAULTS = {
 class ImportOptions:
     """Turn another project's data into a dataset to train on."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Folder of an Everybody Dance Now, pix2pixHD, pix2pix, CycleGAN or vid2vid experiment's data,
     or a video of drawn skeletons."""
     out: Path

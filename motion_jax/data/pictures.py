@@ -165,6 +165,8 @@ class Resize:
         `multiple`), "size" (to `size`). Crops themselves are the loader's (data.augment.crop).
       load_size, crop_size: pixels.
       multiple: of the sides with "none" and "scale_width".
+      least: lowest height with "scale_width" and "scale_width_and_crop": pix2pix takes its crop
+        size, pix2pixHD none.
       size: (height, width) for "size".
     """
 
@@ -172,6 +174,7 @@ class Resize:
     load_size: int = 286
     crop_size: int = 256
     multiple: int = 16
+    least: int = 0
     size: tuple[int, int] | None = None
 
     @property
@@ -189,9 +192,9 @@ class Resize:
             return height, width
         if self.mode == "none":
             return self._rounded(height), self._rounded(width)
-        scaled = int(self.load_size * height / width)
+        scaled = max(int(self.load_size * height / width), self.least)
         if self.mode == "scale_width_and_crop":
-            return max(scaled, self.crop_size), self.load_size
+            return scaled, self.load_size
         return self._rounded(scaled), self._rounded(self.load_size)
 
     def _rounded(self, side: int) -> int:

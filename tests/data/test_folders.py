@@ -57,8 +57,8 @@ def test_which_names_look_like_frames(stems, frames):
         # int(512 * 486 / 720) = 345, here rounded to a size that the networks take.
         (Resize("scale_width", 512, 256), (486, 720), (352, 512)),
         (Resize("scale_width_and_crop", 512, 256), (486, 720), (345, 512)),
-        # The crop must fit in.
-        (Resize("scale_width_and_crop", 512, 400), (486, 720), (400, 512)),
+        # pix2pix makes room for the crop.
+        (Resize("scale_width_and_crop", 512, 400, 4, least=400), (486, 720), (400, 512)),
         (Resize("none", multiple=16), (270, 512), (272, 512)),
         # Halves to even, as Python rounds: 264 / 16 = 16.5 -> 16, 280 / 16 = 17.5 -> 18.
         (Resize("none", multiple=16), (264, 280), (256, 288)),

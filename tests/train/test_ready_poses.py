@@ -178,6 +178,19 @@ def test_other_proportions_get_bars_and_boxes_follow(tmp_path):
     np.testing.assert_allclose(poses.place_boxes(boxes), [[30, 16, 40, 32], [0, 0, 0, 0]])
 
 
+def test_a_real_skeleton_video(shared):
+    """512x768 on black, in a square: black bars, nothing stretched."""
+    poses = ReadyPoses(shared / "data/skeleton-video-dwpose.mp4", 64, 64, end=0.2)
+    assert len(poses) == 6 and poses.shape == (768, 512) and poses.undistorted
+    picture = poses[2]
+    assert picture[:, :10].max() < 12 and picture[:, -10:].max() < 12, "43 columns in the middle"
+    coloured = np.ptp(picture.astype(int), axis=-1) > 60
+    assert coloured.sum() > 20
+    np.testing.assert_array_equal(poses[np.array([2, 3, 3])][1], poses[3])
+    with pytest.raises(IndexError):
+        poses[6]
+
+
 def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path, quick_compilation):
     out = tmp_path / "x.mp4"
     with pytest.raises(UserError, match=r"does not say how they were drawn.*--ready-poses"):

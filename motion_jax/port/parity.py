@@ -7,7 +7,7 @@ one process.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,13 +55,15 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     dump = _dump(options.b) if options.b.suffix.lower() == ".npz" else None
     x = _input(options, a.config["input_nc"], dump)
     a.check_input(x.shape)
-    one = layer_outputs(a, x)
+    run = layer_runner(a)
+    one = run(a.params, x)
     if dump is not None:
         two = {name: value for name, value in dump.items() if name != "input"}
     else:
         b = _network(options.b, options.network)
         b.check_input(x.shape)
-        two = layer_outputs(b, x)
+        # Two of one architecture are one program, compiled once.
+        two = (run if b.config == a.config else layer_runner(b))(b.params, x)
     result = {
         "a": str(options.a),
         "b": str(options.b),
@@ -111,10 +113,11 @@ def compare(
     }
 
 
-def layer_outputs(network: Any, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What each layer gives, in the order of execution, as PyTorch's forward hooks see it.
+def layer_runner(network: Any) -> Callable[[Any, np.ndarray], dict[str, np.ndarray]]:
+    """(params, x [N, H, W, C]) -> what each layer gives, in the order of execution, as PyTorch's
+    forward hooks see it.
 
-    x: [N, H, W, C]. By the names of PyTorch's modules: convolutions (with bias, before their norm),
+    By the names of PyTorch's modules: convolutions (with bias, before their norm),
     batch norms, residual blocks, and "output" (of a discriminator "output.SCALE.LAYER", as the
     network gives it), float32 [N, C, H, W]. Norms without weights and activations have no layer of
     their own here.
@@ -153,8 +156,13 @@ def layer_outputs(network: Any, x: np.ndarray) -> dict[str, np.ndarray]:
                     keep(f"output.{i}.{j}", value)
         return outputs
 
-    outputs = jax.jit(run)(network.params, jnp.asarray(x, jnp.float32))
-    return {name: np.asarray(value) for name, value in zip(order, outputs, strict=True)}
+    compiled = jax.jit(run)
+
+    def by_name(params: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = compiled(params, jnp.asarray(x, jnp.float32))
+        return {name: np.asarray(value) for name, value in zip(order, outputs, strict=True)}
+
+    return by_name
 
 
 def _module_names(network: Any) -> dict[tuple[str, ...], str]:

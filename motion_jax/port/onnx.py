@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
+from motion_jax.nets.pix2pix import ResnetGenerator, UnetGenerator
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
 
 # The oldest operator set that has everything in the form used here; ONNX Runtime reads it since
@@ -71,21 +72,21 @@ class Graph:
 
     def conv(self, x: str, layer: Mapping, kind: str, name: str) -> str:
         """A layer of nets.blocks.Conv; layer: its parameters, kernel [k, k, I, O]."""
-        kernel, bias = np.asarray(layer["kernel"]), self.weight(f"{name}.bias", layer["bias"])
-        if kind == "up":
-            weight = self.weight(f"{name}.weight", kernel.transpose(2, 3, 0, 1))
-            how = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
-            return self.add("ConvTranspose", [x, weight, bias], name, **how)
+        kernel, inputs = np.asarray(layer["kernel"]), [x]
         size = kernel.shape[0]
-        weight = self.weight(f"{name}.weight", kernel.transpose(3, 2, 0, 1))
+        axes = (2, 3, 0, 1) if kind == "up" else (3, 2, 0, 1)
         if kind == "reflect" and size > 1:
-            x = self.pad(x, size // 2, name)
-        stride = 2 if kind == "down" else 1
-        by = size // 2 if kind in ("down", "same") else 0
-        return self.add(
-            "Conv", [x, weight, bias], name, strides=[stride] * 2, pads=[by] * 4,
-            kernel_shape=[size] * 2,
-        )  # fmt: skip
+            inputs = [self.pad(x, size // 2, name)]
+        inputs.append(self.weight(f"{name}.weight", kernel.transpose(axes)))
+        if "bias" in layer:
+            inputs.append(self.weight(f"{name}.bias", layer["bias"]))
+        how = {"kernel_shape": [size] * 2}
+        if kind == "up":
+            how |= {"strides": [2, 2], "pads": [1] * 4, "output_padding": [size % 2] * 2}
+            return self.add("ConvTranspose", inputs, name, **how)
+        how["strides"] = [2 if kind in ("down", "basic2") else 1] * 2
+        how["pads"] = [{"down": 1, "basic1": 1, "basic2": 1, "same": size // 2}.get(kind, 0)] * 4
+        return self.add("Conv", inputs, name, **how)
 
     def separable(self, x: str, layer: Mapping, name: str) -> str:
         """A layer of nets.blocks.SeparableConv."""
@@ -103,6 +104,18 @@ class Graph:
         name = f"{name}.norm"
         x = self.add("InstanceNormalization", [x, one, zero], name, epsilon=EPSILON)
         return self.add("Relu", [x], f"{name}.relu") if relu else x
+
+    def batch_norm(self, x: str, params: Mapping, name: str, statistics: Mapping | None) -> str:
+        """Batch norm by the statistics of each picture, as the original programs test, or by running
+        ones where they are given."""
+        scale = self.weight(f"{name}.scale", params["scale"])
+        bias = self.weight(f"{name}.shift", params["bias"])
+        if statistics is None:
+            return self.add("InstanceNormalization", [x, scale, bias], name, epsilon=EPSILON)
+        mean = self.weight(f"{name}.mean", statistics["mean"])
+        variance = self.weight(f"{name}.var", statistics["var"])
+        inputs = [x, scale, bias, mean, variance]
+        return self.add("BatchNormalization", inputs, name, epsilon=EPSILON)
 
     def normed(self, x: str, layer: Mapping, kind: str, name: str) -> str:
         """Convolution, norm, ReLU."""
@@ -125,7 +138,9 @@ class Graph:
         return self.add("AveragePool", [x], name, count_include_pad=0, **how)
 
 
-def _global_generator(g: Graph, module: GlobalGenerator, params: Mapping, x: str, at: str) -> str:
+def _global_generator(
+    g: Graph, module: GlobalGenerator, params: Mapping, x: str, at: str, _: Mapping
+) -> str:
     x = g.normed(x, params["first"], "reflect", f"{at}first")
     for i in range(module.n_downsampling):
         x = g.normed(x, params[f"down_{i}"], "down", f"{at}down_{i}")
@@ -138,7 +153,9 @@ def _global_generator(g: Graph, module: GlobalGenerator, params: Mapping, x: str
     return g.add("Tanh", [g.conv(x, params["last"], "reflect", f"{at}last")], f"{at}tanh")
 
 
-def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, at: str) -> str:
+def _local_enhancer(
+    g: Graph, module: LocalEnhancer, params: Mapping, x: str, at: str, _: Mapping
+) -> str:
     count = module.n_local_enhancers
     pyramid = [x]
     for i in range(count):
@@ -146,7 +163,7 @@ def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, at
     core = GlobalGenerator(
         n_downsampling=module.n_downsample_global, n_blocks=module.n_blocks_global, head=False
     )
-    y = _global_generator(g, core, params["model"], pyramid[-1], f"{at}model.")
+    y = _global_generator(g, core, params["model"], pyramid[-1], f"{at}model.", {})
     for n in range(1, count + 1):
         name = f"enhancer_{n}"
         z = g.normed(pyramid[count - n], params[f"{name}_first"], "reflect", f"{at}{name}_first")
@@ -159,10 +176,70 @@ def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, at
     return g.add("Tanh", [g.conv(y, params["last"], "reflect", f"{at}last")], f"{at}tanh")
 
 
-Builder = Callable[[Graph, Any, Mapping, str, str], str]
+class _Pix2Pix:
+    """Layers of nets.pix2pix: a convolution, then one of its norms."""
+
+    def __init__(self, graph: Graph, module: Any, params: Mapping, statistics: Mapping):
+        self.graph, self.module, self.params = graph, module, params
+        self.statistics = statistics if module.running else None
+
+    def layer(
+        self, x: str, path: tuple[str, ...], kind: str, normed: bool = True, relu: bool = False
+    ) -> str:
+        g, params, statistics, name = self.graph, self.params, self.statistics, ".".join(path)
+        for part in path[:-1]:
+            params = params[part]
+            statistics = statistics and statistics.get(part)
+        x = g.conv(x, params[path[-1]], kind, name)
+        if normed and self.module.norm == "instance":
+            return g.norm(x, params[path[-1]]["kernel"].shape[-1], name, relu)
+        if normed and self.module.norm == "batch":
+            norm = f"{path[-1]}_norm"
+            found = statistics and statistics[norm]
+            x = g.batch_norm(x, params[norm], f"{name}.norm", found or None)
+        return g.add("Relu", [x], f"{name}.relu") if relu else x
+
+
+def _unet(
+    g: Graph, module: UnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
+) -> str:
+    net, innermost = _Pix2Pix(g, module, params, statistics), module.num_downs - 1
+    skips = []
+    for i in range(module.num_downs):
+        if i:
+            x = g.add("LeakyRelu", [x], f"down_{i}.leaky", alpha=0.2)
+        x = net.layer(x, (f"down_{i}",), "basic2", normed=0 < i < innermost)
+        skips.append(x)
+    for i in range(innermost, 0, -1):
+        x = g.add("Relu", [x], f"up_{i}.before")
+        x = net.layer(x, (f"up_{i}",), "up")
+        x = g.add("Concat", [skips[i - 1], x], f"up_{i}.skip", axis=1)
+    x = g.add("Relu", [x], "up_0.before")
+    return g.add("Tanh", [net.layer(x, ("up_0",), "up", normed=False)], "tanh")
+
+
+def _resnet(
+    g: Graph, module: ResnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
+) -> str:
+    net = _Pix2Pix(g, module, params, statistics)
+    x = net.layer(x, ("first",), "reflect", relu=True)
+    for i in range(2):
+        x = net.layer(x, (f"down_{i}",), "down", relu=True)
+    for i in range(module.n_blocks):
+        y = net.layer(x, (f"block_{i}", "conv_1"), "reflect", relu=True)
+        y = net.layer(y, (f"block_{i}", "conv_2"), "reflect")
+        x = g.add("Add", [x, y], f"block_{i}.sum")
+    for i in range(2):
+        x = net.layer(x, (f"up_{i}",), "up", relu=True)
+    return g.add("Tanh", [net.layer(x, ("last",), "reflect", normed=False)], "tanh")
+
+
+Builder = Callable[[Graph, Any, Mapping, str, str, Mapping], str]
 _BUILDERS: dict[type[nn.Module], Builder] = {
     GlobalGenerator: _global_generator,
     LocalEnhancer: _local_enhancer,
+    UnetGenerator: _unet,
+    ResnetGenerator: _resnet,
 }
 
 
@@ -188,14 +265,15 @@ def build(
     helper, float32 = graph.onnx.helper, graph.onnx.TensorProto.FLOAT
     names = list(inputs)
     x = graph.add("Concat", names, "input", axis=1) if len(names) > 1 else names[0]
-    last = _BUILDERS[type(module)](graph, module, params["params"], x, "")
+    statistics = params.get("batch_stats", {})
+    last = _BUILDERS[type(module)](graph, module, params["params"], x, "", statistics)
     graph.add("Identity", [last], output)
 
     def value(name: str, channels: int) -> Any:
         shape = ["batch", channels, "height", "width"]
         return helper.make_tensor_value_info(name, float32, shape)
 
-    channels = int(np.shape(params["params"]["last"]["bias"])[0])
+    channels = module.output_nc
     body = helper.make_graph(
         graph.nodes,
         type(module).__name__,

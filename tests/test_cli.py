@@ -67,6 +67,8 @@ def test_help_and_version(capsys):
 
 
 def options_of(verb):
+    from motion_jax.data.export_data import ExportOptions as DataExportOptions
+    from motion_jax.data.import_data import ImportOptions as DataImportOptions
     from motion_jax.data.prepare import PrepareOptions
     from motion_jax.demo import DemoOptions
     from motion_jax.evaluate.evaluate import EvaluateOptions
@@ -82,7 +84,8 @@ def options_of(verb):
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
         "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
-        "parity": ParityOptions,
+        "parity": ParityOptions, "import-data": DataImportOptions,
+        "export-data": DataExportOptions,
     }[verb]  # fmt: skip
 
 

@@ -65,6 +65,13 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(content, dict):
             raise Refused("it is not a dictionary of weights")
         tensors = {str(k): value for k, value in content.items() if isinstance(value, Tensor)}
+        if not tensors:
+            inside = [key for key, value in content.items() if _holds_tensors(value)]
+            if inside:
+                raise Refused(
+                    "it holds no weights itself but dictionaries of them under "
+                    f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
+                )
         if sum(map(_bytes_of, tensors.values())) > _MAX_SHARING * size:
             raise Refused("its tensors are together far larger than the file")
         return {key: _view(tensor, storages) for key, tensor in tensors.items()}
@@ -73,6 +80,10 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
             "not a state_dict: download or save it again."
         ) from error
+
+
+def _holds_tensors(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
 
 
 def _bytes_of(tensor: Tensor) -> int:

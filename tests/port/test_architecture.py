@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -289,6 +290,37 @@ def test_keys_that_do_not_fit_are_listed(tmp_path):
 def test_what_is_no_known_network_is_said(weights, why):
     with pytest.raises(UserError, match=why):
         recognise(weights)
+
+
+def test_keys_and_shapes_at_random_give_a_description_or_one_sentence():
+    """Two thousand state_dicts with keys renamed, dropped, doubled, and of other shapes."""
+    generator = np.random.default_rng(0)
+    templates = [weights_of(description) for description in DESCRIPTIONS]
+    everything = sorted({key for weights in templates for key in weights})
+    found = 0
+    for _ in range(2000):
+        weights = dict(templates[int(generator.integers(len(templates)))])
+        for _ in range(int(generator.integers(1, 4))):
+            key = list(weights)[int(generator.integers(len(weights)))]
+            change, value = int(generator.integers(5)), weights[key]
+            if change == 0 and len(weights) > 1:
+                del weights[key]
+            elif change == 1:
+                weights[everything[int(generator.integers(len(everything)))]] = value
+            elif change == 2:
+                weights[key] = np.zeros(generator.integers(0, 9, int(generator.integers(6))))
+            elif change == 3:
+                weights[re.sub(r"\d+", lambda _: str(generator.integers(99)), key)] = value
+            else:
+                tail = ("_orig", "_u", "_v", "_g", "s")[int(generator.integers(5))]
+                weights[key + tail] = weights.pop(key)
+        try:
+            description, plain = recognise(weights)
+            found += 1
+            assert sum(len(layer.keys()) for layer in layers(description)) >= len(plain)
+        except UserError as error:
+            assert len(str(error)) < 6000 and "\n" not in str(error)
+    assert 0 < found < 1000
 
 
 def test_batch_norm_in_networks_of_pix2pixhd_is_said():

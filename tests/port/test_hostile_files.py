@@ -170,6 +170,9 @@ def test_values_that_nobody_needs_are_passed_over(tmp_path):
         b"}(" + text("state_dict") + b"}" + text("w") + tensor() + b"s" + text("epoch") + b"Nu."
     )
     assert list(read_pth(archive(tmp_path / "w.pth", nested, {"0": bytes(16)}))) == ["w"]
+    several = nested.replace(text("state_dict"), text("generator"))
+    with pytest.raises(UserError, match="dictionaries of them under generator; save one"):
+        read_pth(archive(tmp_path / "w.pth", several, {"0": bytes(16)}))
 
 
 def test_memory_and_time_of_a_pickle_are_bounded(tmp_path, monkeypatch):

@@ -63,10 +63,11 @@ def face_generator(layout: str, size: int, clamp: bool) -> dict[str, Any]:
     }
 
 
-def one_picture(layout: str, size: tuple[Any, Any]) -> dict[str, Any]:
-    """picture -> frame."""
+def one_picture(layout: str, size: tuple[Any, Any], what: str) -> dict[str, Any]:
+    """picture -> frame; what: the kind of picture."""
+    meaning = f"{what}, RGB (uint8 / 127.5 - 1)"
     return {
-        "inputs": [picture("picture", layout, size, -1.0, "picture, RGB (uint8 / 127.5 - 1)")],
+        "inputs": [picture("picture", layout, size, -1.0, meaning)],
         "outputs": [picture("frame", layout, size, -1.0, FRAME)],
     }
 

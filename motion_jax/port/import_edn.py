@@ -73,8 +73,8 @@ def plan(
       UserError: networks that the recipe does not have (batch norm, U-Net faces).
     """
     networks, notes = dict(experiment.networks), []
-    main, generator = _generator(networks["G"])
-    ours = _ours(experiment)
+    main, generator = coarse_generator(networks["G"])
+    ours = ours_of(experiment)
     size = size or ours.get("size") or _published_size(experiment.options)
     height, width = size or ((256, 512) if main == "global" else (512, 1024))
     if size is None:
@@ -127,7 +127,7 @@ def plan(
     return Plan(Config(recipe=recipe), "face" if has_face else main, kept, tuple(notes))
 
 
-def _ours(experiment: Experiment) -> dict[str, Any]:
+def ours_of(experiment: Experiment) -> dict[str, Any]:
     """What `motion-jax export` left in opt.txt: size, face_size, clamp_face, pose_style."""
     text = experiment.options.get(OURS)
     if text is None:
@@ -152,10 +152,10 @@ def _published_size(options: Mapping[str, str]) -> tuple[int, int] | None:
     return int(width) // 2, int(width)
 
 
-def _generator(network: Network) -> tuple[str, Generator]:
+def coarse_generator(network: Network) -> tuple[str, Generator]:
     """("global" or "local", sizes). Raises UserError for another norm than the recipe's."""
     d = network.config
-    _instance_norm(network, "generator")
+    instance_norm(network, "generator")
     if network.name == "GlobalGenerator":
         return "global", Generator(d["ngf"], d["n_downsampling"], d["n_blocks"])
     return "local", Generator(
@@ -167,11 +167,11 @@ def _generator(network: Network) -> tuple[str, Generator]:
     )
 
 
-def _instance_norm(network: Network, what: str) -> None:
+def instance_norm(network: Network, what: str) -> None:
     norm = network.config.get("norm", "instance")
     if norm != "instance":
         raise UserError(
-            f"The {what} has {norm} norm, which the recipe everybody_dance_now does not train; "
+            f"The {what} has {norm} norm, which no recipe of pix2pixHD's networks trains here; "
             "motion-jax inspect, motion-jax export and motion_jax.port.load_network work with it."
         )
 
@@ -192,7 +192,7 @@ def _face(
             f"The face generator is a {g.name} (the original's --faceGtype unet), which the recipe "
             "everybody_dance_now does not have; import the main networks alone with --no-face."
         )
-    _instance_norm(g, "face generator")
+    instance_norm(g, "face generator")
     multiple = 2 ** g.config["n_downsampling"]
     face = Face(
         size=size or max(height // 4 // multiple, 2) * multiple,

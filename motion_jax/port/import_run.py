@@ -97,10 +97,13 @@ def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]
 
 def _of_experiment(experiment: Any, size: tuple[int, int] | None, options: ImportOptions) -> Any:
     """The plan of the first recipe that the networks fit."""
-    from motion_jax.port import import_edn
+    from motion_jax.port import import_edn, import_pix2pix
 
     if import_edn.fits(experiment):
         return import_edn.plan(experiment, size, options.face_size, main_only=not options.face)
+    plan = import_pix2pix.plan(experiment, size)
+    if plan is not None:
+        return plan
     raise UserError(_untrainable(experiment))
 
 

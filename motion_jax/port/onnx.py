@@ -106,8 +106,8 @@ class Graph:
         return self.add("Relu", [x], f"{name}.relu") if relu else x
 
     def batch_norm(self, x: str, params: Mapping, name: str, statistics: Mapping | None) -> str:
-        """Batch norm by the statistics of each picture, as the original programs test, or by running
-        ones where they are given."""
+        """Batch norm by the statistics of each picture, as the original programs test, or by
+        running ones where they are given."""
         scale = self.weight(f"{name}.scale", params["scale"])
         bias = self.weight(f"{name}.shift", params["bias"])
         if statistics is None:

@@ -61,8 +61,9 @@ def with_params(state: State, params: dict[str, Any]) -> State:
         here = state.params.get(name)
         if here is None or _shapes(here) != _shapes(tree):
             raise UserError(
-                f"The weights of the {name} are not of the network that the config describes; "
-                "import them again."
+                f"The weights of the {name} are not of the network that the recipe builds (other "
+                "norms or biases), so they cannot be trained here; motion-jax inspect, motion-jax "
+                "export FILE and motion_jax.port.load_network work with them."
             )
     merged = {**state.params, **{n: jax.tree.map(jnp.asarray, tree) for n, tree in params.items()}}
     averaged = {name: jax.tree.map(jnp.copy, merged[name]) for name in state.averaged}

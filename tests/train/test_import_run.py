@@ -12,12 +12,15 @@ from motion_jax import cli
 from motion_jax.config import from_json, to_json
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
-from motion_jax.port import load_network
+from motion_jax.port import import_pix2pix, load_network
+from motion_jax.port.experiment import read_experiment
+from motion_jax.port.export_run import ExportOptions, export
 from motion_jax.port.import_edn import WARMUP_STEPS
 from motion_jax.port.import_run import ImportOptions, import_run
 from motion_jax.port.network import Network, save_torch
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_state import all_params
+from motion_jax.port.torch import read_pth
 from motion_jax.recipes.crops import crop_corners
 from motion_jax.recipes.pictures import to_uint8
 from motion_jax.train import imported
@@ -107,6 +110,50 @@ def test_genuine_experiments_become_runs(shared, tmp_path, capsys, epoch, stage,
     assert run.config.recipe.stages()[stage].warmup_steps == WARMUP_STEPS
     said = capsys.readouterr().err.replace("\n", " ")
     assert "starts Adam fresh, with a warm-up" in said and "--normalize none" in said
+
+
+HD = {"G": GENERATOR | {"input_nc": 3}, "D": DISCRIMINATOR | {"input_nc": 6}}
+
+
+@pytest.mark.parametrize("recipe", ["pix2pixhd", "pix2pix", "cyclegan"])
+def test_other_systems_become_runs_of_their_recipes_and_go_back(shared, tmp_path, recipe):
+    source, epoch = shared / "parity" / "cyclegan-and-pix2pix", f"train_{recipe}.final"
+    if recipe == "pix2pixhd":
+        source, epoch = tmp_path / "hd", "latest"
+        source.mkdir()
+        for name, description in HD.items():
+            save_torch(network(description), source / f"latest_net_{name}.pth")
+    options = ImportOptions(source=source, run=tmp_path / "run", epoch=epoch, size="64x64")
+    run = load_run(import_run(options))
+    assert run.config.recipe.name == recipe
+    assert run.config.recipe.stages()[run.stage].warmup_steps == WARMUP_STEPS
+    names = {"cyclegan": ("G_A", "G_B", "D_A", "D_B")}.get(recipe, ("G", "D"))
+    assert set(record_of(run.folder)["imported"]["files"]) == set(names)
+    export(ExportOptions(run=run.folder, out=tmp_path / "out"))
+    for name in names:
+        before = read_pth(source / f"{epoch}_net_{name}.pth")
+        after = read_pth(tmp_path / "out" / f"latest_net_{name}.pth")
+        assert set(before) == set(after)
+        for key, value in before.items():
+            np.testing.assert_array_equal(value, after[key], err_msg=key)
+    # The options that were written are those of the files.
+    again = ImportOptions(source=tmp_path / "out", run=tmp_path / "again")
+    again = load_run(import_run(again)).config.recipe
+    assert (again.generator, again.discriminator, again.losses) == (
+        run.config.recipe.generator, run.config.recipe.discriminator, run.config.recipe.losses,
+    )  # fmt: skip
+
+
+def test_options_of_pix2pix_are_heeded(shared, tmp_path):
+    for name in ("G", "D"):
+        path = shared / "parity" / "cyclegan-and-pix2pix" / f"train_pix2pix.final_net_{name}.pth"
+        (tmp_path / f"latest_net_{name}.pth").write_bytes(path.read_bytes())
+    (tmp_path / "train_opt.txt").write_text(
+        "       crop_size: 64 \t[default: 256]\n  gan_mode: lsgan\n lambda_L1: 30.0\n lr: 0.0001\n"
+    )
+    recipe = import_pix2pix.plan(read_experiment(tmp_path), None).config.recipe
+    assert (recipe.losses.gan, recipe.losses.l1) == ("lsgan", 30.0)
+    assert (recipe.main_stage.height, recipe.main_stage.learning_rate) == (64, 1e-4)
 
 
 def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_help_of_train_explains_every_setting(capsys):
     ("arguments", "sentence"),
     [
         (("trian",), "no verb 'trian'; did you mean 'train'"),
-        (("qqq",), "no verb 'qqq'; use one of prepare, train"),
+        (("qqq",), "no verb 'qqq'; use one of prepare, import-data"),
         (("train",), "wants a config first"),
         (("train", "--data", "x"), "wants a config first"),
         (("train", "demo", "--data", "x"), "needs --run"),

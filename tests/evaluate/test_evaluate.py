@@ -172,9 +172,9 @@ def test_bad_input_is_one_sentence(run, tmp_path):
         evaluate(options(run))
     run.data_path = tmp_path / "data"
     with pytest.raises(UserError, match=r"no held-out frames with the run's holdout = 0;"):
-        run.config.data.holdout = 0.0
+        run.config.data = Data(holdout=0.0)
         evaluate(options(run))
-    run.config.data.holdout = 0.3
+    run.config.data = Data(holdout=0.3)
     with pytest.raises(UserError, match=r"frames of 24x32.*wants 64x64"):
         run.size = (64, 64)
         evaluate(options(run))
@@ -269,7 +269,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
     in videos of `trained`, and nobody in those of `nearest_frame`."""
     from motion_jax.video.reader import read_frames
 
-    run.config.data.holdout = 0.7
+    run.config.data = Data(holdout=0.7)
     true = records.open_dataset(run.data_path).keypoints()
 
     def choose(dataset, wish, model):

@@ -82,13 +82,13 @@ def look_into(path: Path) -> Contents:
 
 
 def _file(path: Path) -> Weights:
-    weights = read_weights(path)
+    weights, network = read_weights(path), option_files.network_of(path)
     try:
+        option_files.check_built(network)
         description, plain = recognise(weights)
     except UserError as error:
         return Weights(None, str(error), weights)
     options = option_files.read_options(path.parent)
-    network = option_files.network_of(path)
     return Weights(option_files.apply(description, options, network, path), "", plain)
 
 

@@ -52,10 +52,10 @@ def inspect(options: InspectOptions) -> dict[str, Any]:
 
 def summary(contents: Contents) -> dict[str, Any]:
     """{"path", "kind", the facts, "networks": {name: {"architecture", "sentence", "parameters",
-    "tensors", "dtype", "min", "mean", "max", "nan", "sha256", "layers": [...]}}}.
+    "tensors", "dtype", "min", "mean", "max", "nan", "infinite", "sha256", "layers": [...]}}}.
 
     parameters: trainable numbers; batch norm's running statistics are tensors but no parameters.
-    min, mean and max leave NaNs out and are null where nothing is left.
+    min, mean and max leave NaNs and infinities out and are null where nothing is left.
     """
     networks = {name: _network(weights) for name, weights in contents.networks.items()}
     return {
@@ -80,13 +80,16 @@ def _network(weights: Weights) -> dict[str, Any]:
         "mean": _mean(trained),
         "max": max((x["max"] for x in trained if x["max"] is not None), default=None),
         "nan": sum(layer["nan"] for layer in layers),
+        "infinite": sum(layer["infinite"] for layer in layers),
         "sha256": weights.sha256(),
         "layers": layers,
     }
 
 
 def _mean(layers: list[dict[str, Any]]) -> float | None:
-    counts = [(layer["mean"], layer["parameters"] - layer["nan"]) for layer in layers]
+    counts = [
+        (layer["mean"], layer["parameters"] - layer["nan"] - layer["infinite"]) for layer in layers
+    ]
     total = sum(count for mean, count in counts if mean is not None)
     if not total:
         return None
@@ -97,9 +100,10 @@ def _layer(name: str, array: np.ndarray) -> dict[str, Any]:
     floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     trained = floating and not name.endswith(architecture.STATISTICS)
     values = np.asarray(array, np.float64 if array.dtype == np.float64 else np.float32).ravel()
-    nan = int(np.isnan(values).sum())
-    if nan:
-        values = values[~np.isnan(values)]
+    nan, finite = int(np.isnan(values).sum()), np.isfinite(values)
+    infinite = values.size - nan - int(finite.sum())
+    if nan or infinite:
+        values = values[finite]
     return {
         "name": name,
         "shape": list(array.shape),
@@ -109,6 +113,7 @@ def _layer(name: str, array: np.ndarray) -> dict[str, Any]:
         "mean": float(values.mean(dtype=np.float64)) if values.size else None,
         "max": float(values.max()) if values.size else None,
         "nan": nan,
+        "infinite": infinite,
     }
 
 
@@ -124,7 +129,7 @@ def _print_summary(result: Mapping[str, Any], every_layer: bool) -> None:
     out.print(heading, markup=False)
     table = Table()
     table.add_column("network", no_wrap=True)
-    for column in ("tensors", "parameters", "type", "min", "mean", "max", "NaNs"):
+    for column in ("tensors", "parameters", "type", "min", "mean", "max", "NaN", "infinite"):
         table.add_column(column, justify="left" if column == "type" else "right", no_wrap=True)
     for name, network in result["networks"].items():
         table.add_row(Text(name), str(network["tensors"]), *_figures(network))
@@ -151,7 +156,7 @@ _KINDS = {"file": "weight file", "checkpoints": "checkpoints of the original cod
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
     numbers = ["-" if row[key] is None else f"{row[key]:.4g}" for key in ("min", "mean", "max")]
-    return [f"{row['parameters']:,}", row["dtype"], *numbers, str(row["nan"])]
+    return [f"{row['parameters']:,}", row["dtype"], *numbers, str(row["nan"]), str(row["infinite"])]
 
 
 # --- two ------------------------------------------------------------------------------------------

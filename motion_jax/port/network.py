@@ -111,6 +111,7 @@ def network_from_weights(
     """load_network for arrays that were read already; path names them in messages, and says which
     network's options count."""
     try:
+        option_files.check_built(option_files.network_of(path))
         description, plain = recognise(weights)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -61,6 +61,15 @@ def network_of(path: Path) -> str | None:
     return match[1] if match else None
 
 
+def check_built(network: str | None) -> None:
+    """Raises UserError for pix2pixHD's encoder, whose weights alone look like a generator's."""
+    if network == "E":
+        raise UserError(
+            "This is pix2pixHD's encoder of instance features (_net_E), which motion_jax does not "
+            "build; its weights can be read with motion_jax.port.torch.read_pth."
+        )
+
+
 def apply(description: Mapping, options: Options, network: str | None, where: object) -> dict:
     """The description with what only options can tell (dropout of a U-Net, the class where two are
     the same), after checking that options and weights agree.
@@ -68,7 +77,7 @@ def apply(description: Mapping, options: Options, network: str | None, where: ob
     network: as network_of() gives it; None takes the options of a main network. Options that are
     absent say nothing. Raises UserError that names both values of the first that disagrees.
     """
-    if network in ("Gface", "Dface", "E"):
+    if network in ("Gface", "Dface"):
         return dict(description)  # the programs have no options that these heed
     found = _settled(description, options)
     for name, (option, value) in _expected(found, options).items():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from motion_jax import cli
 from motion_jax.errors import UserError
-from motion_jax.port import architecture
+from motion_jax.port import architecture, load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.import_run import ImportOptions, import_run
 from motion_jax.port.inspect import difference
@@ -107,19 +107,20 @@ def test_a_file_and_the_run_made_of_it_have_one_hash(experiment, run_folder, cap
 
 def test_figures_of_a_file(tmp_path, capsys):
     weights = weights_of(FACE)
-    weights["facemodel.2.bias"][1] = np.nan
+    weights["facemodel.2.bias"][1:3] = np.nan, np.inf
     weights["facemodel.0.weight"] = np.full((2, 6, 4, 4), -7, np.float32)
     write_safetensors(tmp_path / "face.safetensors", weights)
     found = json.loads(command(capsys, "inspect", tmp_path / "face.safetensors", "--json"))
     network = found["networks"]["face.safetensors"]
     layers = {layer["name"]: layer for layer in network["layers"]}
     assert network["nan"] == layers["facemodel.2.bias"]["nan"] == 1
+    assert network["infinite"] == layers["facemodel.2.bias"]["infinite"] == 1
     assert network["min"] == -7 and network["dtype"] == "float32"
     trained = {k: v for k, v in weights.items() if not k.endswith(architecture.STATISTICS)}
     values = np.concatenate([value.ravel() for value in trained.values()])
     assert network["parameters"] == values.size and network["tensors"] == len(weights)
-    assert network["mean"] == pytest.approx(np.nanmean(values), abs=1e-6)
-    assert network["max"] == pytest.approx(np.nanmax(values))
+    assert network["mean"] == pytest.approx(values[np.isfinite(values)].mean(), abs=1e-6)
+    assert network["max"] == pytest.approx(values[np.isfinite(values)].max())
     assert layers["facemodel.3.running_mean"]["parameters"] == 0
     text = command(capsys, "inspect", tmp_path / "face.safetensors", "--layers")
     assert "facemodel.3.num_batches_tracked" in text and "scalar" in text
@@ -135,6 +136,13 @@ def test_an_unknown_network_is_shown_and_said(tmp_path, capsys):
     found = json.loads(command(capsys, "inspect", tmp_path, "--json"))
     assert found["networks"]["w.pt"]["architecture"] is None
     assert found["networks"]["w.pt"]["parameters"] == 6
+
+
+def test_the_encoder_of_instance_features_is_no_generator(tmp_path, capsys):
+    write_pth(tmp_path / "latest_net_E.pth", weights_of({**GENERATOR, "n_blocks": 0}))
+    assert "encoder of instance features" in command(capsys, "inspect", tmp_path)
+    with pytest.raises(UserError, match="encoder of instance features"):
+        load_network(tmp_path / "latest_net_E.pth")
 
 
 def test_what_differs_is_shown(experiment, tmp_path, capsys):

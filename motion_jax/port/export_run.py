@@ -242,7 +242,7 @@ def _stablehlo(job: _Job, options: ExportOptions) -> list[Path]:
 
 
 def _beside(path: Path, about: dict[str, Any]) -> Path:
-    path = path.with_suffix(".json")
+    path = path.with_name(f"{path.name}.json")
     write_json(path, about)
     return path
 

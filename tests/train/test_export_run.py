@@ -208,7 +208,7 @@ np.savez("outputs.npz", frame=frame)
 def test_stablehlo_runs_by_jax_alone(small, tmp_path, block):
     written = export(ExportOptions(run=small[block], format="stablehlo", out=tmp_path / "exported"))
     assert [path.name for path in written] == [
-        "generator.stablehlo", "generator.npz", "generator.json",
+        "generator.stablehlo", "generator.npz", "generator.stablehlo.json",
     ]  # fmt: skip
     about = json.loads(written[2].read_text())
     assert about["platforms"] == ["cpu", "cuda", "tpu"]
@@ -238,7 +238,7 @@ def test_onnx_runtime_gives_the_same_frames(small, trained, tmp_path, monkeypatc
         if network is None:
             assert not (out / f"{file}.onnx").exists()
             continue
-        about = json.loads((out / f"{file}.json").read_text())
+        about = json.loads((out / f"{file}.onnx.json").read_text())
         assert about["opset"] == 17
         session = onnxruntime.InferenceSession(str(out / f"{file}.onnx"))
         names = [entry.name for entry in session.get_inputs()]

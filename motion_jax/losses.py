@@ -35,7 +35,7 @@ def cross_entropy(outputs: Features, target: float) -> Array:
 
     def one(logits: Array) -> Array:
         x = logits.astype(jnp.float32)
-        return jnp.mean(jnp.maximum(x, 0.0) - x * target + jnp.log1p(jnp.exp(-jnp.abs(x))))
+        return jnp.mean(jax.nn.softplus(x) - x * target)
 
     return sum(one(scale[-1]) for scale in outputs)
 

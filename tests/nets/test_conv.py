@@ -119,6 +119,20 @@ def test_batch_norm_takes_the_statistics_of_the_batch_at_hand():
     y = blocks.BatchNorm().apply(params, jnp.asarray(x))
     expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * [2, 1] + [0, -1]
     np.testing.assert_allclose(y, expected, atol=1e-5)
+    # With running statistics besides: PyTorch's momentum, the unbiased variance.
+    norm = blocks.BatchNorm(tracked=True)
+    started = {
+        "mean": jnp.full(2, 5.0), "var": jnp.full(2, 7.0), "count": jnp.array(4, jnp.int32),
+    }  # fmt: skip
+    params |= {"batch_stats": started}
+    again, changed = norm.apply(params, jnp.asarray(x), mutable=["batch_stats"])
+    np.testing.assert_array_equal(again, y)
+    kept = changed["batch_stats"]
+    np.testing.assert_allclose(kept["mean"], 0.9 * 5 + 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(kept["var"], 0.9 * 7 + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-5)
+    assert kept["count"] == 5
+    y = blocks.BatchNorm(tracked=True, running=True).apply(params, jnp.asarray(x))
+    np.testing.assert_allclose(y, (x - 5) / np.sqrt(7 + 1e-5) * [2, 1] + [0, -1], atol=1e-5)
 
 
 def test_pytorch_counts_the_fan_in_of_a_transposed_convolution_by_its_outputs():

@@ -152,8 +152,8 @@ def test_weights_go_to_pytorch_and_back(tmp_path, weight_files, kind):
     params = jax.jit(lambda key: initialise(module, key, x))(jax.random.key(1))
     weights = names.to_torch(params, entries())
     # What older files carry and nobody reads.
-    extra = dict.fromkeys(("model.2.running_mean", "model.2.num_batches_tracked"), np.zeros(1))
-    path = weight_files.zip(tmp_path / "net.pth", *weight_files.as_tensors({**weights, **extra}))
+    extra = dict.fromkeys(("norm.2.running_mean", "norm.2.num_batches_tracked"), np.zeros(1))
+    path = weight_files.zip(tmp_path / "net.pth", *weight_files.as_tensors({**extra, **weights}))
     back = names.from_torch(read_pth(path), entries(), path.name)
     # pix2pixHD's discriminator keeps no running statistics, but its files have some.
     assert set(back) - set(params) <= {"batch_stats"}

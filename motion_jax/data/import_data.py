@@ -60,7 +60,11 @@ def import_data(options: ImportOptions) -> Path:
     missing = [job for job in shards if not _written(job)]
     if missing:
         with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
-            import_shards.write(missing, workers, f"Pictures to {out}")
+            try:
+                import_shards.write(missing, workers, f"Pictures to {out}")
+            except KeyboardInterrupt:
+                say(f"Stopped; the same command goes on with {out}.")
+                raise
     info = _finish(options, layout, groups, shards, resolved, size, out)
     from motion_jax.data.import_report import write_report
 

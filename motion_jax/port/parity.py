@@ -37,15 +37,17 @@ class ParityOptions:
     network: str = "generator"
     """Which network of a run."""
     tolerance: float = 1e-4
-    """Largest absolute difference that counts as equal."""
+    """Largest difference that counts as equal, of values up to 1; of a layer with larger ones, as a
+    share of its largest."""
     json: bool = False
     """Print JSON (nothing else goes to standard output)."""
 
 
 def parity(options: ParityOptions) -> dict[str, Any]:
     """Compares, prints; returns what --json prints: {"a", "b", "input", "tolerance", "first":
-    the first layer that differs or None, "layers": [{"name", "shape", "max_difference"}], "only in
-    A", "only in B"}; max_difference is null where a NaN stands against a number.
+    the first layer that differs or None, "layers": [{"name", "shape", "max_difference",
+    "largest"}], "only in A", "only in B"}; max_difference is absolute, null where a NaN stands
+    against a number; largest is the largest absolute value in A.
 
     Raises UserError where something cannot be read, or the two have no layer in common.
     """
@@ -88,7 +90,9 @@ def _some(layers: Mapping[str, Any]) -> str:
 def compare(
     one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], tolerance: float
 ) -> dict[str, Any]:
-    """{"first", "layers", "only in A", "only in B"} of two sets of layer outputs, in A's order."""
+    """{"first", "layers", "only in A", "only in B"} of two sets of layer outputs, in A's order; see
+    parity. A layer is equal up to tolerance * max(1, its largest absolute value): rounding grows
+    with the values."""
     from motion_jax.port.inspect import difference
 
     layers, first = [], None
@@ -101,10 +105,14 @@ def compare(
                 f"The layer {name} gives {list(value.shape)} in A and {list(other.shape)} in B "
                 "([N, C, H, W]); the networks differ there, or ran on inputs of different sizes."
             )
-        largest = difference(value, other)
-        if first is None and (largest is None or largest > tolerance):
+        found = difference(value, other)
+        largest = float(
+            np.abs(value, where=np.isfinite(value), out=np.zeros(value.shape)).max(initial=0)
+        )
+        if first is None and (found is None or found > tolerance * max(1.0, largest)):
             first = name
-        layers.append({"name": name, "shape": list(value.shape), "max_difference": largest})
+        figures = {"max_difference": found, "largest": largest}
+        layers.append({"name": name, "shape": list(value.shape), **figures})
     return {
         "first": first,
         "layers": layers,
@@ -282,11 +290,13 @@ def _print(result: Mapping[str, Any]) -> None:
     table.add_column("layer", no_wrap=True)
     table.add_column("shape [N, C, H, W]", no_wrap=True)
     table.add_column("largest difference", justify="right", no_wrap=True)
+    table.add_column("largest value", justify="right", no_wrap=True)
     for layer in result["layers"]:
         value = layer["max_difference"]
         style = "bold red" if layer["name"] == result["first"] else None
-        figures = " x ".join(map(str, layer["shape"])), "NaN" if value is None else f"{value:.3g}"
-        table.add_row(Text(layer["name"]), *figures, style=style)
+        shape = " x ".join(map(str, layer["shape"]))
+        figures = "NaN" if value is None else f"{value:.3g}", f"{layer['largest']:.3g}"
+        table.add_row(Text(layer["name"]), shape, *figures, style=style)
     out.print(table)
     for side in ("only in A", "only in B"):
         if result[side]:

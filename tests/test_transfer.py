@@ -355,6 +355,23 @@ def test_normalised_to_the_target_in_pixels_of_the_run(method):
     assert (boxes[~lost, 2] - boxes[~lost, 0] == 24).all(), "a quarter of the run's height"
 
 
+def test_a_run_on_crops_is_the_middle_of_its_dataset():
+    """Trained on 64x64 pieces of 96x80 frames: the same scale, shifted by half of what is cut."""
+    from motion_jax.pose.normalize import fit_target
+
+    source, run = a_track(np.arange(20) / 25), FakeRun()
+    target = a_track(np.arange(20) / 25, size=(80, 96))
+    run.dataset = {
+        "info": {"height": 80, "width": 96},
+        "target_statistics": fit_target(target.keypoints).to_json(),
+    }
+    run.size = (80, 96)
+    whole, _, _ = normalised_poses(source, run)
+    run.size, run.dataset["crop"] = (64, 64), True
+    piece, _, _ = normalised_poses(source, run)
+    np.testing.assert_allclose(piece[:, :25, :2], whole[:, :25, :2] - [16, 8], atol=1e-3)
+
+
 def test_a_run_of_another_version(tmp_path, run, estimated):
     import dataclasses
 

@@ -64,9 +64,9 @@ def common_size(
         for name in track(names, f"Looking at {group.name}", len(names)):
             try:
                 height, width = picture_size(options.source / name)
-            except Unreadable:
+            except Unreadable as error:
                 if options.corrupt == "stop":
-                    raise
+                    raise import_shards.advised(error) from error
                 continue
             size = how.result(height, width // 2 if group.split else width)
             found = found or (size, name)

@@ -18,6 +18,7 @@ from motion_jax.data.pictures import (
     resized,
     stored_as,
 )
+from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.workers import advance, run_jobs
 
@@ -88,6 +89,12 @@ class ImportJob:
     face_boxes: np.ndarray
 
 
+def advised(error: Unreadable) -> UserError:
+    """The sentence about a damaged picture with the option that leaves it out."""
+    sentence = str(error).removesuffix(".")
+    return UserError(f"{sentence}, or give --corrupt skip to leave such pictures out.")
+
+
 def plan(count: int) -> list[tuple[int, int]]:
     """Cuts `count` items into shards (first, last + 1), as equal as may be."""
     length = min(max(count // 16, FEWEST), MOST)
@@ -123,7 +130,7 @@ def _write(job: ImportJob) -> None:
             item = job.source.items[number]
             if isinstance(found, Unreadable):
                 if not job.skip:
-                    raise found
+                    raise advised(found)
                 skipped.append(number)
                 continue
             writer.write(
@@ -184,8 +191,7 @@ def _read(path: Path, digest: "hashlib._Hash") -> tuple[Image.Image, bytes]:
         data = path.read_bytes()
     except OSError as error:
         raise Unreadable(
-            f"The picture {path} cannot be read ({error.strerror}); put it back, or give --corrupt "
-            "skip to leave such pictures out."
+            f"The picture {path} cannot be read ({error.strerror}); put it back."
         ) from error
     digest.update(hashlib.sha256(data).digest())
     return read_picture(path, data), data

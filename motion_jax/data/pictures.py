@@ -120,10 +120,7 @@ def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
 
 def _damaged(file: Path, error: Exception) -> str:
     words = str(error).split("<")[0].strip() or type(error).__name__
-    return (
-        f"The picture {file} is damaged or no picture ({words}); mend or remove it, or give "
-        "--corrupt skip to leave such pictures out."
-    )
+    return f"The picture {file} is damaged or no picture ({words}); mend or remove it."
 
 
 def stored_as(data: bytes) -> str | None:

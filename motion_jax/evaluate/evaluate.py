@@ -1,8 +1,9 @@
 """`motion-jax evaluate`: a trained run on held-out frames, against simpler ways to the same poses.
 
 Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stage), `frame_by_frame`
-(the same networks, never shown the previous frame; only of recipes that are shown it) and `nearest_frame` (the training frame of the
-nearest pose). All see the same poses of the same frames, which training never saw.
+(the same networks, never shown the previous frame; only of recipes that are shown it) and
+`nearest_frame` (the training frame of the nearest pose). All see the same poses of the same frames,
+which training never saw.
 """
 
 import bisect

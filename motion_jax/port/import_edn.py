@@ -75,7 +75,7 @@ def plan(
     networks, notes = dict(experiment.networks), []
     main, generator = coarse_generator(networks["G"])
     ours = ours_of(experiment)
-    size = size or ours.get("size") or _published_size(experiment.options)
+    size = size or ours.get("size") or published_size(experiment.options)
     height, width = size or ((256, 512) if main == "global" else (512, 1024))
     if size is None:
         notes.append(
@@ -144,7 +144,7 @@ def ours_of(experiment: Experiment) -> dict[str, Any]:
         ) from error
 
 
-def _published_size(options: Mapping[str, str]) -> tuple[int, int] | None:
+def published_size(options: Mapping[str, str]) -> tuple[int, int] | None:
     """The original's pictures are twice as wide as high, and loadSize is the width."""
     width = options.get("loadSize", "")
     if not width.isdigit() or options.get("resize_or_crop") != "scale_width":

@@ -92,6 +92,8 @@ def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]
     if (options.source / "config.json").is_file():
         return _of_run(options, size)
     experiment = read_experiment(options.source, options.epoch)
+    if options.size is None and dataset is not None:
+        size = _size_within(dataset, experiment) or size
     return _of_experiment(experiment, size, options), experiment.provenance()
 
 
@@ -148,6 +150,18 @@ def _size(options: ImportOptions, dataset: Any) -> tuple[int, int] | None:
         return parse_size(options.size)
     if dataset is not None:
         return dataset.info.height, dataset.info.width
+    return None
+
+
+def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
+    """The size that the options tell, where the dataset's pictures can be reduced to it."""
+    from motion_jax.port import import_edn
+
+    known = import_edn.ours_of(experiment).get("size")
+    known = known or import_edn.published_size(experiment.options)
+    info = dataset.info
+    if known and info.height % known[0] == 0 and info.width * known[0] == info.height * known[1]:
+        return known
     return None
 
 

@@ -237,6 +237,12 @@ def test_sizes_come_from_options_and_data(experiment, dataset, tmp_path):
     assert run.size == (64, 128)
     run = load_run(import_run(ImportOptions(source=folder, run=tmp_path / "b", data=dataset)))
     assert run.size == (32, 32) and run.dataset["frames"] == 24
+    # A size that the data can be reduced to stays the network's.
+    (folder / "opt.txt").write_text("motion_jax: " + json.dumps(
+        {"width": 16, "height": 16, "pose_style": {"stroke": 2.0}}
+    ))  # fmt: skip
+    half = load_run(import_run(ImportOptions(source=folder, run=tmp_path / "c", data=dataset)))
+    assert half.size == (16, 16) and half.config.recipe.pose_style.stroke == 2.0
     assert run.dataset["target_statistics"] and run.data_path.resolve() == dataset.resolve()
 
 

@@ -1,6 +1,7 @@
 """The verbs inspect and parity: files, folders and runs; what differs, and where it begins."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from motion_jax import cli
+from motion_jax.config import to_json
 from motion_jax.errors import UserError
 from motion_jax.port import architecture, load_network
 from motion_jax.port.contents import look_into
@@ -16,6 +18,8 @@ from motion_jax.port.inspect import difference
 from motion_jax.port.parity import compare
 from motion_jax.port.safetensors import write_safetensors
 from motion_jax.port.torch import write_pth
+from motion_jax.train import imported
+from motion_jax.train.run import read_config
 
 GENERATOR = {"class": "GlobalGenerator", "input_nc": 6, "output_nc": 3, "ngf": 2,
              "n_downsampling": 1, "n_blocks": 1}  # fmt: skip
@@ -103,6 +107,26 @@ def test_a_file_and_the_run_made_of_it_have_one_hash(experiment, run_folder, cap
         assert one["parameters"] == two["parameters"] == count
         assert one["layers"] == two["layers"]
     assert folder["networks"]["G"]["sha256"] != folder["networks"]["D"]["sha256"]
+
+
+def test_averaged_parameters_are_networks_of_their_own(run_folder, experiment, tmp_path, capsys):
+    config = read_config(run_folder)
+    config = replace(config, recipe=replace(config.recipe, averaging=0.5))
+    state = imported.fresh_state(config, "global")
+    params = load_network(experiment / "latest_net_G.pth").params
+    state = state.replace(averaged={"generator": params})
+    (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
+    imported.save(tmp_path, config, "global", state, {"from": "a test"})
+    networks = json.loads(command(capsys, "inspect", tmp_path, "--json"))["networks"]
+    assert list(networks) == ["discriminator", "generator", "generator (averaged)"]
+    file = json.loads(command(capsys, "inspect", experiment, "--json"))["networks"]["G"]
+    assert networks["generator (averaged)"]["sha256"] == file["sha256"]
+    assert networks["generator"]["sha256"] != file["sha256"]
+    # Against an experiment's files, and in parity, the averaged ones count, as in transfer.
+    found = json.loads(command(capsys, "inspect", tmp_path, experiment, "--json"))
+    assert found["networks"]["generator (averaged) | G"]["identical"]
+    assert not found["networks"]["discriminator | D"]["identical"]
+    assert found["only in A"] == ["generator"]
 
 
 def test_figures_of_a_file(tmp_path, capsys):

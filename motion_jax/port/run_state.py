@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.imported import laid_out_with
 from motion_jax.train.loop import abstract_state
 from motion_jax.train.run import Run, load_run
@@ -25,7 +25,11 @@ def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, A
         record = checkpoints.record(latest)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         config = laid_out_with(record, run.config)
-        state = checkpoints.restore(latest, abstract_state(config, record["stage"], sharding))
+        abstract = abstract_state(config, record["stage"], sharding)
+        # Optimiser states are half of a checkpoint and of no use here.
+        used = {id(leaf) for leaf in jax.tree.leaves((abstract.params, abstract.averaged))}
+        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
+        state = checkpoints.restore_part(latest, wanted)
     if weights == "averaged" and not state.averaged:
         raise UserError(
             f"The run {folder} kept no averaged parameters (recipe.averaging = 0); use --weights "

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +11,15 @@ from motion_jax.errors import UserError
 
 VERBS = {
     "prepare": "turn videos of one person into a dataset of poses and frames",
+    "import-data": "turn another project's folders or a skeleton video into a dataset",
+    "export-data": "write a dataset as the folders that the original programs read",
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
     "evaluate": "measure a trained run on held-out frames",
+    "import": "make a run of the weights of an original PyTorch experiment",
+    "export": "write a run's networks as torch, safetensors, orbax, stablehlo or onnx",
+    "inspect": "show what weight files, checkpoints and runs hold, or how two differ",
+    "parity": "run two networks layer by layer and name the first that differs",
     "profile": "show where a training step's time and memory go",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
@@ -108,6 +115,18 @@ def _prepare(arguments: list[str]) -> None:
     prepare(parse(PrepareOptions, "prepare", arguments))
 
 
+def _import_data(arguments: list[str]) -> None:
+    from motion_jax.data.import_data import ImportOptions, import_data
+
+    import_data(parse(ImportOptions, "import-data", arguments))
+
+
+def _export_data(arguments: list[str]) -> None:
+    from motion_jax.data.export_data import ExportOptions, export_data
+
+    export_data(parse(ExportOptions, "export-data", arguments))
+
+
 def _train(arguments: list[str]) -> None:
     from motion_jax.train.command import run
 
@@ -132,6 +151,31 @@ def _profile(arguments: list[str]) -> None:
     run(arguments)
 
 
+def _import(arguments: list[str]) -> None:
+    from motion_jax.port.import_run import ImportOptions, import_run
+
+    command = "motion-jax import " + shlex.join(arguments)
+    import_run(parse(ImportOptions, "import", arguments), command)
+
+
+def _export(arguments: list[str]) -> None:
+    from motion_jax.port.export_run import ExportOptions, export
+
+    export(parse(ExportOptions, "export", arguments))
+
+
+def _inspect(arguments: list[str]) -> None:
+    from motion_jax.port.inspect import InspectOptions, inspect
+
+    inspect(parse(InspectOptions, "inspect", arguments))
+
+
+def _parity(arguments: list[str]) -> None:
+    from motion_jax.port.parity import ParityOptions, parity
+
+    parity(parse(ParityOptions, "parity", arguments))
+
+
 def _fetch(arguments: list[str]) -> None:
     from motion_jax.fetch import FetchOptions, fetch
 
@@ -146,9 +190,15 @@ def _demo(arguments: list[str]) -> None:
 
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "prepare": _prepare,
+    "import-data": _import_data,
+    "export-data": _export_data,
     "train": _train,
     "transfer": _transfer,
     "evaluate": _evaluate,
+    "import": _import,
+    "export": _export,
+    "inspect": _inspect,
+    "parity": _parity,
     "profile": _profile,
     "fetch": _fetch,
     "demo": _demo,

@@ -16,7 +16,8 @@ from typing import Any
 
 from motion_jax.data.augment import AugmentConfig
 from motion_jax.errors import UserError
-from motion_jax.recipes import recipe_class
+from motion_jax.recipes import recipe_class, recipe_names
+from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
 
 
@@ -28,6 +29,9 @@ class Data:
     """Share of each clip, its end by time, kept out of training for evaluation; 0...0.9."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of frame and keypoints together; all off by default."""
+    domain_a: str = ""
+    """Dataset folder of domain A, for CycleGAN: that of --data is then domain B. Empty: the dataset
+    holds both (import-data of trainA and trainB), or A is its poses (recipe.domain_A)."""
     workers: int = 0
     """Processes that read and decode; 0: a thread a core of this process, which is faster. Changes
     nothing of what is trained, and may differ when a run is continued."""
@@ -57,7 +61,7 @@ class Record:
 class Config:
     """One experiment."""
 
-    recipe: EverybodyDanceNow = field(default_factory=EverybodyDanceNow)
+    recipe: Recipe = field(default_factory=EverybodyDanceNow)
     """The system that is trained: networks, losses, stages."""
     data: Data = field(default_factory=Data)
     record: Record = field(default_factory=Record)
@@ -147,16 +151,21 @@ def unknown_option(option: str, config: Config) -> str:
 
 
 def _fields_by_class() -> dict[str, list[str]]:
+    """By the class's name, which some recipes share: all their fields together."""
     found: dict[str, list[str]] = {}
+    seen: set[type] = set()
 
     def visit(kind: type) -> None:
-        hints = typing.get_type_hints(kind)
-        found[kind.__name__] = [f.name for f in dataclasses.fields(kind)]
-        for hint in hints.values():
-            if dataclasses.is_dataclass(hint) and hint.__name__ not in found:
+        seen.add(kind)
+        known = found.setdefault(kind.__name__, [])
+        known += [f.name for f in dataclasses.fields(kind) if f.name not in known]
+        for hint in typing.get_type_hints(kind).values():
+            if dataclasses.is_dataclass(hint) and hint not in seen:
                 visit(hint)
 
     visit(Config)
+    for name in recipe_names():
+        visit(recipe_class(name))
     return found
 
 

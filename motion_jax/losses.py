@@ -1,7 +1,8 @@
 """Losses as pure functions of network outputs. All return float32 scalars.
 
 Sources: pix2pixHD (Wang et al. 2018) sections 3.2-3.3, Everybody Dance Now (Chan et al. 2019), and
-their published code where it differs (docs/reference-behaviour.md).
+their published code where it differs (docs/reference-behaviour.md); pix2pix (Isola et al. 2017)
+and CycleGAN (Zhu et al. 2017).
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,22 @@ def least_squares(outputs: Features, target: float) -> Array:
     over scales. target: 1 for real, 0 for generated.
     """
     return sum(jnp.mean(jnp.square(scale[-1].astype(jnp.float32) - target)) for scale in outputs)
+
+
+def cross_entropy(outputs: Features, target: float) -> Array:
+    """The GAN loss of Goodfellow et al. 2014 on logits, as pix2pix has it: binary cross-entropy
+    with the target, meant over each map, summed over scales.
+    """
+
+    def one(logits: Array) -> Array:
+        x = logits.astype(jnp.float32)
+        return jnp.mean(jax.nn.softplus(x) - x * target)
+
+    return sum(one(scale[-1]) for scale in outputs)
+
+
+# GAN losses by pix2pix's names for them.
+GAN = {"vanilla": cross_entropy, "lsgan": least_squares}
 
 
 def least_squares_per_sample(logits: Array, target: float) -> Array:

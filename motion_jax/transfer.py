@@ -32,6 +32,7 @@ from motion_jax.progress import Meter, say
 
 if TYPE_CHECKING:
     from motion_jax.pose.normalize import PoseStatistics
+    from motion_jax.pose.ready import ReadyPoses
 
 FADE_SECONDS = 0.5
 # IPTC's term for pictures made by a trained model; readers of provenance know it.
@@ -53,6 +54,13 @@ class TransferOptions:
     """The video to write; must end in .mp4."""
     side_by_side: bool = False
     """Show the source, the pose given to the network and the result next to each other."""
+    ready_poses: bool = False
+    """SOURCE shows drawn poses (a skeleton video, or a folder of label pictures): they are given to
+    the network as they are, without estimating, normalising or smoothing anything. For runs that
+    were trained on ready pose pictures."""
+    face_boxes: Path | None = None
+    """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
+    face stage (in pixels of SOURCE's pictures)."""
     poses: Path | None = None
     """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
     to use instead of estimating poses."""
@@ -84,6 +92,15 @@ class TransferOptions:
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"
     """Keep the source's sound, or leave it out."""
+    pose_pictures: Path | None = None
+    """Also write the pictures of the poses that the network is shown into this folder, as numbered
+    PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""
+    statistics: Literal["batch", "running"] | None = None
+    """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
+    (default: as the run's config says)."""
+    dropout_seed: int | None = None
+    """Dropout (pix2pix) on, the same in every frame, drawn from this seed (default: as the run's
+    config says)."""
     face: bool = True
     """Use the face stage where the run has one and a face was found."""
     recurrent: bool = True
@@ -94,9 +111,10 @@ class TransferOptions:
 class Synthesizer(Protocol):
     """What a run gives to make pictures from poses, frame after frame."""
 
-    def begin(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
-        """Starts the next frames: [n, 137, 3] in pixels of the run's size, [n, 4] → n pictures,
-        uint8 [H, W, 3], as they are ready; goes on from the frames begun before."""
+    def begin(self, poses: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+        """Starts the next frames: keypoints [n, 137, 3] in pixels of the run's size or ready
+        pictures uint8 [n, H, W, 3], boxes [n, 4] → n pictures, uint8 [H, W, 3], as they are ready;
+        goes on from the frames begun before."""
 
     def reset(self) -> None:
         """Forgets the frames begun before."""
@@ -108,6 +126,7 @@ def transfer(options: TransferOptions) -> Path:
     Raises UserError: for every bad input, before or without leaving anything half-made.
     """
     from motion_jax.train.run import load_run
+    from motion_jax.transfer_ready import check_drawable
     from motion_jax.video.reader import probe
 
     if options.out.suffix.lower() != ".mp4":
@@ -116,9 +135,17 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError(f"--chunk {options.chunk} is less than 1; give a number of frames.")
     if options.max_gap < 0:
         raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
+    if options.face_boxes is not None and not options.ready_poses:
+        raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
-    info = probe(options.source)
     run = load_run(options.run)
+    run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
+    if options.ready_poses or not run.config.recipe.draws_poses:
+        from motion_jax.transfer_ready import transfer_ready
+
+        return transfer_ready(options, run)
+    info = probe(options.source)
+    check_drawable(run)
     track = prepare_track(source_poses(options), options)
     if options.normalize != "none":
         from motion_jax.pose.normalize import describe
@@ -130,6 +157,10 @@ def transfer(options: TransferOptions) -> Path:
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
+    if options.pose_pictures is not None:
+        from motion_jax.port.pose_pictures import write_pose_pictures
+
+        write_pose_pictures(options.pose_pictures, run, keypoints, boxes, lost, track.times)
     render(run, keypoints, boxes, lost, track.times, options, info.has_audio)
     say(f"Wrote {options.out}: {len(track)} synthetic frames.")
     return options.out
@@ -137,15 +168,15 @@ def transfer(options: TransferOptions) -> Path:
 
 def render(
     run: object,
-    keypoints: np.ndarray,
+    keypoints: "np.ndarray | ReadyPoses",
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,
     options: TransferOptions,
     has_audio: bool = False,
 ) -> None:
-    """Poses as `normalised_poses` gives them → the MP4 `options.out`, shown at `times` (seconds);
-    `has_audio`: whether `options.source` has sound to keep."""
+    """Poses as `normalised_poses` gives them, or ready pictures → the MP4 `options.out`, shown at
+    `times` (seconds); `has_audio`: whether `options.source` has sound to keep."""
     synthesizer = run.synthesizer(
         recurrent=options.recurrent, face=options.face, chunk=options.chunk
     )
@@ -252,8 +283,14 @@ def _fitted(
 
     source, target = _statistics(poses, run)
     fitted = np.array(normalize(poses, source, target, method=method), np.float32)
-    fitted[..., 0] *= width / run.dataset["info"]["width"]
-    fitted[..., 1] *= height / run.dataset["info"]["height"]
+    rows, columns = (run.dataset["info"][side] for side in ("height", "width"))
+    if run.dataset.get("crop"):
+        # The run's pictures are the middle of the dataset's, at the same scale.
+        fitted[..., 0] -= (columns - width) // 2
+        fitted[..., 1] -= (rows - height) // 2
+        return fitted
+    fitted[..., 0] *= width / columns
+    fitted[..., 1] *= height / rows
     return fitted
 
 
@@ -268,6 +305,16 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
             "The poses of the source hold no body joint to fit to the target; use --normalize none "
             "or a source that shows the body."
         ) from error
+    if run.dataset and run.dataset.get("target_statistics", {}) is None:
+        raise UserError(
+            "The run's dataset has no keypoints (only ready pose pictures), so the target's body "
+            "is not known to fit poses to: use --normalize none, or drive it with --ready-poses."
+        )
+    if not run.dataset:
+        raise UserError(
+            "The run was imported without a dataset, so the target's body is not known: use "
+            "--normalize none, or import it again with --data DATASET of the target."
+        )
     try:
         return source, PoseStatistics.from_json(run.dataset["target_statistics"])
     except (KeyError, TypeError, ValueError) as error:
@@ -279,14 +326,15 @@ def _statistics(poses: np.ndarray, run: object) -> tuple["PoseStatistics", "Pose
 
 def synthesize(
     synthesizer: Synthesizer,
-    keypoints: np.ndarray,
+    keypoints: "np.ndarray | ReadyPoses",
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,
     chunk: int,
     gaps: Literal["hold", "fade"] = "hold",
 ) -> Iterator[np.ndarray]:
-    """Yields one uint8 [H, W, 3] for each of the N frames, in order.
+    """Yields one uint8 [H, W, 3] for each of the N frames, in order. keypoints: [N, 137, 3], or
+    ready pose pictures.
 
     The synthesizer is given `chunk` frames each time, fewer at the end of a stretch. A chunk is
     begun before the pictures of the one before it are waited for. At least one frame must have a
@@ -352,10 +400,19 @@ def _gap(
 
 
 def _beside(
-    pictures: Iterator[np.ndarray], keypoints: np.ndarray, run: object, options: TransferOptions
+    pictures: Iterator[np.ndarray],
+    keypoints: "np.ndarray | ReadyPoses",
+    run: object,
+    options: TransferOptions,
 ) -> Iterator[np.ndarray]:
-    """Source, pose and result in one picture, at the result's height (or a multiple of it)."""
+    """Source, pose and result in one picture, at the result's height (or a multiple of it); the
+    source is left out where it is the pose."""
     from motion_jax.montage import enlarge, side_by_side, to_height
+
+    if options.ready_poses:
+        for pose, picture in zip(keypoints, pictures, strict=True):
+            yield side_by_side([enlarge(pose), picture], ["pose", "result (synthetic)"])
+        return
     from motion_jax.pose.draw import draw_host
     from motion_jax.video.reader import read_frames
 
@@ -412,7 +469,7 @@ def tags(run: object, options: TransferOptions) -> dict[str, str]:
         "motion_jax_step": str(run.step),
         "motion_jax_checkpoint": str(run.checkpoint),
         "motion_jax_source": options.source.name,
-        "motion_jax_normalize": options.normalize,
+        "motion_jax_normalize": "none" if options.ready_poses else options.normalize,
     }
 
 

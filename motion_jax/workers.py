@@ -8,9 +8,11 @@ import concurrent.futures
 import contextlib
 import importlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +130,17 @@ def _import(names: tuple[str, ...]) -> None:
         importlib.import_module(name)
 
 
+def _leave_with_parent() -> None:
+    """Ends this process when the first one is killed: nobody would tell it that its work is over,
+    and it would wait for more for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
 def _begin(done: Any, stop: Any, log: str) -> None:
     global _done, _stop
     _done, _stop = done, stop
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)

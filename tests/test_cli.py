@@ -67,16 +67,25 @@ def test_help_and_version(capsys):
 
 
 def options_of(verb):
+    from motion_jax.data.export_data import ExportOptions as DataExportOptions
+    from motion_jax.data.import_data import ImportOptions as DataImportOptions
     from motion_jax.data.prepare import PrepareOptions
     from motion_jax.demo import DemoOptions
     from motion_jax.evaluate.evaluate import EvaluateOptions
     from motion_jax.fetch import FetchOptions
+    from motion_jax.port.export_run import ExportOptions
+    from motion_jax.port.import_run import ImportOptions
+    from motion_jax.port.inspect import InspectOptions
+    from motion_jax.port.parity import ParityOptions
     from motion_jax.profiling.profile import ProfileOptions
     from motion_jax.transfer import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
         "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
+        "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
+        "parity": ParityOptions, "import-data": DataImportOptions,
+        "export-data": DataExportOptions,
     }[verb]  # fmt: skip
 
 
@@ -108,7 +117,7 @@ def test_help_of_train_explains_every_setting(capsys):
     ("arguments", "sentence"),
     [
         (("trian",), "no verb 'trian'; did you mean 'train'"),
-        (("qqq",), "no verb 'qqq'; use one of prepare, train"),
+        (("qqq",), "no verb 'qqq'; use one of prepare, import-data"),
         (("train",), "wants a config first"),
         (("train", "--data", "x"), "wants a config first"),
         (("train", "demo", "--data", "x"), "needs --run"),

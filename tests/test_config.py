@@ -18,7 +18,7 @@ SHIPPED = module.shipped()
 
 def test_configs_are_shipped():
     known = {"demo", "two_cores", "small", "everybody_dance_now", "everybody_dance_now_reference"}
-    assert known <= set(SHIPPED)
+    assert known | {"pix2pix", "pix2pixhd", "cyclegan"} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -61,7 +61,7 @@ def test_json_keeps_every_setting():
         ([1], "x.json is no config"),
         ({}, "x.json is no config"),
         ({"recipe": {}}, "x.json is no config"),
-        ({"recipe": {"type": "pix2pix"}}, "no recipe named 'pix2pix'"),
+        ({"recipe": {"type": "pix3pix"}}, "no recipe named 'pix3pix'"),
         (
             {"recipe": {"type": "everybody_dance_now", "dtypo": 1}},
             "x.json: EverybodyDanceNow has no field 'dtypo'; did you mean 'dtype'",

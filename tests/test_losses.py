@@ -69,3 +69,14 @@ def test_losses_of_half_precision_are_summed_in_single():
     assert mean.dtype == jnp.float32
     assert float(mean) == pytest.approx(float(a[0, 0, 0, 0]), rel=1e-5)
     assert losses.least_squares([[a, a]], 1.0).dtype == jnp.float32
+
+
+def test_cross_entropy_is_of_logits_and_never_overflows():
+    logits = np.array([-200.0, -1.0, 0.0, 2.0, 200.0])
+    real = np.log1p(np.exp(-np.abs(logits))) + np.maximum(-logits, 0)
+    outputs = [[jnp.ones(3), jnp.asarray(logits)], [jnp.zeros((1, 2, 2, 1))]]
+    found = losses.cross_entropy(outputs, 1.0)
+    assert float(found) == pytest.approx(real.mean() + np.log(2), rel=1e-6)
+    found, gradient = jax.value_and_grad(lambda x: losses.GAN["vanilla"]([[x]], 0.0))(logits)
+    assert float(found) == pytest.approx((real + logits).mean(), rel=1e-6)
+    np.testing.assert_allclose(5 * gradient, 1 / (1 + np.exp(-logits)), atol=1e-6)

@@ -1,14 +1,15 @@
 """The published PyTorch code and ours, over every fixture: outputs, gradients, training
 trajectories.
 
-Fixtures are folders of NAME.json with NAME.npz and .pth beside it. By default those of the shared
-folder; MOTION_JAX_PARITY names another one.
+Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ of the
+shared folder, and another one where MOTION_JAX_PARITY names it.
 """
 
 import json
 import os
 from pathlib import Path
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,28 +19,23 @@ from motion_jax.nets.vgg import LAYERS, VGG19
 from motion_jax.port import names
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.torch import read_pth
+from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.recipes import everybody_dance_now as edn
+from motion_jax.recipes.schedule import Stage
+from motion_jax.recipes.state import State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
 
 OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
 # Relative, of the losses at a step; the reference against itself drifts by more after the fourth.
 LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
-KNOWN_CLASSES = {
-    "GlobalGenerator",
-    "LocalEnhancer",
-    "MultiscaleDiscriminator",
-    "NLayerDiscriminator",
-    "VGG19 slices",
-}
-KNOWN_STAGES = {"global", "local", "face"}
 
 
 def fixtures() -> list[Path]:
-    folder = os.environ.get("MOTION_JAX_PARITY")
-    if folder is None:
-        shared = os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
-        folder = Path(shared) / "parity" / "everybody-dance-now"
-    return sorted(Path(folder).glob("*.json"))
+    shared = os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
+    found = sorted((Path(shared) / "parity").glob("*/*.json"))
+    if folder := os.environ.get("MOTION_JAX_PARITY"):
+        found += sorted(Path(folder).glob("*.json"))
+    return found
 
 
 def nhwc(array: np.ndarray) -> jax.Array:
@@ -72,12 +68,8 @@ def test_parity(path: Path) -> None:
     description = json.loads(path.read_text())
     arrays = dict(np.load(path.with_suffix(".npz")))
     if description["kind"] == "network":
-        if description["network"]["class"] not in KNOWN_CLASSES:
-            pytest.skip(f"{description['network']['class']} belongs to another recipe")
         check_network(path, description["network"], arrays)
     else:
-        if description["stage"] not in KNOWN_STAGES:
-            pytest.skip(f"the stage {description['stage']} belongs to another recipe")
         check_trajectory(path, description, arrays)
 
 
@@ -94,6 +86,9 @@ def check_network(path: Path, description: dict, arrays: dict[str, np.ndarray]) 
     module, entries = network_from_description(description)
     params = names.from_torch(read_pth(path.with_suffix(".pth")), entries(), path.name)
     x = nhwc(arrays["input"])
+    if "output_running_statistics" in arrays:
+        check_both_statistics(module, params, x, arrays)
+        return
     output = jax.jit(module.apply)(params, x)
     if "output" in arrays:
         output = output[-1] if isinstance(output, list) else output
@@ -122,6 +117,31 @@ def check_network(path: Path, description: dict, arrays: dict[str, np.ndarray]) 
         ):
             scale = np.abs(theirs).max()
             np.testing.assert_allclose(ours / scale, theirs / scale, atol=OUTPUT_TOLERANCE)
+
+
+def check_both_statistics(module, params, x, arrays) -> None:
+    """Batch norm by the batch's statistics, and by the running ones, which hold that batch."""
+
+    @jax.jit
+    def both(params, x):
+        batch, changed = module.apply(params, x, mutable=["batch_stats"])
+        return batch, module.clone(running=True).apply(params, x), changed["batch_stats"]
+
+    batch, running, changed = both(params, x)
+    for name, output in (("batch", batch), ("running", running)):
+        output = output[-1] if isinstance(output, list) else output
+        expected = arrays[f"output_{name}_statistics"]
+        np.testing.assert_allclose(nchw(output), expected, atol=OUTPUT_TOLERANCE)
+    # The file holds 0.9 of PyTorch's beginning and 0.1 of this batch; another update makes 0.81 of
+    # the beginning and 0.19 of the batch.
+    before, after = (flax.traverse_util.flatten_dict(t) for t in (params["batch_stats"], changed))
+    for key, value in after.items():
+        if key[-1] == "count":
+            assert value == before[key] + 1
+            continue
+        start = 1.0 if key[-1] == "var" else 0.0
+        ours, theirs = (value - 0.81 * start) / 0.19, (before[key] - 0.9 * start) / 0.1
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4, err_msg=str(key))
 
 
 def recipe_of(description: dict) -> edn.EverybodyDanceNow:
@@ -162,6 +182,101 @@ def recipe_of(description: dict) -> edn.EverybodyDanceNow:
 
 
 def check_trajectory(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
+    check = {"pix2pix": check_pix2pix, "cyclegan": check_cyclegan, None: check_two_frames}
+    check[description.get("recipe")](path, description, arrays)
+
+
+def settings_of(description: dict) -> tuple[pix2pix.Generator, pix2pix.Discriminator, Stage]:
+    g, d, batch = description["generator"], description["discriminator"], description["batch"]
+    generator = pix2pix.Generator(
+        kind={"UnetGenerator": "unet", "ResnetGenerator": "resnet"}[g["class"]],
+        ngf=g["ngf"],
+        n_downsampling=g.get("num_downs", 8),
+        n_blocks=g.get("n_blocks", 9),
+        norm=g["norm"],
+        dropout=g["dropout"],
+    )
+    discriminator = pix2pix.Discriminator("patch", d["ndf"], d["n_layers"], d["norm"])
+    stage = Stage(description["steps"], 0, batch["height"], batch["width"], batch["size"])
+    return generator, discriminator, stage
+
+
+def loaded(path: Path, description: dict, networks: dict[str, str], state: State) -> State:
+    """The state with the fixture's networks; networks: {ours: theirs}."""
+    params = {}
+    for ours, theirs in networks.items():
+        file = path.with_name(f"{path.stem}.initial_net_{theirs}.pth")
+        _, entries = network_from_description(description[ours.split("_")[0]])
+        params[ours] = names.from_torch(read_pth(file), entries(), file.name)
+    assert jax.tree.structure(params) == jax.tree.structure(state.params)
+    return state.replace(params=params)
+
+
+def check_steps(recipe, state: State, description: dict, arrays: dict[str, np.ndarray]) -> State:
+    batch = description["batch"]
+    step = jax.jit(lambda state, a, b: recipe.step(state, a, b, "main"))
+    for s in range(description["steps"]):
+        generator = np.random.default_rng(batch["seed_of_step_0"] + s)
+        shape = (batch["size"], 3, batch["height"], batch["width"])
+        a, b = (nhwc((generator.random(shape) * 2 - 1).astype(np.float32)) for _ in range(2))
+        state, metrics = step(state, a, b)
+        compare_losses(arrays, metrics, s)
+    return state
+
+
+def compare_losses(arrays: dict[str, np.ndarray], metrics: dict, s: int) -> None:
+    tolerance = LOSS_TOLERANCE[s] if s < len(LOSS_TOLERANCE) else 0.1
+    for column, expected in zip(arrays["loss_names"], arrays["losses"][s], strict=True):
+        ours = float(metrics.get(str(column), 0.0))
+        assert ours == pytest.approx(expected, rel=tolerance, abs=1e-6), (
+            f"{column} at step {s}: {ours}, the reference has {expected}"
+        )
+
+
+def check_pix2pix(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
+    generator, discriminator, stage = settings_of(description)
+    losses = pix2pix.Losses(description["gan"], description["lambda_L1"])
+    recipe = pix2pix.Pix2Pix(generator, discriminator, losses, stage)
+    recipe.validate()
+    state = jax.jit(lambda key: recipe.init(key, "main"))(jax.random.key(0))
+    networks = {"generator": "G", "discriminator": "D"}
+    state = loaded(path, description, networks, state)
+    state = check_steps(recipe, state, description, arrays)
+    # Running statistics, by which networks and how often, as in the files after the last step.
+    for ours, theirs in networks.items():
+        file = path.with_name(f"{path.stem}.final_net_{theirs}.pth")
+        _, entries = network_from_description(description[ours])
+        expected = flax.traverse_util.flatten_dict(
+            names.from_torch(read_pth(file), entries(), file.name)["batch_stats"]
+        )
+        for key, value in flax.traverse_util.flatten_dict(
+            state.params[ours]["batch_stats"]
+        ).items():
+            if key[-1] == "count":
+                assert value == expected[key]
+            else:
+                scale = np.abs(expected[key]).max()
+                np.testing.assert_allclose(value / scale, expected[key] / scale, atol=0.02)
+
+
+def check_cyclegan(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
+    generator, discriminator, stage = settings_of(description)
+    weights = (description[f"lambda_{name}"] for name in ("A", "B", "identity"))
+    losses = cyclegan.Losses(description["gan"], *weights)
+    recipe = cyclegan.CycleGAN(
+        generator, discriminator, losses, stage, pool_size=description["pool_size"]
+    )
+    recipe.validate()
+    state = jax.jit(lambda key: recipe.init(key, "main"))(jax.random.key(0))
+    networks = {
+        f"{network}_{side}": f"{network[0].upper()}_{side}"
+        for network in ("generator", "discriminator")
+        for side in "AB"
+    }
+    check_steps(recipe, loaded(path, description, networks, state), description, arrays)
+
+
+def check_two_frames(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
     recipe, name, batch = recipe_of(description), description["stage"], description["batch"]
     state = jax.jit(lambda key: recipe.init(key, name))(jax.random.key(0))
     params = dict(state.params)
@@ -174,7 +289,9 @@ def check_trajectory(path: Path, description: dict, arrays: dict[str, np.ndarray
         if network in description:
             file = path.with_name(f"{path.stem}.initial_net_{suffix}.pth")
             _, entries = network_from_description(description[network])
-            params[network] = names.from_torch(read_pth(file), entries(), file.name)
+            read = names.from_torch(read_pth(file), entries(), file.name)
+            # Everybody Dance Now keeps no running statistics of its face discriminator.
+            params[network] = {"params": read["params"]}
     state = state.replace(params=params)
     step = jax.jit(lambda state, clip, frozen: two_frame_step(recipe, state, clip, name, frozen))
     frozen = {"vgg19": seeded_vgg()}
@@ -192,12 +309,7 @@ def check_trajectory(path: Path, description: dict, arrays: dict[str, np.ndarray
         if s == 0:
             check_generated(recipe, state, clip, name, arrays["first_generated"], OUTPUT_TOLERANCE)
         state, metrics = step(state, clip, frozen)
-        tolerance = LOSS_TOLERANCE[s] if s < len(LOSS_TOLERANCE) else 0.1
-        for column, expected in zip(arrays["loss_names"], arrays["losses"][s], strict=True):
-            ours = float(metrics.get(str(column), 0.0))
-            assert ours == pytest.approx(expected, rel=tolerance, abs=1e-6), (
-                f"{column} at step {s}: {ours}, the reference has {expected}"
-            )
+        compare_losses(arrays, metrics, s)
 
 
 def check_generated(recipe, state, clip, name, expected, tolerance) -> None:

@@ -51,11 +51,17 @@ class FakeSynthesizer:
 
 class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
-    config = types.SimpleNamespace(recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0)))
+    config = types.SimpleNamespace(
+        recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0), draws_poses=True)
+    )
 
     def __init__(self):
         self.dataset = {"info": {"height": 64, "width": 64}}
         self.made = FakeSynthesizer(self.size)
+
+    def tested(self, **changes):
+        assert not any(changes.values())
+        return self
 
     def synthesizer(self, recurrent=True, face=True, chunk=16):
         self.asked = {"recurrent": recurrent, "face": face, "chunk": chunk}
@@ -349,6 +355,23 @@ def test_normalised_to_the_target_in_pixels_of_the_run(method):
     median = np.median(target.keypoints[:, 8, 0]) / 2
     assert abs(np.median(keypoints[~lost, 8, 0]) - median) < 1.0
     assert (boxes[~lost, 2] - boxes[~lost, 0] == 24).all(), "a quarter of the run's height"
+
+
+def test_a_run_on_crops_is_the_middle_of_its_dataset():
+    """Trained on 64x64 pieces of 96x80 frames: the same scale, shifted by half of what is cut."""
+    from motion_jax.pose.normalize import fit_target
+
+    source, run = a_track(np.arange(20) / 25), FakeRun()
+    target = a_track(np.arange(20) / 25, size=(80, 96))
+    run.dataset = {
+        "info": {"height": 80, "width": 96},
+        "target_statistics": fit_target(target.keypoints).to_json(),
+    }
+    run.size = (80, 96)
+    whole, _, _ = normalised_poses(source, run)
+    run.size, run.dataset["crop"] = (64, 64), True
+    piece, _, _ = normalised_poses(source, run)
+    np.testing.assert_allclose(piece[:, :25, :2], whole[:, :25, :2] - [16, 8], atol=1e-3)
 
 
 def test_a_run_of_another_version(tmp_path, run, estimated):

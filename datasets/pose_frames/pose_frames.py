@@ -28,7 +28,8 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
     """Frames of people with their poses. See motion_jax/data/records.py for the record.
 
     Args:
-      prepared: a folder made by `motion-jax prepare`; its pictures are copied as they are.
+      prepared: a folder made by `motion-jax prepare` or `import-data`; its pictures are copied as
+        they are.
       videos: instead, videos to prepare first.
       options: further fields of motion_jax.data.prepare.PrepareOptions, for videos.
       **kwargs: of every TFDS builder (data_dir, ...).
@@ -63,15 +64,16 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
         return self.MANUAL_DOWNLOAD_INSTRUCTIONS
 
     def _info(self) -> tfds.core.DatasetInfo:
-        height = width = None
+        height = width = ready = None
         picture = "jpeg"
         if self._prepared is not None:
             info = records.open_dataset(self._prepared).info
             height, width, picture = info.height, info.width, info.picture
+            ready = info.pose_encoding
         return tfds.core.DatasetInfo(
             builder=self,
             description="Frames of people with their poses, by motion_jax.",
-            features=records.features(height, width, picture),
+            features=records.features(height, width, picture, ready),
             disable_shuffling=True,  # clips stay together, in order of time
             # TFDS writes this as metadata.json, where motion_jax looks for it.
             metadata=tfds.core.MetadataDict(),

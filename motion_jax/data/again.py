@@ -1,4 +1,5 @@
-"""Is the dataset there already, half there, or is it another one? For running `prepare` again."""
+"""Is the dataset there already, half there, or is it another one? For running `prepare` and
+`import-data` again."""
 
 import hashlib
 import json
@@ -66,7 +67,9 @@ def _options_of(out: Path) -> dict:
 
 
 def _difference(earlier: dict, now: dict) -> str:
-    names = sorted(set(earlier) | set(now), key=lambda n: (n not in ("videos", "poses"), n))
+    first = ("videos", "poses")
+    # Which files there are follows from other options too: those say more.
+    names = sorted(set(earlier) | set(now), key=lambda n: (n not in first, n == "source", n))
     for name in names:
         before, after = earlier.get(name), now.get(name)
         if before != after:
@@ -77,5 +80,9 @@ def _difference(earlier: dict, now: dict) -> str:
                 return f"videos {shown[0]}, not {shown[1]}"
             if name == "poses":
                 return "other poses"
+            if name == "source":
+                return f"other files in {(before or after)['file']}"
+            if isinstance(before, dict) and isinstance(after, dict):
+                return _difference(before, after)
             return f"{name.replace('_', '-')} {before}, not {after}"
     return "another version of motion_jax"

@@ -1,5 +1,9 @@
 """Augmentation that moves picture and pose together: one random change for all frames of a window.
 
+A ready pose picture moves exactly as its frame does. A mirrored one keeps its colours, though:
+where a drawn skeleton tells left from right by colour, leave the flip off (Everybody Dance Now
+does).
+
 Everything is off by default. It helps small data (a source of a thousand frames is learnt by heart
 in some fifty epochs); a flip also turns the background and the dancer's left-right asymmetries
 (a parting, a printed shirt) round, so leave it off where those matter.
@@ -28,7 +32,12 @@ class AugmentConfig:
     """Shift by up to this fraction of the width and of the height."""
 
     flip: bool = False
-    """Mirror every second window, exchanging left and right joints."""
+    """Mirror every second window, exchanging left and right joints (in ready pose pictures nothing
+    is exchanged)."""
+
+    crop: bool = False
+    """Cut the stage's size out of the dataset's larger frames, at a random place for each window
+    (pix2pix: 256x256 out of 286x286); in the middle for samples and evaluation."""
 
     brightness: float = 0.0
     """Add up to this fraction of white, or take it away."""
@@ -46,21 +55,32 @@ class AugmentConfig:
 
 
 def augment(
-    window: dict[str, np.ndarray], config: AugmentConfig, random: np.random.Generator
+    window: dict[str, np.ndarray],
+    config: AugmentConfig,
+    random: np.random.Generator,
+    size: tuple[int, int] | None = None,
 ) -> dict[str, np.ndarray]:
     """The window after one random change, the same for all its frames.
 
     Args:
-      window: frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4].
+      window: frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4],
+        and for datasets that have them pose_pictures uint8 [T, H, W, 3].
       config: what to vary.
       random: the source of all its randomness; always the same number of draws is taken.
+      size: (height, width) to cut out with `config.crop`.
     Returns:
-      A window of the same shapes; borders repeat the frame's edge, face boxes are found anew.
+      A window of the same shapes (with `config.crop` of that size); borders repeat the frame's
+      edge; face boxes are found anew from the keypoints, and moved where there are none.
     """
-    frames, keypoints = window["frames"], window["keypoints"]
-    height, width = frames.shape[1:3]
     draws = random.uniform(-1, 1, 6)
     mirrored = random.random() < 0.5
+    # After the others, so that they are what they are without it.
+    place = random.random(2) if config.crop else None
+    if config.crop and size is not None:
+        window = cut(window, *size, place)
+    frames, keypoints, boxes = window["frames"], window["keypoints"], window["face_boxes"]
+    poses = window.get("pose_pictures")
+    height, width = frames.shape[1:3]
     scale = 1 + config.scale * draws[0]
     right, down = config.shift * width * draws[1], config.shift * height * draws[2]
 
@@ -68,10 +88,15 @@ def augment(
     if moved:
         frames = move_frames(frames, scale, right, down)
         keypoints = move_keypoints(keypoints, height, width, scale, right, down)
+        boxes = move_boxes(boxes, height, width, scale, right, down)
+        poses = None if poses is None else move_frames(poses, scale, right, down)
     if config.flip and mirrored:
         # By OpenCV: NumPy takes twenty times as long to copy a reversed picture.
         frames = np.stack([cv2.flip(frame, 1) for frame in frames])
+        poses = None if poses is None else np.stack([cv2.flip(pose, 1) for pose in poses])
         keypoints = np.stack([flip_keypoints(one, width) for one in keypoints])
+        known = boxes[:, 2:3] > boxes[:, :1]
+        boxes = np.where(known, boxes[:, [0, 3, 2, 1]] * [1, -1, 1, -1] + [0, width, 0, width], 0)
         moved = True
     if config.brightness or config.contrast or config.saturation:
         frames = colour(
@@ -80,12 +105,69 @@ def augment(
             1 + config.contrast * draws[4],
             1 + config.saturation * draws[5],
         )
-    boxes = face_boxes(keypoints, height, width) if moved else window["face_boxes"]
-    return {
+    if moved:
+        posed = (keypoints[..., 2] > 0).any(-1)[:, None]
+        boxes = np.where(posed, face_boxes(keypoints, height, width), boxes)
+    result = {
         "frames": np.ascontiguousarray(frames),
         "keypoints": np.asarray(keypoints, np.float32),
         "face_boxes": np.asarray(boxes, np.float32),
     }
+    return result if poses is None else result | {"pose_pictures": np.ascontiguousarray(poses)}
+
+
+def cut(
+    window: dict[str, np.ndarray], height: int, width: int, place: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """A height x width piece of every frame of a window, with what belongs to it.
+
+    Args:
+      window: see `augment`; its frames are at least as large.
+      place: two numbers in [0, 1): how far down and to the right the piece is, every whole pixel
+        alike; None is the middle.
+    Returns:
+      The window of that size: keypoints outside it are unobserved, and a face box whose middle is
+      outside is zero (one that reaches over the edge is shifted inside).
+    """
+    room = np.array(window["frames"].shape[1:3]) - (height, width)
+    top, left = room // 2 if place is None else np.floor(place * (room + 1)).astype(int)
+    keypoints, boxes = np.array(window["keypoints"], np.float32), window["face_boxes"]
+    keypoints[..., :2] -= np.float32([left, top])
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    seen = (keypoints[..., 2] > 0) & (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    moved = {
+        "keypoints": np.where(seen[..., None], keypoints, np.float32(0)),
+        "face_boxes": _inside(boxes - np.float32([top, left, top, left]), boxes, height, width),
+    }
+    for name in ("frames", "pose_pictures"):
+        if name in window:
+            moved[name] = window[name][:, top : top + height, left : left + width]
+    return moved
+
+
+def move_boxes(
+    boxes: np.ndarray, height: int, width: int, scale: float, right: float, down: float
+) -> np.ndarray:
+    """Face boxes [T, 4] whose middles move as `move_frames` moves the picture. They keep their size
+    (the face stage's crop has one size), and are shifted inside the frame."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    middle = np.array([height / 2, width / 2])
+    centres = scale * (centres - middle) + middle + np.array([down, right])
+    return _inside(
+        np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), boxes, height, width
+    )
+
+
+def _inside(moved: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The moved boxes shifted into the frame; zeros where there was none or its middle is out."""
+    limit = np.array([height, width])
+    sides = np.minimum(moved[:, 2:] - moved[:, :2], limit)
+    centres = (moved[:, 2:] + moved[:, :2]) / 2
+    known = (boxes[:, 2] > boxes[:, 0]) & ((centres >= 0) & (centres <= limit)).all(1)
+    corners = np.clip(centres - sides / 2, 0, limit - sides)
+    shifted = np.concatenate([corners, corners + sides], axis=1)
+    return np.where(known[:, None], shifted, 0).astype(np.float32)
 
 
 def move_frames(frames: np.ndarray, scale: float, right: float, down: float) -> np.ndarray:

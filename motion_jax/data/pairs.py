@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from motion_jax.data.augment import AugmentConfig, augment
+from motion_jax.data.augment import AugmentConfig, augment, cut
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
 from motion_jax.memory import keep_freed_memory
@@ -22,26 +22,38 @@ from motion_jax.workers import worker_count
 # bytes (of all workers together): decoding JPEG is most of the input's work.
 CACHE_BYTES = 1 << 30
 
+# Frame, keypoints, face box, ready pose picture.
+Row = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+
 # Batches made ahead, at least: enough to hide a slow one, few enough to stay small in memory.
 AHEAD = 4
 # Threads that decode, each making a batch of its own; more would hold many batches in memory.
 MOST_THREADS = 16
 
 
-def stretches(dataset: PoseFrames, holdout: float, part: str) -> list[tuple[int, int]]:
+def stretches(
+    dataset: PoseFrames, holdout: float, part: str, domain: str | None = None
+) -> list[tuple[int, int]]:
     """The runs of consecutive frames of one part: list of (first record, number of records).
 
     Args:
-      holdout: share of each clip, its end by time, that is held out of training; 0...1.
+      holdout: share of each clip, its end by time, that is held out of training; 0...1. It does not
+        count where the dataset itself marks clips as held out (imported test_* folders): those are
+        held out whole, and nothing else is.
       part: "train" (each clip's beginning), "heldout" (its end) or "all".
+      domain: "A" or "B": only clips of sources of that domain (unpaired datasets); None: all.
     """
     if part not in ("train", "heldout", "all"):
         raise ValueError(f'part must be "train", "heldout" or "all", not {part!r}')
     if not 0 <= holdout <= 1:
         raise ValueError(f"holdout is a share from 0 to 1, not {holdout}")
-    result = []
-    for start, length in dataset.clips:
+    result, marked = [], set(dataset.info.held_out)
+    for clip, source, start, length in dataset.info.clips:
+        if domain is not None and dataset.info.sources[source].get("domain") != domain:
+            continue
         held = round(length * holdout)
+        if marked:
+            held = length if clip in marked else 0
         first, count = {
             "train": (start, length - held),
             "heldout": (start + length - held, held),
@@ -70,11 +82,21 @@ def windows(dataset: PoseFrames, length: int, holdout: float, part: str = "train
     return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
 
 
-def reduction(dataset: PoseFrames, height: int, width: int) -> int:
+def reduction(dataset: PoseFrames, height: int, width: int, crop: bool = False) -> int:
     """By how much the dataset's frames are made smaller to be height x width: a whole number.
 
-    Raises UserError for a size that is not the dataset's or a whole fraction of it."""
+    crop: height x width is cut out of the frames, which are not made smaller.
+    Raises UserError for a size that is not the dataset's or a whole fraction of it, or with `crop`
+    one that is larger."""
     have_height, have_width = dataset.size
+    if crop:
+        if height > have_height or width > have_width or min(height, width) < 1:
+            raise UserError(
+                f"The dataset {dataset.folder} has frames of {have_width}x{have_height}, from "
+                f"which {width}x{height} cannot be cut; choose a smaller size in the config or "
+                "switch data.augment.crop off."
+            )
+        return 1
     factor = have_height // height if height > 0 else 0
     if factor < 1 or (height * factor, width * factor) != dataset.size:
         raise UserError(
@@ -87,34 +109,57 @@ def reduction(dataset: PoseFrames, height: int, width: int) -> int:
 
 class Frames:
     """The dataset's frames at a training size, kept in memory where they fit. Random access,
-    thread-safe, and can be pickled (without what it keeps)."""
+    thread-safe, and can be pickled (without what it keeps).
 
-    def __init__(self, dataset: PoseFrames, height: int, width: int, cache_bytes: int = 0):
-        self.dataset, self.height, self.width = dataset, height, width
-        self.factor = reduction(dataset, height, width)
-        self._keeps = len(dataset) * height * width * 3 <= cache_bytes
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    crop: height x width is cut out of the frames at their own scale: at a random place in training
+    (`augment`), in the middle elsewhere. Without, the frames are made smaller by `factor`.
+    """
+
+    def __init__(
+        self,
+        dataset: PoseFrames,
+        height: int,
+        width: int,
+        cache_bytes: int = 0,
+        crop: bool = False,
+    ):
+        self.dataset, self.height, self.width, self.crop = dataset, height, width, crop
+        self.factor = reduction(dataset, height, width, crop)
+        rows, columns = (side // self.factor for side in dataset.size)
+        each = rows * columns * 3 * len(dataset.pictures)
+        self._keeps = len(dataset) * each <= cache_bytes
+        self._kept: dict[int, Row] = {}
+        nearest = dataset.info.pose_interpolation == "nearest"
+        # The exact one takes the pixel in the middle, as Pillow does.
+        self._pose_resize = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": {}}
 
-    def read(self, record: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(frame uint8 [H, W, 3], keypoints float32 [137, 3], face box float32 [4]) in pixels of
-        the training size."""
+    def read(self, record: int) -> Row:
+        """(frame uint8 [H, W, 3], keypoints float32 [137, 3], face box float32 [4], pose picture
+        uint8 [H, W, 3] or None) in pixels of the training size (with `crop`: whole frames)."""
         if (kept := self._kept.get(record)) is not None:
             return kept
         example = self.dataset[record]
         frame, keypoints, box = (example[name] for name in ("frame", "keypoints", "face_box"))
+        pose = example.get("pose_picture")
         if self.factor > 1:
-            frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_AREA)
+            size = self.width, self.height
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
             keypoints = keypoints / np.float32([self.factor, self.factor, 1])
             box = box / np.float32(self.factor)
-        row = frame, keypoints, box
+            if pose is not None:
+                pose = cv2.resize(pose, size, interpolation=self._pose_resize)
+        row = frame, keypoints, box, pose
         return self._kept.setdefault(record, row) if self._keeps else row
 
     def window(self, start: int, length: int) -> dict[str, np.ndarray]:
-        """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4]."""
+        """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4], and
+        where the dataset has them pose_pictures uint8 [T, H, W, 3]."""
         window = self._empty(length)
+        if self.crop:
+            return cut(self._whole(start, length), self.height, self.width)
         self._fill(window, start)
         return window
 
@@ -126,37 +171,57 @@ class Frames:
         Args:
           windows: the first record of each.
           length: frames in a window (T).
-          change: (number in the batch, window) -> window; None leaves them as they are.
+          change: (number in the batch, window) -> window; None leaves them as they are. With `crop`
+            it is given whole frames and makes them height x width.
         """
         batch = self._empty(len(windows), length)
         for number, start in enumerate(windows):
             # Each picture is decoded and then copied once, to where the batch wants it.
             window = {name: values[number] for name, values in batch.items()}
-            self._fill(window, start)
-            if change is not None:
-                for name, values in change(number, window).items():
-                    window[name][...] = values
+            if self.crop:
+                whole = self._whole(start, length)
+                changed = cut(whole, self.height, self.width) if change is None else None
+                changed = change(number, whole) if changed is None else changed
+            else:
+                self._fill(window, start)
+                changed = {} if change is None else change(number, window)
+            for name, values in changed.items():
+                window[name][...] = values
         return batch
 
-    def _empty(self, *shape: int) -> dict[str, np.ndarray]:
-        return {
-            "frames": np.empty((*shape, self.height, self.width, 3), np.uint8),
+    def _whole(self, start: int, length: int) -> dict[str, np.ndarray]:
+        """A window of frames as they are in the dataset."""
+        window = self._empty(length, size=self.dataset.size)
+        self._fill(window, start)
+        return window
+
+    def _empty(self, *shape: int, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+        height, width = size or (self.height, self.width)
+        empty = {
+            "frames": np.empty((*shape, height, width, 3), np.uint8),
             "keypoints": np.empty((*shape, skeleton.COUNT, 3), np.float32),
             "face_boxes": np.empty((*shape, 4), np.float32),
         }
+        if self.dataset.info.pose_pictures:
+            empty["pose_pictures"] = np.empty((*shape, height, width, 3), np.uint8)
+        return empty
 
     def _fill(self, window: dict[str, np.ndarray], start: int) -> None:
         for i in range(len(window["frames"])):
-            frame, keypoints, box = self.read(start + i)
+            frame, keypoints, box, pose = self.read(start + i)
             window["frames"][i] = frame
             window["keypoints"][i] = keypoints
             window["face_boxes"][i] = box
+            if pose is not None:
+                window["pose_pictures"][i] = pose
 
 
-def load(dataset: PoseFrames, start: int, length: int, height: int, width: int) -> dict[str, Any]:
-    """Consecutive frames of a dataset at a size: frames uint8 [T, H, W, 3], keypoints float32
-    [T, 137, 3], face_boxes float32 [T, 4]. For sample pictures and evaluation."""
-    return Frames(dataset, height, width).window(start, length)
+def load(
+    dataset: PoseFrames, start: int, length: int, height: int, width: int, crop: bool = False
+) -> dict[str, Any]:
+    """Consecutive frames of a dataset at a size, as `Frames.window` gives them. For sample pictures
+    and evaluation."""
+    return Frames(dataset, height, width, crop=crop).window(start, length)
 
 
 class _Load:
@@ -173,9 +238,11 @@ class _Load:
         indices, windows = examples
         keep_freed_memory()  # Here, because it concerns worker processes too.
 
+        size = self.frames.height, self.frames.width
+
         def change(number: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             random = np.random.default_rng((self.seed, int(indices[number])))
-            return augment(window, self.config, random)
+            return augment(window, self.config, random, size)
 
         starts = self.starts[windows].tolist()
         return self.frames.batch(starts, self.length, change if self.config.active else None)
@@ -272,7 +339,8 @@ def batches(
 
     Args:
       dataset: where the frames come from.
-      height, width: of the frames given; the dataset's size or a whole fraction of it.
+      height, width: of the frames given; the dataset's size or a whole fraction of it, or with
+        `augment.crop` what is cut out of the dataset's frames.
       batch_size: windows in a batch, of all processes together; each gets its share.
       window: frames in a window (T).
       holdout: share of each clip, its end, that is kept out of training.
@@ -285,21 +353,15 @@ def batches(
       cache_bytes: decoded frames are kept in memory where they fit into so many bytes.
     Returns:
       Batches: each a dict of frames uint8 [B, T, H, W, 3], keypoints float32 [B, T, 137, 3] in
-      pixels of the size given, face_boxes float32 [B, T, 4]; B is this process's share.
+      pixels of the size given, face_boxes float32 [B, T, 4], and for a dataset of ready pose
+      pictures pose_pictures uint8 [B, T, H, W, 3]; B is this process's share.
     Raises:
       UserError: no clip is as long as a window, a size that does not fit, a batch that cannot be
         shared among the processes; while iterating, a damaged shard.
     """
-    if process_index is None or process_count is None:
-        import jax
-
-        process_index, process_count = jax.process_index(), jax.process_count()
-    if batch_size % process_count:
-        raise UserError(
-            f"A batch of {batch_size} cannot be shared evenly among {process_count} processes; "
-            f"choose a multiple of {process_count}."
-        )
-    frames = Frames(dataset, height, width, cache_bytes // max(workers, 1))
+    process_index, process_count = process_share(batch_size, process_index, process_count)
+    config = augment or AugmentConfig()
+    frames = Frames(dataset, height, width, cache_bytes // max(workers, 1), config.crop)
     starts = windows(dataset, window, holdout)
     if not len(starts):
         longest = max((count for _, count in stretches(dataset, holdout, "train")), default=0)
@@ -309,13 +371,30 @@ def batches(
             "video, hold out less, or use a shorter window."
         )
     return Batches(
-        _Load(frames, starts, window, augment or AugmentConfig(), seed),
+        _Load(frames, starts, window, config, seed),
         batch_size=batch_size,
         workers=workers,
         start=start,
         process_index=process_index,
         process_count=process_count,
     )
+
+
+def process_share(batch_size: int, index: int | None, count: int | None) -> tuple[int, int]:
+    """Which of how many processes this is, as given or as jax says.
+
+    Raises UserError for a batch that cannot be shared among them.
+    """
+    if index is None or count is None:
+        import jax
+
+        index, count = jax.process_index(), jax.process_count()
+    if batch_size % count:
+        raise UserError(
+            f"A batch of {batch_size} cannot be shared evenly among {count} processes; "
+            f"choose a multiple of {count}."
+        )
+    return index, count
 
 
 def _numbered(index: int, window: int) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """The record format: one frame and its pose a record, in ArrayRecord shards that TFDS reads.
 
+A pose is keypoints, or a ready picture of the pose that was drawn elsewhere, or both.
+
 A dataset is a folder with
   pose_frames-train.array_record-00000-of-00003 …   the shards, one random read a frame
   features.json, dataset_info.json                  what plain TFDS needs
@@ -8,7 +10,6 @@ metadata.json is written last: where it is, the dataset is whole. Nothing here n
 """
 
 import bisect
-import dataclasses
 import errno
 import io
 import json
@@ -16,15 +17,14 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from motion_jax import __version__
 from motion_jax.data.example import read_example
+from motion_jax.data.info import DatasetInfo
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, write_json
 from motion_jax.pose import skeleton
@@ -35,70 +35,29 @@ JPEG_QUALITY = 95
 PICTURES = ("jpeg", "png")
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What metadata.json says about a dataset.
-
-    Attributes:
-      height, width: size of every frame in pixels.
-      clips: for each clip (clip number, index into `sources`, first record, number of records).
-        A clip is a run of consecutive usable frames; its records follow one another.
-      sources: for each video a dict: file name, sha256, fps, size, crop, fit, estimator, ...
-      smoothing: the filter's parameters, or None where the poses are as measured.
-      max_gap: gaps of up to so many frames were filled by interpolation.
-      detection: figures of how well the person was found.
-      options: the options that `motion-jax prepare` was given.
-      picture: "jpeg" (quality 95) or "png".
-      skeleton: the layout of the keypoints.
-      version: of motion_jax.
-    """
-
-    height: int
-    width: int
-    clips: tuple[tuple[int, int, int, int], ...] = ()
-    sources: tuple[dict, ...] = ()
-    smoothing: dict | None = None
-    max_gap: int = 0
-    detection: dict = field(default_factory=dict)
-    options: dict = field(default_factory=dict)
-    picture: str = "jpeg"
-    skeleton: str = skeleton.NAME
-    version: str = __version__
-
-    def to_json(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "DatasetInfo":
-        """Unknown entries, from a later version, are left out.
-
-        Raises TypeError or ValueError where an entry is missing or of the wrong kind."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        value = {name: entry for name, entry in value.items() if name in known}
-        info = cls(**value)
-        return dataclasses.replace(
-            info,
-            height=int(info.height),
-            width=int(info.width),
-            clips=tuple((int(c), int(s), int(a), int(n)) for c, s, a, n in info.clips),
-            sources=tuple(dict(source) for source in info.sources),
-        )
-
-
-def features(height: int | None, width: int | None, picture: str = "jpeg") -> Any:
+def features(
+    height: int | None, width: int | None, picture: str = "jpeg", pose_picture: str | None = None
+) -> Any:
     """The tfds.features.FeaturesDict of one record; None is a size that is not known yet.
+
+    pose_picture: the format of the ready pose pictures, None where there are none.
 
     `time` is float64 here, but a TFRecord example holds floats in single precision: it comes back
     exact to one part in 10^7 (0.1 ms in an hour)."""
     import tensorflow_datasets as tfds
 
-    if picture not in PICTURES:
-        raise ValueError(f"picture must be one of {PICTURES}, not {picture!r}")
+    for kind in (picture, pose_picture or picture):
+        if kind not in PICTURES:
+            raise ValueError(f"picture must be one of {PICTURES}, not {kind!r}")
+
+    def image(kind: str) -> Any:
+        return tfds.features.Image(shape=(height, width, 3), dtype=np.uint8, encoding_format=kind)
+
+    ready = {"pose_picture": image(pose_picture)} if pose_picture else {}
     return tfds.features.FeaturesDict(
         {
-            "frame": tfds.features.Image(
-                shape=(height, width, 3), dtype=np.uint8, encoding_format=picture
-            ),
+            "frame": image(picture),
+            **ready,
             "keypoints": tfds.features.Tensor(shape=(skeleton.COUNT, 3), dtype=np.float32),
             "filled": tfds.features.Tensor(shape=(skeleton.COUNT,), dtype=np.bool_),
             "face_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
@@ -126,21 +85,35 @@ def decode_picture(data: bytes | np.ndarray) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def encode_example(example: dict[str, Any], picture: str = "jpeg") -> dict[str, Any]:
-    """The record as TFDS takes it: arrays of the right types, the frame as encoded bytes.
+def encode_example(
+    example: dict[str, Any], picture: str = "jpeg", pose_picture: str | None = None
+) -> dict[str, Any]:
+    """The record as TFDS takes it: arrays of the right types, the pictures as encoded bytes.
 
     Args:
       example: frame uint8 RGB [H, W, 3]; keypoints [137, 3]; face_box [4]; clip, index, time;
-        filled bool [137] (nothing filled where absent).
+        filled bool [137] (nothing filled where absent); pose_picture uint8 RGB [H, W, 3] where the
+        dataset has them. A picture may be bytes that are encoded so already.
+      picture, pose_picture: "jpeg" or "png"; pose_picture None: there is none.
     """
-    return as_features(example | {"frame": encode_picture(example["frame"], picture)})
+    kinds = {"frame": picture} | ({"pose_picture": pose_picture} if pose_picture else {})
+    encoded = {
+        name: example[name]
+        if isinstance(example[name], bytes)
+        else encode_picture(example[name], kind)
+        for name, kind in kinds.items()
+    }
+    return as_features(example | encoded)
 
 
 def as_features(example: dict[str, Any]) -> dict[str, Any]:
-    """`encode_example` for an example whose frame is encoded bytes already."""
+    """`encode_example` for an example whose pictures are encoded bytes already."""
     # TFDS encodes arrays with TensorFlow only; a file object of encoded bytes it takes as it is.
+    pictures = {
+        name: io.BytesIO(example[name]) for name in ("frame", "pose_picture") if name in example
+    }
     return {
-        "frame": io.BytesIO(example["frame"]),
+        **pictures,
         "keypoints": np.asarray(example["keypoints"], np.float32),
         "filled": np.asarray(example.get("filled", np.zeros(skeleton.COUNT)), np.bool_),
         "face_box": np.asarray(example["face_box"], np.float32),
@@ -161,10 +134,21 @@ class ShardWriter:
     Raises UserError where the disk is full or the folder cannot be written.
     """
 
-    def __init__(self, path: Path, height: int, width: int, picture: str = "jpeg"):
-        self.path, self.size, self.picture = Path(path), (height, width), picture
-        self.count = 0
-        self._features = features(height, width, picture)
+    def __init__(
+        self,
+        path: Path,
+        height: int,
+        width: int,
+        picture: str = "jpeg",
+        pose_picture: str | None = None,
+    ):
+        from tensorflow_datasets.core import example_serializer
+
+        self.path, self.size, self.count = Path(path), (height, width), 0
+        self.picture, self.pose_picture = picture, pose_picture
+        self._features = features(height, width, picture, pose_picture)
+        specs = self._features.get_serialized_info()
+        self._serializer = example_serializer.ExampleSerializer(specs)
 
     def __enter__(self) -> "ShardWriter":
         from array_record.python import array_record_module
@@ -176,12 +160,16 @@ class ShardWriter:
         return self
 
     def write(self, example: dict[str, Any]) -> None:
-        """One frame: see `encode_example`."""
-        shape = tuple(np.shape(example["frame"]))
-        if shape != (*self.size, 3):
-            raise ValueError(f"{self.path}: a frame of shape {shape}, not {(*self.size, 3)}")
-        encoded = encode_example(example, self.picture)
-        self._writer.write(self._features.serialize_example(self._features.encode_example(encoded)))
+        """One frame: see `encode_example`; pictures that are bytes are taken at their word."""
+        for name in ("frame", "pose_picture"):
+            shape = np.shape(example.get(name, b""))
+            if shape not in ((), (*self.size, 3)):
+                raise ValueError(f"{self.path}: a {name} of shape {shape}, not {(*self.size, 3)}")
+        encoded = encode_example(example, self.picture, self.pose_picture)
+        example = self._serializer.get_tf_example(self._features.encode_example(encoded))
+        # The features of an example have no order: without this each process has its own, and the
+        # same frames are other bytes.
+        self._writer.write(example.SerializeToString(deterministic=True))
         self.count += 1
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -209,10 +197,15 @@ def _system_error(failure: RuntimeError) -> OSError:
 
 
 def write_shard(
-    path: Path, examples: Iterable[dict[str, Any]], height: int, width: int, picture: str = "jpeg"
+    path: Path,
+    examples: Iterable[dict[str, Any]],
+    height: int,
+    width: int,
+    picture: str = "jpeg",
+    pose_picture: str | None = None,
 ) -> int:
     """Writes one shard, atomically; the number of records."""
-    with ShardWriter(path, height, width, picture) as writer:
+    with ShardWriter(path, height, width, picture, pose_picture) as writer:
         for example in examples:
             writer.write(example)
     return writer.count
@@ -257,12 +250,17 @@ def finish_dataset(folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]
     )
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
-        features=features(info.height, info.width, info.picture),
+        features=features(info.height, info.width, info.picture, info.pose_encoding),
         split_infos=[split],
         check_data=False,  # That check needs TensorFlow.
         description=f"Frames of people with their poses ({info.skeleton}), by motion_jax.",
     )
     write_json(folder / METADATA, info.to_json())
+
+
+def maker(options: dict[str, Any]) -> str:
+    """The verb that made a dataset with these options."""
+    return "import-data" if "layout" in options else "prepare"
 
 
 def is_dataset(folder: Path) -> bool:
@@ -330,6 +328,7 @@ class PoseFrames:
         self._readers: list[Any] = [None] * len(self._lengths)
         self._lock = threading.Lock()
         self._table: dict[str, np.ndarray] | None = None
+        self._posed: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("folder", "info", "clips", "_lengths", "_ends")
@@ -349,22 +348,37 @@ class PoseFrames:
 
     def __getitem__(self, record: int) -> dict[str, Any]:
         """One frame: frame uint8 RGB [H, W, 3], keypoints float32 [137, 3], filled bool [137],
-        face_box float32 [4], clip, index (frame number in the clip), time (seconds).
+        face_box float32 [4], clip, index (frame number in the clip), time (seconds), and where the
+        dataset has them pose_picture uint8 RGB [H, W, 3].
 
         Raises UserError, naming the shard, where the record is damaged."""
         example, shard = self._read(record)
-        frame = decode_picture(example["frame"])
-        if frame is None or frame.shape != (*self.size, 3):
-            raise UserError(
-                f"The picture of record {record} in {self._path(shard)} is damaged; "
-                f"{self._remedy(shard)}"
-            )
-        return example | {"frame": frame}
+        for name in self.pictures:
+            picture = decode_picture(example[name])
+            if picture is None or picture.shape != (*self.size, 3):
+                raise UserError(
+                    f"The picture of record {record} in {self._path(shard)} is damaged; "
+                    f"{self._remedy(shard)}"
+                )
+            example[name] = picture
+        return example
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The features of a record that are pictures."""
+        return ("frame", "pose_picture") if self.info.pose_pictures else ("frame",)
+
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether any frame has a keypoint; where none has, poses are known as pictures alone."""
+        if self._posed is None:
+            self._posed = bool((self.keypoints()[..., 2] > 0).any())
+        return self._posed
 
     def encoded(self, record: int) -> dict[str, Any]:
-        """One frame whose `frame` is the encoded bytes, as they lie in the shard."""
+        """One frame whose pictures are the encoded bytes, as they lie in the shard."""
         example, _ = self._read(record)
-        return example | {"frame": example["frame"].tobytes()}
+        return example | {name: example[name].tobytes() for name in self.pictures}
 
     def keypoints(self) -> np.ndarray:
         """float32 [N, 137, 3] of all frames, without decoding pictures."""
@@ -408,7 +422,8 @@ class PoseFrames:
         shard = bisect.bisect_right(self._ends, record)
         position = int(record) - (self._ends[shard] - self._lengths[shard])
         try:
-            example = _typed(read_example(self._reader(shard).read([position])[0]))
+            values = read_example(self._reader(shard).read([position])[0])
+            example = _typed(values, self.pictures)
         except Exception as error:  # ArrayRecord and protobuf raise errors of several kinds.
             raise UserError(
                 f"The shard {self._path(shard)} is damaged at its record {position} "
@@ -428,7 +443,8 @@ class PoseFrames:
         return shard_path(self.folder, shard, len(self._lengths))
 
     def _remedy(self, shard: int) -> str:
-        return "delete that file if it is there and run the same motion-jax prepare command again."
+        verb = maker(self.info.options)
+        return f"delete that file if it is there and run the same motion-jax {verb} command again."
 
     def close(self) -> None:
         """Closes the shards; reading opens them again."""
@@ -439,10 +455,10 @@ class PoseFrames:
             self._readers = [None] * len(self._lengths)
 
 
-def _typed(values: dict[str, Any]) -> dict[str, Any]:
-    """The features of a record with the types and shapes of `features`, the picture encoded."""
+def _typed(values: dict[str, Any], pictures: tuple[str, ...]) -> dict[str, Any]:
+    """The features of a record with the types and shapes of `features`, the pictures encoded."""
     return {
-        "frame": values["frame"][0],
+        **{name: values[name][0] for name in pictures},
         "keypoints": np.array(values["keypoints"], np.float32).reshape(skeleton.COUNT, 3),
         "filled": np.array(values["filled"], np.bool_).reshape(skeleton.COUNT),
         "face_box": np.array(values["face_box"], np.float32).reshape(4),

@@ -1,10 +1,15 @@
 """The baseline that a trained model must beat: show the training frame whose pose is nearest."""
 
+import cv2
 import numpy as np
 
 from motion_jax.data.pairs import Frames
 from motion_jax.evaluate.metrics import pad
 from motion_jax.pose.match import nearest
+from motion_jax.pose.pictures import is_ready
+
+# Ready pose pictures are compared at so many pixels a side.
+SIDE = 24
 
 
 class NearestFrame:
@@ -43,6 +48,37 @@ class NearestFrame:
         shown = [self.frames.read(int(record))[0] for record in self.find(keypoints)]
         empty = np.zeros((0, self.frames.height, self.frames.width, 3), np.uint8)
         return np.stack(shown) if shown else empty
+
+    def reset(self) -> None:
+        """Nothing is remembered from frame to frame."""
+
+
+class NearestPicture:
+    """The same for datasets that know poses as ready pictures: the training frame whose pose
+    picture, made small, differs least (sum of squares). Arguments as of NearestFrame."""
+
+    def __init__(self, frames: Frames, records: np.ndarray):
+        if not len(records):
+            raise ValueError("the nearest frame needs at least one frame to choose from")
+        self.frames, self.records = frames, np.asarray(records, int)
+        small = [self._small(frames.window(int(r), 1)["pose_pictures"][0]) for r in self.records]
+        self._database = np.stack(small)
+        self._squares = (self._database**2).sum(1)
+
+    def _small(self, pose: np.ndarray) -> np.ndarray:
+        small = cv2.resize(pose, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        return small.astype(np.float32).ravel() / 255
+
+    def feed(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
+        """Ready pose pictures uint8 [n, H, W, 3] → uint8 [n, H, W, 3]."""
+        if not is_ready(poses):
+            raise ValueError("ready pose pictures are uint8")
+        shown = []
+        for pose in poses:
+            distances = self._squares - 2 * (self._database @ self._small(pose))
+            record = int(self.records[int(np.argmin(distances))])
+            shown.append(self.frames.window(record, 1)["frames"][0])
+        return np.stack(shown) if shown else np.zeros((0, *poses.shape[1:]), np.uint8)
 
     def reset(self) -> None:
         """Nothing is remembered from frame to frame."""

@@ -1,8 +1,9 @@
 """`motion-jax evaluate`: a trained run on held-out frames, against simpler ways to the same poses.
 
 Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stage), `frame_by_frame`
-(the same networks, never shown the previous frame) and `nearest_frame` (the training frame of the
-nearest pose). All see the same poses of the same frames, which training never saw.
+(the same networks, never shown the previous frame; only of recipes that are shown it) and
+`nearest_frame` (the training frame of the nearest pose). All see the same poses of the same frames,
+which training never saw.
 """
 
 import bisect
@@ -50,6 +51,11 @@ class EvaluateOptions:
     """At most so many frames of each method are estimated anew."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS or the cache)."""
+    statistics: Literal["batch", "running"] | None = None
+    """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
+    (default: as the run's config says)."""
+    dropout_seed: int | None = None
+    """Dropout (pix2pix) on, drawn from this seed (default: as the run's config says)."""
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -68,6 +74,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     if options.batch < 1:
         raise UserError(f"--batch {options.batch} is less than 1; give a number of frames.")
     run = load_run(options.run)
+    run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load(options.lpips_network, options.lpips)
@@ -124,6 +131,12 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     from motion_jax.data.records import open_dataset
     from motion_jax.pose.skeleton import NAME
 
+    if not run.config.recipe.draws_poses:
+        raise UserError(
+            f"The run {options.run} turns pictures of one domain into another's, which are not "
+            "paired, so there is no true frame to compare with; look at its samples, or at "
+            "motion-jax transfer."
+        )
     path = options.data or run.data_path
     if options.data is None and not path.is_dir():
         raise UserError(
@@ -136,7 +149,7 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
             f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
-    frames = Frames(dataset, *run.size)
+    frames = Frames(dataset, *run.size, crop=run.config.data.augment.crop)
     holdout = run.config.data.holdout
     held = stretches(dataset, holdout, "heldout")
     parts = stretches(dataset, holdout, "train")
@@ -175,14 +188,21 @@ def _pieces(
     options: EvaluateOptions,
 ) -> Iterator[Any]:
     """The held-out frames with what each method makes of their poses."""
-    from motion_jax.evaluate.baseline import NearestFrame
+    from motion_jax.evaluate.baseline import NearestFrame, NearestPicture
     from motion_jax.evaluate.score import Piece
+    from motion_jax.pose.pictures import poses_of
 
+    ready = frames.dataset.info.pose_pictures
+    nearest = (
+        NearestPicture(frames, training) if ready else NearestFrame(frames, training, options.batch)
+    )
     methods = {
         "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch),
         "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
-        "nearest_frame": NearestFrame(frames, training, options.batch),
+        "nearest_frame": nearest,
     }
+    if not run.config.recipe.recurrent:
+        del methods["frame_by_frame"]
     dataset, times = frames.dataset, frames.dataset.times()
     starts = [first for first, _ in dataset.clips]
     for first, count in held:
@@ -192,12 +212,13 @@ def _pieces(
         for start in range(first, first + count, options.batch):
             length = min(options.batch, first + count - start)
             window = frames.window(start, length)
-            keypoints, boxes = window["keypoints"], window["face_boxes"]
+            poses, boxes = poses_of(window), window["face_boxes"]
             yield Piece(
                 real=window["frames"],
-                fakes={name: method.feed(keypoints, boxes) for name, method in methods.items()},
-                keypoints=keypoints,
+                fakes={name: method.feed(poses, boxes) for name, method in methods.items()},
+                keypoints=window["keypoints"],
                 face_boxes=boxes,
+                pose_pictures=window.get("pose_pictures"),
                 first=start == first,
                 labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
             )
@@ -221,10 +242,15 @@ def _result(
     from motion_jax.train.run import fingerprint
 
     notes = []
-    if fingerprint(frames.dataset) != run.dataset["fingerprint"]:
+    if fingerprint(frames.dataset) != run.dataset.get("fingerprint"):
         notes.append(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "
             f"the {len(training)} frames of its training part, the model has seen none of them."
+        )
+    if not frames.dataset.has_keypoints:
+        notes.append(
+            "The dataset has no keypoints, so there are no figures of the body and no pose "
+            "distance; the nearest frame is the one whose pose picture differs least."
         )
     if len(found.labels) < 50:
         notes.append(f"Only {found.frames} frames: the means are uncertain.")

@@ -46,6 +46,8 @@ def choose_detector(
     detail = "body" if any(_detail(e) == "body" for e in estimators) else "holistic"
     if wish == "no":
         return None, detail, "not asked for (--reestimate no)"
+    if not dataset.has_keypoints:
+        return None, detail, "the dataset has no keypoints to compare with"
     if wish == "auto" and not all(e.get("name") == "mediapipe" for e in estimators):
         return None, detail, (
             "the dataset's poses come from files, and another estimator's joints are not the same "

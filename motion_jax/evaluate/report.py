@@ -10,6 +10,7 @@ from motion_jax import html, montage
 from motion_jax.evaluate import metrics
 from motion_jax.evaluate.score import Example
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.pose.pictures import is_ready
 
 TITLES = {
     "trained": "trained",
@@ -135,12 +136,14 @@ def picture_row(example: Example) -> np.ndarray:
     """
     height, width = example.real.shape[:2]
     factor = max(1, -(-PICTURE_HEIGHT // height))
-    pose = draw_host(
-        example.keypoints * np.array([factor, factor, 1], np.float32),
-        height * factor,
-        width * factor,
-        PoseStyle(stroke=2),
-    )
+    pose = example.pose
+    if not is_ready(pose):
+        pose = draw_host(
+            pose * np.array([factor, factor, 1], np.float32),
+            height * factor,
+            width * factor,
+            PoseStyle(stroke=2),
+        )
     first = next(iter(example.fakes))
     pictures = [pose, example.real, *example.fakes.values()]
     pictures.append(montage.difference(example.real, example.fakes[first]))

@@ -125,6 +125,7 @@ class Piece:
       keypoints: [n, 137, 3]; face_boxes: [n, 4]: of the true frames, in their pixels.
       first: whether a clip begins here.
       labels: n short texts, for example "clip 2, 1.24 s".
+      pose_pictures: uint8 [n, H, W, 3], of datasets that have ready ones.
     """
 
     real: np.ndarray
@@ -133,16 +134,18 @@ class Piece:
     face_boxes: np.ndarray
     first: bool
     labels: Sequence[str]
+    pose_pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Example:
-    """One frame as all methods show it, for a report. group: "evenly spread", "best", "worst"."""
+    """One frame as all methods show it, for a report. group: "evenly spread", "best", "worst";
+    pose: keypoints [137, 3] or a ready pose picture."""
 
     group: str
     frame: int
     label: str
-    keypoints: np.ndarray
+    pose: np.ndarray
     real: np.ndarray
     fakes: Mapping[str, np.ndarray]
     psnr: float
@@ -214,11 +217,12 @@ def compare(
 
 
 def _example(group: str, number: int, piece: Piece, i: int, psnr: float) -> Example:
+    poses = piece.keypoints if piece.pose_pictures is None else piece.pose_pictures
     return Example(
         group,
         number,
         piece.labels[i],
-        piece.keypoints[i].copy(),
+        poses[i].copy(),
         piece.real[i].copy(),
         {name: frames[i].copy() for name, frames in piece.fakes.items()},
         psnr,

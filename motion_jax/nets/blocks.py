@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 from motion_jax.nets import conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.norm import instance_norm
-from motion_jax.nets.packed import unpacked
+from motion_jax.nets.packed import Packed, unpacked
 
 Dtype = Any
 
@@ -34,21 +34,25 @@ def torch_bias(fan_in: int) -> Callable[..., Array]:
 
 
 class Conv(nn.Module):
-    """One convolution with bias.
+    """One convolution.
 
     Attributes:
       features: output channels.
       kind: "reflect" (stride 1, reflection padding), "down" (kernel 3, stride 2), "up" (transposed,
-        doubles), "patch1"/"patch2" (kernel 4, zero padding 2, stride 1/2), "same" (stride 1, zero
-        padding), "pointwise" (kernel 1: a matrix product).
+        doubles; kernel 3 or 4), "patch1"/"patch2" (kernel 4, zero padding 2, stride 1/2),
+        "basic1"/"basic2" (the same with zero padding 1), "same" (stride 1, zero padding),
+        "pointwise" (kernel 1: a matrix product).
       size: kernel size.
       dtype: of the computation; parameters are float32.
+      bias_init: "torch" (left as PyTorch draws it: pix2pixHD's), "zero" (set to 0 after
+        construction: pix2pix's) or "none".
     """
 
     features: int
     kind: str
     size: int = 3
     dtype: Dtype = jnp.float32
+    bias_init: str = "torch"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -56,8 +60,7 @@ class Conv(nn.Module):
         # PyTorch counts the fan-in of a transposed convolution from its output channels.
         fan_in = self.size**2 * (self.features if self.kind == "up" else x.shape[-1])
         kernel = self.param("kernel", normal_kernel, shape)
-        bias = self.param("bias", torch_bias(fan_in), (self.features,))
-        x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.kind == "reflect":
             y = conv.conv_reflect(x, kernel)
         elif self.kind == "down":
@@ -65,20 +68,32 @@ class Conv(nn.Module):
         elif self.kind == "up":
             y = conv.conv_up(x, kernel)
         elif self.kind in ("patch1", "patch2"):
-            y = conv.conv_patch(x, kernel, stride=int(self.kind[-1]))
+            y = conv.conv_patch(x, kernel, int(self.kind[-1]))
+        elif self.kind in ("basic1", "basic2"):
+            y = conv.conv_patch(x, kernel, int(self.kind[-1]), padding=1)
         elif self.kind == "pointwise":
             y = x @ kernel[0, 0]
         else:
             y = conv.conv_zero(x, kernel, self.size // 2)
-        return y + bias
+        if self.bias_init == "none":
+            return y
+        init = torch_bias(fan_in) if self.bias_init == "torch" else nn.initializers.zeros
+        return y + self.param("bias", init, (self.features,)).astype(self.dtype)
 
 
 class BatchNorm(nn.Module):
-    """BatchNorm2d in training mode: always the statistics of the batch at hand.
+    """BatchNorm2d: normalises by the statistics of the batch at hand, or by running ones.
 
-    The reference never switches its networks to evaluation mode, so its running statistics are
-    written and never read; they are not kept here.
+    Attributes:
+      tracked: keep running statistics, in the collection "batch_stats" (mean, var: the unbiased
+        variance, count: the batches seen); they are updated where that collection is mutable. Off
+        for Everybody Dance Now, which never switches its networks to evaluation mode, so that its
+        running statistics are written and never read.
+      running: normalise by the running statistics (PyTorch's evaluation mode).
     """
+
+    tracked: bool = False
+    running: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -88,10 +103,44 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", scale_init, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         wide = x.astype(jnp.float32)
-        mean = wide.mean(axis=(0, 1, 2))
-        variance = jnp.square(wide - mean).mean(axis=(0, 1, 2))
+        if self.running:
+            mean = self.get_variable("batch_stats", "mean")
+            variance = self.get_variable("batch_stats", "var")
+        else:
+            mean = wide.mean(axis=(0, 1, 2))
+            variance = jnp.square(wide - mean).mean(axis=(0, 1, 2))
+            if self.tracked and self.is_mutable_collection("batch_stats"):
+                self._track(mean, variance, wide.size // wide.shape[-1])
         y = (wide - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias
         return y.astype(x.dtype)
+
+    def _track(self, mean: Array, variance: Array, count: int) -> None:
+        """PyTorch's update, momentum 0.1; count: entries behind the statistics."""
+        zeros, ones = jnp.zeros(mean.shape), jnp.ones(mean.shape)
+        means = self.variable("batch_stats", "mean", lambda: zeros)
+        variances = self.variable("batch_stats", "var", lambda: ones)
+        batches = self.variable("batch_stats", "count", lambda: jnp.zeros((), jnp.int32))
+        if not self.is_initializing():
+            unbiased = variance * (count / max(count - 1, 1))
+            means.value = 0.9 * means.value + 0.1 * lax.stop_gradient(mean)
+            variances.value = 0.9 * variances.value + 0.1 * lax.stop_gradient(unbiased)
+            batches.value = batches.value + 1
+
+
+def norm(
+    x: Array | Packed, kind: str, name: str, *, relu: bool = False, running: bool = False
+) -> Array | Packed:
+    """One of pix2pix's norms of the layer `name`, inside a compact module; relu: max(0, that).
+
+    kind: "instance" (without parameters), "batch" (with running statistics, a module NAME_norm) or
+    "none".
+    """
+    with jax.named_scope(name):
+        if kind == "instance":
+            return instance_norm(x, relu)
+        if kind == "batch":
+            x = BatchNorm(tracked=True, running=running, name=f"{name}_norm")(unpacked(x))
+        return jax.tree.map(nn.relu, x) if relu else x
 
 
 class Depthwise(nn.Module):
@@ -152,12 +201,13 @@ class ResidualBlock(nn.Module):
             return x + instance_norm(y)
 
 
-def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
+def initialise(module: nn.Module, key: Array, *inputs: Array, zero_bias: bool = False) -> dict:
     """Parameters as module.init draws them, but all from two streams of random numbers.
 
     module.init makes one generator for each tensor, and compiling sixty of them takes longer than
-    training a small network for a hundred steps. Works under jax.eval_shape. Raises ValueError for
-    a parameter that is no convolution's or batch norm's.
+    training a small network for a hundred steps. Works under jax.eval_shape. zero_bias: whether the
+    module's convolutions begin with biases of 0, as pix2pix's. Raises ValueError for a parameter
+    that is no convolution's or batch norm's.
     """
     shapes = jax.eval_shape(module.init, key, *inputs)
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
@@ -182,6 +232,10 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
     values = []
     for path, shape in named:
         kind, layer = path[-1], path[:-1]
+        if path[0] == "batch_stats":
+            dtype = jnp.int32 if kind == "count" else jnp.float32
+            values.append(jnp.full(shape, 1 if kind == "var" else 0, dtype))
+            continue
         if kind == "kernel":
             values.append(0.02 * take("normal", shape))
         elif kind == "scale":
@@ -190,7 +244,7 @@ def initialise(module: nn.Module, key: Array, *inputs: Array) -> dict:
             height, width, fan_in, fan_out = kernels[layer]
             # As in Conv: a transposed convolution (up_0, enhancer_1_up) counts its outputs.
             channels = fan_out if "up" in layer[-1].split("_") else fan_in
-            bound = (height * width * channels) ** -0.5
+            bound = 0.0 if zero_bias else (height * width * channels) ** -0.5
             values.append(bound * take("uniform", shape))
         elif kind == "bias":
             values.append(0.0 * take("uniform", shape))

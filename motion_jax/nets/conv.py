@@ -1,7 +1,7 @@
 """The convolutions that the networks are made of, each written the way its platform runs it best.
 
 Every function has the semantics of its PyTorch counterpart (reference: Conv2d with symmetric zero
-padding, ReflectionPad2d, ConvTranspose2d with kernel 3, stride 2, padding 1, output padding 1), so
+padding, ReflectionPad2d, ConvTranspose2d with stride 2 and padding 1 that doubles the picture), so
 that published weights compute the published result. `SAME` padding is wrong for the strided ones.
 
 conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_cpu.py those for
@@ -71,18 +71,20 @@ def conv_down(x: Array, kernel: Array) -> Array:
     return _forms().conv_down(x, kernel)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    """Conv2d with kernel 4 and zero padding 2, as PatchGAN uses it: stride 2 gives floor(H/2)+1
-    rows, stride 1 gives H+1.
+def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+    """Conv2d with kernel 4 and zero padding 2 or 1, as PatchGANs use it.
+
+    Padding 2 (pix2pixHD's): stride 2 gives floor(H/2)+1 rows, stride 1 gives H+1. Padding 1
+    (pix2pix's): floor(H/2) rows and H-1.
     """
-    return _forms().conv_patch(x, kernel, stride)
+    return _forms().conv_patch(x, kernel, stride, padding)
 
 
 def conv_up(x: Array, kernel: Array) -> Array:
-    """ConvTranspose2d with kernel 3, stride 2, padding 1, output padding 1: doubles height and
-    width.
+    """ConvTranspose2d with stride 2 and padding 1 that doubles height and width: of kernel 3 with
+    output padding 1, or of kernel 4.
 
-    kernel: [3, 3, I, O] in PyTorch's orientation (its weight [I, O, 3, 3] transposed, not flipped).
+    kernel: [k, k, I, O] in PyTorch's orientation (its weight [I, O, k, k] transposed, not flipped).
     """
     return _forms().conv_up(x, kernel)
 

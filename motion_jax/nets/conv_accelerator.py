@@ -33,12 +33,13 @@ def conv_down(x: Array, kernel: Array) -> Array:
     return plain(x, kernel, 2, ((1, 1), (1, 1)))
 
 
-def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    return plain(x, kernel, stride, ((2, 2), (2, 2)))
+def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+    return plain(x, kernel, stride, ((padding, padding), (padding, padding)))
 
 
 def conv_up(x: Array, kernel: Array) -> Array:
-    return plain(x, kernel[::-1, ::-1], 1, ((1, 2), (1, 2)), lhs_dilation=2)
+    before = kernel.shape[0] - 2
+    return plain(x, kernel[::-1, ::-1], 1, ((before, 2), (before, 2)), lhs_dilation=2)
 
 
 def max_pool(x: Array) -> Array:

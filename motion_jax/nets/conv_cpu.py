@@ -286,39 +286,40 @@ def conv_down(x: Array, kernel: Array) -> Array:
     return _mixed(forward, _down_columns, _by(_down_columns))(x, kernel)
 
 
-# --- 4x4, padding 2 -----------------------------------------------------------------------------
+# --- 4x4, padding 2 or 1 ------------------------------------------------------------------------
 
 
-def _patch_phases(x: Array, kernel: Array) -> Array:
+def _patch_phases(x: Array, kernel: Array, padding: int = 2) -> Array:
     """Stride 2 as a 2x2 convolution over the four phases laid side by side as channels."""
-    # y[i] = w0 x[2i-2] + w1 x[2i-1] + w2 x[2i] + w3 x[2i+1], per axis.
+    # Of the padded picture: y[i] = w0 x[2i] + w1 x[2i+1] + w2 x[2i+2] + w3 x[2i+3], per axis.
     n, h, w, c = x.shape
-    x = jnp.pad(x, ((0, 0), (2, 2 + h % 2), (2, 2 + w % 2), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (padding, padding + h % 2), (padding, padding + w % 2), (0, 0)))
     half_h, half_w = x.shape[1] // 2, x.shape[2] // 2
     x = x.reshape(n, half_h, 2, half_w, 2, c).transpose(0, 1, 3, 2, 4, 5)
     x = x.reshape(n, half_h, half_w, 4 * c)
     out = kernel.shape[-1]
     kernel = kernel.reshape(2, 2, 2, 2, c, out).transpose(0, 2, 1, 3, 4, 5)
     y = _columns(x, kernel.reshape(2, 2, 4 * c, out))
-    return y[:, : h // 2 + 1, : w // 2 + 1]
+    return y[:, : h // 2 + padding - 1, : w // 2 + padding - 1]
 
 
-def _patch_columns(x: Array, kernel: Array, stride: int) -> Array:
-    return _columns(_pad(x, 2, 2), kernel, stride)
+def _patch_columns(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+    return _columns(_pad(x, padding, padding), kernel, stride)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
+def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
     if kernel.shape[-1] == 1 and stride == 1:
-        return _one_output(_pad(x, 2, 2), kernel)
-    xla = partial(conv_accelerator.conv_patch, stride=stride)
-    columns = partial(_patch_columns, stride=stride)
+        return _one_output(_pad(x, padding, padding), kernel)
+    xla = partial(conv_accelerator.conv_patch, stride=stride, padding=padding)
+    columns = partial(_patch_columns, stride=stride, padding=padding)
+    phases = partial(_patch_phases, padding=padding)
     # The network's input, of few channels: sixteen shifts of what the compiler would put together
     # anew for each of them.
     toward_kernel = _by(xla if kernel.shape[2] <= 16 else columns)
-    return _mixed(xla, _patch_phases if stride == 2 else columns, toward_kernel)(x, kernel)
+    return _mixed(xla, phases if stride == 2 else columns, toward_kernel)(x, kernel)
 
 
-# --- 3x3, transposed ----------------------------------------------------------------------------
+# --- 3x3 and 4x4, transposed --------------------------------------------------------------------
 
 
 def _interleave(phases: list[Array]) -> Array:
@@ -358,10 +359,42 @@ def _up_shifts(x: Array, kernel: Array) -> Array:
     return _interleave([product(1, 1), even_odd, odd_even, odd_odd])
 
 
+def _up_four(x: Array, kernel: Array) -> Array:
+    """Of kernel 4: all sixteen products first, on every pixel, then their shifts."""
+    # y[2m] = w1 x[m] + w3 x[m-1]; y[2m+1] = w2 x[m] + w0 x[m+1], per axis.
+    inputs, outputs = kernel.shape[2:]
+    products = _product(x, kernel.transpose(2, 0, 1, 3).reshape(inputs, 16 * outputs))
+    products = products.reshape(*x.shape[:3], 4, 4, outputs)
+
+    def moved(y: Array, axis: int, by: int) -> Array:
+        """Entry m of the result is entry m + by of y, zero beyond its ends."""
+        n = y.shape[axis]
+        part = lax.slice_in_dim(y, max(by, 0), n + min(by, 0), axis=axis)
+        around = [(0, 0)] * y.ndim
+        around[axis] = (max(-by, 0), max(by, 0))
+        return jnp.pad(part, around)
+
+    taps = ((1, 3, -1), (2, 0, 1))
+    phases = []
+    for row, far_row, down in taps:
+        for column, far_column, right in taps:
+
+            def along(i: int, near: int = column, far: int = far_column, by: int = right) -> Array:
+                return products[..., i, near, :] + moved(products[..., i, far, :], 2, by)
+
+            phases.append(along(row) + moved(along(far_row), 1, down))
+    return _interleave(phases)
+
+
 def conv_up(x: Array, kernel: Array) -> Array:
+    def form(x: Array, kernel: Array) -> Array:
+        if kernel.shape[0] == 4:
+            return _up_four(x, kernel)
+        return (_up_phases if x.shape[1] >= 128 else _up_shifts)(x, kernel)
+
     @jax.custom_vjp
     def convolution(x: Array, kernel: Array) -> Array:
-        return (_up_phases if x.shape[1] >= 128 else _up_shifts)(x, kernel)
+        return form(x, kernel)
 
     def backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
         # The transpose of a transposed convolution is the strided one: both gradients need the

@@ -201,7 +201,9 @@ def _strided(y: Array, kernel: Array, factor: int) -> Array:
     """What `_up` is the transpose of: blocks of `factor` -> blocks of half of it. kernel as
     conv_up's."""
     kernel = jnp.swapaxes(kernel, 2, 3)
-    return _down(y, kernel, factor) if factor > 1 else plainly.conv_down(y, kernel)
+    if factor > 1:
+        return _down(y, kernel, factor)
+    return plainly.plain(y, kernel, 2, ((1, 1), (1, 1)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -239,7 +241,7 @@ _up.defvjp(lambda x, kernel, factor: (_up(x, kernel, factor), (x, kernel)), _up_
 def conv_up(x: Picture, kernel: Array) -> Picture:
     blocks, half = of(x)
     factor = 2 * half
-    if factor_for(kernel.shape[3], 2 * x.shape[2]) < factor:
+    if factor_for(kernel.shape[3], 2 * x.shape[2]) < factor or kernel.shape[0] == 4:
         blocks, factor = unpacked(x), 1
     return wrapped(_up(blocks, kernel, factor), factor)
 
@@ -289,8 +291,8 @@ def conv_zero(x: Picture, kernel: Array, padding: int) -> Picture:
     return plainly.conv_zero(unpacked(x), kernel, padding)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int) -> Array:
-    return plainly.conv_patch(x, kernel, stride)
+def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+    return plainly.conv_patch(x, kernel, stride, padding)
 
 
 def _pairs(x: Array) -> list[Array]:

@@ -1,4 +1,5 @@
-"""Which PyTorch key holds which of our parameters, in pix2pixHD's and Everybody Dance Now's files.
+"""Which PyTorch key holds which of our parameters, in the files of pix2pixHD, Everybody Dance Now,
+pix2pix and CycleGAN.
 
 Layouts: Conv2d OIHW -> HWIO; ConvTranspose2d IOHW -> HWIO with I = in, O = out, not flipped
 (`nets.conv.conv_up` takes PyTorch's orientation).
@@ -12,7 +13,8 @@ import numpy as np
 from motion_jax.errors import UserError
 from motion_jax.nets.vgg import TORCHVISION_INDEX
 
-# One entry a layer: our path, the reference's prefix, the kind ("conv", "up" or "batch_norm").
+# One entry a layer: our path, the reference's prefix, the kind: "conv" and "up" (transposed), or
+# without bias "conv_only" and "up_only", or "batch_norm".
 Entry = tuple[tuple[str, ...], str, str]
 
 
@@ -72,6 +74,66 @@ def _sequential_index(j: int) -> int:
     return 0 if j == 0 else 3 * j - 1
 
 
+# --- pix2pix and CycleGAN -----------------------------------------------------------------------
+# norm: "batch", "instance" or "none"; bias: of the convolutions before a norm.
+
+
+def _conv(path: tuple[str, ...], key: str, bias: bool, kind: str = "conv") -> Iterator[Entry]:
+    yield path, key, kind if bias else f"{kind}_only"
+
+
+def _normed(
+    path: tuple[str, ...], prefix: str, index: int, norm: str, bias: bool, kind: str = "conv"
+) -> Iterator[Entry]:
+    """A convolution at an index of a Sequential, and the norm that follows it."""
+    yield from _conv(path, f"{prefix}.{index}", bias, kind)
+    if norm == "batch":
+        yield (*path[:-1], f"{path[-1]}_norm"), f"{prefix}.{index + 1}", "batch_norm"
+
+
+def unet_generator(num_downs: int, norm: str, bias: bool) -> Iterator[Entry]:
+    """Every level is a Sequential that holds the next inner one: at index 1 of the outermost, at 3
+    of the others. Dropout stands last and shifts nothing."""
+    prefix, last = "model.model", num_downs - 1
+    yield from _conv(("down_0",), f"{prefix}.0", bias)
+    yield ("up_0",), f"{prefix}.3", "up"
+    prefix += ".1.model"
+    for i in range(1, last):
+        yield from _normed((f"down_{i}",), prefix, 1, norm, bias)
+        yield from _normed((f"up_{i}",), prefix, 5, norm, bias, "up")
+        prefix += ".3.model"
+    yield from _conv((f"down_{last}",), f"{prefix}.1", bias)
+    yield from _normed((f"up_{last}",), prefix, 3, norm, bias, "up")
+
+
+def resnet_generator(n_blocks: int, norm: str, dropout: bool, bias: bool) -> Iterator[Entry]:
+    """Dropout layers shift the second convolution of every block by one."""
+    for name, index in (("first", 1), ("down_0", 4), ("down_1", 7)):
+        yield from _normed((name,), "model", index, norm, bias)
+    for j in range(n_blocks):
+        for ours, index in (("conv_1", 1), ("conv_2", 6 if dropout else 5)):
+            yield from _normed(
+                (f"block_{j}", ours), f"model.{10 + j}.conv_block", index, norm, bias
+            )
+    for i in range(2):
+        yield from _normed((f"up_{i}",), "model", 10 + n_blocks + 3 * i, norm, bias, "up")
+    yield ("last",), f"model.{17 + n_blocks}", "conv"
+
+
+def patch_discriminator(n_layers: int, norm: str, bias: bool) -> Iterator[Entry]:
+    """pix2pix's PatchGAN."""
+    yield ("layer_0",), "model.0", "conv"
+    for j in range(1, n_layers + 1):
+        yield from _normed((f"layer_{j}",), "model", _sequential_index(j), norm, bias)
+    yield (f"layer_{n_layers + 1}",), f"model.{_sequential_index(n_layers + 1)}", "conv"
+
+
+def pixel_discriminator(norm: str, bias: bool) -> Iterator[Entry]:
+    yield ("layer_0",), "net.0", "conv"
+    yield from _normed(("layer_1",), "net", 2, norm, bias)
+    yield from _conv(("layer_2",), "net.5", bias)
+
+
 def vgg19() -> Iterator[Entry]:
     for i, index in enumerate(TORCHVISION_INDEX):
         yield (f"conv_{i}",), f"features.{index}", "conv"
@@ -80,30 +142,39 @@ def vgg19() -> Iterator[Entry]:
 _LEAVES = {
     "conv": (("kernel", "weight"), ("bias", "bias")),
     "up": (("kernel", "weight"), ("bias", "bias")),
+    "conv_only": (("kernel", "weight"),),
+    "up_only": (("kernel", "weight"),),
     "batch_norm": (("scale", "weight"), ("bias", "bias")),
 }
 _TO_OURS = {"conv": (2, 3, 1, 0), "up": (2, 3, 0, 1)}
-# Written by PyTorch, read by nobody: batch norm's running statistics (the reference stays in
-# training mode) and those that instance norm carried in files of PyTorch 0.3 and older.
-_IGNORED = ("running_mean", "running_var", "num_batches_tracked")
+_TO_OURS |= {f"{kind}_only": axes for kind, axes in _TO_OURS.items()}
+# Batch norm's running statistics, ours in the collection "batch_stats". Where they are missing (the
+# counter in files of PyTorch 0.4 and older; all of them in a network trained without keeping them)
+# the values with which PyTorch begins stand for them.
+_STATISTICS = (
+    ("mean", "running_mean", lambda size: np.zeros(size, np.float32)),
+    ("var", "running_var", lambda size: np.ones(size, np.float32)),
+    ("count", "num_batches_tracked", lambda size: np.zeros((), np.int32)),
+)
+# Written by PyTorch, read by nobody: what instance norm carried in old files.
+_IGNORED = tuple(theirs for _, theirs, _ in _STATISTICS)
 
 
 def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], where: str) -> dict:
-    """A parameter tree from a state_dict's arrays.
+    """A parameter tree from a state_dict's arrays: {"params": ...} and, for a network with batch
+    norm, "batch_stats": its running statistics (mean, var, count by layer).
 
     Raises UserError that lists keys which are missing from the file or unknown to the network.
     """
     left = {
-        key.removeprefix("module."): value
+        key.removeprefix("module.").removeprefix("_orig_mod."): value
         for key, value in weights.items()
-        if not key.endswith(_IGNORED)
     }
     tree: dict = {}
+    statistics: dict = {}
     missing = []
     for path, prefix, kind in entries:
-        node = tree
-        for name in path:
-            node = node.setdefault(name, {})
+        node = _at(tree, path)
         for ours, theirs in _LEAVES[kind]:
             value = left.pop(f"{prefix}.{theirs}", None)
             if value is None:
@@ -112,12 +183,26 @@ def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], wher
             if theirs == "weight" and kind in _TO_OURS:
                 value = value.transpose(_TO_OURS[kind])
             node[ours] = jnp.asarray(value, jnp.float32)
+        if kind == "batch_norm" and "scale" in node:
+            kept = _at(statistics, path)
+            for ours, theirs, initial in _STATISTICS:
+                start = initial(node["scale"].size)
+                value = left.pop(f"{prefix}.{theirs}", start)
+                kept[ours] = jnp.asarray(value, start.dtype)
+    left = {key: value for key, value in left.items() if not key.endswith(_IGNORED)}
     if missing or left:
         raise UserError(
             f"{where} does not hold the weights of this network: missing {missing or 'nothing'}, "
             f"unknown {sorted(left) or 'nothing'}; name the network that the file was made for."
         )
-    return {"params": tree}
+    return {"params": tree, "batch_stats": statistics} if statistics else {"params": tree}
+
+
+def _at(tree: dict, path: tuple[str, ...]) -> dict:
+    """The node at a path, made where it is not there."""
+    for name in path:
+        tree = tree.setdefault(name, {})
+    return tree
 
 
 def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]:
@@ -141,4 +226,12 @@ def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]
             if theirs == "weight" and kind in _TO_OURS:
                 value = value.transpose(np.argsort(_TO_OURS[kind]))
             weights[f"{prefix}.{theirs}"] = np.ascontiguousarray(value)
+        if kind == "batch_norm":
+            kept = params.get("batch_stats", {})
+            for name in path:
+                kept = kept.get(name, {})
+            for ours, theirs, initial in _STATISTICS:
+                value = np.asarray(kept.get(ours, initial(node["scale"].size)))
+                dtype = np.int64 if ours == "count" else np.float32
+                weights[f"{prefix}.{theirs}"] = value.astype(dtype)
     return weights

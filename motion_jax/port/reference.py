@@ -6,6 +6,14 @@ from functools import partial
 from flax import linen as nn
 
 from motion_jax.errors import UserError
+from motion_jax.nets.pix2pix import (
+    PatchDiscriminator,
+    PixelDiscriminator,
+    ResnetGenerator,
+    UnetGenerator,
+    pixel_with_bias,
+    with_bias,
+)
 from motion_jax.nets.pix2pixhd import (
     GlobalGenerator,
     LocalEnhancer,
@@ -19,6 +27,11 @@ def network_from_description(
     description: Mapping,
 ) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
     """Our module and its key table for {"class": ..., and the reference's constructor arguments}.
+
+    NLayerDiscriminator is a class of both code bases, with other paddings: pix2pixHD's has the
+    argument intermediate_features (or a "prefix" of its keys), pix2pix's has not. For pix2pix's
+    classes "bias" says whether the convolutions before a norm have a bias, which has changed over
+    the years; without it, by the norm, as nets.pix2pix's with_bias and pixel_with_bias.
 
     Raises UserError for a class that is not known.
     """
@@ -45,12 +58,65 @@ def network_from_description(
             d.get("intermediate_features", True),
         )
         return module, entries
-    if kind == "NLayerDiscriminator":
+    if kind == "NLayerDiscriminator" and {"intermediate_features", "prefix"} & set(d):
         norm = d.get("norm", "instance")
         module = NLayerDiscriminator(d["ndf"], d["n_layers"], norm)
         prefix = d.get("prefix", "model")
         return module, partial(names.layer_discriminator, d["n_layers"], norm, prefix)
+    if kind in _PIX2PIX:
+        return _PIX2PIX[kind](d)
     raise UserError(
         f"{kind!r} is not a network class that motion_jax knows; it knows GlobalGenerator, "
-        "LocalEnhancer, MultiscaleDiscriminator and NLayerDiscriminator."
+        "LocalEnhancer, MultiscaleDiscriminator, NLayerDiscriminator, PixelDiscriminator, "
+        "UnetGenerator and ResnetGenerator."
     )
+
+
+def _norm(description: Mapping, default: str) -> str:
+    norm = description.get("norm", default)
+    if norm not in ("batch", "instance", "none"):
+        raise UserError(
+            f"{description['class']} with the norm {norm!r} is not known; it can be batch, "
+            "instance or none."
+        )
+    return norm
+
+
+def _unet(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
+    norm = _norm(d, "batch")
+    bias = d.get("bias", with_bias(norm))
+    module = UnetGenerator(
+        d.get("output_nc", 3), d["num_downs"], d["ngf"], norm, d.get("dropout", False), bias=bias
+    )
+    return module, partial(names.unet_generator, d["num_downs"], norm, bias)
+
+
+def _resnet(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
+    norm, dropout = _norm(d, "instance"), d.get("dropout", False)
+    bias = d.get("bias", with_bias(norm))
+    module = ResnetGenerator(
+        d.get("output_nc", 3), d["ngf"], d["n_blocks"], norm, dropout, bias=bias
+    )
+    return module, partial(names.resnet_generator, d["n_blocks"], norm, dropout, bias)
+
+
+def _patch(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
+    norm = _norm(d, "batch")
+    bias = d.get("bias", with_bias(norm))
+    module = PatchDiscriminator(d["ndf"], d["n_layers"], norm, bias=bias)
+    return module, partial(names.patch_discriminator, d["n_layers"], norm, bias)
+
+
+def _pixel(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
+    norm = _norm(d, "batch")
+    bias = d.get("bias", pixel_with_bias(norm))
+    module = PixelDiscriminator(d["ndf"], norm, bias=bias)
+    return module, partial(names.pixel_discriminator, norm, bias)
+
+
+_PIX2PIX = {
+    "UnetGenerator": _unet,
+    "ResnetGenerator": _resnet,
+    "NLayerDiscriminator": _patch,
+    "PixelDiscriminator": _pixel,
+}

@@ -1,155 +1,55 @@
-"""Reads PyTorch's weight files without PyTorch and without executing anything in them.
+"""Reads and writes PyTorch's weight files without PyTorch and without executing anything in them.
 
-A `.pth` is either a zip archive (since PyTorch 1.6: `<name>/data.pkl` and one raw file for each
-storage) or the older stream of pickles followed by raw storages. Both hold a pickled dictionary
-whose tensors refer to storages; the unpickler below knows the few names that such a dictionary
-needs and refuses every other.
+A `.pth` (or `.pt`) is either a zip archive (since PyTorch 1.6: `<name>/data.pkl` and one raw file
+for each storage) or the older stream of pickles followed by raw storages. Both hold a pickled
+dictionary whose tensors refer to storages; `unpickle.py` reads it. PyTorch is used nowhere in this
+package.
 """
 
-import io
 import math
-import pickle
+import mmap
+import struct
 import zipfile
-from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 
 from motion_jax.errors import UserError
+from motion_jax.files import atomic_path
+from motion_jax.port.unpickle import (
+    MAX_BYTES,
+    STORAGES,
+    Refused,
+    Storage,
+    Tensor,
+    Unpickler,
+    quoted,
+)
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-
-_STORAGE_DTYPES = {
-    "FloatStorage": np.dtype(np.float32),
-    "DoubleStorage": np.dtype(np.float64),
-    "HalfStorage": np.dtype(np.float16),
-    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-    "LongStorage": np.dtype(np.int64),
-    "IntStorage": np.dtype(np.int32),
-    "ShortStorage": np.dtype(np.int16),
-    "CharStorage": np.dtype(np.int8),
-    "ByteStorage": np.dtype(np.uint8),
-    "BoolStorage": np.dtype(np.bool_),
-}
-
-
-class _Storage:
-    """A storage class by name; stands for torch.FloatStorage and its kin."""
-
-    def __init__(self, dtype: np.dtype):
-        self.dtype = dtype
-
-
-class _Tensor:
-    """A view that is resolved when all storages are known (the legacy format stores them last)."""
-
-    def __init__(self, key: str, offset: int, shape: tuple, strides: tuple):
-        self.key, self.offset, self.shape, self.strides = key, offset, shape, strides
-
-    def __setstate__(self, state: object) -> None:
-        raise pickle.UnpicklingError("a tensor with a state of its own")
-
-
-def _rebuild_tensor(storage_key, offset, shape, strides, *_: object) -> _Tensor:
-    return _Tensor(storage_key, int(offset), tuple(shape), tuple(strides))
-
-
-def _rebuild_parameter(tensor: _Tensor, *_: object) -> _Tensor:
-    return tensor
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows ordered dictionaries, tensors, parameters and storages; refuses all else."""
-
-    def __init__(self, file: io.BufferedIOBase):
-        super().__init__(file, encoding="latin-1")
-        self.dtypes: dict[str, np.dtype] = {}
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
-        if module == "torch._utils" and name == "_rebuild_parameter":
-            return _rebuild_parameter
-        if module in ("torch", "torch.storage") and name in _STORAGE_DTYPES:
-            return _Storage(_STORAGE_DTYPES[name])
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which weights do not need")
-
-    def persistent_load(self, identity: tuple) -> str:
-        kind, storage, key = identity[:3]
-        if kind != "storage" or not isinstance(storage, _Storage):
-            raise pickle.UnpicklingError(f"a reference of unknown kind {kind!r}")
-        if len(identity) > 5 and identity[5] is not None:
-            raise pickle.UnpicklingError("a storage that is a view of another")
-        self.dtypes[str(key)] = storage.dtype
-        return str(key)
-
-
-def _view(tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
-    storage = storages[tensor.key]
-    if len(tensor.shape) != len(tensor.strides) or min((*tensor.shape, *tensor.strides, 0)) < 0:
-        raise pickle.UnpicklingError("a tensor with a broken shape")
-    last = tensor.offset + sum(
-        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)
-    )
-    empty = 0 in tensor.shape
-    if math.prod(tensor.shape) > storage.size:
-        # Strides of 0 would blow a few bytes up to any size.
-        raise pickle.UnpicklingError("a tensor larger than its storage, or beyond its end")
-    if tensor.offset < 0 or (not empty and last >= storage.size):
-        raise pickle.UnpicklingError("a tensor reaches beyond its storage")
-    if empty:
-        return np.zeros(tensor.shape, storage.dtype)
-    step = storage.dtype.itemsize
-    return np.lib.stride_tricks.as_strided(
-        storage[tensor.offset :], tensor.shape, tuple(stride * step for stride in tensor.strides)
-    ).copy()
-
-
-def _read_zip(path: Path) -> tuple[object, dict[str, np.ndarray]]:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        pickles = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise pickle.UnpicklingError("a zip archive without weights (no data.pkl)")
-        root = pickles[0][: -len("data.pkl")]
-        byteorder = root + "byteorder"
-        if byteorder in names and archive.read(byteorder) != b"little":
-            raise pickle.UnpicklingError("weights of a big-endian machine")
-        unpickler = _Unpickler(io.BytesIO(archive.read(pickles[0])))
-        content = unpickler.load()
-        storages = {}
-        for key, dtype in unpickler.dtypes.items():
-            info = archive.getinfo(f"{root}data/{key}")
-            # Weights are stored as they are; a compressed member could be a bomb.
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise pickle.UnpicklingError("a compressed storage")
-            storages[key] = np.frombuffer(archive.read(info), dtype)
-    return content, storages
-
-
-def _read_legacy(path: Path) -> tuple[object, dict[str, np.ndarray]]:
-    with open(path, "rb") as file:
-        if _Unpickler(file).load() != _LEGACY_MAGIC or _Unpickler(file).load() != _LEGACY_PROTOCOL:
-            raise pickle.UnpicklingError("not a PyTorch file")
-        _Unpickler(file).load()  # the writing machine's type sizes
-        unpickler = _Unpickler(file)
-        content = unpickler.load()
-        storages = {}
-        for key in _Unpickler(file).load():
-            dtype = unpickler.dtypes[key]
-            (count,) = np.frombuffer(file.read(8), np.int64)
-            data = file.read(int(count) * dtype.itemsize)
-            storages[key] = np.frombuffer(data, dtype, int(count))
-    return content, storages
+_MAX_MEMBERS = 100_000
+# Tensors may share a storage (tied weights); a file whose tensors are together larger than this
+# many times the file is a bomb.
+_MAX_SHARING = 4
+# What a damaged file raises: our reader Refused, the zip reader all of the rest.
+_BROKEN = (
+    Refused,
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    struct.error,
+)
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a state_dict file, by key, in PyTorch's layout.
+    """The arrays of a state_dict file, by key, in PyTorch's layout; they may be read-only.
 
+    Of a training checkpoint, {"state_dict": {...}, "epoch": ...}, the arrays of "state_dict".
     Raises UserError for a missing, damaged or foreign file, and for one whose pickle asks for
     anything but tensors.
     """
@@ -157,16 +57,240 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"There is no weight file {path}; check the path.")
     try:
-        content, storages = (_read_zip if zipfile.is_zipfile(path) else _read_legacy)(path)
+        with open(path, "rb") as file:
+            read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
+        content, storages, size = read(path)
+        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+            content = content["state_dict"]
         if not isinstance(content, dict):
-            raise pickle.UnpicklingError("not a dictionary of weights")
-        return {
-            str(key): _view(value, storages)
-            for key, value in content.items()
-            if isinstance(value, _Tensor)
-        }
-    except Exception as error:  # every way in which a damaged pickle can fail, said in one sentence
+            raise Refused("it is not a dictionary of weights")
+        tensors = {str(k): value for k, value in content.items() if isinstance(value, Tensor)}
+        if not tensors:
+            inside = [key for key, value in content.items() if _holds_tensors(value)]
+            if inside:
+                raise Refused(
+                    "it holds no weights itself but dictionaries of them under "
+                    f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
+                )
+        if sum(map(_bytes_of, tensors.values())) > _MAX_SHARING * size:
+            raise Refused("its tensors are together far larger than the file")
+        return {key: _view(tensor, storages) for key, tensor in tensors.items()}
+    except _BROKEN as error:
         raise UserError(
-            f"{path} cannot be read as PyTorch weights ({error}); the file is damaged or not a "
-            "state_dict: download or save it again."
+            f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
+            "not a state_dict: download or save it again."
         ) from error
+
+
+def _holds_tensors(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * tensor.storage.dtype.itemsize
+
+
+def _view(tensor: Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
+    storage = storages[tensor.storage.key]
+    pairs = list(zip(tensor.shape, tensor.strides, strict=True))
+    size = math.prod(tensor.shape)
+    if size == 0:
+        if tensor.offset > storage.size or max(tensor.shape) > 2**31:
+            raise Refused("a tensor reaches beyond its storage")
+        return np.zeros(tensor.shape, storage.dtype)
+    if size > storage.size:
+        # Strides of 0 would blow a few bytes up to any size.
+        raise Refused("a tensor is larger than its storage")
+    if tensor.offset + sum((n - 1) * stride for n, stride in pairs) >= storage.size:
+        raise Refused("a tensor reaches beyond its storage")
+    # The stride of an axis of one entry is never used, and may be any number.
+    step = storage.dtype.itemsize
+    strides = tuple(stride * step if n > 1 else step for n, stride in pairs)
+    view = np.lib.stride_tricks.as_strided(
+        storage[tensor.offset :], tensor.shape, strides, writeable=False
+    )
+    return np.ascontiguousarray(view).reshape(tensor.shape)
+
+
+def _array(data: bytes | memoryview, storage: Storage) -> np.ndarray:
+    if len(data) != storage.count * storage.dtype.itemsize:
+        raise Refused(f"the storage {quoted(storage.key)} is not of the size declared for it")
+    if storage.dtype == np.bool_ and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+        raise Refused("it has truth values that are neither 0 nor 1")
+    return np.frombuffer(data, storage.dtype)
+
+
+# --- since PyTorch 1.6: a zip archive -------------------------------------------------------------
+
+
+def _read_zip(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
+    size = path.stat().st_size
+    _check_member_count(path, size)
+    with zipfile.ZipFile(path) as archive:
+        members = _members(archive, size)
+        pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise Refused("a zip archive without weights (no data.pkl)")
+        root = pickles[0][: -len("data.pkl")]
+        byteorder = root + "byteorder"
+        if byteorder in members and _read(archive, members[byteorder], 16) != b"little":
+            raise Refused("weights of a big-endian machine")
+        unpickler = Unpickler(_read(archive, members[pickles[0]], MAX_BYTES))
+        content = unpickler.load()
+        storages = {}
+        for key, storage in unpickler.storages.items():
+            info = members.get(f"{root}data/{key}")
+            if info is None:
+                raise Refused(f"the storage {quoted(key)} is missing")
+            storages[key] = _array(_read(archive, info, size), storage)
+    return content, storages, size
+
+
+def _check_member_count(path: Path, size: int) -> None:
+    """Before zipfile makes an object for each member."""
+    with open(path, "rb") as file:
+        file.seek(max(size - 2**16 - 200, 0))
+        tail = file.read()
+    for mark, at, form in ((b"PK\5\6", 10, "<H"), (b"PK\6\6", 32, "<Q")):
+        found = tail.rfind(mark)
+        if 0 <= found <= len(tail) - at - 8:
+            (count,) = struct.unpack_from(form, tail, found + at)
+            if count > _MAX_MEMBERS:
+                raise Refused(f"it claims to hold {count} files")
+
+
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """By name, after checking that they lie side by side in the file and are stored as they are."""
+    infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    end = 0
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            # PyTorch does not compress; a compressed member could be a bomb.
+            raise Refused("it has a compressed storage, which PyTorch does not write")
+        if info.flag_bits & 1:
+            raise Refused("it is encrypted")
+        if info.header_offset < end:
+            raise Refused("its members overlap")
+        end = info.header_offset + 30 + info.file_size
+        if end > size:
+            raise Refused("it has a member that reaches beyond its end")
+    members = {info.filename: info for info in infos}
+    if len(members) != len(infos):
+        raise Refused("it has two members of one name")
+    return members
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+    if info.file_size > limit:
+        raise Refused(f"its member {quoted(info.filename)} is too large")
+    return archive.read(info)  # checks the CRC
+
+
+# --- PyTorch 1.5 and older: a stream of pickles and storages --------------------------------------
+
+
+def _read_legacy(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
+    size = path.stat().st_size
+    if size == 0:
+        raise Refused("it is empty")
+    with open(path, "rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # The arrays keep the map open as long as they live.
+    view = memoryview(data)
+    at, heads = 0, []
+    for _ in range(3):  # mark, version, the writing machine's type sizes
+        unpickler = Unpickler(view, at)
+        heads.append(unpickler.load())
+        at = unpickler.end
+        if heads[0] != _LEGACY_MAGIC:
+            break
+    if heads[:2] != [_LEGACY_MAGIC, _LEGACY_PROTOCOL] or not isinstance(heads[2], dict):
+        raise Refused("it is no PyTorch file")
+    if heads[2].get("little_endian", True) is not True:
+        raise Refused("weights of a big-endian machine")
+    unpickler = Unpickler(view, at)
+    content = unpickler.load()
+    names = Unpickler(view, unpickler.end)
+    keys, at = names.load(), names.end
+    expected = unpickler.storages
+    if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
+        raise Refused("its list of storages is broken")
+    keys = [str(key) for key in keys]
+    if len(set(keys)) != len(keys) or set(keys) != set(expected):
+        raise Refused("its list of storages is not that of its tensors")
+    storages = {}
+    for key in keys:
+        if at + 8 > size:
+            raise Refused("it is cut short")
+        (count,) = struct.unpack_from("<q", view, at)
+        end = at + 8 + max(count, 0) * expected[key].dtype.itemsize
+        if count != expected[key].count or end > size:
+            raise Refused("it is cut short, or a storage is not of the size declared for it")
+        storages[key] = _array(view[at + 8 : end], expected[key])
+        at = end
+    if at != size:
+        raise Refused("it goes on after its last storage")
+    return content, storages, size
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+_STORAGE_OF = {dtype: name for name, dtype in STORAGES.items()}
+_ALIGNMENT = 64
+
+
+def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by key as torch.save writes a state_dict; torch.load(weights_only=True) reads
+    it.
+
+    Bits are kept; equal arrays give equal files. Raises UserError for a type that PyTorch's files
+    do not know, and where the file cannot be written.
+    """
+    arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
+    for key, array in arrays.items():
+        if array.dtype not in _STORAGE_OF:
+            raise UserError(
+                f"{key} has the type {array.dtype}, which {path} cannot hold; convert it to "
+                "float32 first."
+            )
+    root = Path(path).stem
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        _add(archive, f"{root}/data.pkl", _pickled(arrays))
+        _add(archive, f"{root}/byteorder", b"little")
+        for i, array in enumerate(arrays.values()):
+            _add(archive, f"{root}/data/{i}", array.tobytes())
+        _add(archive, f"{root}/version", b"3\n")
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """A member whose bytes begin at a multiple of 64, as PyTorch needs to map them into memory."""
+    info = zipfile.ZipInfo(name)  # dated 1980
+    begin = archive.fp.tell() + 30 + len(name.encode()) + 4
+    padding = -begin % _ALIGNMENT
+    info.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
+    archive.writestr(info, data)
+
+
+def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An OrderedDict of tensors, each with a storage of its own, in pickle's protocol 2."""
+    dictionary = b"ccollections\nOrderedDict\n)R"
+    parts = [b"\x80\x02", dictionary, b"("]
+    for i, (key, array) in enumerate(arrays.items()):
+        strides = [stride // array.itemsize for stride in array.strides]
+        storage = f"ctorch\n{_STORAGE_OF[array.dtype]}\n".encode()
+        parts += [_text(key), b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
+        parts += [_text(str(i)), _text("cpu"), _integer(array.size), b"tQK\0"]
+        parts += [b"(", *map(_integer, array.shape), b"t(", *map(_integer, strides), b"t"]
+        parts += [b"\x89", dictionary, b"tR"]  # requires no gradient, no hooks
+    return b"".join([*parts, b"u."])
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def _integer(value: int) -> bytes:
+    if value < 2**31:
+        return b"J" + struct.pack("<i", value)
+    return b"\x8a\x08" + struct.pack("<q", value)

@@ -105,6 +105,38 @@ def read_edn_yml(
     return _selected(people, person, folder, "Everybody Dance Now yml", bodies)
 
 
+def read_named(folder: Path, names: list[str], person: str = "largest") -> PoseFiles:
+    """The poses of frames by their names: `<name>_keypoints.json` or `<name>_pose.yml` each, frames
+    without a file having nobody. The folder may hold files of other frames too.
+
+    Raises UserError: no such folder, no file of any of these names, malformed files.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"There is no folder of poses {folder}; give one with yml or JSON files.")
+    bodies: set[int] = set()
+    found, people = 0, []
+    parts = [
+        part for part in ("face", "hand_left", "hand_right") if any(folder.glob(f"*_{part}.yml"))
+    ]
+    for name in names:
+        json_file, yml_file = folder / f"{name}{_JSON}", folder / f"{name}{_YML}"
+        if yml_file.is_file():
+            people.append(_people_of_yml(yml_file, parts, bodies))
+        elif json_file.is_file():
+            people.append(_people_of_json(json_file, bodies))
+        else:
+            people.append([])
+            continue
+        found += 1
+    if not found:
+        raise UserError(
+            f"The folder of poses {folder} holds no file for any frame (such as {names[0]}{_YML} "
+            f"or {names[0]}{_JSON}); name its files like the frames."
+        )
+    return _selected(people, person, folder, "files by name", bodies)
+
+
 def _selected(
     people: list[list[np.ndarray]], person: str, folder: Path, kind: str, bodies: set[int]
 ) -> PoseFiles:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import tempfile
 import time
 from collections import Counter, deque
@@ -70,18 +71,19 @@ def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
     from motion_jax import puppet
     from motion_jax.pose.face import face_boxes
 
-    size = config.recipe.stages()[stage]
-    lead, (height, width) = (size.batch_size, size.window), (size.height, size.width)
-    motion = puppet.dance(size.batch_size * size.window + 25)
-    keypoints = puppet.pose(puppet.CHARACTERS["ben"], motion, height, width)
-    keypoints = keypoints[: size.batch_size * size.window].reshape(*lead, 137, 3)
-    boxes = face_boxes(keypoints.reshape(-1, 137, 3), height, width).reshape(*lead, 4)
-    frames = np.random.default_rng(0).integers(0, 256, (*lead, height, width, 3), np.uint8)
-    return {
-        "frames": frames,
-        "keypoints": keypoints.astype(np.float32),
-        "face_boxes": boxes.astype(np.float32),
-    }
+    size, random = config.recipe.stages()[stage], np.random.default_rng(0)
+
+    def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        if dtype == "uint8":
+            return random.integers(0, 256, shape, np.uint8)
+        count = math.prod(shape[:-2] if shape[-2:] == (137, 3) else shape[:-1])
+        motion = puppet.dance(count + 25)
+        keypoints = puppet.pose(puppet.CHARACTERS["ben"], motion, size.height, size.width)[:count]
+        values = face_boxes(keypoints, size.height, size.width) if shape[-1] == 4 else keypoints
+        return values.reshape(shape).astype(dtype)
+
+    shapes = config.recipe.batch_shapes(stage)
+    return {name: made(*shape) for name, shape in shapes.items()}
 
 
 def synthetic_batches(config: Config, stage: str) -> Iterator[dict[str, np.ndarray]]:
@@ -105,7 +107,7 @@ def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
     from motion_jax.nets.blocks import initialise
     from motion_jax.nets.vgg import VGG19
 
-    if config.recipe.losses.perceptual == "none":
+    if not config.recipe.needs_vgg19:
         return {}
     make = jax.jit(lambda key: initialise(VGG19(), key, jnp.zeros((1, 16, 16, 3))))
     return jax.device_put({"vgg19": make(jax.random.key(0))}, meshes.replicated(mesh))

@@ -174,7 +174,10 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         config = sized(config, stage, options.batch)
         config.validate()
     if data is not None:
-        _check_data(config, stage, data)
+        from motion_jax.data.inputs import check_data
+        from motion_jax.data.records import open_dataset
+
+        check_data(open_dataset(data), config, stage)
     if options.out:
         folder, trace = options.out, options.out / "trace"
     elif options.run:
@@ -219,20 +222,6 @@ def _dataset_of(run: Path, path: str) -> Path:
             f"The dataset of the run {run} is no longer at {folder}; say where it is with --data."
         )
     return folder
-
-
-def _check_data(config: Config, stage: str, data: Path) -> None:
-    """Refuses a dataset that the stage cannot be fed from, before anything is written."""
-    from motion_jax.data.pairs import reduction, windows
-    from motion_jax.data.records import open_dataset
-
-    dataset, size = open_dataset(data), config.recipe.stages()[stage]
-    reduction(dataset, size.height, size.width)
-    if not len(windows(dataset, size.window, config.data.holdout)):
-        raise UserError(
-            f"The dataset {data} is shorter than needed: no clip leaves {size.window} consecutive "
-            "frames for training; prepare a longer video."
-        )
 
 
 def _last_stage(run: Path) -> str:
@@ -329,21 +318,10 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
 
 def _loader(task: Task) -> Any:
     """Batches of the task's dataset, from the beginning, as training makes them."""
-    from motion_jax.data.pairs import batches
+    from motion_jax.data.inputs import open_batches
     from motion_jax.data.records import open_dataset
 
-    stage = task.config.recipe.stages()[task.stage]
-    return batches(
-        open_dataset(task.data),
-        height=stage.height,
-        width=stage.width,
-        batch_size=stage.batch_size,
-        window=stage.window,
-        holdout=task.config.data.holdout,
-        seed=task.config.seed,
-        augment=task.config.data.augment,
-        workers=task.config.data.workers,
-    )
+    return open_batches(open_dataset(task.data), task.config, task.stage)
 
 
 def _restoring(task: Task, mesh: Any) -> Any:

@@ -59,6 +59,7 @@ def memory_by_kind(task: "Task", executable: jax.stages.Compiled) -> dict[str, A
     kinds |= {
         "optimiser": size(state.optimizer),
         "averaged parameters": size(state.averaged),
+        "image pools": size(getattr(state, "pools", {})),
         "vgg19 parameters": size(frozen),
         "batch": size(batch),
         "temporaries (activations, gradients)": stats.temp_size_in_bytes,

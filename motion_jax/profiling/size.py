@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from motion_jax.nets.vgg import LAYERS as VGG19
+from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Generator
 
 FLOAT = 4  # bytes
@@ -163,6 +164,11 @@ class StageSize:
         """An estimate of what the compiler reserves beside the state."""
         times = ACTIVATIONS["accelerator" if accelerator else "cpu"]
         return times * self.itemsize * self.held + GRADIENTS * FLOAT * self.learnt
+
+
+def has_formula(recipe: Recipe) -> bool:
+    """Whether stage_size knows the recipe."""
+    return isinstance(recipe, EverybodyDanceNow)
 
 
 def stage_size(recipe: EverybodyDanceNow, name: str) -> StageSize:

@@ -130,21 +130,16 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
     from motion_jax.nets.vgg import VGG19
     from motion_jax.train.loop import abstract_state
 
-    recipe, settings = config.recipe, _settings(config, stage)
+    _settings(config, stage)
+    recipe = config.recipe
     replicated = None if mesh is None else meshes.replicated(mesh)
     over_data = None if mesh is None else meshes.over_data(mesh)
-    lead = (settings.batch_size, settings.window)
-
-    def array(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*lead, *shape), dtype, sharding=over_data)
-
     batch = {
-        "frames": array((settings.height, settings.width, 3), jnp.uint8),
-        "keypoints": array((137, 3), jnp.float32),
-        "face_boxes": array((4,), jnp.float32),
+        name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=over_data)
+        for name, (shape, dtype) in recipe.batch_shapes(stage).items()
     }
     frozen = {}
-    if recipe.losses.perceptual == "vgg19":
+    if recipe.needs_vgg19:
         weights = jax.eval_shape(VGG19().init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
         frozen["vgg19"] = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), weights

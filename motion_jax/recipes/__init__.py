@@ -1,13 +1,24 @@
 """One system a file: its networks, stages and losses.
 
-A recipe is a module here with a frozen dataclass `RECIPE` whose fields are hyperparameters and
-whose methods are pure functions: stages, validate, init, train_step, synthesize, synthesis_params.
+A recipe is a module here with a frozen dataclass `RECIPE`, a base.Recipe: its fields are
+hyperparameters and its methods pure functions. Nothing outside asks for its name.
 """
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 from motion_jax.errors import UserError
+
+
+def recipe_names() -> list[str]:
+    """Of all modules here that are recipes."""
+    every = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in every if hasattr(_module(name), "RECIPE")]
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def recipe_class(name: str) -> type:
@@ -15,7 +26,7 @@ def recipe_class(name: str) -> type:
     name."""
     known = [module.name for module in pkgutil.iter_modules(__path__)]
     if name in known:
-        module = importlib.import_module(f"{__name__}.{name}")
+        module = _module(name)
         if hasattr(module, "RECIPE"):
             return module.RECIPE
     raise UserError(

@@ -14,54 +14,18 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax import Array
 
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
-from motion_jax.nets.pix2pixhd import (
-    GlobalGenerator,
-    LocalEnhancer,
-    MultiscaleDiscriminator,
-    NLayerDiscriminator,
-)
+from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.draw_device import rasterize
-from motion_jax.recipes.adam import adam
+from motion_jax.pose.pictures import poses_of
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
+from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.state import Params, State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
-
-
-@dataclass(frozen=True)
-class Generator:
-    """Widths and depths of the generator. GlobalGenerator alone in the global stage; as the core of
-    a LocalEnhancer from the local stage on."""
-
-    ngf: int = 64
-    """Channels of the global network at its full resolution; an enhancer halves them."""
-    n_downsampling: int = 4
-    """Halvings in the global network."""
-    n_blocks: int = 9
-    """Residual blocks at its lowest resolution."""
-    n_local_enhancers: int = 1
-    """Doublings of the size by the local stage."""
-    n_blocks_local: int = 3
-    """Residual blocks in each enhancer."""
-    block: Literal["full", "separable"] = "full"
-    """Convolutions of all residual blocks, the enhancers' too: full, as pix2pixHD, or separable
-    (each channel by itself, then the channels of each pixel: MobileNets, Howard et al. 2017;
-    without an activation between, Xception, Chollet 2017): a ninth of the arithmetic, for live use.
-    The face generator's stay full, and a separable network cannot be exported to PyTorch."""
-
-
-@dataclass(frozen=True)
-class Discriminator:
-    """Multiscale PatchGAN on (pose_t, pose_t+1, image_t, image_t+1), 12 channels."""
-
-    ndf: int = 64
-    """Channels of the first layer."""
-    n_layers: int = 3
-    """Strided layers; 3 sees patches of 70 pixels."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +85,21 @@ class Stage:
     """Discriminator scales."""
     learning_rate: float = 2e-4
     """Of Adam, for all networks of the stage."""
+    warmup_steps: int = 0
+    """The first this many steps raise the learning rate linearly to its full height: for a stage
+    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
 
 
 @dataclass(frozen=True)
-class EverybodyDanceNow:
+class EverybodyDanceNow(CoarseToFine):
     """The recipe: hyperparameters as fields, pure functions as methods."""
+
+    # Pose and previous frame; poses and images of two frames.
+    recurrent = True
+    generator_channels = 6
+    discriminator_channels = 12
+    # The perceptual loss is summed over the two frames; of longer windows it is twice the mean.
+    perceptual_frames = 2.0
 
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
@@ -165,49 +139,17 @@ class EverybodyDanceNow:
         every = {"global": self.global_stage, "local": self.local_stage, "face": self.face_stage}
         return {name: stage for name, stage in every.items() if stage.steps > 0}
 
-    def is_local(self, name: str) -> bool:
-        """Whether the generator is a LocalEnhancer in that stage."""
-        return name != "global" and self.local_stage.steps > 0
-
     def validate(self) -> None:
         """Raises UserError where the fields contradict each other or the networks' needs."""
         stages = self.stages()
-        if not stages:
-            raise UserError(
-                "The config trains nothing: every stage has steps = 0; set "
-                "recipe.global_stage.steps."
-            )
-        self._validate_networks()
+        self.check_networks(
+            {"face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1}}
+        )
         for name, stage in stages.items():
-            enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
-            multiple = 2 ** (self.generator.n_downsampling + enhancers)
-            for side in ("height", "width"):
-                value = getattr(stage, side)
-                if value % multiple or value <= 0:
-                    low = max(value // multiple, 2) * multiple
-                    raise UserError(
-                        f"recipe.{name}_stage.{side} = {value} is not divisible by {multiple}, as "
-                        f"the generator's {self.generator.n_downsampling + enhancers} halvings "
-                        f"need; the nearest sizes that are: {low} and {low + multiple}."
-                    )
-                if value < 2 * multiple:
-                    raise UserError(
-                        f"recipe.{name}_stage.{side} = {value} leaves a single row at the lowest "
-                        f"resolution, which reflection padding cannot extend; use at least "
-                        f"{2 * multiple} or a smaller recipe.generator.n_downsampling."
-                    )
             if stage.window < 2:
                 raise UserError(
                     f"recipe.{name}_stage.window = {stage.window}: the discriminator judges two "
                     "consecutive frames, so use 2 or more."
-                )
-            for count in ("batch_size", "num_D"):
-                if getattr(stage, count) < 1:
-                    raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
-            if not 0 <= stage.decay_steps <= stage.steps:
-                raise UserError(
-                    f"recipe.{name}_stage.decay_steps = {stage.decay_steps} must be between 0 and "
-                    f"the stage's steps ({stage.steps}): set both."
                 )
         if "face" in stages:
             if len(stages) == 1:
@@ -233,74 +175,17 @@ class EverybodyDanceNow:
                     f"resolution, which reflection padding cannot extend; use at least "
                     f"{2 * multiple} or a smaller recipe.face.n_downsampling."
                 )
-        if self.losses.perceptual == "vgg19":
-            smallest = min(min(stage.height, stage.width) for stage in stages.values())
-            if "face" in stages:
-                smallest = min(smallest, self.face.size)
-            if smallest < 16:
-                raise UserError(
-                    f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
-                )
-
-    def _validate_networks(self) -> None:
-        """Widths and depths for themselves; with the stages' sizes they are compared elsewhere."""
-        g = self.generator
-        least = {
-            "generator": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "n_blocks_local": 0},
-            "discriminator": {"ndf": 1, "n_layers": 1},
-            "face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1},
-        }
-        for part, fields in least.items():
-            for name, smallest in fields.items():
-                value = getattr(getattr(self, part), name)
-                if value < smallest:
-                    raise UserError(
-                        f"recipe.{part}.{name} = {value} is no size of a network; use "
-                        f"{smallest} or more."
-                    )
-        if g.block not in ("full", "separable"):
-            raise UserError(
-                f"recipe.generator.block = {g.block!r} is neither 'full' nor 'separable'."
-            )
-        if self.local_stage.steps > 0:
-            if g.n_local_enhancers < 1:
-                raise UserError(
-                    f"recipe.generator.n_local_enhancers = {g.n_local_enhancers} leaves the local "
-                    "stage nothing to add; use 1 or more, or leave the stage out with "
-                    "recipe.local_stage.steps = 0."
-                )
-            halves = 2**g.n_local_enhancers
-            if g.ngf % halves:
-                low = max(g.ngf // halves, 1) * halves
-                raise UserError(
-                    f"recipe.generator.ngf = {g.ngf} cannot be halved {g.n_local_enhancers} time"
-                    f"{'s' if g.n_local_enhancers > 1 else ''}, as the local stage needs, where an "
-                    f"enhancer of half the width surrounds the global network; the nearest widths "
-                    f"that can: {low} and {low + halves}."
-                )
+        self.check_perceptual(self.face.size if "face" in stages else None)
 
     # --- networks ------------------------------------------------------------------------------
 
-    def main_generator(self, name: str) -> GlobalGenerator | LocalEnhancer:
-        g, dtype = self.generator, jnp.dtype(self.dtype)
-        if not self.is_local(name):
-            return GlobalGenerator(3, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block)
-        return LocalEnhancer(
-            3,
-            g.ngf // 2**g.n_local_enhancers,
-            g.n_downsampling,
-            g.n_blocks,
-            g.n_local_enhancers,
-            g.n_blocks_local,
-            dtype,
-            g.block,
-        )
-
-    def main_discriminator(self, name: str) -> MultiscaleDiscriminator:
-        d = self.discriminator
-        return MultiscaleDiscriminator(
-            d.ndf, d.n_layers, self._stage(name).num_D, jnp.dtype(self.dtype)
-        )
+    def face_networks(self, name: str) -> dict[str, tuple[nn.Module, int]]:
+        if name != "face":
+            return {}
+        return {
+            "face_generator": (self.face_generator(), self.face.size),
+            "face_discriminator": (self.face_discriminator(), self.face.size),
+        }
 
     def face_generator(self) -> GlobalGenerator:
         f = self.face
@@ -310,62 +195,12 @@ class EverybodyDanceNow:
         f = self.face
         return NLayerDiscriminator(f.ndf, f.n_layers, "batch", jnp.dtype(self.dtype))
 
-    def _stage(self, name: str) -> Stage:
-        return self.stages()[name]
-
     def trained(self, name: str) -> tuple[str, ...]:
         """Names of the networks that a stage updates."""
         if name != "face":
             return ("generator", "discriminator")
         extra = ("discriminator",) if self.main_discriminator_after >= 0 else ()
         return ("face_generator", "face_discriminator", *extra)
-
-    # --- state ---------------------------------------------------------------------------------
-
-    def init(self, key: Array, name: str, previous: State | None = None) -> State:
-        """The state at the start of a stage. Pure; works under jax.eval_shape.
-
-        previous: the last state of the stage before. Its generator becomes the core of the local
-        stage's; its discriminator scales keep the resolutions that they know; its averaged
-        generator, where there is one, is what the face stage freezes. Optimisers start fresh.
-        """
-        stage = self._stage(name)
-        key, *keys = jax.random.split(key, 5)
-        shape = (1, stage.height, stage.width)
-        params = {
-            "generator": initialise(self.main_generator(name), keys[0], jnp.zeros((*shape, 6))),
-            "discriminator": initialise(
-                self.main_discriminator(name), keys[1], jnp.zeros((*shape, 12))
-            ),
-        }
-        if name == "face":
-            crop = jnp.zeros((1, self.face.size, self.face.size, 6))
-            params["face_generator"] = initialise(self.face_generator(), keys[2], crop)
-            params["face_discriminator"] = initialise(self.face_discriminator(), keys[3], crop)
-        if previous is not None:
-            params = _carry_over(params, previous, averaged=name == "face")
-        trained = self.trained(name)
-        generators = [network for network in trained if network.endswith("generator")]
-        return State(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            optimizer={network: adam().init(params[network]) for network in trained},
-            averaged={g: jax.tree.map(jnp.copy, params[g]) for g in generators}
-            if self.averaging
-            else {},
-            key=key,
-        )
-
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        """Constant, then linear towards 0 over the stage's last decay_steps."""
-        stage = self._stage(name)
-        left = jnp.asarray(stage.steps - step, jnp.float32)
-        return stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
-
-    def learning_rate_at(self, name: str, step: int) -> float:
-        """The same as a plain number, for logs: asking the device would make the loop wait."""
-        stage = self._stage(name)
-        return stage.learning_rate * min((stage.steps - step) / max(stage.decay_steps, 1), 1.0)
 
     # --- training ------------------------------------------------------------------------------
 
@@ -375,50 +210,25 @@ class EverybodyDanceNow:
         """One update of a stage's networks from one batch.
 
         batch: frames uint8 [B, T, H, W, 3]; keypoints float32 [B, T, 137, 3] in pixels of HxW;
-        face_boxes float32 [B, T, 4]. frozen: {"vgg19": parameters}, or {} without that loss.
+        face_boxes float32 [B, T, 4]; pose_pictures uint8 [B, T, H, W, 3] of datasets that have
+        ready ones, which are then taken instead of drawn keypoints. frozen: {"vgg19": parameters},
+        or {} without that loss.
         Returns the new state and float32 scalars named as the reference logs them.
         """
         stage = self._stage(name)
-        poses = self.draw(batch["keypoints"], stage.height, stage.width)
+        poses = self.draw(poses_of(batch), stage.height, stage.width)
         with jax.named_scope("input"):
             clip = Clip(poses, to_float(batch["frames"]), batch["face_boxes"])
         return two_frame_step(self, state, clip, name, frozen)
 
-    def draw(self, keypoints: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3]."""
-        with jax.named_scope("pose_drawing"):
-            return rasterize(keypoints, height, width, self.pose_style)
+    def judged(self, poses: Array, images: Array) -> Array:
+        """[B, T, H, W, 3] twice -> [B * (T - 1), H, W, 12]: pose_t, pose_t+1, image_t, image_t+1,
+        of every pair of neighbouring frames."""
+        parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
+        stack = jnp.concatenate(parts, axis=-1)
+        return stack.reshape(-1, *stack.shape[2:])
 
     # --- synthesis -----------------------------------------------------------------------------
-
-    def synthesize(
-        self,
-        params: Params,
-        keypoints: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Frames from poses, each from its own pose and the frame before it.
-
-        keypoints [N, 137, 3], boxes [N, 4] in pixels of the stage's size; carry [1, H, W, 3]: the
-        previous output, zeros at the beginning. recurrent = False shows the generator zeros each
-        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves
-        to the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop
-        plus its residual may leave [-1, 1]).
-        """
-        stage = self._stage(name)
-
-        def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            points, box = inputs
-            pose = self.draw(points, stage.height, stage.width)[None]
-            image = self.generate(params, pose, previous, box[None], name)
-            return (image if recurrent else previous), image[0]
-
-        _, frames = jax.lax.scan(frame, carry, (keypoints, boxes))
-        after = frames if recurrent else jnp.broadcast_to(carry, frames.shape)
-        return jnp.clip(frames, -1.0, 1.0), after
 
     def generate(
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
@@ -438,41 +248,6 @@ class EverybodyDanceNow:
             if self.clamp_face:
                 face = jnp.clip(face, -1.0, 1.0)
             return paste(image, face, corners)
-
-    def synthesis_params(self, state: State) -> Params:
-        """The parameters that synthesis uses: averaged where averaging is on."""
-        params = {**state.params, **state.averaged}
-        return {name: value for name, value in params.items() if name.endswith("generator")}
-
-
-def to_float(frames: Array) -> Array:
-    """uint8 0...255 -> float32 in [-1, 1]; floats pass through."""
-    if frames.dtype != jnp.uint8:
-        return frames
-    return frames.astype(jnp.float32) / 127.5 - 1.0
-
-
-def to_uint8(images: Array) -> Array:
-    """float in [-1, 1] -> uint8, rounded to nearest."""
-    return jnp.clip(jnp.round((images + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
-
-
-def _carry_over(params: Params, previous: State, averaged: bool) -> Params:
-    params = dict(params)
-    source = dict(previous.params["generator"]["params"])
-    if averaged and "generator" in previous.averaged:
-        source = dict(previous.averaged["generator"]["params"])
-    target = params["generator"]["params"]
-    if "model" in target and "model" not in source:
-        # Global to local: the whole network but its head becomes the enhancer's core.
-        core = {layer: source[layer] for layer in target["model"]}
-        params["generator"] = {"params": {**target, "model": core}}
-    else:
-        params["generator"] = {"params": source}
-    scales = {**params["discriminator"]["params"], **previous.params["discriminator"]["params"]}
-    kept = params["discriminator"]["params"]
-    params["discriminator"] = {"params": {scale: scales[scale] for scale in kept}}
-    return params
 
 
 RECIPE = EverybodyDanceNow

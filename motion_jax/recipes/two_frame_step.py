@@ -1,10 +1,11 @@
-"""The train step of Everybody Dance Now: both updates from one forward pass of every network.
+"""The train step of Everybody Dance Now and pix2pixHD: both updates from one forward pass of every
+network.
 
 The generator runs once a frame, the discriminator once on the generated and once on the real
-frames.
-Each is differentiated with `jax.vjp`, whose pull-back is applied to the generator's losses (towards
-the pictures) and to the discriminator's (towards its parameters): no forward pass is repeated, and
-both gradients are those of the weights before the step, as in the reference.
+frames, which the recipe puts together with their poses as the discriminator is to see them. Each is
+differentiated with `jax.vjp`, whose pull-back is applied to the generator's losses (towards the
+pictures) and to the discriminator's (towards its parameters): no forward pass is repeated, and both
+gradients are those of the weights before the step, as in the reference.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,10 +19,11 @@ from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.vgg import VGG19
 from motion_jax.recipes.adam import updated
 from motion_jax.recipes.crops import crop, crop_corners
+from motion_jax.recipes.network import averaged as mixed
 from motion_jax.recipes.state import Params, State
 
 if TYPE_CHECKING:
-    from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
+    from motion_jax.recipes.coarse_to_fine import CoarseToFine
 
 
 class Clip(NamedTuple):
@@ -36,9 +38,9 @@ class Clip(NamedTuple):
 
 
 def two_frame_step(
-    recipe: "EverybodyDanceNow", state: State, clip: Clip, name: str, frozen: Params
+    recipe: "CoarseToFine", state: State, clip: Clip, name: str, frozen: Params
 ) -> tuple[State, dict[str, Array]]:
-    """See EverybodyDanceNow.train_step; takes pose pictures already drawn."""
+    """See the recipe's train_step; takes pose pictures already drawn."""
     params, metrics = state.params, {}
     trained = "face_generator" if name == "face" else "generator"
     key = jax.random.fold_in(state.key, state.step)
@@ -50,12 +52,12 @@ def two_frame_step(
     gradient = jnp.zeros_like(images)
     gradients = {}
 
-    # The main discriminator, on every pair of neighbouring frames.
+    # The main discriminator.
     network = recipe.main_discriminator(name)
 
     def judge(weights: Params, pictures: Array) -> losses.Features:
         with jax.named_scope("discriminator"):
-            return network.apply(weights, pair_stack(clip.poses, pictures))
+            return network.apply(weights, recipe.judged(clip.poses, pictures))
 
     fake, pull_fake = jax.vjp(judge, params["discriminator"], images)
     real, pull_real = jax.vjp(lambda weights: judge(weights, clip.images), params["discriminator"])
@@ -102,7 +104,7 @@ def two_frame_step(
 
 
 def rollout(
-    recipe: "EverybodyDanceNow", params: Params, clip: Clip, name: str, key: Array | None = None
+    recipe: "CoarseToFine", params: Params, clip: Clip, name: str, key: Array | None = None
 ) -> Array:
     """Generated frames [B, T, H, W, 3]: the first from a zero picture, each next from the one
     before, with gradients through all of them.
@@ -123,16 +125,9 @@ def rollout(
             by_time = (*by_time, noise.at[0].set(0.0))
     start = jnp.zeros_like(clip.images[:, 0])
     # XLA's CPU backend runs convolutions inside a loop on its slow path, 3 to 8 times slower.
-    unroll = on_cpu() or clip.poses.shape[1] == 2
+    unroll = on_cpu() or clip.poses.shape[1] <= 2
     _, images = jax.lax.scan(frame, start, by_time, unroll=unroll)
     return jnp.swapaxes(images, 0, 1)
-
-
-def pair_stack(poses: Array, images: Array) -> Array:
-    """[B, T, H, W, 3] twice -> [B * (T - 1), H, W, 12]: pose_t, pose_t+1, image_t, image_t+1."""
-    parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
-    stack = jnp.concatenate(parts, axis=-1)
-    return stack.reshape(-1, *stack.shape[2:])
 
 
 def _mean(a: Params, b: Params) -> Params:
@@ -141,11 +136,9 @@ def _mean(a: Params, b: Params) -> Params:
         return jax.tree.map(lambda a, b: 0.5 * (a + b), a, b)
 
 
-def _perceptual(
-    recipe: "EverybodyDanceNow", vgg: Params, clip: Clip, images: Array, name: str
-) -> Array:
-    """Sum over the two frames (for longer windows: twice the mean) of the perceptual distance, and
-    in the face stage half of the crops'."""
+def _perceptual(recipe: "CoarseToFine", vgg: Params, clip: Clip, images: Array, name: str) -> Array:
+    """The mean of the perceptual distance times the recipe's number of frames, and in the face
+    stage half of the crops'."""
     network = VGG19(jnp.dtype(recipe.dtype))
 
     def distance(a: Array, b: Array) -> Array:
@@ -156,18 +149,18 @@ def _perceptual(
             return losses.perceptual(a, b)
 
     factor = 1.0 if recipe.is_local(name) else recipe.losses.perceptual_global_factor
-    total = 2.0 * factor * distance(images, clip.images)
+    total = recipe.perceptual_frames * factor * distance(images, clip.images)
     if name == "face":
         fake, real, _, mask = _face_crops(recipe, clip, images)
         # Where a window has no face both sides are the same picture, whose distance is 0.
         mask = mask[..., None, None, None]
         share = jnp.maximum(mask.mean(), 1.0 / mask.size)
-        total += 2.0 * 0.5 * distance(fake * mask, real * mask) / share
+        total += recipe.perceptual_frames * 0.5 * distance(fake * mask, real * mask) / share
     return recipe.losses.perceptual_weight * total
 
 
 def _face_crops(
-    recipe: "EverybodyDanceNow", clip: Clip, images: Array
+    recipe: "CoarseToFine", clip: Clip, images: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask [B, T]."""
     size, (height, width) = recipe.face.size, images.shape[2:4]
@@ -178,7 +171,7 @@ def _face_crops(
 
 
 def _face_terms(
-    recipe: "EverybodyDanceNow", params: Params, clip: Clip, images: Array
+    recipe: "CoarseToFine", params: Params, clip: Clip, images: Array
 ) -> tuple[Array, Params, dict[str, Array]]:
     """Gradient towards the pictures, gradient of the face discriminator, and the three losses."""
     network = recipe.face_discriminator()
@@ -211,7 +204,7 @@ def _face_terms(
     return pull_fake(toward)[1], gradient, metrics
 
 
-def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: str) -> State:
+def _update(recipe: "CoarseToFine", state: State, gradients: Params, name: str) -> State:
     params, optimizer = dict(state.params), dict(state.optimizer)
     rate = recipe.learning_rate(name, state.step)
     for network, gradient in gradients.items():
@@ -228,14 +221,8 @@ def _update(recipe: "EverybodyDanceNow", state: State, gradients: Params, name: 
         params[network], optimizer[network] = new
     averaged = state.averaged
     if averaged:
-        # The average of few steps is of those few (Tensorflow's warm-up), not of the initial noise.
-        count = state.step.astype(jnp.float32)
-        decay = jnp.minimum(recipe.averaging, (1.0 + count) / (10.0 + count))
-        with jax.named_scope("averaging"):
-            averaged = {
-                network: jax.tree.map(
-                    lambda old, fresh: decay * old + (1.0 - decay) * fresh, old, params[network]
-                )
-                for network, old in averaged.items()
-            }
+        averaged = {
+            network: mixed(old, params[network], state.step, recipe.averaging)
+            for network, old in averaged.items()
+        }
     return state.replace(step=state.step + 1, params=params, optimizer=optimizer, averaged=averaged)

@@ -11,12 +11,16 @@ import tyro
 
 from motion_jax.config import Config, load_config, shipped, to_json, unknown_option
 from motion_jax.errors import UserError
+from motion_jax.train.run import read_config
 
 USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [options] [settings]
 
 Trains what CONFIG describes: a Python file that defines `config = Config(...)`, or one of
 {shipped}.
 Run the same command again to go on where it stopped.
+
+motion-jax train --run DIR --data DATASET [options] [settings] goes on with the config of a run that
+is there, for example one made by motion-jax import.
 
 motion-jax train CONFIG --help explains every setting of that config."""
 
@@ -49,17 +53,14 @@ class TrainOptions:
 def run(arguments: list[str]) -> None:
     from motion_jax.train.loop import Interrupted, train
 
-    if not arguments or arguments[0].startswith("-"):
-        text = USAGE.format(shipped=", ".join(shipped()))
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(text)
-            return
-        raise UserError(
-            "motion-jax train wants a config first, for example: motion-jax train small --data "
-            f"DATASET --run DIR (there are {', '.join(shipped())})."
-        )
-    default = load_config(arguments[0])
-    options, config = parse(default, arguments[0], arguments[1:])
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(USAGE.format(shipped=", ".join(shipped())))
+        return
+    if arguments and not arguments[0].startswith("-"):
+        default = load_config(arguments[0])
+        options, config = parse(default, arguments[0], arguments[1:])
+    else:
+        options, config = parse(_config_of_run(arguments), "--run DIR", arguments)
     if options.dry_run:
         dry_run(config, options.data)
         return
@@ -72,6 +73,20 @@ def run(arguments: list[str]) -> None:
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.status)
+
+
+def _config_of_run(arguments: list[str]) -> Config:
+    """The config of the run that the arguments name with --run. Raises UserError without one."""
+    given = dict(zip(arguments, arguments[1:], strict=False))
+    given |= dict(word.split("=", 1) for word in arguments if word.startswith("--run="))
+    config = read_config(Path(given["--run"])) if "--run" in given else None
+    if config is None:
+        raise UserError(
+            "motion-jax train wants a config first, for example: motion-jax train small --data "
+            f"DATASET --run DIR (there are {', '.join(shipped())}), or the --run of a run that is "
+            "there."
+        )
+    return config
 
 
 def parse(default: Config, name: str, arguments: list[str]) -> tuple[TrainOptions, Config]:
@@ -108,6 +123,11 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
         value = getattr(options, option)
         if value is None:
             continue
+        if not hasattr(generator, name):
+            raise UserError(
+                f"--{option} sets the generator's {name}, which the recipe {config.recipe.name} "
+                "does not have; leave it out."
+            )
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
             raise UserError(f"--{option} and {long} set the same; give one of them.")
@@ -159,9 +179,10 @@ def dry_run(config: Config, data: Path | None = None) -> None:
 def suggestion(config: Config, dataset: Any, place: Path, times: dict[str, float | None]) -> dict:
     """What would fit a dataset and this machine, by the time that this config's steps took here."""
     from motion_jax.profiling import suggest
+    from motion_jax.profiling.size import has_formula
 
     stages = config.recipe.stages()
-    if None in times.values():
+    if None in times.values() or not has_formula(config.recipe):
         machine = suggest.measured_machine()
     else:
         flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)

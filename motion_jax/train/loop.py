@@ -20,7 +20,7 @@ import jax
 
 from motion_jax import mesh as meshes
 from motion_jax.config import Config, differences
-from motion_jax.data.pairs import batches, windows
+from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable
@@ -28,6 +28,7 @@ from motion_jax.memory import give_back_freed_memory
 from motion_jax.port.vgg19 import load_vgg19
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
+from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.page import write_page
@@ -63,8 +64,8 @@ def train(
     dataset = open_dataset(data)
     stages = config.recipe.stages()
     # The largest first: its size is the one to prepare a dataset at.
-    for name, stage in sorted(stages.items(), key=lambda item: -item[1].height):
-        _check_data(dataset, config, name, stage)
+    for name in sorted(stages, key=lambda name: -stages[name].height):
+        check_data(dataset, config, name)
     frozen = load_frozen(config, vgg)
     _check_run(folder, config, dataset)
     offsets, total = {}, 0
@@ -129,9 +130,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     """The parameters that losses need and nobody trains."""
-    if config.recipe.losses.perceptual == "none":
-        return {}
-    return {"vgg19": load_vgg19(vgg)}
+    return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
 
 
 def _begin(config: Config, name: str, previous: State | None) -> State:
@@ -151,6 +150,10 @@ def _resume(
     record = checkpoints.record(latest)
     name = record["stage"]
     mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
+    if imported.untouched(record):
+        rewind_metrics(folder, -1)
+        state = imported.begin(config, record, checkpoints, latest, meshes.replicated(mesh))
+        return state, name, record
     state = checkpoints.restore(latest, abstract_state(config, name, meshes.replicated(mesh)))
     rewind_metrics(folder, latest)
     say(f"Going on from step {record['step']} of the {name} stage ({folder}).")
@@ -207,6 +210,8 @@ def _run_stage(
     frozen = jax.device_put(frozen, meshes.replicated(mesh))
     train_step = None
     start = record["step"]
+    # Where imported weights came from stays on record.
+    origin = {key: value for key, value in record.items() if key == "imported"}
     say(
         f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
         f"at {stage.width}x{stage.height}; compiling (a minute, the first time perhaps more) …"
@@ -231,20 +236,12 @@ def _run_stage(
         last_good=last_good,
     )
     sampler = Sampler(
-        folder, config.recipe, name, dataset, config.data.holdout, settings.sample_seconds
-    )
-    examples = batches(
+        folder,
+        config,
+        name,
         dataset,
-        height=stage.height,
-        width=stage.width,
-        batch_size=stage.batch_size,
-        window=stage.window,
-        holdout=config.data.holdout,
-        seed=config.seed,
-        augment=config.data.augment,
-        workers=config.data.workers,
-        start=record["position"],
     )
+    examples = open_batches(dataset, config, name, record["position"])
     tracer = StepTracer(folder / "trace" / name if settings.trace else None)
     with recorder, sampler, examples, tracer:
         saved_at = time.monotonic()
@@ -268,7 +265,7 @@ def _run_stage(
             due = settings.checkpoint_every and step % settings.checkpoint_every == 0
             due = due or time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
             if last or due or signals.received:
-                record = {
+                record = origin | {
                     "stage": name,
                     "step": step,
                     "total_step": offset + step,
@@ -293,29 +290,6 @@ def _run_stage(
     return state, record
 
 
-def _check_data(dataset: PoseFrames, config: Config, name: str, stage: Any) -> None:
-    from motion_jax.data.pairs import reduction
-    from motion_jax.pose import skeleton
-
-    if dataset.info.skeleton != skeleton.NAME:
-        raise UserError(
-            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
-            f"version trains on {skeleton.NAME!r}; prepare it again."
-        )
-    reduction(dataset, stage.height, stage.width)
-    if not len(windows(dataset, stage.window, config.data.holdout)):
-        raise UserError(
-            f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
-            f"{stage.window} consecutive frames for training after data.holdout = "
-            f"{config.data.holdout}; prepare a longer video or hold out less."
-        )
-    if name == "face" and not (dataset.face_boxes()[:, 2] > 0).any():
-        raise UserError(
-            f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
-            "leave it out with --recipe.face-stage.steps 0."
-        )
-
-
 def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
     """Refuses a run directory of something else, before anything is written to it."""
     check_writable(folder)
@@ -327,6 +301,11 @@ def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
                 f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
                 "another --run folder."
             )
+        return
+    untouched = imported.untouched_record(folder)
+    if untouched is not None:
+        # Nothing was trained with other settings or on another dataset yet.
+        imported.check_config(untouched, existing, config, folder)
         return
     differing = differences(existing, config)
     if differing:

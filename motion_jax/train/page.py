@@ -7,8 +7,9 @@ from motion_jax import html
 from motion_jax.charts import chart
 from motion_jax.train.record import read_metrics
 
-GENERATOR = ("G_GAN", "G_GAN_Feat", "G_VGG", "G_L1", "G_GANface")
-DISCRIMINATOR = ("D_real", "D_fake", "D_realface", "D_fakeface")
+# How the names of losses begin, whatever the recipe.
+GENERATOR = ("G_", "cycle_", "idt_")
+DISCRIMINATOR = ("D_",)
 
 
 def write_page(folder: Path) -> Path:
@@ -54,9 +55,10 @@ def write_page(folder: Path) -> Path:
                 )
             )
     charts = []
-    for title, names in (("Generator", GENERATOR), ("Discriminator", DISCRIMINATOR)):
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for title, begins in (("Generator", GENERATOR), ("Discriminator", DISCRIMINATOR)):
         series = {}
-        for name in names:
+        for name in (name for name in names if name.startswith(begins)):
             points = [
                 (row["total_step"], row[name]) for row in rows if isinstance(row.get(name), float)
             ]

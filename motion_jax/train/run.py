@@ -1,5 +1,6 @@
 """A run directory: what was trained, on what, by which versions; and the trained model in it."""
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -21,6 +22,7 @@ from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.train.synthesis import Synthesizer
 
@@ -33,23 +35,12 @@ def fingerprint(dataset: PoseFrames) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "") -> None:
-    """Writes config.json, command.txt, versions.json and dataset.json; adds to command.txt."""
-    keypoints = dataset.keypoints()
-    training = np.concatenate(
-        [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
-    )
+def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: str = "") -> None:
+    """Writes config.json, versions.json and dataset.json (not without a dataset, which imported
+    runs may lack); adds to command.txt."""
     write_json(folder / "config.json", to_json(config))
-    write_json(
-        folder / "dataset.json",
-        {
-            "path": os.path.relpath(dataset.folder.resolve(), folder.resolve()),
-            "fingerprint": fingerprint(dataset),
-            "info": dataset.info.to_json(),
-            "frames": len(dataset),
-            "target_statistics": fit_target(training, _pixel_aspect(dataset)).to_json(),
-        },
-    )
+    if dataset is not None:
+        _describe_dataset(folder, config, dataset)
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
     write_json(
         folder / "versions.json",
@@ -65,6 +56,31 @@ def describe(folder: Path, config: Config, dataset: PoseFrames, command: str = "
     path = folder / "command.txt"
     before = path.read_text() if path.is_file() else ""
     write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
+
+
+def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None:
+    keypoints = dataset.keypoints()
+    training = np.concatenate(
+        [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
+    )
+    write_json(
+        folder / "dataset.json",
+        {
+            "path": os.path.relpath(dataset.folder.resolve(), folder.resolve()),
+            "fingerprint": fingerprint(dataset),
+            "info": dataset.info.to_json(),
+            "frames": len(dataset),
+            **({"crop": True} if config.data.augment.crop else {}),
+            "target_statistics": _statistics(training, dataset),
+        },
+    )
+
+
+def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | None:
+    """Of the target's body; None where the dataset knows poses as pictures alone."""
+    if not (keypoints[:, :25, 2] > 0).any():
+        return None
+    return fit_target(keypoints, _pixel_aspect(dataset)).to_json()
 
 
 def _pixel_aspect(dataset: PoseFrames) -> float:
@@ -86,8 +102,15 @@ def read_config(folder: Path) -> Config | None:
 
 
 def read_dataset(folder: Path) -> dict[str, Any]:
-    """What dataset.json says of the training data."""
+    """What dataset.json says of the training data. Raises UserError where it is not there."""
     return _read(Path(folder) / "dataset.json")
+
+
+def _known_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The same; {} for a run that was imported without a dataset."""
+    if "imported" in record and not (folder / "dataset.json").exists():
+        return {}
+    return read_dataset(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -105,11 +128,13 @@ class Run:
 
     Attributes:
       folder: the run directory.
-      config: what was trained.
+      config: what was trained; its pose_style is that of the dataset's ready pose pictures, where
+        it has some and the style is known.
       stage: the stage of the checkpoint ("global", "local" or "face").
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
-      dataset: metadata of the training dataset, with "path", "info" and "target_statistics".
+      dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
+        where the run was imported without one.
     """
 
     folder: Path
@@ -127,7 +152,11 @@ class Run:
 
     @property
     def data_path(self) -> Path:
-        """Where the training dataset was."""
+        """Where the training dataset was. Raises UserError for a run that was imported without."""
+        if not self.dataset:
+            raise UserError(
+                f"The run {self.folder} was imported without a dataset; name one with --data."
+            )
         path = Path(self.dataset["path"])
         return path if path.is_absolute() else Path(os.path.normpath(self.folder / path))
 
@@ -137,6 +166,17 @@ class Run:
         from motion_jax.train.checkpoint import parameter_hash
 
         return parameter_hash(self.params)
+
+    def tested(self, **changes: Any) -> "Run":
+        """The run with another way to run its generator (see Recipe.tested); None changes nothing.
+
+        Raises UserError where its recipe has no such choice.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            return self
+        recipe = self.config.recipe.tested(**changes)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, recipe=recipe))
 
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
@@ -148,12 +188,24 @@ class Run:
         return Synthesizer(self.config.recipe, self.stage, params, recurrent, chunk)
 
 
+def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
+    """The config with the style of the ready pose pictures that the run was trained on, where it is
+    known: keypoints are then drawn like those."""
+    info = dataset.get("info", {})
+    style = info.get("pose_style") if info.get("pose_pictures") else None
+    if style is None or not hasattr(config.recipe, "pose_style"):
+        return config
+    recipe = dataclasses.replace(config.recipe, pose_style=PoseStyle(**style))
+    return dataclasses.replace(config, recipe=recipe)
+
+
 def load_run(folder: Path) -> Run:
     """The newest checkpoint of a run directory.
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
+    from motion_jax.train.imported import laid_out_with
     from motion_jax.train.loop import abstract_state
 
     folder = Path(folder)
@@ -171,16 +223,17 @@ def load_run(folder: Path) -> Run:
         latest = checkpoints.latest()
         record = checkpoints.record(latest)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        abstract = abstract_state(config, record["stage"], sharding)
+        abstract = abstract_state(laid_out_with(record, config), record["stage"], sharding)
         # Optimiser states and discriminators are three quarters of a checkpoint and of no use here.
         used = {id(leaf) for leaf in jax.tree.leaves(config.recipe.synthesis_params(abstract))}
         wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
         state = checkpoints.restore_part(latest, wanted)
+    dataset = _known_dataset(folder, record)
     return Run(
         folder=folder,
-        config=config,
+        config=_drawing_as(config, dataset),
         stage=record["stage"],
         step=record["total_step"],
         params=config.recipe.synthesis_params(state),
-        dataset=read_dataset(folder),
+        dataset=dataset,
     )

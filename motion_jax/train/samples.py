@@ -13,10 +13,12 @@ import jax
 import numpy as np
 
 from motion_jax import montage
-from motion_jax.data.pairs import load, stretches
+from motion_jax.config import Config
+from motion_jax.data import inputs
+from motion_jax.data.pairs import load
 from motion_jax.data.records import PoseFrames
 from motion_jax.files import atomic_path
-from motion_jax.pose.draw import draw_host
+from motion_jax.pose.pictures import poses_of, shown
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
 
@@ -31,16 +33,18 @@ class Sampler:
     def __init__(
         self,
         folder: Path,
-        recipe: Any,
+        config: Config,
         stage: str,
         dataset: PoseFrames,
-        holdout: float,
-        seconds: float,
     ):
+        recipe, seconds = config.recipe, config.record.sample_seconds
         size = recipe.stages()[stage]
         self.folder, self.recipe, self.stage = folder / "samples", recipe, stage
         self.height, self.width = size.height, size.width
-        runs = stretches(dataset, holdout, "heldout") or stretches(dataset, 0.0, "train")
+        self.crop = config.data.augment.crop
+        domain = inputs.shown(dataset, config)
+        dataset = domain.dataset
+        runs = domain.runs(config.data.holdout, "heldout") or domain.runs(0.0, "train")
         frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
         settle = CHUNK // MOMENTS
         last = max(len(frames) - settle, 0)
@@ -58,13 +62,27 @@ class Sampler:
         self._writing: Future | None = None
 
     def _load(self, dataset: PoseFrames, records: np.ndarray) -> dict[str, np.ndarray]:
-        each = [load(dataset, int(record), 1, self.height, self.width) for record in records]
+        size = self.height, self.width, self.crop
+        each = [load(dataset, int(record), 1, *size) for record in records]
         return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
         self._synthesizer.params = params
         self._synthesizer.reset()
-        return self._synthesizer.dispatch(clip["keypoints"], clip["face_boxes"])
+        return self._synthesizer.dispatch(self._seen(clip), clip["face_boxes"])
+
+    def _seen(self, clip: dict[str, np.ndarray]) -> np.ndarray:
+        """What the generator sees of a clip."""
+        return poses_of(clip) if self.recipe.draws_poses else clip["frames"]
+
+    def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
+        """The pictures of a clip that are shown, by label."""
+        if not self.recipe.draws_poses:
+            return {"A": list(clip["frames"]), "A as B": list(fakes)}
+        poses = [self._pose(pose) for pose in poses_of(clip)]
+        if self.recipe.unpaired:
+            return {"pose": poses, "generated": list(fakes)}
+        return {"pose": poses, "real": list(clip["frames"]), "generated": list(fakes)}
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""
@@ -76,34 +94,27 @@ class Sampler:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{total_step:07d}"
         fakes = np.concatenate([np.asarray(chunk) for chunk in grid])[self._shown]
-        reals = self._grid["frames"][self._shown]
-        poses = [self._pose(points) for points in self._grid["keypoints"][self._shown]]
-        rows = [*poses, *reals, *fakes]
-        rows = [montage.enlarge(picture) for picture in rows]
-        labels = ["pose", "real", "generated"]
+        moments = {key: values[self._shown] for key, values in self._grid.items()}
         picture = np.concatenate(
             [
-                montage.labelled(
-                    montage.grid(rows[i * MOMENTS : (i + 1) * MOMENTS], MOMENTS), label
-                )
-                for i, label in enumerate(labels)
+                montage.labelled(montage.grid([montage.enlarge(p) for p in row], MOMENTS), label)
+                for label, row in self._rows(moments, fakes).items()
             ]
         )
         with atomic_path(self.folder / f"{name}.png") as path:
             cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
-        shown = [
-            montage.side_by_side([self._pose(points), real, fake], labels)
-            for points, real, fake in zip(
-                self._clip["keypoints"], self._clip["frames"], frames, strict=True
-            )
+        by_label = self._rows(self._clip, frames)
+        rows = [
+            montage.side_by_side(list(pictures), list(by_label))
+            for pictures in zip(*by_label.values(), strict=True)
         ]
-        with VideoWriter(self.folder / f"{name}.mp4", *shown[0].shape[:2]) as writer:
-            for i, picture in enumerate(shown):
+        with VideoWriter(self.folder / f"{name}.mp4", *rows[0].shape[:2]) as writer:
+            for i, picture in enumerate(rows):
                 writer.write(picture, i / 25)
 
-    def _pose(self, keypoints: np.ndarray) -> np.ndarray:
-        return draw_host(keypoints, self.height, self.width, self.recipe.pose_style)
+    def _pose(self, pose: np.ndarray) -> np.ndarray:
+        return shown(pose, self.recipe.pose_style, self.height, self.width)
 
     def finish(self) -> None:
         """Waits until the last samples are written; raises what went wrong with them."""

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.nets.conv import on_cpu
-from motion_jax.recipes.everybody_dance_now import to_uint8
+from motion_jax.pose.pictures import is_ready
+from motion_jax.recipes.pictures import to_uint8
 
 
 class Synthesizer:
@@ -30,8 +31,8 @@ class Synthesizer:
         # A loop around convolutions is slow on a CPU (see nets.conv): one frame a call there.
         self.chunk = 1 if on_cpu() else chunk
 
-        def synthesize(params, keypoints, boxes, count, carry):
-            frames, after = recipe.synthesize(params, keypoints, boxes, carry, stage, recurrent)
+        def synthesize(params, poses, boxes, count, carry):
+            frames, after = recipe.synthesize(params, poses, boxes, carry, stage, recurrent)
             # The state after the last real frame: what lies behind it in the chunk is padding.
             return to_uint8(frames), jax.lax.dynamic_slice_in_dim(after, count - 1, 1)
 
@@ -46,38 +47,42 @@ class Synthesizer:
         places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(self.params)[:1]]
         self._carry = jax.device_put(carry, places[0]) if places and places[0] else carry
 
-    def dispatch(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> list[jax.Array]:
+    def dispatch(self, poses: np.ndarray, face_boxes: np.ndarray) -> list[jax.Array]:
         """As feed, without waiting for the device: chunks whose frames together are the result, the
         last one perhaps longer than needed."""
         chunks = []
-        for start in range(0, len(keypoints), self.chunk):
-            points, boxes = keypoints[start:][: self.chunk], face_boxes[start:][: self.chunk]
-            count = len(points)
+        if not is_ready(poses):
+            poses = poses.astype(np.float32)
+        for start in range(0, len(poses), self.chunk):
+            part, boxes = poses[start:][: self.chunk], face_boxes[start:][: self.chunk]
+            count = len(part)
             padding = self.chunk - count
-            points = np.pad(points, ((0, padding), (0, 0), (0, 0))).astype(np.float32)
+            part = np.pad(part, ((0, padding), *[(0, 0)] * (part.ndim - 1)))
             boxes = np.pad(boxes, ((0, padding), (0, 0))).astype(np.float32)
-            made, self._carry = self._synthesize(self.params, points, boxes, count, self._carry)
+            made, self._carry = self._synthesize(self.params, part, boxes, count, self._carry)
             chunks.append(made)
         return chunks
 
-    def begin(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+    def begin(self, poses: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
         """Starts the next n frames, and gives them one by one as they are ready: meanwhile the
         frames after them can be started.
 
         Args:
-          keypoints: [n, 137, 3] in pixels of the run's size; face_boxes: [n, 4] in them.
+          poses: keypoints [n, 137, 3] in pixels of the run's size, or ready pose pictures uint8
+            [n, H, W, 3]; always the same kind, or another program is compiled.
+          face_boxes: [n, 4] in pixels of the run's size.
         Returns:
           n pictures, uint8 [H, W, 3].
         """
-        chunks = self.dispatch(keypoints, face_boxes)
+        chunks = self.dispatch(poses, face_boxes)
         for chunk in chunks:
             chunk.copy_to_host_async()
         pictures = (picture for chunk in chunks for picture in np.asarray(chunk))
-        return itertools.islice(pictures, len(keypoints))
+        return itertools.islice(pictures, len(poses))
 
-    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+    def feed(self, poses: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
         """As begin, and waits for all of them: uint8 [n, H, W, 3]."""
-        pictures = list(self.begin(keypoints, face_boxes))
+        pictures = list(self.begin(poses, face_boxes))
         if not pictures:
             return np.zeros((0, self.height, self.width, 3), np.uint8)
         return np.stack(pictures)

@@ -114,3 +114,70 @@ def test_colour_is_the_same_for_all_frames_and_leaves_poses():
     assert (changed["frames"] != frames).any()
     np.testing.assert_array_equal(changed["keypoints"], window["keypoints"])
     np.testing.assert_array_equal(changed["face_boxes"], window["face_boxes"])
+
+
+def without_keypoints(window):
+    """A window that knows poses as pictures alone: red where the frame is white."""
+    poses = window["frames"] * np.array([1, 0, 0], np.uint8)
+    return window | {
+        "keypoints": np.zeros_like(window["keypoints"]),
+        "face_boxes": np.float32([[10, 30, 22, 42], [0, 0, 0, 0]]),
+        "pose_pictures": poses,
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_ready_pose_picture_moves_as_its_frame(window, seed):
+    window = without_keypoints(window)
+    config = AugmentConfig(scale=0.2, shift=0.1, flip=True, brightness=0.1)
+    changed = augment(window, config, np.random.default_rng(seed))
+    geometry = AugmentConfig(scale=0.2, shift=0.1, flip=True)
+    plain = augment(window, geometry, np.random.default_rng(seed))
+    np.testing.assert_array_equal(changed["pose_pictures"], plain["pose_pictures"])
+    np.testing.assert_array_equal(plain["pose_pictures"][..., 0], plain["frames"][..., 0])
+    assert (changed["frames"] != plain["frames"]).any(), "colours are the frame's alone"
+    assert not changed["pose_pictures"][..., 1:].any()
+
+
+def test_face_boxes_move_where_no_keypoint_tells_them(window):
+    window = without_keypoints(window)
+    marked = np.zeros_like(window["frames"])
+    marked[0, 10:22, 30:42] = 255
+    window["frames"] = marked
+    for seed in range(8):
+        config = AugmentConfig(scale=0.1, shift=0.1, flip=True)
+        changed = augment(window, config, np.random.default_rng(seed))
+        rows, columns = np.nonzero(changed["frames"][0, ..., 0] > 127)
+        top, left, bottom, right = changed["face_boxes"][0]
+        assert (bottom - top, right - left) == pytest.approx((12, 12), abs=1e-4)
+        assert (top + bottom) / 2 == pytest.approx(rows.mean() + 0.5, abs=0.6)
+        assert (left + right) / 2 == pytest.approx(columns.mean() + 0.5, abs=0.6)
+        assert not changed["face_boxes"][1].any()
+
+
+def test_a_random_piece_is_the_same_of_everything(window):
+    places = set()
+    for seed in range(40):
+        config = AugmentConfig(crop=True)
+        piece = augment(window, config, np.random.default_rng(seed), (40, 60))
+        assert piece["frames"].shape == (2, 40, 60, 3)
+        grey, found = brightness_at(piece)
+        assert not len(grey) or min(grey) > 200
+        seen = piece["keypoints"][0, 0]
+        if seen[2]:
+            places.add(tuple((window["keypoints"][0, 0] - seen)[:2].astype(int)))
+    assert {x for x, _ in places} == set(range(5)) and {y for _, y in places} == set(range(9))
+    middle = module.cut(window, 40, 60)
+    np.testing.assert_array_equal(middle["frames"], window["frames"][:, 4:44, 2:62])
+    outside = module.cut(without_keypoints(window), 40, 20, np.array([0.0, 0.0]))
+    assert not outside["face_boxes"].any(), "its middle is not in this piece"
+
+
+def test_crop_draws_after_the_others(window):
+    """Switching it on changes nothing of what the other settings draw."""
+    config = AugmentConfig(shift=0.1, flip=True)
+    with_crop = AugmentConfig(shift=0.1, flip=True, crop=True)
+    same = [
+        augment(window, c, np.random.default_rng(3), (HEIGHT, WIDTH)) for c in (config, with_crop)
+    ]
+    np.testing.assert_array_equal(same[0]["frames"], same[1]["frames"])

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from motion_jax.config import Data
 from motion_jax.data import records
 from motion_jax.data.pairs import Frames
 from motion_jax.errors import UserError
@@ -91,7 +92,10 @@ def run(tmp_path, monkeypatch):
         size=(HEIGHT, WIDTH),
         step=7,
         checkpoint="c" * 64,
-        config=SimpleNamespace(data=SimpleNamespace(holdout=0.3)),
+        config=SimpleNamespace(
+            data=Data(holdout=0.3), recipe=SimpleNamespace(draws_poses=True, recurrent=True)
+        ),
+        tested=lambda **changes: made,
         data_path=tmp_path / "data",
         dataset={"fingerprint": fingerprint(data)},
         synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
@@ -168,9 +172,9 @@ def test_bad_input_is_one_sentence(run, tmp_path):
         evaluate(options(run))
     run.data_path = tmp_path / "data"
     with pytest.raises(UserError, match=r"no held-out frames with the run's holdout = 0;"):
-        run.config.data.holdout = 0.0
+        run.config.data = Data(holdout=0.0)
         evaluate(options(run))
-    run.config.data.holdout = 0.3
+    run.config.data = Data(holdout=0.3)
     with pytest.raises(UserError, match=r"frames of 24x32.*wants 64x64"):
         run.size = (64, 64)
         evaluate(options(run))
@@ -265,7 +269,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
     in videos of `trained`, and nobody in those of `nearest_frame`."""
     from motion_jax.video.reader import read_frames
 
-    run.config.data.holdout = 0.7
+    run.config.data = Data(holdout=0.7)
     true = records.open_dataset(run.data_path).keypoints()
 
     def choose(dataset, wish, model):
@@ -302,7 +306,7 @@ def test_choosing_the_detector(run, tmp_path, shared, monkeypatch):
     files = records.open_dataset(run.data_path)
     assert reestimate.choose_detector(files, "no", None)[0] is None
     info = replace(files.info, sources=({"estimator": {"name": "mediapipe"}},))
-    estimated = SimpleNamespace(info=info)
+    estimated = SimpleNamespace(info=info, has_keypoints=True)
     bundle, detail, reason = reestimate.choose_detector(estimated, "auto", None)
     assert bundle is None and detail == "holistic" and "not on this machine" in reason
     monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))

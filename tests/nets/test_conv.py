@@ -21,13 +21,13 @@ def pad(x, size, mode="constant"):
 
 
 def transposed(x, kernel):
-    """ConvTranspose2d(3, stride 2, padding 1, output padding 1) as its definition scatters."""
+    """ConvTranspose2d(k, stride 2, padding 1) that doubles, as its definition scatters."""
     n, h, w, _ = x.shape
-    full = np.zeros((n, 2 * h + 1, 2 * w + 1, kernel.shape[-1]))
-    for i in range(3):
-        for j in range(3):
+    full = np.zeros((n, 2 * h + 2, 2 * w + 2, kernel.shape[-1]))
+    for i in range(len(kernel)):
+        for j in range(len(kernel)):
             full[:, i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
-    return full[:, 1:, 1:]
+    return full[:, 1 : 2 * h + 1, 1 : 2 * w + 1]
 
 
 # name: ours, the oracle, kernel size
@@ -38,8 +38,13 @@ OPERATIONS = {
     "down": (conv.conv_down, lambda x, k: correlate(pad(x, 1), k, 2), 3),
     "patch1": (lambda x, k: conv.conv_patch(x, k, 1), lambda x, k: correlate(pad(x, 2), k), 4),
     "patch2": (lambda x, k: conv.conv_patch(x, k, 2), lambda x, k: correlate(pad(x, 2), k, 2), 4),
+    "basic1": (lambda x, k: conv.conv_patch(x, k, 1, 1), lambda x, k: correlate(pad(x, 1), k), 4),
+    "basic2": (
+        lambda x, k: conv.conv_patch(x, k, 2, 1), lambda x, k: correlate(pad(x, 1), k, 2), 4,
+    ),
     "up": (conv.conv_up, transposed, 3),
-}
+    "up4": (conv.conv_up, transposed, 4),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 5), (5, 6)], ids=str)
@@ -114,6 +119,20 @@ def test_batch_norm_takes_the_statistics_of_the_batch_at_hand():
     y = blocks.BatchNorm().apply(params, jnp.asarray(x))
     expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * [2, 1] + [0, -1]
     np.testing.assert_allclose(y, expected, atol=1e-5)
+    # With running statistics besides: PyTorch's momentum, the unbiased variance.
+    norm = blocks.BatchNorm(tracked=True)
+    started = {
+        "mean": jnp.full(2, 5.0), "var": jnp.full(2, 7.0), "count": jnp.array(4, jnp.int32),
+    }  # fmt: skip
+    params |= {"batch_stats": started}
+    again, changed = norm.apply(params, jnp.asarray(x), mutable=["batch_stats"])
+    np.testing.assert_array_equal(again, y)
+    kept = changed["batch_stats"]
+    np.testing.assert_allclose(kept["mean"], 0.9 * 5 + 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(kept["var"], 0.9 * 7 + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-5)
+    assert kept["count"] == 5
+    y = blocks.BatchNorm(tracked=True, running=True).apply(params, jnp.asarray(x))
+    np.testing.assert_allclose(y, (x - 5) / np.sqrt(7 + 1e-5) * [2, 1] + [0, -1], atol=1e-5)
 
 
 def test_pytorch_counts_the_fan_in_of_a_transposed_convolution_by_its_outputs():

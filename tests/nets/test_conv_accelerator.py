@@ -31,6 +31,7 @@ CASES = {
     "zeros, from few": ("conv_zero", 3, (10, 16, 3, 64), 1, 2),
     "zeros, packed": ("conv_zero", 3, (5, 8, 64, 64), 2, 2),
     "zeros, from packed to wide": ("conv_zero", 3, (5, 8, 64, 128), 2, 1),
+    "up of kernel 4": ("conv_up", 4, (3, 4, 32, 32), 2, 1),
 }
 
 

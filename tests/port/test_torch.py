@@ -11,6 +11,7 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
+from motion_jax.nets.pix2pix import PixelDiscriminator, ResnetGenerator, UnetGenerator
 from motion_jax.nets.pix2pixhd import (
     GlobalGenerator,
     LocalEnhancer,
@@ -75,11 +76,11 @@ def test_a_file_that_wants_to_run_something_is_refused(tmp_path, weight_files, f
     [
         ((4, 4), (4, 1), 0, "larger than its storage"),
         ((3, 4), (4, 1), 1, "beyond its storage"),
-        ((3,), (1,), -1, "beyond its storage"),
+        ((3,), (1,), -1, "broken shape"),
         ((3,), (-1,), 5, "broken shape"),
         ((3, 4), (4,), 0, "broken shape"),
         # Twelve numbers as 4 TB.
-        ((1 << 20, 1 << 20), (0, 0), 0, "larger than its storage"),
+        ((1 << 20, 1 << 20), (0, 0), 0, "far larger than the file"),
     ],
 )
 def test_a_tensor_that_does_not_fit_its_storage_is_refused(
@@ -132,6 +133,13 @@ NETWORKS = {
     "NLayerDiscriminator": (
         {"ndf": 4, "n_layers": 2, "norm": "batch", "prefix": "facemodel"}, NLayerDiscriminator, 6,
     ),
+    "PixelDiscriminator": ({"ndf": 4, "norm": "batch", "bias": False}, PixelDiscriminator, 6),
+    "UnetGenerator": (
+        {"num_downs": 6, "ngf": 2, "norm": "batch", "dropout": True}, UnetGenerator, 3,
+    ),
+    "ResnetGenerator": (
+        {"ngf": 2, "n_blocks": 1, "norm": "batch", "dropout": True}, ResnetGenerator, 3,
+    ),
 }  # fmt: skip
 
 
@@ -140,18 +148,26 @@ def test_weights_go_to_pytorch_and_back(tmp_path, weight_files, kind):
     settings, expected, channels = NETWORKS[kind]
     module, entries = network_from_description({"class": kind, **settings})
     assert isinstance(module, expected)
-    x = jnp.zeros((1, 16, 16, channels))
+    x = jnp.zeros((1, 64, 64, channels))
     params = jax.jit(lambda key: initialise(module, key, x))(jax.random.key(1))
     weights = names.to_torch(params, entries())
     # What older files carry and nobody reads.
-    extra = dict.fromkeys(("model.2.running_mean", "model.2.num_batches_tracked"), np.zeros(1))
-    path = weight_files.zip(tmp_path / "net.pth", *weight_files.as_tensors({**weights, **extra}))
+    extra = dict.fromkeys(("norm.2.running_mean", "norm.2.num_batches_tracked"), np.zeros(1))
+    path = weight_files.zip(tmp_path / "net.pth", *weight_files.as_tensors({**extra, **weights}))
     back = names.from_torch(read_pth(path), entries(), path.name)
-    assert jax.tree.structure(back) == jax.tree.structure(params)
-    jax.tree.map(np.testing.assert_array_equal, back, params)
+    # pix2pixHD's discriminator keeps no running statistics, but its files have some.
+    assert set(back) - set(params) <= {"batch_stats"}
+    kept = {collection: back[collection] for collection in params}
+    assert jax.tree.structure(kept) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, kept, params)
+    again = names.to_torch(back, entries())
+    assert list(again) == list(weights)
+    for key, value in again.items():
+        assert value.dtype == weights[key].dtype
+        np.testing.assert_array_equal(value, weights[key])
     # A file of torch.nn.DataParallel.
     prefixed = {f"module.{key}": value for key, value in weights.items()}
-    jax.tree.map(np.testing.assert_array_equal, names.from_torch(prefixed, entries(), ""), params)
+    jax.tree.map(np.testing.assert_array_equal, names.from_torch(prefixed, entries(), ""), back)
 
 
 def test_layouts_are_pytorchs():

@@ -121,8 +121,8 @@ def test_other_files_are_refused(tmp_path, weight_files):
 def test_a_config_that_wants_them_fails_before_anything_is_made(tmp_path):
     from motion_jax.train.loop import load_frozen
 
-    recipe = SimpleNamespace(losses=SimpleNamespace(perceptual="vgg19"))
+    recipe = SimpleNamespace(needs_vgg19=True)
     with pytest.raises(UserError, match="fetch vgg19"):
         load_frozen(SimpleNamespace(recipe=recipe), None)
-    recipe.losses.perceptual = "none"
+    recipe.needs_vgg19 = False
     assert load_frozen(SimpleNamespace(recipe=recipe), None) == {}

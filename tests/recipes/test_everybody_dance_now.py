@@ -12,9 +12,10 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
+from motion_jax.recipes import coarse_to_fine, recipe_class, two_frame_step
 from motion_jax.recipes import everybody_dance_now as edn
-from motion_jax.recipes import recipe_class, two_frame_step
 from motion_jax.recipes.adam import adam
+from motion_jax.recipes.pictures import to_float, to_uint8
 from motion_jax.recipes.state import State
 from motion_jax.recipes.two_frame_step import Clip, rollout
 
@@ -47,7 +48,7 @@ def larger_weights():
             shapes,
         )
 
-    patch.setattr(edn, "initialise", larger)
+    patch.setattr(coarse_to_fine, "initialise", larger)
     # Compiling takes far longer than running here.
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
@@ -211,7 +212,7 @@ def test_noise_on_the_previous_frame_spares_the_first_and_follows_its_key():
 
 def test_pairs_are_of_neighbouring_frames():
     clip = clip_of([NOWHERE, NOWHERE], frames=3)
-    pairs = two_frame_step.pair_stack(clip.poses, clip.images)
+    pairs = edn.EverybodyDanceNow().judged(clip.poses, clip.images)
     assert pairs.shape == (4, SIZE, SIZE, 12)
     for i, (sample, t) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
         expected = [clip.poses[sample, t], clip.poses[sample, t + 1],
@@ -505,11 +506,11 @@ def test_stages_carry_over_what_was_learnt():
 
 def test_pictures_and_bytes():
     values = jnp.arange(256, dtype=jnp.uint8)
-    floats = edn.to_float(values)
+    floats = to_float(values)
     assert float(floats[0]) == -1 and float(floats[-1]) == 1
-    np.testing.assert_array_equal(edn.to_uint8(floats), values)
-    assert edn.to_uint8(jnp.array([-1.5, 1.5, 0.0])).tolist() == [0, 255, 128]
-    assert edn.to_float(floats) is floats
+    np.testing.assert_array_equal(to_uint8(floats), values)
+    assert to_uint8(jnp.array([-1.5, 1.5, 0.0])).tolist() == [0, 255, 128]
+    assert to_float(floats) is floats
 
 
 def test_recipes_are_found_by_name():

@@ -1,0 +1,95 @@
+"""The small files of an Everybody Dance Now project: face texts and keypoints as OpenCV YAML.
+
+A face text is one line, `top bottom left right`, whole pixels of the label picture. Keypoints lie
+in pixels of the original frames; the labels are drawn on a canvas of 1920x1080, into which frames
+of another size are letterboxed, and the canvas is squashed to the label's size.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from motion_jax.data.pictures import in_order
+from motion_jax.errors import UserError
+from motion_jax.files import write_text
+from motion_jax.pose import skeleton
+
+# (height, width)
+CANVAS = (1080, 1920)
+PARTS = {
+    "pose": skeleton.BODY,
+    "face": skeleton.FACE,
+    "hand_left": skeleton.LEFT_HAND,
+    "hand_right": skeleton.RIGHT_HAND,
+}
+
+
+def read_face_text(path: Path) -> tuple[float, float, float, float]:
+    """(top, left, bottom, right) of one face text, in pixels of its label.
+
+    Raises UserError where it is not one line of four numbers."""
+    try:
+        top, bottom, left, right = (float(word) for word in path.read_text().split())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'The face text {path} is not four numbers "top bottom left right" ({error}); mend it '
+            "or remove it (a frame without one has no face)."
+        ) from error
+    if not (np.isfinite([top, bottom, left, right]).all() and bottom >= top and right >= left):
+        raise UserError(
+            f"The face text {path} is no box: top {top:g}, bottom {bottom:g}, left {left:g}, right "
+            f"{right:g}; mend it or remove it."
+        )
+    return top, left, bottom, right
+
+
+def read_face_texts(folder: Path, count: int) -> np.ndarray:
+    """float32 [count, 4] boxes (top, left, bottom, right) from a folder of face texts, in order of
+    their numbers. Raises UserError where there is another number of them."""
+    folder = Path(folder)
+    files = in_order(folder.glob("*.txt")) if folder.is_dir() else []
+    if len(files) != count:
+        raise UserError(
+            f"The folder {folder} holds {len(files)} face texts (*.txt) for {count} pose pictures; "
+            "give one for each."
+        )
+    return np.array([read_face_text(file) for file in files], np.float32).reshape(-1, 4)
+
+
+def face_text(box: np.ndarray) -> str:
+    """The line for a box (top, left, bottom, right): a square of whole pixels, as its reader wants
+    it."""
+    top, left, bottom, right = (float(value) for value in box)
+    rows, columns = round(bottom - top), round(right - left)
+    return f"{round(top)} {round(top) + rows} {round(left)} {round(left) + columns}"
+
+
+def on_label(
+    keypoints: np.ndarray, original: tuple[int, int], label: tuple[int, int]
+) -> np.ndarray:
+    """[..., 137, 3] keypoints of original frames (height, width) in pixels of their labels."""
+    height, width = original
+    scale = min(CANVAS[0] / height, CANVAS[1] / width)
+    down, right = (CANVAS[0] - scale * height) / 2, (CANVAS[1] - scale * width) / 2
+    canvas = skeleton.shifted(skeleton.scaled(keypoints, scale, scale), right, down)
+    return skeleton.scaled(canvas, label[1] / CANVAS[1], label[0] / CANVAS[0])
+
+
+def write_yml(folder: Path, base: str, keypoints: np.ndarray, body: str = "body25") -> None:
+    """Writes `base`_pose.yml, _face.yml, _hand_left.yml, _hand_right.yml of one frame.
+
+    keypoints: [137, 3] in pixels of the frame that they are read for; without any, the files hold
+    no person. body: "body25", or "body23", the layout of the published data (no heels)."""
+    people = int((keypoints[:, 2] > 0).any())
+    for part, place in PARTS.items():
+        points = keypoints[place]
+        if part == "pose" and body == "body23":
+            points = skeleton.to_body23(keypoints)
+        written = points.ravel() if people else ()
+        numbers = ", ".join(f"{float(value):.9g}" for value in written)
+        # Its reader takes the spaces inside the brackets for granted.
+        text = (
+            f"%YAML:1.0\n---\n{part}_0: !!opencv-nd-matrix\n"
+            f"   sizes: [ {people}, {len(points)}, 3 ]\n   dt: f\n   data: [ {numbers} ]\n"
+        )
+        write_text(Path(folder) / f"{base}_{part}.yml", text)

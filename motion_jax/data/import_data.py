@@ -1,0 +1,259 @@
+"""`motion-jax import-data`: other projects' folders and skeleton videos into a dataset.
+
+While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
+The same command goes on where it was stopped, and the result is the same bytes. Memory does not
+grow with the pictures: only their names, clips and keypoints are held.
+"""
+
+import hashlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from motion_jax import files
+from motion_jax.data import import_shards, records
+from motion_jax.data.again import is_made
+from motion_jax.data.edn_files import CANVAS
+from motion_jax.data.folders import NEEDED, Group, detect
+from motion_jax.data.import_options import DEFAULTS, FPS, VIDEO, ImportOptions
+from motion_jax.data.import_plan import (
+    common_size,
+    plan_shards,
+    read_groups,
+    resolve,
+    with_keypoints,
+)
+from motion_jax.data.import_shards import ImportJob
+from motion_jax.data.pictures import Resize, picture_size
+from motion_jax.errors import UserError
+from motion_jax.progress import say
+from motion_jax.workers import pool, worker_count
+
+_BODIES = {25: "body25", 23: "body23", 18: "coco18"}
+
+
+def import_data(options: ImportOptions) -> Path:
+    """Makes the dataset `options.out`, or finds it made; returns the page about it.
+
+    Raises UserError for everything a user can mend.
+    """
+    workers = worker_count(options.workers)
+    layout = _layout(options)
+    how = _resize(options, layout)
+    groups = read_groups(options, layout)
+    size = common_size(options, layout, how, groups)
+    resolved = resolve(options, layout, how, groups, size)
+    out, partial = options.out, options.out / ".partial"
+    page = out / "report" / "index.html"
+    if is_made(out, partial, resolved):
+        say(f"{out} is up to date: the same pictures and options; nothing to do.")
+        return page
+    groups = [with_keypoints(options, layout, group) for group in groups]
+    files.check_writable(out)
+    files.check_writable(partial)
+    if (partial / "options.json").is_file():
+        say(f"Going on with the unfinished dataset in {out}.")
+    else:
+        files.write_json(partial / "options.json", resolved)
+    shards = plan_shards(options, layout, groups, resolved, size, partial)
+    missing = [job for job in shards if not _written(job)]
+    if missing:
+        with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
+            try:
+                import_shards.write(missing, workers, f"Pictures to {out}")
+            except KeyboardInterrupt:
+                say(f"Stopped; the same command goes on with {out}.")
+                raise
+    info = _finish(options, layout, groups, shards, resolved, size, out)
+    from motion_jax.data.import_report import write_report
+
+    write_report(page, records.open_dataset(out))
+    files.remove_tree(partial)
+    _tell(options, info, how, layout)
+    return page
+
+
+def _layout(options: ImportOptions) -> str:
+    source = options.source
+    if not source.exists():
+        raise UserError(f"There is no file or folder {source}; check SOURCE.")
+    if source.is_file():
+        if options.layout not in ("auto", VIDEO):
+            raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
+        return VIDEO
+    if options.layout == VIDEO:
+        raise UserError(f"{source} is a folder; the layout {VIDEO} wants a video.")
+    if options.frames is not None:
+        raise UserError("--frames goes with a skeleton video alone.")
+    if options.layout == "auto":
+        layout = detect(source)
+        say(f"{source}: layout {layout}.")
+        return layout
+    return options.layout
+
+
+def _resize(options: ImportOptions, layout: str) -> Resize:
+    load, crop, multiple = DEFAULTS[layout]
+    load = load if options.load_size is None else options.load_size
+    crop = crop if options.crop_size is None else options.crop_size
+    if load < 1 or crop < 1:
+        raise UserError(f"--load-size {load} --crop-size {crop}: give pixels above 0.")
+    if options.resize == "resize_and_crop" and crop > load:
+        raise UserError(f"--crop-size {crop} is larger than --load-size {load}.")
+    if options.fps is not None and not options.fps > 0:
+        raise UserError(f"--fps {options.fps:g} is no rate; give frames a second above 0.")
+    if options.size is None:
+        # The programs of the layouts that need multiples of 4 alone are pix2pix's.
+        least = crop if multiple == 4 else 0
+        return Resize(options.resize, load, crop, multiple, least)
+    if options.resize != "none":
+        raise UserError("--size and --resize contradict each other; give one of them.")
+    from motion_jax.data.prepare import parse_size
+
+    return Resize("size", size=parse_size(options.size))
+
+
+def _written(job: ImportJob) -> bool:
+    """Whole in .partial, or already moved to its final place."""
+    found = import_shards.outcome(job.path, len(job.source.items))
+    if found is None:
+        return False
+    if not job.skip and found["skipped"]:
+        return False
+    if not found["records"] or job.path.with_suffix(".moved").is_file():
+        return True
+    return records.count_records(job.path) == found["records"]
+
+
+def _finish(
+    options: ImportOptions,
+    layout: str,
+    groups: list[Group],
+    jobs: list[ImportJob],
+    resolved: dict[str, Any],
+    size: tuple[int, int],
+    out: Path,
+) -> records.DatasetInfo:
+    """Shards to their final names, then the metadata; each step may be done again."""
+    found = [import_shards.outcome(job.path, len(job.source.items)) for job in jobs]
+    full = [(job, one["records"]) for job, one in zip(jobs, found, strict=True) if one["records"]]
+    if not full:
+        raise UserError(f"Every picture of {options.source} is damaged; nothing was imported.")
+    for number, (job, _) in enumerate(full):
+        final = records.shard_path(out, number, len(full))
+        if job.path.is_file():
+            files.write_text(job.path.with_suffix(".moved"), final.name)
+            os.replace(job.path, final)
+    clips, sources, held_out, skipped, record = [], [], [], [], 0
+    for number, group in enumerate(groups):
+        mine = [
+            (job, one)
+            for job, one in zip(jobs, found, strict=True)
+            if job.path.name.startswith(f"group-{number:03d}-")
+        ]
+        digest, kept = hashlib.sha256(), 0
+        for job, one in mine:
+            digest.update(one["sha256"].encode())
+            skipped += one["names"]
+            left_out = set(one["skipped"])
+            for i, item in enumerate(job.source.items):
+                if i in left_out:
+                    continue
+                before = clips[-1] if clips else None
+                same = before is not None and before[0] == item.clip
+                if same and before[4] + 1 == item.index:
+                    before[3] += 1
+                    before[4] = item.index
+                else:
+                    clips.append([item.clip, number, record, 1, item.index])
+                    if group.phase != "train":
+                        held_out.append(item.clip)
+                record, kept = record + 1, kept + 1
+        sources.append(_source_entry(options, layout, group, digest.hexdigest(), kept, size))
+    info = records.DatasetInfo(
+        height=size[0],
+        width=size[1],
+        clips=tuple(tuple(clip[:4]) for clip in clips),
+        sources=tuple(sources),
+        detection={
+            "frames": sum(len(group.frames) for group in groups),
+            "kept": record,
+            "rejected": {"damaged": len(skipped)} if skipped else {},
+            "skipped": skipped,
+        },
+        options=resolved,
+        picture=resolved["picture"],
+        pose_pictures=resolved["pose_picture"] is not None,
+        pose_format=resolved["pose_picture"] or "png",
+        pose_interpolation="nearest" if resolved["label_interpolation"] == "nearest" else "area",
+        pose_style=_style(options, groups) if resolved["pose_picture"] else None,
+        held_out=tuple(dict.fromkeys(held_out)),
+    )
+    records.finish_dataset(out, info, [count for _, count in full])
+    return info
+
+
+def _source_entry(
+    options: ImportOptions,
+    layout: str,
+    group: Group,
+    digest: str,
+    kept: int,
+    size: tuple[int, int],
+) -> dict[str, Any]:
+    height, width = size
+    fit = "none"
+    if group.keypoints is not None and layout == "edn":
+        # The canvas that the label was squashed from.
+        (height, width), fit = CANVAS, "squash"
+    elif layout == "vid2vid":
+        (height, width), fit = picture_size(options.source / group.frames[0]), "squash"
+    entry = {
+        "file": group.name,
+        "sha256": digest,
+        "phase": group.phase,
+        "fps": options.fps or FPS,
+        "width": width,
+        "height": height,
+        "frames": len(group.frames),
+        "kept": kept,
+        "fit": fit,
+        "estimator": {k: v for k, v in group.poses_of.items() if k != "folder"},
+    }
+    return entry if group.domain is None else entry | {"domain": group.domain}
+
+
+def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None:
+    from motion_jax.pose.draw import PoseStyle
+
+    body = options.drawn_as
+    if body == "auto":
+        counts = [group.poses_of.get("body_points", []) for group in groups]
+        known = {count for each in counts for count in each}
+        body = _BODIES[known.pop()] if len(known) == 1 else "unknown"
+    if body == "unknown":
+        return None
+    return asdict(PoseStyle(body=body, face_points=options.face_points))
+
+
+def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, layout: str) -> None:
+    from motion_jax.data.import_report import remarks
+
+    skipped = info.detection["skipped"]
+    kept = info.detection["kept"]
+    text = f"{options.out}: {kept} pictures of {info.width}x{info.height}"
+    if skipped:
+        text += f"; {len(skipped)} damaged left out ({', '.join(skipped[:3])}"
+        text += ", …)" if len(skipped) > 3 else ")"
+    say(text + ".")
+    for remark in remarks(records.open_dataset(options.out)):
+        say(remark)
+    if how.crops:
+        say(
+            f"Train with --data.augment.crop True and a stage of {how.crop_size}x{how.crop_size} "
+            "to cut that out at random, and --data.augment.flip True for the reference's flip."
+        )
+
+
+assert set(NEEDED) | {VIDEO} == set(DEFAULTS)

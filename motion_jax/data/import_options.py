@@ -1,0 +1,89 @@
+"""The options of `motion-jax import-data`, and the sizes that the layouts' programs begin with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+VIDEO = "skeleton-video"
+FPS = 25.0
+# (load size, crop size, multiple) that the reference programs of a layout begin with.
+DEFAULTS = {
+    "edn": (1024, 512, 16),
+    "aligned": (1024, 512, 16),
+    "vid2vid": (512, 512, 16),
+    "side-by-side": (286, 256, 4),
+    "unpaired": (286, 256, 4),
+    VIDEO: (1024, 512, 16),
+}
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Turn another project's data into a dataset to train on."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """Folder of an Everybody Dance Now, pix2pixHD, pix2pix, CycleGAN or vid2vid experiment's data,
+    or a video of drawn skeletons."""
+    out: Path
+    """Folder of the dataset; new, or begun by the same command before."""
+    layout: Literal[
+        "auto", "edn", "aligned", "side-by-side", "unpaired", "vid2vid", "skeleton-video"
+    ] = "auto"
+    """How the data lies in SOURCE: "edn" (train_label, train_img), "aligned" (train_A, train_B),
+    "side-by-side" (train/ with A|B pictures), "unpaired" (trainA, trainB), "vid2vid"
+    (train_openpose, train_img), "skeleton-video"; "auto" looks."""
+    frames: Path | None = None
+    """With a skeleton video: the video that it was drawn from, frame by frame. Without it the drawn
+    pictures stand for the frames too (to look at, or to drive runs)."""
+    size: str | None = None
+    """WIDTHxHEIGHT of the dataset's pictures: all are resized (stretched) to it."""
+    resize: Literal["none", "resize_and_crop", "crop", "scale_width", "scale_width_and_crop"] = (
+        "none"
+    )
+    """pix2pix's and pix2pixHD's ways to a size, without the randomness: a random crop and a flip
+    are settings of training (--data.augment.crop True, --data.augment.flip True)."""
+    load_size: int | None = None
+    """Pixels for --resize (default 286 for side-by-side and unpaired, else 1024, vid2vid 512)."""
+    crop_size: int | None = None
+    """Pixels that training will cut out (default 256 for side-by-side and unpaired, else 512)."""
+    label_interpolation: Literal["auto", "nearest", "bicubic"] = "auto"
+    """How pose pictures are resized: nearest for edn, as there, else bicubic; label maps of class
+    numbers want nearest."""
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Which of two aligned pictures is the pose: A, or with BtoA the other."""
+    sequence: Literal["auto", "frames", "pictures"] = "auto"
+    """Numbered files are neighbouring frames of a video, or each picture stands alone; auto: frames
+    for edn and vid2vid, elsewhere by the look of the names."""
+    test: bool = True
+    """Take test and val folders too, as the held-out part."""
+    fps: float | None = None
+    """Frames a second of numbered pictures (default 25); a video is resampled to it."""
+    start: float | None = None
+    """Begin at this second of the videos."""
+    end: float | None = None
+    """End before this second of the videos."""
+    keypoints: Path | None = None
+    """edn: folder of keypoint files (yml or OpenPose JSON named like the frames); default:
+    keypoints or train/keypoints in SOURCE, where it is there."""
+    keypoints_size: str = "1920x1080"
+    """edn: WIDTHxHEIGHT of the original frames, in whose pixels the keypoints are."""
+    person: str = "largest"
+    """Whom to follow among several in keypoint files: "largest", "leftmost", "rightmost", or a
+    number from 1."""
+    drawn_as: Literal["auto", "unknown", "body25", "body23", "coco18"] = "auto"
+    """How the pose pictures were drawn, so that keypoints can be drawn alike when a run is driven:
+    Everybody Dance Now's drawing of that body, or unknown; auto: by edn's keypoint files."""
+    face_points: Literal[0, 8, 9, 22, 70] = 8
+    """Face points in that drawing."""
+    picture: Literal["auto", "jpeg", "png"] = "auto"
+    """Format of the stored frames; auto: JPEG where SOURCE's first picture is one (or a video),
+    else PNG. A file of that format and of the right size is kept byte for byte."""
+    pose_picture: Literal["png", "jpeg"] = "png"
+    """Format of the stored pose pictures."""
+    corrupt: Literal["stop", "skip"] = "stop"
+    """What to do about a damaged picture: stop, or leave it out (its clip ends there) and say
+    so."""
+    workers: int | None = None
+    """Processes (default: one a core). The result does not depend on it."""

@@ -1,0 +1,107 @@
+"""The page about an imported dataset: DATASET/report/index.html, and what it can and cannot do."""
+
+from pathlib import Path
+
+import numpy as np
+
+from motion_jax import html, montage
+from motion_jax.data.records import PoseFrames
+
+SHOWN = 12
+HEIGHT = 192
+
+
+def remarks(dataset: PoseFrames) -> list[str]:
+    """What the dataset lacks, and what follows from it; one sentence or two each."""
+    info, found = dataset.info, []
+    domains = sorted({source["domain"] for source in info.sources if "domain" in source})
+    if domains:
+        found.append(
+            "Pictures of two domains without partners: for an unpaired recipe (CycleGAN); there "
+            "are no poses in it."
+        )
+    elif not dataset.has_keypoints:
+        found.append(
+            "No keypoints: poses are known as pictures alone, so driving poses cannot be "
+            "normalised to this body, bodies are not measured, and a run is driven with "
+            "--ready-poses"
+            + (" or by keypoints drawn in the known style." if info.pose_style else ".")
+        )
+    elif info.pose_pictures and info.pose_style is None:
+        found.append(
+            "It is not known how the pose pictures were drawn, so keypoints of a driving video "
+            "cannot be drawn alike; --drawn-as says it."
+        )
+    boxes = dataset.face_boxes()
+    share = float((boxes[:, 2] > boxes[:, 0]).mean()) if len(boxes) else 0.0
+    if not domains and not share:
+        found.append("No face boxes: the face stage has nothing to learn; leave it out.")
+    longest = max(length for _, length in dataset.clips)
+    if longest == 1:
+        found.append(
+            "Each picture is a clip of its own: recipes that see two consecutive frames cannot "
+            "train on it, recipes of single pictures can."
+        )
+    if not info.held_out and longest == 1:
+        found.append(
+            "Nothing is held out: single pictures have no end to keep, and SOURCE has no test "
+            "folder."
+        )
+    return found
+
+
+def write_report(path: Path, dataset: PoseFrames) -> None:
+    """Writes the page. Raises UserError where it cannot be written."""
+    info = dataset.info
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int))
+    rows = []
+    for record in chosen:
+        row = dataset[int(record)]
+        pictures = [row[name] for name in reversed(dataset.pictures)]
+        rows.append(montage.side_by_side([montage.to_height(p, HEIGHT) for p in pictures]))
+    columns = [
+        [
+            source["file"],
+            source.get("domain", ""),
+            source["phase"],
+            source["frames"],
+            source["kept"],
+        ]
+        for source in info.sources
+    ]
+    notes = remarks(dataset)
+    skipped = info.detection.get("skipped", [])
+    sections = [
+        html.section("What it lacks", html.bullets(notes))
+        if notes
+        else html.section("What it lacks", html.paragraph("Nothing that training needs.")),
+        html.section(
+            "What is in it",
+            html.table(["folder", "domain", "phase", "pictures", "kept"], columns, "", best={}),
+            html.facts(
+                {
+                    "size": f"{info.width}x{info.height}",
+                    "clips": len(info.clips),
+                    "held out": f"{len(info.held_out)} clips",
+                    "frames stored as": info.picture,
+                    "pose pictures": info.pose_encoding or "none",
+                }
+            ),
+        ),
+        html.section(
+            "Pictures",
+            html.image(
+                montage.grid(rows, 3),
+                f"{len(rows)} records, evenly spread; "
+                + ("the pose on the left." if info.pose_pictures else "the frame."),
+                least=760,
+                quality=88,
+            ),
+        ),
+    ]
+    if skipped:
+        shown = [*skipped[:200], *(["…"] if len(skipped) > 200 else [])]
+        sections.append(html.section(f"Left out: {len(skipped)} damaged", html.bullets(shown)))
+    size = f"{info.width}x{info.height}"
+    text = f"{len(dataset)} pictures of {size}, imported ({info.options['layout']})"
+    html.write(path, html.page(f"Dataset {dataset.folder.resolve().name}", sections, text))

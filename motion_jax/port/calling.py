@@ -1,0 +1,107 @@
+"""How an exported generator is called, written beside it as JSON for people and programs without
+this package."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from motion_jax import __version__
+
+FROM_FRAME = "uint8 = round((frame + 1) * 127.5), clipped to 0...255"
+
+
+def picture(name: str, layout: str, size: tuple[Any, Any], low: float, what: str) -> dict[str, Any]:
+    """One input or output; layout "NCHW" or "NHWC"; size (height, width), numbers or names."""
+    height, width = size
+    shape = ["batch", 3, height, width] if layout == "NCHW" else ["batch", height, width, 3]
+    return {
+        "name": name,
+        "shape": shape,
+        "layout": layout,
+        "dtype": "float32",
+        "range": [low, 1.0],
+        "meaning": what,
+    }
+
+
+POSE = "pose picture, RGB, white ground = 1 (uint8 / 255)"
+PREVIOUS = (
+    "the frame that the call before returned, unchanged (where a face generator is used: after its "
+    "residual was added); zeros for the first frame of a video and after a cut"
+)
+FRAME = f"the frame, RGB; {FROM_FRAME}"
+
+
+def recurrent_generator(layout: str, size: tuple[Any, Any]) -> dict[str, Any]:
+    """pose, previous -> frame."""
+    return {
+        "inputs": [
+            picture("pose", layout, size, 0.0, POSE),
+            picture("previous", layout, size, -1.0, PREVIOUS),
+        ],
+        "outputs": [picture("frame", layout, size, -1.0, FRAME)],
+    }
+
+
+def face_generator(layout: str, size: int, clamp: bool) -> dict[str, Any]:
+    """pose_crop, frame_crop -> residual."""
+    square = (size, size)
+    after = ", clipped to [-1, 1]" if clamp else ""
+    return {
+        "inputs": [
+            picture("pose_crop", layout, square, 0.0, "square of the pose picture at the face"),
+            picture("frame_crop", layout, square, -1.0, "the same square of the generator's frame"),
+        ],
+        "outputs": [picture("residual", layout, square, -1.0, "what the square lacks")],
+        "crop": {
+            "size": size,
+            "corner": "top and left of the square: faces in the poses.json of motion-jax transfer "
+            "--pose-pictures; where it is null the face generator is left out",
+        },
+        "use": f"frame[corner] = frame_crop + residual{after}; then it is shown and is the next "
+        "call's previous",
+    }
+
+
+def one_picture(layout: str, size: tuple[Any, Any], what: str) -> dict[str, Any]:
+    """picture -> frame; what: the kind of picture."""
+    meaning = f"{what}, RGB (uint8 / 127.5 - 1)"
+    return {
+        "inputs": [picture("picture", layout, size, -1.0, meaning)],
+        "outputs": [picture("frame", layout, size, -1.0, FRAME)],
+    }
+
+
+def plain_network(
+    layout: str, channels: int, outputs: int, size: tuple[Any, Any]
+) -> dict[str, Any]:
+    """input -> output, of a network whose channels have no known meaning."""
+    io = []
+    for name, count in (("input", channels), ("output", outputs)):
+        entry = picture(name, layout, size, -1.0, f"{count} channels, as the original has them")
+        entry["shape"][1 if layout == "NCHW" else 3] = count
+        io.append([entry])
+    return {"inputs": io[0], "outputs": io[1]}
+
+
+def about_run(run: Any, weights: str) -> dict[str, Any]:
+    """Where exported weights came from."""
+    about = {
+        "run": run.folder.resolve().name,
+        "stage": run.stage,
+        "step": run.step,
+        "weights": weights,
+        "motion_jax": __version__,
+        "height": run.size[0],
+        "width": run.size[1],
+    }
+    style = getattr(run.config.recipe, "pose_style", None)
+    return about | ({"pose_style": dataclasses.asdict(style)} if style is not None else {})
+
+
+def channels(convention: Mapping[str, Any]) -> dict[str, int]:
+    """Names and channels of the inputs."""
+    found = {}
+    for entry in convention["inputs"]:
+        found[entry["name"]] = entry["shape"][1 if entry["layout"] == "NCHW" else 3]
+    return found

@@ -1,0 +1,172 @@
+"""What weights a path holds: one file, a checkpoints folder of the original code, or a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.port import options as option_files
+from motion_jax.port.weights import read_weights, recognise
+
+SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One network's weights.
+
+    Attributes:
+      config: its architecture; None where it is not known.
+      why: why it is not known, one sentence.
+      arrays: by the reference's plain keys; by the file's own where the network is not known, by
+        our paths where it is one that the reference does not have.
+      params: our parameter tree of a run's network; None for files.
+    """
+
+    config: Mapping[str, Any] | None
+    why: str
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+    params: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def sha256(self) -> str:
+        """Of the parameters by our names: the same for a file and for the run that it came from.
+        Of an unknown network, of its arrays by their keys."""
+        from motion_jax.train.checkpoint import parameter_hash
+
+        if self.params is not None:
+            tree = {"params": self.params["params"]}
+        elif self.config is not None:
+            from motion_jax.port import names
+            from motion_jax.port.reference import network_from_description
+
+            _, entries = network_from_description(self.config)
+            tree = {"params": names.from_torch(self.arrays, entries(), "the file")["params"]}
+        else:
+            tree = dict(self.arrays)
+        return parameter_hash(tree)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Attributes:
+    path: what was looked into.
+    kind: "file", "checkpoints" (of the original code) or "run".
+    networks: by name: a run's as in its state, an averaged one with " (averaged)" behind it; of
+      files what stands between `_net_` and the suffix, or the file's name.
+    facts: of a run, "recipe", "stage", "step" (over all stages) and "step in stage"; of a folder
+      "epoch" and "other epochs".
+    """
+
+    path: Path
+    kind: str
+    networks: Mapping[str, Weights]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def look_into(path: Path) -> Contents:
+    """Reads all weights of a path. Raises UserError where there are none."""
+    path = Path(path)
+    if (path / "config.json").is_file():
+        return _run(path)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise UserError(
+            f"There is no {path}; give a weight file (.pth, .pt, .safetensors), a folder of them, "
+            "or a run folder."
+        )
+    return Contents(path, "file", {path.name: _file(path)})
+
+
+def _file(path: Path) -> Weights:
+    weights, network = read_weights(path), option_files.network_of(path)
+    try:
+        option_files.check_built(network)
+        description, plain = recognise(weights)
+    except UserError as error:
+        return Weights(None, str(error), weights)
+    options = option_files.read_options(path.parent)
+    return Weights(option_files.apply(description, options, network, path), "", plain)
+
+
+def _folder(folder: Path) -> Contents:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise UserError(
+            f"{folder} holds neither a run (config.json) nor weight files ({', '.join(SUFFIXES)}); "
+            "give the folder of an experiment, for example checkpoints/NAME."
+        )
+    epochs: dict[str, dict[str, Path]] = {}
+    for path in files:
+        if network := option_files.network_of(path):
+            epochs.setdefault(path.name.split("_net_")[0], {})[network] = path
+    if not epochs:
+        return Contents(folder, "checkpoints", {path.name: _file(path) for path in files})
+    order = sorted(epochs, key=lambda epoch: (epoch == "latest", epoch.zfill(12)))
+    newest = order.pop()
+    networks = {name: _file(path) for name, path in epochs[newest].items()}
+    return Contents(folder, "checkpoints", networks, {"epoch": newest, "other epochs": order})
+
+
+def _run(folder: Path) -> Contents:
+    config, record, state = _restored(folder)
+    stored = {**state.params, **{f"{name} (averaged)": v for name, v in state.averaged.items()}}
+    networks = {
+        name: _of_run(config, record["stage"], name.split(" ")[0], tree)
+        for name, tree in sorted(stored.items())
+    }
+    facts = {
+        "recipe": config.recipe.name,
+        "stage": record["stage"],
+        "step": record["total_step"],
+        "step in stage": record["step"],
+    }
+    return Contents(folder, "run", networks, facts)
+
+
+def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
+    """(config, record, state) of the newest checkpoint; parameters and averages alone are read, as
+    arrays of numpy."""
+    import jax
+
+    from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
+    from motion_jax.train.imported import laid_out_with
+    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.run import read_config
+
+    config = read_config(folder)
+    if not has_checkpoint(folder / "checkpoints"):
+        raise UserError(
+            f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
+        )
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        latest = checkpoints.latest()
+        record = checkpoints.record(latest)
+        config = laid_out_with(record, config)
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        abstract = abstract_state(config, record["stage"], sharding)
+        used = {id(leaf) for leaf in jax.tree.leaves((abstract.params, abstract.averaged))}
+        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
+        state = checkpoints.restore_part(latest, wanted)
+    parts = {"params": state.params, "averaged": state.averaged}
+    return config, record, state.replace(**jax.tree.map(np.asarray, parts))
+
+
+def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> Weights:
+    from types import SimpleNamespace
+
+    from flax import traverse_util
+
+    from motion_jax.port.run_networks import networks_of
+
+    try:
+        (network,) = networks_of(
+            SimpleNamespace(config=config, stage=stage), {name: params}
+        ).values()
+        return Weights(network.config, "", network.state_dict(), params)
+    except UserError as error:
+        arrays = traverse_util.flatten_dict(params["params"], sep="/")
+        return Weights(None, str(error), arrays, params)

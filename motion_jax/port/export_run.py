@@ -1,0 +1,315 @@
+"""`motion-jax export`: a run, or one weight file, in the formats of other programs.
+
+    torch         the original's files (latest_net_G.pth ..., opt.txt), which its programs load
+    safetensors   the same keys and arrays as .safetensors
+    orbax         the generator's parameters alone, as a plain tree
+    stablehlo     the generator as a program for CPU, CUDA and TPU that jax alone runs
+    onnx          the generator as a graph that ONNX Runtime runs
+
+Everything goes into one folder; programs get a JSON beside them that says how they are called.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable, write_json, write_text
+from motion_jax.port import calling
+from motion_jax.port.network import Network
+from motion_jax.progress import say
+
+Format = Literal["torch", "safetensors", "orbax", "stablehlo", "onnx"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write the networks of a run, or of a weight file, for other programs."""
+
+    source: Annotated[Path | None, tyro.conf.Positional] = None
+    """One weight file (.pth, .pt, .safetensors) in place of --run."""
+    run: Path | None = None
+    """Run folder whose newest checkpoint is exported."""
+    format: Format = "torch"
+    """torch and safetensors: the original's files and keys; orbax: the generator's parameters;
+    stablehlo and onnx: the generator as a program."""
+    out: Path = Path("export")
+    """Folder to write to."""
+    weights: Literal["default", "averaged", "raw"] = "default"
+    """The generators' averaged or raw parameters (default: averaged where the run keeps them, as
+    transfer uses)."""
+    half: bool = False
+    """Store weights as float16, in half the space (torch, safetensors, onnx; onnx still computes in
+    float32)."""
+    size: str | None = None
+    """Size of the pictures, WIDTHxHEIGHT, for --format stablehlo of a weight file (a run's size is
+    known; onnx takes any)."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be written.
+
+    Attributes:
+      networks: by the original's file names, or the file's own stem.
+      run: where they come from; None for a weight file.
+      prefix: of the file names.
+      about: where the weights came from.
+    """
+
+    networks: dict[str, Network]
+    run: Any
+    prefix: str
+    about: dict[str, Any]
+
+
+def export(options: ExportOptions) -> list[Path]:
+    """Writes the files; returns their paths.
+
+    Raises UserError for what the format cannot hold, before anything is written.
+    """
+    if (options.source is None) == (options.run is None):
+        raise UserError(
+            "motion-jax export wants --run DIR or one weight file, one of them; for example: "
+            "motion-jax export --run runs/target --format onnx --out exported"
+        )
+    if options.half and options.format in ("orbax", "stablehlo"):
+        raise UserError(f"--half is not for --format {options.format}; leave it out.")
+    job = _job_of_run(options) if options.run is not None else _job_of_file(options)
+    check_writable(options.out)
+    written = _WRITERS[options.format](job, options)
+    for path in written:
+        say(f"Wrote {path}")
+    return written
+
+
+def _job_of_run(options: ExportOptions) -> _Job:
+    from motion_jax.port.run_networks import networks_of
+    from motion_jax.port.run_state import all_params
+
+    run, params = all_params(options.run, options.weights)
+    weights = options.weights
+    if weights == "default":
+        weights = "averaged" if run.config.recipe.averaging else "raw"
+    about = calling.about_run(run, weights)
+    return _Job(networks_of(run, params), run, "latest_net_", about)
+
+
+def _job_of_file(options: ExportOptions) -> _Job:
+    from motion_jax.port.experiment import is_weight_file
+    from motion_jax.port.network import load_network
+
+    if options.weights != "default":
+        raise UserError("--weights is for runs; a weight file holds one set.")
+    if not is_weight_file(options.source):
+        raise UserError(
+            f"{options.source} is no weight file (.pth, .pt, .safetensors); give a run with --run, "
+            "or make one of an experiment's folder with motion-jax import."
+        )
+    network = load_network(options.source)
+    about = {"file": options.source.name, "network": dict(network.config)}
+    return _Job({options.source.stem: network}, None, "", about)
+
+
+# --- weights ------------------------------------------------------------------------------------
+
+
+def _torch(job: _Job, options: ExportOptions) -> list[Path]:
+    from motion_jax.port.torch import write_pth
+
+    return _weight_files(job, options, ".pth", write_pth)
+
+
+def _safetensors(job: _Job, options: ExportOptions) -> list[Path]:
+    from motion_jax.port.safetensors import write_safetensors
+
+    def write(path: Path, weights: dict[str, np.ndarray]) -> None:
+        # The entry by which the Transformers library and others know PyTorch's layout.
+        write_safetensors(path, weights, {"format": "pt"})
+
+    return _weight_files(job, options, ".safetensors", write)
+
+
+def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> list[Path]:
+    from motion_jax.port.run_networks import departures, options_of, options_text
+
+    # All of them before the first is written: a network may have no such form.
+    weights = {name: network.state_dict() for name, network in job.networks.items()}
+    if options.half:
+        weights = {name: _halved(arrays) for name, arrays in weights.items()}
+    written = []
+    for name, arrays in weights.items():
+        written.append(options.out / f"{job.prefix}{name}{suffix}")
+        write(written[-1], arrays)
+    if job.run is not None:
+        written.append(options.out / "opt.txt")
+        write_text(written[-1], options_text(options_of(job.run)))
+        if found := departures(job.run):
+            say(
+                "The original program builds the face's networks with sizes of its own, which this "
+                f"run does not have ({', '.join(found)}): change them there to load these files."
+            )
+    return written
+
+
+def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        key: array.astype(np.float16) if array.dtype == np.float32 else array
+        for key, array in arrays.items()
+    }
+
+
+def _orbax(job: _Job, options: ExportOptions) -> list[Path]:
+    import jax
+    import orbax.checkpoint as ocp
+
+    written = []
+    for name, network in _generators(job).items():
+        path = options.out / name
+        if path.exists():
+            raise UserError(f"{path} is there already; choose another --out folder.")
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path.absolute(), jax.tree.map(np.asarray, dict(network.params)))
+        written.append(path)
+    return written
+
+
+# --- programs -----------------------------------------------------------------------------------
+
+
+def _onnx(job: _Job, options: ExportOptions) -> list[Path]:
+    from motion_jax.port import onnx
+
+    models = {}
+    for name, network in _generators(job).items():
+        convention = _convention(job, name, network, "NCHW", ("height", "width"))
+        (output,) = convention["outputs"]
+        inputs = calling.channels(convention)
+        model = onnx.build(network.module, network.params, inputs, output["name"], options.half)
+        models[name] = model, convention
+    written = []
+    for name, (model, convention) in models.items():
+        path = options.out / f"{name}.onnx"
+        about = {
+            "file": path.name,
+            "format": "onnx",
+            "opset": onnx.OPSET,
+            "ir_version": onnx.IR_VERSION,
+            "stored": "float16" if options.half else "float32",
+            **convention,
+            "from": job.about,
+        }
+        onnx.write(path, model, about)
+        written += [path, _beside(path, about)]
+    return written
+
+
+def _stablehlo(job: _Job, options: ExportOptions) -> list[Path]:
+    import jax
+
+    from motion_jax.port import stablehlo
+
+    programs = {}
+    for name, network in _generators(job).items():
+        height, width = _size(job, name, options)
+        network.check_input((1, height, width, network.config["input_nc"]))
+        convention = _convention(job, name, network, "NHWC", (height, width))
+        inputs = calling.channels(convention)
+        program = stablehlo.build(network.module, network.params, inputs, height, width)
+        programs[name] = program, network, convention
+    written = []
+    for name, (program, network, convention) in programs.items():
+        path = options.out / f"{name}.stablehlo"
+        weights = stablehlo.write(path, program, network.params)
+        about = {
+            "file": path.name,
+            "format": "jax.export",
+            "jax": jax.__version__,
+            "calling_convention_version": program.calling_convention_version,
+            "platforms": list(program.platforms),
+            "weights": {
+                "file": weights.name,
+                "meaning": "arrays by name; the program's first argument, as a dictionary",
+            },
+            **convention,
+            "from": job.about,
+        }
+        written += [path, weights, _beside(path, about)]
+    return written
+
+
+def _beside(path: Path, about: dict[str, Any]) -> Path:
+    path = path.with_name(f"{path.name}.json")
+    write_json(path, about)
+    return path
+
+
+def _generators(job: _Job) -> dict[str, Network]:
+    """By the names of the files to write: generator, face_generator, or a weight file's own."""
+    ours = {"G": "generator", "Gface": "face_generator", "G_A": "generator_A", "G_B": "generator_B"}
+    found = {
+        ours.get(name, name): network
+        for name, network in job.networks.items()
+        if "Discriminator" not in network.name
+    }
+    if not found:
+        raise UserError(
+            f"{', '.join(job.networks)} is a discriminator; this format is for generators: use "
+            "--format torch or safetensors."
+        )
+    return found
+
+
+def _size(job: _Job, name: str, options: ExportOptions) -> tuple[int, int]:
+    """(height, width) that a program takes."""
+    if job.run is None:
+        if options.size is None:
+            raise UserError(
+                "A StableHLO program has one size of picture, which a weight file does not tell; "
+                "give --size WIDTHxHEIGHT."
+            )
+        return parse_size(options.size)
+    if name == "face_generator":
+        return (job.run.config.recipe.face.size,) * 2
+    return job.run.size
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "512x256" (WIDTHxHEIGHT) -> (height, width). Raises UserError."""
+    try:
+        width, height = (int(side) for side in text.lower().split("x"))
+    except ValueError as error:
+        raise UserError(
+            f"--size {text} is no size; give WIDTHxHEIGHT, for example 512x256."
+        ) from error
+    return height, width
+
+
+def _convention(
+    job: _Job, name: str, network: Network, layout: str, size: tuple[Any, Any]
+) -> dict[str, Any]:
+    inputs, outputs = network.config["input_nc"], network.config.get("output_nc", 3)
+    if job.run is None:
+        if inputs == 6 and outputs == 3 and network.name in ("GlobalGenerator", "LocalEnhancer"):
+            return calling.recurrent_generator(layout, size)
+        return calling.plain_network(layout, inputs, outputs, size)
+    if name == "face_generator":
+        face = job.run.config.recipe
+        return calling.face_generator(layout, face.face.size, face.clamp_face)
+    if inputs == 6:
+        return calling.recurrent_generator(layout, size)
+    what = "pose picture" if job.run.config.recipe.draws_poses else "picture"
+    dropout = {"dropout": "off"} if network.config.get("dropout") else {}
+    return calling.one_picture(layout, size, what) | dropout
+
+
+_WRITERS = {
+    "torch": _torch,
+    "safetensors": _safetensors,
+    "orbax": _orbax,
+    "stablehlo": _stablehlo,
+    "onnx": _onnx,
+}

@@ -1,0 +1,178 @@
+"""`motion-jax import`: weights of the original programs as a run of ours.
+
+What comes out is a run directory like that of `motion-jax train`, with one checkpoint at step 0:
+`transfer`, `evaluate`, `export` and `train` work on it.
+"""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable, remove_tree
+from motion_jax.port.export_run import parse_size
+from motion_jax.progress import say
+
+STILL_WORKS = (
+    "motion-jax inspect FILE, motion-jax export FILE and motion_jax.port.load_network work with it"
+)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Make a run of the weights of an original PyTorch experiment, or of another run."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """Checkpoints folder of the experiment (latest_net_G.pth and so on; opt.txt is read where it is
+    there), one weight file, or a run folder."""
+    run: Path
+    """Run folder to make."""
+    epoch: str = "latest"
+    """Which of the saved epochs: "latest" or its number."""
+    data: Path | None = None
+    """Dataset of the target (motion-jax prepare or import-data): fits poses to the target's body in
+    transfer, and is what train and evaluate take. Can be given to them later."""
+    size: str | None = None
+    """Size of the pictures, WIDTHxHEIGHT, where weights and options do not tell it (default: the
+    dataset's, else the options', else the published one)."""
+    face_size: int | None = None
+    """Side of the square around the face in pixels (default: a quarter of the height)."""
+    face: bool = True
+    """Import the face networks where there are any."""
+
+
+def import_run(options: ImportOptions, command: str = "") -> Path:
+    """Makes the run; returns its folder.
+
+    Raises UserError, and leaves nothing behind, where the source cannot be read, is of a system
+    that no recipe trains, or does not fit the size or the dataset.
+    """
+    from motion_jax.data.records import open_dataset
+    from motion_jax.train import imported
+    from motion_jax.train import run as runs
+
+    existed = options.run.exists()
+    if existed and (not options.run.is_dir() or any(options.run.iterdir())):
+        raise UserError(f"--run {options.run} is there already; name a folder that is not.")
+    dataset = open_dataset(options.data) if options.data else None
+    plan, about = _planned(options, dataset)
+    config, stage = plan.config, plan.stage
+    config.validate()
+    if dataset is not None:
+        from motion_jax.data.pairs import reduction
+
+        sizes = config.recipe.stages()[stage]
+        reduction(dataset, sizes.height, sizes.width)
+    for note in plan.notes:
+        say(note)
+    state = imported.with_params(imported.fresh_state(config, stage), dict(plan.params))
+    check_writable(options.run)
+    try:
+        runs.describe(options.run, config, dataset, command or shlex.join(sys.argv))
+        imported.save(options.run, config, stage, state, about)
+    except BaseException:
+        for child in options.run.iterdir():
+            remove_tree(child) if child.is_dir() else child.unlink()
+        if not existed:
+            remove_tree(options.run)
+        raise
+    _say_what_came(options, config, stage, sorted(plan.params))
+    return options.run
+
+
+def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]:
+    """(config, stage and parameters, where they came from)."""
+    from motion_jax.port.experiment import read_experiment
+
+    size = _size(options, dataset)
+    if (options.source / "config.json").is_file():
+        return _of_run(options, size)
+    experiment = read_experiment(options.source, options.epoch)
+    if options.size is None and dataset is not None:
+        size = _size_within(dataset, experiment) or size
+    return _of_experiment(experiment, size, options), experiment.provenance()
+
+
+def _of_experiment(experiment: Any, size: tuple[int, int] | None, options: ImportOptions) -> Any:
+    """The plan of the first recipe that the networks fit."""
+    from motion_jax.port import import_edn, import_pix2pix
+
+    if import_edn.fits(experiment):
+        return import_edn.plan(experiment, size, options.face_size, main_only=not options.face)
+    plan = import_pix2pix.plan(experiment, size)
+    if plan is not None:
+        return plan
+    raise UserError(_untrainable(experiment))
+
+
+def _untrainable(experiment: Any) -> str:
+    """Why no recipe takes the networks, and what still works."""
+    networks = experiment.networks
+    if not {"G", "G_A", "G_B"} & set(networks):
+        return (
+            f"{experiment.source} holds no generator (only {', '.join(networks)}), which a run "
+            f"needs; {STILL_WORKS}."
+        )
+    name = "G" if "G" in networks else "G_A" if "G_A" in networks else "G_B"
+    generator = networks[name]
+    takes = f"{generator.name} with {generator.config.get('input_nc')} input channels"
+    judge = networks.get("D") or networks.get("D_A")
+    if judge is not None:
+        takes += f" beside a {judge.name} with {judge.config.get('input_nc')}"
+    return (
+        f"{experiment.source} is of a system that no recipe here trains ({takes}; recipes have a "
+        f"pose picture and the previous frame, or one picture, as input); {STILL_WORKS}."
+    )
+
+
+def _of_run(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Any, dict[str, Any]]:
+    """The last state of a run as the beginning of another."""
+    from motion_jax.port.import_edn import Plan
+    from motion_jax.port.run_state import all_params
+
+    if size is not None and options.size is not None:
+        raise UserError("A run brings its size along; leave --size out.")
+    run, params = all_params(options.source)
+    about = {
+        "from": str(options.source),
+        "run": {"stage": run.stage, "step": run.step, "checkpoint": run.checkpoint},
+    }
+    return Plan(run.config, run.stage, params), about
+
+
+def _size(options: ImportOptions, dataset: Any) -> tuple[int, int] | None:
+    """(height, width) as given or as the dataset's."""
+    if options.size:
+        return parse_size(options.size)
+    if dataset is not None:
+        return dataset.info.height, dataset.info.width
+    return None
+
+
+def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
+    """The size that the options tell, where the dataset's pictures can be reduced to it."""
+    from motion_jax.port import import_edn
+
+    known = import_edn.ours_of(experiment).get("size")
+    known = known or import_edn.published_size(experiment.options)
+    info = dataset.info
+    if known and info.height % known[0] == 0 and info.width * known[0] == info.height * known[1]:
+        return known
+    return None
+
+
+def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[str]) -> None:
+    sizes = config.recipe.stages()[stage]
+    say(
+        f"Imported {', '.join(names)} of {options.source} into {options.run}: recipe "
+        f"{config.recipe.name}, stage {stage}, {sizes.width}x{sizes.height}. Imported weights have "
+        "no optimiser state; training starts Adam fresh, with a warm-up."
+    )
+    data = "" if options.data else " --data DATASET"
+    say(f"Go on with: motion-jax train --run {options.run}{data or ' --data ' + str(options.data)}")
+    if not options.data:
+        say("Without --data the target's body is not known: transfer works with --normalize none.")

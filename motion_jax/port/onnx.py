@@ -1,0 +1,298 @@
+"""Our generators as ONNX graphs, written layer by layer with the `onnx` package's helpers.
+
+Not by way of jax2onnx: that translates whatever JAX traced (here the forms of the convolutions that
+suit one platform) and wants an Orbax older than ours; a generator has nine kinds of operations, all
+of which ONNX has itself. Graphs are NCHW with free batch, height and width; float32 arithmetic.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import linen as nn
+
+from motion_jax.errors import UserError
+from motion_jax.files import atomic_path
+from motion_jax.nets.pix2pix import ResnetGenerator, UnetGenerator
+from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
+
+# The oldest operator set that has everything in the form used here; ONNX Runtime reads it since
+# version 1.12 (2022).
+OPSET, IR_VERSION = 17, 8
+EPSILON = 1e-5  # of the norms
+
+
+def onnx_package() -> Any:
+    """The `onnx` package. Raises UserError where it is not installed."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise UserError(
+            "Writing ONNX needs the package onnx: pip install 'motion-jax[onnx]'; StableHLO, torch "
+            "and safetensors need nothing more."
+        ) from error
+    return onnx
+
+
+class Graph:
+    """Collects nodes and weights; each method adds an operation and returns its output's name.
+
+    half: weights are stored as float16 (half the file) and cast to float32 when they are loaded.
+    """
+
+    def __init__(self, half: bool = False):
+        self.onnx, self.half = onnx_package(), half
+        self.nodes: list[Any] = []
+        self.weights: dict[str, Any] = {}
+
+    def add(self, operation: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        node = self.onnx.helper.make_node(operation, inputs, [name], name, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        if name not in self.weights:
+            self.weights[name] = self.onnx.numpy_helper.from_array(
+                np.ascontiguousarray(value), name
+            )
+        return name
+
+    def weight(self, name: str, value: Any) -> str:
+        value = np.asarray(value, np.float32)
+        if not self.half:
+            return self.constant(name, value)
+        stored = self.constant(f"{name}.half", value.astype(np.float16))
+        return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
+
+    def pad(self, x: str, by: int, name: str, mode: str = "reflect") -> str:
+        pads = self.constant(f"pads_{by}", np.array([0, 0, by, by, 0, 0, by, by], np.int64))
+        return self.add("Pad", [x, pads], f"{name}.pad", mode=mode)
+
+    def conv(self, x: str, layer: Mapping, kind: str, name: str) -> str:
+        """A layer of nets.blocks.Conv; layer: its parameters, kernel [k, k, I, O]."""
+        kernel, inputs = np.asarray(layer["kernel"]), [x]
+        size = kernel.shape[0]
+        axes = (2, 3, 0, 1) if kind == "up" else (3, 2, 0, 1)
+        if kind == "reflect" and size > 1:
+            inputs = [self.pad(x, size // 2, name)]
+        inputs.append(self.weight(f"{name}.weight", kernel.transpose(axes)))
+        if "bias" in layer:
+            inputs.append(self.weight(f"{name}.bias", layer["bias"]))
+        how = {"kernel_shape": [size] * 2}
+        if kind == "up":
+            how |= {"strides": [2, 2], "pads": [1] * 4, "output_padding": [size % 2] * 2}
+            return self.add("ConvTranspose", inputs, name, **how)
+        how["strides"] = [2 if kind in ("down", "basic2") else 1] * 2
+        how["pads"] = [{"down": 1, "basic1": 1, "basic2": 1, "same": size // 2}.get(kind, 0)] * 4
+        return self.add("Conv", inputs, name, **how)
+
+    def separable(self, x: str, layer: Mapping, name: str) -> str:
+        """A layer of nets.blocks.SeparableConv."""
+        kernel = np.asarray(layer["depthwise"]["kernel"])
+        weight = self.weight(f"{name}.depthwise.weight", kernel.transpose(3, 2, 0, 1))
+        x = self.pad(x, 1, f"{name}.depthwise")
+        how = {"group": kernel.shape[-1], "kernel_shape": [3, 3]}
+        x = self.add("Conv", [x, weight], f"{name}.depthwise", **how)
+        return self.conv(x, layer["pointwise"], "reflect", name)
+
+    def norm(self, x: str, channels: int, name: str, relu: bool = False) -> str:
+        """Instance norm without affine parameters, as nets.norm.instance_norm."""
+        one = self.constant(f"ones_{channels}", np.ones(channels, np.float32))
+        zero = self.constant(f"zeros_{channels}", np.zeros(channels, np.float32))
+        name = f"{name}.norm"
+        x = self.add("InstanceNormalization", [x, one, zero], name, epsilon=EPSILON)
+        return self.add("Relu", [x], f"{name}.relu") if relu else x
+
+    def batch_norm(self, x: str, params: Mapping, name: str, statistics: Mapping | None) -> str:
+        """Batch norm by the statistics of each picture, as the original programs test, or by
+        running ones where they are given."""
+        scale = self.weight(f"{name}.scale", params["scale"])
+        bias = self.weight(f"{name}.shift", params["bias"])
+        if statistics is None:
+            return self.add("InstanceNormalization", [x, scale, bias], name, epsilon=EPSILON)
+        mean = self.weight(f"{name}.mean", statistics["mean"])
+        variance = self.weight(f"{name}.var", statistics["var"])
+        inputs = [x, scale, bias, mean, variance]
+        return self.add("BatchNormalization", inputs, name, epsilon=EPSILON)
+
+    def normed(self, x: str, layer: Mapping, kind: str, name: str) -> str:
+        """Convolution, norm, ReLU."""
+        return self.norm(self.conv(x, layer, kind, name), len(layer["bias"]), name, relu=True)
+
+    def residual_block(self, x: str, block: Mapping, name: str) -> str:
+        y = x
+        for layer in ("conv_1", "conv_2"):
+            part, path = block[layer], f"{name}.{layer}"
+            if "depthwise" in part:
+                y, channels = self.separable(y, part, path), len(part["pointwise"]["bias"])
+            else:
+                y, channels = self.conv(y, part, "reflect", path), len(part["bias"])
+            y = self.norm(y, channels, path, relu=layer == "conv_1")
+        return self.add("Add", [x, y], f"{name}.sum")
+
+    def halved(self, x: str, name: str) -> str:
+        """As nets.conv.average_pool."""
+        how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+        return self.add("AveragePool", [x], name, count_include_pad=0, **how)
+
+
+def _global_generator(
+    g: Graph, module: GlobalGenerator, params: Mapping, x: str, at: str, _: Mapping
+) -> str:
+    x = g.normed(x, params["first"], "reflect", f"{at}first")
+    for i in range(module.n_downsampling):
+        x = g.normed(x, params[f"down_{i}"], "down", f"{at}down_{i}")
+    for i in range(module.n_blocks):
+        x = g.residual_block(x, params[f"block_{i}"], f"{at}block_{i}")
+    for i in range(module.n_downsampling):
+        x = g.normed(x, params[f"up_{i}"], "up", f"{at}up_{i}")
+    if not module.head:
+        return x
+    return g.add("Tanh", [g.conv(x, params["last"], "reflect", f"{at}last")], f"{at}tanh")
+
+
+def _local_enhancer(
+    g: Graph, module: LocalEnhancer, params: Mapping, x: str, at: str, _: Mapping
+) -> str:
+    count = module.n_local_enhancers
+    pyramid = [x]
+    for i in range(count):
+        pyramid.append(g.halved(pyramid[-1], f"{at}pool_{i}"))
+    core = GlobalGenerator(
+        n_downsampling=module.n_downsample_global, n_blocks=module.n_blocks_global, head=False
+    )
+    y = _global_generator(g, core, params["model"], pyramid[-1], f"{at}model.", {})
+    for n in range(1, count + 1):
+        name = f"enhancer_{n}"
+        z = g.normed(pyramid[count - n], params[f"{name}_first"], "reflect", f"{at}{name}_first")
+        z = g.normed(z, params[f"{name}_down"], "down", f"{at}{name}_down")
+        y = g.add("Add", [z, y], f"{at}{name}_sum")
+        for i in range(module.n_blocks_local):
+            block = f"{name}_block_{i}"
+            y = g.residual_block(y, params[block], at + block)
+        y = g.normed(y, params[f"{name}_up"], "up", f"{at}{name}_up")
+    return g.add("Tanh", [g.conv(y, params["last"], "reflect", f"{at}last")], f"{at}tanh")
+
+
+class _Pix2Pix:
+    """Layers of nets.pix2pix: a convolution, then one of its norms."""
+
+    def __init__(self, graph: Graph, module: Any, params: Mapping, statistics: Mapping):
+        self.graph, self.module, self.params = graph, module, params
+        self.statistics = statistics if module.running else None
+
+    def layer(
+        self, x: str, path: tuple[str, ...], kind: str, normed: bool = True, relu: bool = False
+    ) -> str:
+        g, params, statistics, name = self.graph, self.params, self.statistics, ".".join(path)
+        for part in path[:-1]:
+            params = params[part]
+            statistics = statistics and statistics.get(part)
+        x = g.conv(x, params[path[-1]], kind, name)
+        if normed and self.module.norm == "instance":
+            return g.norm(x, params[path[-1]]["kernel"].shape[-1], name, relu)
+        if normed and self.module.norm == "batch":
+            norm = f"{path[-1]}_norm"
+            found = statistics and statistics[norm]
+            x = g.batch_norm(x, params[norm], f"{name}.norm", found or None)
+        return g.add("Relu", [x], f"{name}.relu") if relu else x
+
+
+def _unet(
+    g: Graph, module: UnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
+) -> str:
+    net, innermost = _Pix2Pix(g, module, params, statistics), module.num_downs - 1
+    skips = []
+    for i in range(module.num_downs):
+        if i:
+            x = g.add("LeakyRelu", [x], f"down_{i}.leaky", alpha=0.2)
+        x = net.layer(x, (f"down_{i}",), "basic2", normed=0 < i < innermost)
+        skips.append(x)
+    for i in range(innermost, 0, -1):
+        x = g.add("Relu", [x], f"up_{i}.before")
+        x = net.layer(x, (f"up_{i}",), "up")
+        x = g.add("Concat", [skips[i - 1], x], f"up_{i}.skip", axis=1)
+    x = g.add("Relu", [x], "up_0.before")
+    return g.add("Tanh", [net.layer(x, ("up_0",), "up", normed=False)], "tanh")
+
+
+def _resnet(
+    g: Graph, module: ResnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
+) -> str:
+    net = _Pix2Pix(g, module, params, statistics)
+    x = net.layer(x, ("first",), "reflect", relu=True)
+    for i in range(2):
+        x = net.layer(x, (f"down_{i}",), "down", relu=True)
+    for i in range(module.n_blocks):
+        y = net.layer(x, (f"block_{i}", "conv_1"), "reflect", relu=True)
+        y = net.layer(y, (f"block_{i}", "conv_2"), "reflect")
+        x = g.add("Add", [x, y], f"block_{i}.sum")
+    for i in range(2):
+        x = net.layer(x, (f"up_{i}",), "up", relu=True)
+    return g.add("Tanh", [net.layer(x, ("last",), "reflect", normed=False)], "tanh")
+
+
+Builder = Callable[[Graph, Any, Mapping, str, str, Mapping], str]
+_BUILDERS: dict[type[nn.Module], Builder] = {
+    GlobalGenerator: _global_generator,
+    LocalEnhancer: _local_enhancer,
+    UnetGenerator: _unet,
+    ResnetGenerator: _resnet,
+}
+
+
+def build(
+    module: nn.Module, params: Mapping, inputs: Mapping[str, int], output: str, half: bool = False
+) -> Any:
+    """The ModelProto of a generator.
+
+    Args:
+      module, params: one of ours and its parameters ({"params": ...}).
+      inputs: names and channels; side by side (along the channels) they are the network's input.
+      output: name of what it gives.
+      half: weights stored as float16.
+    Raises:
+      UserError: a network that has no ONNX form here; no onnx package.
+    """
+    if type(module) not in _BUILDERS:
+        raise UserError(
+            f"{type(module).__name__} cannot be written as ONNX; generators can: "
+            f"{', '.join(kind.__name__ for kind in _BUILDERS)}."
+        )
+    graph = Graph(half)
+    helper, float32 = graph.onnx.helper, graph.onnx.TensorProto.FLOAT
+    names = list(inputs)
+    x = graph.add("Concat", names, "input", axis=1) if len(names) > 1 else names[0]
+    statistics = params.get("batch_stats", {})
+    last = _BUILDERS[type(module)](graph, module, params["params"], x, "", statistics)
+    graph.add("Identity", [last], output)
+
+    def value(name: str, channels: int) -> Any:
+        shape = ["batch", channels, "height", "width"]
+        return helper.make_tensor_value_info(name, float32, shape)
+
+    channels = module.output_nc
+    body = helper.make_graph(
+        graph.nodes,
+        type(module).__name__,
+        [value(name, count) for name, count in inputs.items()],
+        [value(output, channels)],
+        list(graph.weights.values()),
+    )
+    model = helper.make_model(
+        body,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="motion_jax",
+    )
+    graph.onnx.checker.check_model(model)
+    return model
+
+
+def write(path: Path, model: Any, about: Mapping[str, Any]) -> None:
+    """Writes the model with what `about` says of it as its metadata."""
+    onnx_package().helper.set_model_props(model, {"motion_jax": json.dumps(about)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())

@@ -1,0 +1,308 @@
+"""`motion-jax parity`: two networks on one input, layer by layer, and the first that differs.
+
+The second may be the outputs of the layers as PyTorch computed them (an .npz, docs/porting.md shows
+the eight lines that make it), so that a port is compared with its original where both cannot run in
+one process.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from motion_jax.errors import UserError
+from motion_jax.port.unpickle import quoted
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class ParityOptions:
+    """Run two networks layer by layer on one input and name the first layer that differs."""
+
+    a: Annotated[Path, tyro.conf.Positional]
+    """A weight file (.pth, .pt, .safetensors) or a run."""
+    b: Annotated[Path, tyro.conf.Positional]
+    """Another one, or an .npz of layer outputs by PyTorch's module names, [N, C, H, W]."""
+    input: str | None = None
+    """A picture file (its channels are repeated where the network wants more), an .npy of
+    [N, H, W, C] in [-1, 1], or random:SEED (default: the array "input" of B's .npz)."""
+    size: str = "256x256"
+    """WIDTHxHEIGHT of a random input."""
+    network: str = "generator"
+    """Which network of a run."""
+    tolerance: float = 1e-4
+    """Largest difference that counts as equal, of values up to 1; of a layer with larger ones, as a
+    share of its largest."""
+    json: bool = False
+    """Print JSON (nothing else goes to standard output)."""
+
+
+def parity(options: ParityOptions) -> dict[str, Any]:
+    """Compares, prints; returns what --json prints: {"a", "b", "input", "tolerance", "first":
+    the first layer that differs or None, "layers": [{"name", "shape", "max_difference",
+    "largest"}], "only in A", "only in B"}; max_difference is absolute, null where a NaN stands
+    against a number; largest is the largest absolute value in A.
+
+    Raises UserError where something cannot be read, or the two have no layer in common.
+    """
+    if not options.tolerance >= 0:
+        raise UserError(f"--tolerance {options.tolerance} is not a number of 0 or more.")
+    a = _network(options.a, options.network)
+    dump = _dump(options.b) if options.b.suffix.lower() == ".npz" else None
+    x = _input(options, a.config["input_nc"], dump)
+    a.check_input(x.shape)
+    run = layer_runner(a)
+    one = run(a.params, x)
+    if dump is not None:
+        two = {name: value for name, value in dump.items() if name != "input"}
+    else:
+        b = _network(options.b, options.network)
+        b.check_input(x.shape)
+        # Two of one architecture are one program, compiled once.
+        two = (run if b.config == a.config else layer_runner(b))(b.params, x)
+    result = {
+        "a": str(options.a),
+        "b": str(options.b),
+        "input": options.input or f"the input in {options.b}",
+        "tolerance": options.tolerance,
+        **compare(one, two, options.tolerance),
+    }
+    if not result["layers"]:
+        raise UserError(
+            f"{options.a} and {options.b} have no layer in common: {_some(one)} against "
+            f"{_some(two)}; the names must be those of PyTorch's modules."
+        )
+    print(json.dumps(result, indent=2)) if options.json else _print(result)
+    return result
+
+
+def _some(layers: Mapping[str, Any]) -> str:
+    shown = ", ".join(quoted(name) for name in list(layers)[:4])
+    return f"{shown}, …" if len(layers) > 4 else shown or "none"
+
+
+def compare(
+    one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], tolerance: float
+) -> dict[str, Any]:
+    """{"first", "layers", "only in A", "only in B"} of two sets of layer outputs, in A's order; see
+    parity. A layer is equal up to tolerance * max(1, its largest absolute value): rounding grows
+    with the values."""
+    from motion_jax.port.inspect import difference
+
+    layers, first = [], None
+    for name, value in one.items():
+        if name not in two:
+            continue
+        other = two[name]
+        if value.shape != other.shape:
+            raise UserError(
+                f"The layer {name} gives {list(value.shape)} in A and {list(other.shape)} in B "
+                "([N, C, H, W]); the networks differ there, or ran on inputs of different sizes."
+            )
+        found = difference(value, other)
+        largest = float(
+            np.abs(value, where=np.isfinite(value), out=np.zeros(value.shape)).max(initial=0)
+        )
+        if first is None and (found is None or found > tolerance * max(1.0, largest)):
+            first = name
+        figures = {"max_difference": found, "largest": largest}
+        layers.append({"name": name, "shape": list(value.shape), **figures})
+    return {
+        "first": first,
+        "layers": layers,
+        "only in A": [name for name in one if name not in two],
+        "only in B": [name for name in two if name not in one],
+    }
+
+
+def layer_runner(network: Any) -> Callable[[Any, np.ndarray], dict[str, np.ndarray]]:
+    """(params, x [N, H, W, C]) -> what each layer gives, in the order of execution, as PyTorch's
+    forward hooks see it.
+
+    By the names of PyTorch's modules: convolutions (with bias, before their norm),
+    batch norms, residual blocks, and "output" (of a discriminator "output.SCALE.LAYER", as the
+    network gives it), float32 [N, C, H, W]. Norms without weights and activations have no layer of
+    their own here.
+    """
+    import jax
+    import jax.numpy as jnp
+    from flax import linen as nn
+
+    from motion_jax.nets.packed import Packed, unpacked
+
+    names = _module_names(network)
+    order: list[str] = []
+
+    def run(params: Any, x: Any) -> list[Any]:
+        order.clear()
+        outputs = []
+
+        def keep(name: str, value: Any) -> None:
+            order.append(name)
+            outputs.append(jnp.asarray(unpacked(value), jnp.float32).transpose(0, 3, 1, 2))
+
+        def watch(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
+            value = call(*arguments, **keywords)
+            name = names.get(context.module.path)
+            if name and context.method_name == "__call__" and isinstance(value, jax.Array | Packed):
+                keep(name, value)
+            return value
+
+        with nn.intercept_methods(watch):
+            final = network.module.apply(params, x)
+        if not isinstance(final, list):
+            keep("output", final)
+        else:
+            for i, scale in enumerate(network.arranged(final)):
+                for j, value in enumerate(scale):
+                    keep(f"output.{i}.{j}", value)
+        return outputs
+
+    compiled = jax.jit(run)
+
+    def by_name(params: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = compiled(params, jnp.asarray(x, jnp.float32))
+        return {name: np.asarray(value) for name, value in zip(order, outputs, strict=True)}
+
+    return by_name
+
+
+def _module_names(network: Any) -> dict[tuple[str, ...], str]:
+    """Path of a Linen module -> name of PyTorch's module that gives the same."""
+    from motion_jax.port.reference import network_from_description
+
+    _, entries = network_from_description(network.config)
+    names = {path: prefix for path, prefix, _ in entries()}
+    for path, prefix in list(names.items()):
+        block, inside, _ = prefix.partition(".conv_block.")
+        if inside and path[-1].startswith("conv_"):
+            names[path[:-1]] = block
+    return names
+
+
+# --- input ----------------------------------------------------------------------------------------
+
+
+def _network(path: Path, name: str) -> Any:
+    from motion_jax.port.network import Network, load_network
+
+    if not path.is_dir():
+        return load_network(path)
+    from motion_jax.port.contents import look_into
+    from motion_jax.port.reference import network_from_description
+
+    contents = look_into(path)
+    if contents.kind != "run":
+        raise UserError(f"{path} is a folder of weight files; give one of its files.")
+    # What transfer uses: the averaged weights where the run keeps them.
+    found = contents.networks.get(f"{name} (averaged)") or contents.networks.get(name)
+    if found is None:
+        raise UserError(
+            f"The run {path} has no network {name!r}; it has {', '.join(contents.networks)}."
+        )
+    if found.config is None or found.params is None:
+        raise UserError(f"{path}: {found.why}")
+    module, _ = network_from_description(found.config)
+    return Network(found.config["class"], module, dict(found.params), dict(found.config))
+
+
+def _dump(path: Path) -> dict[str, np.ndarray]:
+    """Layer outputs of an .npz."""
+    if not path.is_file():
+        raise UserError(f"There is no {path}; docs/porting.md shows how to make it with PyTorch.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: np.asarray(file[name], np.float32) for name in file.files}
+    except Exception as error:  # zipfile's, zlib's and numpy's, of a damaged file
+        raise UserError(
+            f"{path} cannot be read as an .npz of arrays ({quoted(error)}); make it again."
+        ) from error
+
+
+def _input(
+    options: ParityOptions, channels: int, dump: Mapping[str, np.ndarray] | None
+) -> np.ndarray:
+    """[N, H, W, C] float32."""
+    if options.input is None:
+        if dump is None or "input" not in dump or dump["input"].ndim != 4:
+            raise UserError(
+                "motion-jax parity needs --input: a picture, an .npy of [N, H, W, C], or "
+                "random:SEED."
+            )
+        return dump["input"].transpose(0, 2, 3, 1)
+    if options.input.startswith("random:"):
+        return _random(options, channels)
+    path = Path(options.input)
+    if not path.is_file():
+        raise UserError(
+            f"There is no input {path}; give a picture, an .npy of [N, H, W, C], or random:SEED."
+        )
+    if path.suffix.lower() == ".npy":
+        try:
+            x = np.load(path, allow_pickle=False)
+            return np.asarray(x, np.float32)
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(
+                f"{path} cannot be read as an array of numbers ({quoted(error)})."
+            ) from error
+    if path.suffix.lower() in PICTURES:
+        return _picture(path, channels)
+    raise UserError(f"{path} is neither a picture ({', '.join(PICTURES)}) nor an .npy.")
+
+
+def _random(options: ParityOptions, channels: int) -> np.ndarray:
+    from motion_jax.port.export_run import parse_size
+
+    seed = options.input.removeprefix("random:")
+    if not seed.isdigit():
+        raise UserError(f"--input {options.input}: the seed is no whole number, as in random:0.")
+    height, width = parse_size(options.size)
+    generator = np.random.default_rng(int(seed))
+    return generator.uniform(-1, 1, (1, height, width, channels)).astype(np.float32)
+
+
+def _picture(path: Path, channels: int) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"), np.float32) / 127.5 - 1
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as a picture ({quoted(error)}).") from error
+    repeated = np.concatenate([pixels] * -(-channels // 3), axis=-1)
+    return repeated[None, ..., :channels]
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from motion_jax.port.inspect import console
+
+    out = console()
+    table = Table()
+    table.add_column("layer", no_wrap=True)
+    table.add_column("shape [N, C, H, W]", no_wrap=True)
+    table.add_column("largest difference", justify="right", no_wrap=True)
+    table.add_column("largest value", justify="right", no_wrap=True)
+    for layer in result["layers"]:
+        value = layer["max_difference"]
+        style = "bold red" if layer["name"] == result["first"] else None
+        shape = " x ".join(map(str, layer["shape"]))
+        figures = "NaN" if value is None else f"{value:.3g}", f"{layer['largest']:.3g}"
+        table.add_row(Text(layer["name"]), shape, *figures, style=style)
+    out.print(table)
+    for side in ("only in A", "only in B"):
+        if result[side]:
+            out.print(f"Layers {side}, not compared: {', '.join(result[side])}", markup=False)
+    if result["first"] is None:
+        out.print(f"No layer differs by more than {result['tolerance']:g}.")
+    else:
+        out.print(f"The first layer that differs is {result['first']}.", markup=False)
+    sys.stdout.flush()

@@ -1,0 +1,70 @@
+"""The pose pictures of a transfer as files, for programs that run an exported generator."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motion_jax.data.records import encode_picture
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable, write_bytes, write_json
+from motion_jax.pose.pictures import drawn
+from motion_jax.progress import track
+from motion_jax.recipes.crops import crop_corners
+
+DESCRIPTION = "poses.json"
+
+
+def write_pose_pictures(
+    folder: Path,
+    run: Any,
+    poses: np.ndarray,
+    boxes: np.ndarray,
+    lost: np.ndarray,
+    times: np.ndarray,
+) -> None:
+    """Writes 000000.png ... (8-bit RGB) and poses.json.
+
+    poses.json: height, width; times (seconds); lost: numbers of the frames without a pose (white
+    pictures; begin anew with zeros after them); faces: for each frame [top, left] of the square
+    that a face generator gets, or null where no face is seen, and face_size, where the run has one.
+
+    Args:
+      folder: made if need be; must not hold poses already.
+      run: its size and config say how poses are drawn.
+      poses, boxes, lost, times: as transfer.normalised_poses gives them, N of each.
+    """
+    check_writable(folder)
+    if (folder / DESCRIPTION).exists():
+        raise UserError(f"{folder} holds pose pictures already; choose another folder.")
+    height, width = run.size
+    recipe = run.config.recipe
+
+    @jax.jit
+    def picture(pose: jax.Array) -> jax.Array:
+        shown = drawn(pose, recipe.pose_style, height, width)
+        return jnp.clip(jnp.round(255.0 * shown), 0, 255).astype(jnp.uint8)
+
+    white = np.full((height, width, 3), 255, np.uint8)
+    for i in track(range(len(poses)), "Writing pose pictures"):
+        shown = white if lost[i] else np.asarray(picture(poses[i]))
+        write_bytes(folder / f"{i:06d}.png", encode_picture(shown, "png"))
+    about = {
+        "frames": len(poses),
+        "height": height,
+        "width": width,
+        "times": [float(time) for time in times],
+        "lost": [int(i) for i in np.flatnonzero(lost)],
+    }
+    if "face_generator" in run.params:
+        size = recipe.face.size
+        corners, seen = (
+            np.asarray(x) for x in crop_corners(jnp.asarray(boxes), size, height, width)
+        )
+        faces = [
+            corner.tolist() if here else None for corner, here in zip(corners, seen, strict=True)
+        ]
+        about |= {"face_size": size, "faces": faces}
+    write_json(folder / DESCRIPTION, about)

@@ -1,0 +1,171 @@
+"""A weight file's arrays under the plain keys of the network that they belong to.
+
+Training leaves marks on a state_dict: wrappers put names in front of the keys, spectral and weight
+norm split a weight into parts, PyTorch 0.3 kept running statistics for instance norm. Here they are
+undone, each as PyTorch computes it in evaluation mode.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.port import architecture
+from motion_jax.port.unpickle import quoted
+
+# What DataParallel and DistributedDataParallel, torch.compile and FSDP put into keys.
+_WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
+_PARAMETRIZED = ".parametrizations.weight."
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .pth, .pt or .safetensors file, by its own keys. Raises UserError."""
+    from motion_jax.port.safetensors import read_safetensors
+    from motion_jax.port.torch import read_pth
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return read_safetensors(path)
+    if suffix in (".pth", ".pt"):
+        return read_pth(path)
+    raise UserError(f"{path} is no weight file; give a .pth, .pt or .safetensors file.")
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A weight in parts. `shape` is the weight's; `join(transposed)` computes it, where transposed
+    says that it belongs to a transposed convolution."""
+
+    shape: tuple[int, ...]
+    join: Callable[[bool], np.ndarray]
+
+
+def recognise(weights: Mapping[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
+    """The description of the network (architecture.describe), and its arrays by plain keys.
+
+    Raises UserError where it is no network that we know, with the keys that do not fit.
+    """
+    clean, split = _plain(weights)
+    description = architecture.describe({**clean, **split})
+    transposed = {
+        f"{layer.prefix}.weight" for layer in architecture.layers(description) if layer.kind == "up"
+    }
+    # In the file's order, so that nothing depends on which parts a weight had.
+    joined = {key: part.join(key in transposed) for key, part in split.items()}
+    return description, {**clean, **joined}
+
+
+def _plain(
+    weights: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, _Split]]:
+    """Whole arrays and weights in parts, by plain keys; statistics of instance norms left out."""
+    clean: dict[str, np.ndarray] = {}
+    for key, value in weights.items():
+        plain = ".".join(part for part in key.split(".") if part not in _WRAPPERS)
+        if plain in clean:
+            raise UserError(
+                f"The file holds {quoted(plain)} twice, with and without the name of a wrapper "
+                f"({quoted(key)}); save the network itself, not the wrapped one, once."
+            )
+        clean[plain] = value
+    split = _take_split(clean)
+    for key in list(clean):
+        prefix, _, name = key.rpartition(".")
+        if name in architecture.STATISTICS and f"{prefix}.weight" not in clean:
+            del clean[key]
+    return clean, split
+
+
+def _take_split(clean: dict[str, np.ndarray]) -> dict[str, _Split]:
+    """Removes the parts of spectral and weight norm from `clean`."""
+    split: dict[str, _Split] = {}
+    layers = {
+        key.removesuffix(".weight_orig"): "spectral"
+        for key in clean
+        if key.endswith(".weight_orig")
+    }
+    layers |= {
+        key.removesuffix(".weight_g"): "weight" for key in clean if key.endswith(".weight_g")
+    }
+    layers |= {key.split(_PARAMETRIZED)[0]: "parametrized" for key in clean if _PARAMETRIZED in key}
+    for layer, kind in layers.items():
+        if kind == "spectral":
+            names = {"w": "weight_orig", "u": "weight_u", "v": "weight_v"}
+            parts = _take(clean, {k: f"{layer}.{name}" for k, name in names.items()})
+            # Files of PyTorch 0.4 hold the finished weight besides, and no weight_v.
+            whole = clean.pop(f"{layer}.weight", None)
+        elif kind == "weight":
+            parts = _take(clean, {"g": f"{layer}.weight_g", "w": f"{layer}.weight_v"})
+            whole = None
+        else:
+            names = {"w": "original", "g": "original0", "v1": "original1", "u": "0._u", "v": "0._v"}
+            keys = {k: f"{layer}{_PARAMETRIZED}{name}" for k, name in names.items()}
+            parts, whole = _take(clean, keys), None
+            if "v1" in parts:
+                parts["w"] = parts.pop("v1")
+        split[f"{layer}.weight"] = _split(layer, parts, whole)
+    return split
+
+
+def _take(clean: dict[str, np.ndarray], keys: Mapping[str, str]) -> dict[str, np.ndarray]:
+    return {name: clean.pop(key) for name, key in keys.items() if key in clean}
+
+
+def _split(layer: str, parts: dict[str, np.ndarray], whole: np.ndarray | None) -> _Split:
+    if whole is not None and "v" not in parts:
+        return _Split(whole.shape, lambda transposed: whole)
+    if {"w", "u", "v"} <= set(parts):
+        w, u, v = parts["w"], parts["u"], parts["v"]
+        return _Split(w.shape, lambda transposed: spectral_norm(w, u, v, transposed))
+    if {"w", "g"} <= set(parts):
+        w, g = parts["w"], parts["g"]
+        return _Split(w.shape, lambda transposed: weight_norm(w, g))
+    raise UserError(
+        f"The weight of {quoted(layer)} is stored in parts (spectral or weight norm) of which some "
+        f"are missing; there are {', '.join(sorted(parts))}. Remove the norm with PyTorch's "
+        "remove_spectral_norm or remove_parametrizations and save again."
+    )
+
+
+def spectral_norm(
+    weight: np.ndarray, u: np.ndarray, v: np.ndarray, transposed: bool = False
+) -> np.ndarray:
+    """weight / sigma with sigma = u^T W v: torch.nn.utils.spectral_norm in evaluation mode, which
+    takes the stored u and v as they are.
+
+    W is the weight [out, in, k, k] as a matrix with a row for each output channel; of a transposed
+    convolution, [in, out, k, k], too.
+    """
+    matrix = np.swapaxes(weight, 0, 1) if transposed else weight
+    matrix = matrix.reshape(matrix.shape[0], -1).astype(np.float64)
+    if matrix.shape != (u.size, v.size):
+        raise UserError(
+            f"A weight of spectral norm is {list(weight.shape)}, but its vectors have {u.size} and "
+            f"{v.size} entries; check that the file is whole."
+        )
+    sigma = u.astype(np.float64).ravel() @ matrix @ v.astype(np.float64).ravel()
+    if not np.isfinite(sigma) or sigma == 0:
+        raise UserError(f"A weight of spectral norm has the norm {sigma}; check the file.")
+    return _same_type(weight.astype(np.float64) / sigma, weight)
+
+
+def weight_norm(direction: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """length * direction / |direction|, the norm over the axes where length has one entry
+    (torch.nn.utils.weight_norm)."""
+    wide, length = direction.astype(np.float64), length.astype(np.float64)
+    if length.ndim not in (0, wide.ndim):
+        raise UserError(
+            f"A weight of weight norm is {list(direction.shape)}, but its lengths "
+            f"{list(length.shape)}; check that the file is whole."
+        )
+    axes = tuple(i for i in range(wide.ndim) if length.ndim == 0 or length.shape[i] == 1)
+    norm = np.sqrt(np.square(wide).sum(axis=axes, keepdims=True))
+    return _same_type(wide * (length / norm), direction)
+
+
+def _same_type(value: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Half-precision parts give a float32 weight: what is computed is not rounded a second time."""
+    return value.astype(np.float64 if like.dtype == np.float64 else np.float32)

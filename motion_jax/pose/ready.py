@@ -1,0 +1,162 @@
+"""Pose pictures that were drawn elsewhere, from a video or a folder, as a network is to see them.
+
+Skeleton videos (DWPose, OpenPose), the label folders of Everybody Dance Now, DensePose videos. The
+pictures stream: one is in memory at a time, and each is decoded once where they are asked for in
+order.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from motion_jax.errors import UserError
+
+# Proportions this close are the same: sizes are rounded to whole pixels.
+SAME_SHAPE = 0.02
+FOLDER_FPS = 25.0
+
+
+class ReadyPoses:
+    """A sequence of N pose pictures, uint8 [height, width, 3] RGB.
+
+    Indexing with an integer gives one, with an array of non-decreasing integers [n] a stack of n.
+    Going backwards begins again from the start of the source.
+
+    Attributes:
+      times: float64 [N], seconds at which they are shown.
+      shape: (height, width) of the source.
+      undistorted: whether bars were added because the source has other proportions.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        height: int,
+        width: int,
+        *,
+        interpolation: str = "area",
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | None = None,
+    ):
+        """
+        Args:
+          source: a video, or a folder of numbered pictures (`fps` a second, 25 by default).
+          height, width: what the pictures are resized to; a source of other proportions keeps its
+            own and gets bars of its ground's colour.
+          interpolation: "nearest" or "area", how they are made smaller.
+          start, end, fps: as for `video.reader.read_frames`.
+        Raises UserError where there is no picture.
+        """
+        self.source, self.size = Path(source), (height, width)
+        self._smaller = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_AREA
+        self._span = {"start": start, "end": end, "fps": fps}
+        self._files: list[Path] = []
+        if self.source.is_dir():
+            self._list(start, end, fps or FOLDER_FPS)
+        else:
+            from motion_jax.video.reader import frame_times
+
+            self.times = frame_times(self.source, **self._span)
+        first = next(self._raw())
+        self.shape = first.shape[:2]
+        self._ground = ground(first)
+        scale = height / width * self.shape[1] / self.shape[0]
+        self.undistorted = abs(scale - 1) > SAME_SHAPE
+        self._iterator: Iterator[np.ndarray] | None = None
+        self._at, self._picture = -1, first
+
+    def _list(self, start: float | None, end: float | None, fps: float) -> None:
+        from motion_jax.data.pictures import in_order, list_pictures
+
+        files = in_order(list_pictures(self.source))
+        times = np.arange(len(files)) / fps
+        chosen = (times >= (start or 0.0)) & (times < (np.inf if end is None else end))
+        self._files = [file for file, taken in zip(files, chosen, strict=True) if taken]
+        self.times = times[chosen]
+        if not self._files:
+            raise UserError(
+                f"The folder {self.source} has no PNG or JPEG pictures between --start and --end; "
+                "give a folder of pose pictures or a video of them."
+            )
+
+    def _raw(self) -> Iterator[np.ndarray]:
+        if self._files:
+            from motion_jax.data.pictures import read_picture
+
+            for file in self._files:
+                yield np.asarray(read_picture(file))
+            return
+        from motion_jax.video.reader import read_frames
+
+        for frame in read_frames(self.source, **self._span):
+            yield frame.image
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for image in self._raw():
+            yield self._fitted(image)
+
+    def __getitem__(self, index: int | np.ndarray) -> np.ndarray:
+        if np.ndim(index):
+            return np.stack([self._one(int(i)) for i in np.asarray(index)])
+        return self._one(int(index))
+
+    def _one(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(f"pose picture {index} of {len(self)}")
+        if self._iterator is None or index < self._at:
+            self._iterator, self._at = self._raw(), -1
+        while self._at < index:
+            image = next(self._iterator)
+            self._at += 1
+            if self._at == index:
+                self._picture = self._fitted(image)
+        return self._picture
+
+    def place_boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes [N, 4] (top, left, bottom, right) in pixels of the source → float32 [N, 4] in
+        pixels of the pictures; empty ones stay zero."""
+        (height, width), (rows, columns) = self.size, self.shape
+        down, right = height / rows, width / columns
+        if self.undistorted:
+            down = right = min(down, right)
+        shift = np.array([(height - down * rows) / 2, (width - right * columns) / 2])
+        known = boxes[:, 2:3] > boxes[:, :1]
+        placed = boxes * np.tile([down, right], 2) + np.tile(shift, 2)
+        return np.where(known, placed, 0).astype(np.float32)
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        """Resized to `size`, undistorted, with bars where the proportions differ."""
+        if image.shape[:2] != self.shape:
+            raise UserError(
+                f"The pose pictures of {self.source} have different sizes ({self.shape[1]}x"
+                f"{self.shape[0]} and {image.shape[1]}x{image.shape[0]}); give them one size."
+            )
+        height, width = self.size
+        rows, columns = height, width
+        if self.undistorted:
+            scale = min(height / image.shape[0], width / image.shape[1])
+            rows, columns = (max(1, round(scale * side)) for side in image.shape[:2])
+        if image.shape[:2] != (rows, columns):
+            grows = rows > image.shape[0]
+            how = cv2.INTER_CUBIC if grows and self._smaller == cv2.INTER_AREA else self._smaller
+            image = cv2.resize(image, (columns, rows), interpolation=how)
+        if (rows, columns) == (height, width):
+            return np.ascontiguousarray(image)
+        whole = np.empty((height, width, 3), np.uint8)
+        whole[:] = self._ground
+        top, left = (height - rows) // 2, (width - columns) // 2
+        whole[top : top + rows, left : left + columns] = image
+        return whole
+
+
+def ground(image: np.ndarray) -> np.ndarray:
+    """The colour [3] that most pixels of a picture's border have: a drawn skeleton's ground."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return np.array(Counter(map(tuple, border.tolist())).most_common(1)[0][0], np.uint8)

@@ -1,0 +1,105 @@
+"""What the rest of the program knows of a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax import Array
+
+from motion_jax.errors import UserError
+from motion_jax.recipes.state import Params, State
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A system: hyperparameters as fields, pure functions as methods.
+
+    Loop, samples, transfer, evaluation and profiles use what is here, and the fields dtype,
+    averaging, rematerialise and, where draws_poses, pose_style. Each stage's settings are in a
+    field NAME_stage, with at least what schedule.Stage has.
+
+    Attributes:
+      draws_poses: what the generator sees is a pose: a dataset must have keypoints or ready pose
+        pictures. Otherwise it is a picture, and `transfer` shows it the source's frames.
+      unpaired: batches hold pictures of two domains, "A" and "B", that do not belong together
+        (data/unpaired.py); otherwise frames with their poses (data/pairs.py). See batch_shapes.
+      recurrent: whether the generator sees its previous frame.
+      needs_vgg19: whether a loss needs VGG-19, as frozen["vgg19"].
+    """
+
+    draws_poses = True
+    unpaired = False
+    recurrent = False
+    needs_vgg19 = False
+
+    @property
+    def name(self) -> str:
+        """Of its module."""
+        raise NotImplementedError
+
+    def stages(self) -> dict[str, Any]:
+        """Settings of the stages to run, in order."""
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        raise NotImplementedError
+
+    def init(self, key: Array, name: str, previous: State | None = None) -> State:
+        """The state at the start of a stage. Pure; works under jax.eval_shape.
+
+        previous: the last state of the stage before.
+        """
+        raise NotImplementedError
+
+    def train_step(
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of a stage's networks: the new state, and losses by name. Pure."""
+        raise NotImplementedError
+
+    def learning_rate_at(self, name: str, step: int) -> float:
+        """Of a step, as a plain number."""
+        raise NotImplementedError
+
+    def synthesize(
+        self,
+        params: Params,
+        poses: Array,
+        boxes: Array,
+        carry: Array,
+        name: str,
+        recurrent: bool = True,
+    ) -> tuple[Array, Array]:
+        """N frames: float32 [N, H, W, 3] in [-1, 1], and what each leaves to the next, of the same
+        shape. Pure.
+
+        poses: keypoints [N, 137, 3], or pictures uint8 [N, H, W, 3]; boxes: [N, 4]; carry
+        [1, H, W, 3]: the previous output, zeros at the beginning.
+        """
+        raise NotImplementedError
+
+    def synthesis_params(self, state: State) -> Params:
+        """The parameters that synthesis uses, by network name."""
+        raise NotImplementedError
+
+    def tested(self, **changes: Any) -> "Recipe":
+        """The recipe with another way to run a trained generator: see pix2pix.Test.
+
+        Raises UserError where the recipe knows only one.
+        """
+        raise UserError(
+            f"The recipe {self.name} has neither batch norm nor dropout in its generator, so there "
+            f"is no {' or '.join(changes)} to choose; leave it out."
+        )
+
+    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
+        """What a batch of a stage holds: {name: (shape, dtype)}. Where the dataset has ready pose
+        pictures they come besides."""
+        stage = self.stages()[name]
+        lead = (stage.batch_size, stage.window)
+        return {
+            "frames": ((*lead, stage.height, stage.width, 3), "uint8"),
+            "keypoints": ((*lead, 137, 3), "float32"),
+            "face_boxes": ((*lead, 4), "float32"),
+        }

@@ -1,0 +1,317 @@
+"""CycleGAN (Zhu, Park, Isola, Efros; ICCV 2017): pictures of domain A as pictures of domain B, and
+back, from pictures that are not paired.
+
+Generator A makes B of A and generator B makes A of B; discriminator A judges domain *B*, to which
+generator A leads, and discriminator B judges domain A (the names of the PyTorch code, not of the
+paper). `transfer` and samples show A as B.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from jax import Array
+
+from motion_jax import losses
+from motion_jax.errors import UserError
+from motion_jax.nets.blocks import initialise
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.pose.pictures import drawn
+from motion_jax.recipes import pool, schedule
+from motion_jax.recipes.base import Recipe
+from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
+from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.pix2pix import Discriminator, Generator, Test, generated
+from motion_jax.recipes.schedule import Stage
+from motion_jax.recipes.state import Params, State
+
+
+def _generator() -> Generator:
+    return Generator(kind="resnet", norm="instance", dropout=False)
+
+
+def _discriminator() -> Discriminator:
+    return Discriminator(norm="instance")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the generators' losses; the adversarial ones have weight 1."""
+
+    gan: Literal["vanilla", "lsgan"] = "lsgan"
+    """Cross-entropy on logits, or least squares."""
+    cycle_A: float = 10.0
+    """Weight of |B(A(a)) - a|."""
+    cycle_B: float = 10.0
+    """Weight of |A(B(b)) - b|."""
+    identity: float = 0.5
+    """Weight of |A(b) - b| and |B(a) - a|, each times the cycle weight of the domain that the
+    picture is of; 0 is off."""
+
+
+@struct.dataclass
+class CycleState(State):
+    """State with the pictures that discriminators A and B are shown again."""
+
+    pools: Params
+
+
+@dataclass(frozen=True)
+class CycleGAN(Recipe):
+    """The recipe: hyperparameters as fields, pure functions as methods."""
+
+    generator: Generator = field(default_factory=_generator)
+    """Both generators."""
+    discriminator: Discriminator = field(default_factory=_discriminator)
+    """Both discriminators."""
+    losses: Losses = field(default_factory=Losses)
+    main_stage: Stage = field(default_factory=Stage)
+    test: Test = field(default_factory=Test)
+    domain_A: Literal["frames", "poses"] = "frames"
+    """What domain A is: "frames" of another person or place, or "poses", the pose pictures of the
+    dataset, whose frames are domain B, without their pairing."""
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How pose pictures are drawn, where domain A is poses and the dataset has no ready ones."""
+    pool_size: int = 50
+    """Generated pictures that each discriminator may be shown again; 0: none."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of the generators' parameters, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generators' activations in the backward pass: less memory, more time."""
+
+    unpaired = True
+
+    @property
+    def draws_poses(self) -> bool:
+        return self.domain_A == "poses"
+
+    @property
+    def name(self) -> str:
+        return "cyclegan"
+
+    # --- stages --------------------------------------------------------------------------------
+
+    def stages(self) -> dict[str, Stage]:
+        """The only stage, "main"."""
+        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        if not self.stages():
+            raise UserError(
+                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
+            )
+        schedule.check_counts(
+            self,
+            {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
+        )
+        if self.pool_size < 0:
+            raise UserError(f"recipe.pool_size = {self.pool_size} is less than 0.")
+        schedule.check_stage("main", self.main_stage)
+        self.generator.check("main", self.main_stage)
+        self.discriminator.check("main", self.main_stage)
+
+    def learning_rate(self, name: str, step: Array | int) -> Array:
+        return schedule.learning_rate(self.stages()[name], step)
+
+    def learning_rate_at(self, name: str, step: int) -> float:
+        return schedule.learning_rate_at(self.stages()[name], step)
+
+    # --- networks ------------------------------------------------------------------------------
+
+    def modules(self, name: str) -> dict[str, nn.Module]:
+        """The networks of a stage by their names in the state."""
+        return {
+            "generator_A": self.generator.module(self.dtype),
+            "generator_B": self.generator.module(self.dtype),
+            "discriminator_A": self.discriminator.module(self.dtype),
+            "discriminator_B": self.discriminator.module(self.dtype),
+        }
+
+    def init(self, key: Array, name: str, previous: State | None = None) -> CycleState:
+        """The state at the start. Pure; works under jax.eval_shape."""
+        stage = self.stages()[name]
+        key, *keys = jax.random.split(key, 5)
+        picture = jnp.zeros((1, stage.height, stage.width, 3))
+        params = {
+            network: initialise(module, each, picture, zero_bias=True)
+            for each, (network, module) in zip(keys, self.modules(name).items(), strict=True)
+        }
+        empty = pool.empty(self.pool_size, stage.height, stage.width)
+        return CycleState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            optimizer={network: optimizer(tree) for network, tree in params.items()},
+            averaged={
+                network: jax.tree.map(jnp.copy, params[network])
+                for network in ("generator_A", "generator_B")
+            }
+            if self.averaging
+            else {},
+            key=key,
+            pools={"A": empty, "B": jax.tree.map(jnp.copy, empty)},
+        )
+
+    # --- training ------------------------------------------------------------------------------
+
+    def train_step(
+        self, state: CycleState, batch: Mapping[str, Array], name: str, frozen: Params
+    ) -> tuple[CycleState, dict[str, Array]]:
+        """One update of both generators, then one of both discriminators.
+
+        batch: A and B, uint8 [B, H, W, 3] each; A may be keypoints [B, 137, 3]. Returns the new
+        state and float32 scalars named as the reference logs them (with their weights).
+        """
+        with jax.named_scope("input"):
+            a, b = self._pictures(batch["A"], name), to_float(batch["B"])
+        return self.step(state, a, b, name)
+
+    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
+        stage = self.stages()[name]
+        pictures = ((stage.batch_size, stage.height, stage.width, 3), "uint8")
+        poses = ((stage.batch_size, 137, 3), "float32")
+        return {"A": poses if self.draws_poses else pictures, "B": pictures}
+
+    def _pictures(self, poses: Array, name: str) -> Array:
+        """Of domain A, in [-1, 1], from keypoints or pictures."""
+        stage = self.stages()[name]
+        return 2.0 * drawn(poses, self.pose_style, stage.height, stage.width) - 1.0
+
+    def step(
+        self, state: CycleState, a: Array, b: Array, name: str
+    ) -> tuple[CycleState, dict[str, Array]]:
+        """train_step from pictures [B, H, W, 3] in [-1, 1]."""
+        networks, gan, weights = self.modules(name), losses.GAN[self.losses.gan], self.losses
+        params, moments = dict(state.params), dict(state.optimizer)
+        rate = self.learning_rate(name, state.step)
+        dropout_key, *pool_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        generators = ("generator_A", "generator_B")
+
+        def difference(made: Array, real: Array, weight: float, scope: str) -> Array:
+            with jax.named_scope(scope):
+                return weight * losses.mean_absolute(made, real)
+
+        def generator_terms(
+            trained: Params,
+        ) -> tuple[Array, tuple[dict[str, Array], Params, Array, Array]]:
+            now = {g: {**params[g], "params": trained[g]} for g in generators}
+            calls, judges = iter(range(6)), {}
+
+            def run(network: str, picture: Array) -> Array:
+                key = None
+                if self.generator.dropout:
+                    key = jax.random.fold_in(dropout_key, next(calls))
+
+                def apply(variables: Params, picture: Array) -> tuple[Array, Params]:
+                    with jax.named_scope(network):
+                        return trained_apply(networks[network], variables, picture, key)
+
+                apply = jax.checkpoint(apply) if self.rematerialise else apply
+                made, now[network] = apply(now[network], picture)
+                return made
+
+            fake_b = run("generator_A", a)
+            again_a = run("generator_B", fake_b)
+            fake_a = run("generator_B", b)
+            again_b = run("generator_A", fake_a)
+            terms = {}
+            if weights.identity:
+                same_b, same_a = run("generator_A", b), run("generator_B", a)
+                for term, made, real, cycle in (
+                    ("idt_A", same_b, b, weights.cycle_B),
+                    ("idt_B", same_a, a, weights.cycle_A),
+                ):
+                    terms[term] = difference(made, real, cycle * weights.identity, term)
+            for side, fake in (("A", fake_b), ("B", fake_a)):
+                network = f"discriminator_{side}"
+                with jax.named_scope(network):
+                    output, judges[network] = trained_apply(
+                        networks[network], params[network], fake
+                    )
+                with jax.named_scope(f"G_{side}"):
+                    terms[f"G_{side}"] = gan([output], 1.0)
+            terms["cycle_A"] = difference(again_a, a, weights.cycle_A, "cycle_A")
+            terms["cycle_B"] = difference(again_b, b, weights.cycle_B, "cycle_B")
+            statistics = {**now, **judges}
+            statistics = {network: _statistics(tree) for network, tree in statistics.items()}
+            return sum(terms.values()), (terms, statistics, fake_b, fake_a)
+
+        trained = {g: params[g]["params"] for g in generators}
+        gradient, (metrics, statistics, fake_b, fake_a) = jax.grad(generator_terms, has_aux=True)(
+            trained
+        )
+        params = {network: {**tree, **statistics[network]} for network, tree in params.items()}
+        for network in generators:
+            params[network], moments[network] = stepped(
+                network, params[network], gradient[network], moments[network], rate
+            )
+        pools = {}
+        for side, key, real, fake in (
+            ("A", pool_keys[0], b, fake_b),
+            ("B", pool_keys[1], a, fake_a),
+        ):
+            pools[side], shown = pool.exchange(state.pools[side], fake, key)
+            network = f"discriminator_{side}"
+
+            def judged(trained: Params, network=network, real=real, shown=shown):
+                variables, values = {**params[network], "params": trained}, []
+                for pictures, target in ((real, 1.0), (shown, 0.0)):
+                    with jax.named_scope(network):
+                        output, variables = trained_apply(networks[network], variables, pictures)
+                    values.append(gan([output], target))
+                return 0.5 * sum(values), variables
+
+            before = params[network]["params"]
+            (metrics[f"D_{side}"], variables), change = jax.value_and_grad(judged, has_aux=True)(
+                before
+            )
+            params[network], moments[network] = stepped(
+                network, {**variables, "params": before}, change, moments[network], rate
+            )
+        average = {
+            network: averaged(old, params[network], state.step, self.averaging)
+            for network, old in state.averaged.items()
+        }
+        state = state.replace(
+            step=state.step + 1, params=params, optimizer=moments, averaged=average, pools=pools
+        )
+        return state, metrics
+
+    # --- synthesis -----------------------------------------------------------------------------
+
+    def tested(self, **changes: object) -> "CycleGAN":
+        """The recipe with other fields of `test`."""
+        return replace(self, test=replace(self.test, **changes))
+
+    def synthesize(
+        self,
+        params: Params,
+        poses: Array,
+        boxes: Array,
+        carry: Array,
+        name: str,
+        recurrent: bool = True,
+    ) -> tuple[Array, Array]:
+        """Pictures of domain A (poses: uint8 [N, H, W, 3], or keypoints to draw them from) as
+        pictures of domain B, each by itself."""
+        pictures = self._pictures(poses, name)
+        frames = generated(self.generator, self.test, self.dtype, params["generator_A"], pictures)
+        return frames, jnp.broadcast_to(carry, frames.shape)
+
+    def synthesis_params(self, state: State) -> Params:
+        """The parameters that synthesis uses: averaged where averaging is on."""
+        return {"generator_A": {**state.params, **state.averaged}["generator_A"]}
+
+
+def _statistics(variables: Params) -> Params:
+    """Without what the optimiser changes."""
+    return {collection: tree for collection, tree in variables.items() if collection != "params"}
+
+
+RECIPE = CycleGAN

@@ -1,0 +1,349 @@
+"""pix2pix (Isola, Zhu, Zhou, Efros; CVPR 2017) from pose pictures to frames.
+
+A U-Net (or CycleGAN's ResNet) sees one pose picture; a PatchGAN judges pose picture and frame
+together. Nothing is carried from frame to frame. The defaults are those of its PyTorch code;
+docs/reference-behaviour.md lists what differs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from motion_jax import losses
+from motion_jax.errors import UserError
+from motion_jax.nets.blocks import initialise
+from motion_jax.nets.pix2pix import (
+    PatchDiscriminator,
+    PixelDiscriminator,
+    ResnetGenerator,
+    UnetGenerator,
+)
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.pose.pictures import drawn, pose_pictures
+from motion_jax.recipes import schedule
+from motion_jax.recipes.base import Recipe
+from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
+from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.schedule import Stage
+from motion_jax.recipes.state import Params, State
+
+Norm = Literal["batch", "instance", "none"]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The network that makes the picture."""
+
+    kind: Literal["unet", "resnet"] = "unet"
+    """A U-Net with skip connections, or CycleGAN's ResNet."""
+    ngf: int = 64
+    """Channels of the first layer."""
+    n_downsampling: int = 8
+    """Halvings of the U-Net, 5 or more: 8 for 256 pixels (unet_256), 7 for 128."""
+    n_blocks: int = 9
+    """Residual blocks of the ResNet: 9 for 256 pixels, 6 for 128."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    dropout: bool = True
+    """Dropout of one half, in training the only source of noise."""
+
+    def module(self, dtype: str, running: bool = False) -> nn.Module:
+        """Towards three channels. running: batch norm by running statistics."""
+        settings = {"norm": self.norm, "dropout": self.dropout, "running": running}
+        settings["dtype"] = jnp.dtype(dtype)
+        if self.kind == "unet":
+            return UnetGenerator(3, self.n_downsampling, self.ngf, **settings)
+        return ResnetGenerator(3, self.ngf, self.n_blocks, **settings)
+
+    def check(self, name: str, stage: Stage) -> None:
+        """Raises UserError where the pictures of a stage do not fit the network."""
+        if self.kind == "resnet":
+            schedule.check_size(name, stage, 4, 16, "the ResNet's two halvings need")
+            return
+        if self.n_downsampling < 5:
+            raise UserError(
+                f"recipe.generator.n_downsampling = {self.n_downsampling}: the U-Net has 5 "
+                "halvings or more."
+            )
+        multiple = 2**self.n_downsampling
+        why = f"the U-Net's {self.n_downsampling} halvings need"
+        schedule.check_size(name, stage, multiple, multiple, why)
+
+
+@dataclass(frozen=True)
+class Discriminator:
+    """The network that tells generated pictures from real ones."""
+
+    kind: Literal["patch", "pixel"] = "patch"
+    """Judges patches (PatchGAN), or every pixel by itself."""
+    ndf: int = 64
+    """Channels of the first layer."""
+    n_layers: int = 3
+    """Strided layers of the PatchGAN; 3 sees patches of 70 pixels."""
+    norm: Norm = "batch"
+    """Normalisation."""
+
+    def module(self, dtype: str) -> nn.Module:
+        settings = {"norm": self.norm, "dtype": jnp.dtype(dtype)}
+        if self.kind == "pixel":
+            return PixelDiscriminator(self.ndf, **settings)
+        return PatchDiscriminator(self.ndf, self.n_layers, **settings)
+
+    def check(self, name: str, stage: Stage) -> None:
+        """Raises UserError where the pictures of a stage are too small for its patches."""
+        least = 3 * 2**self.n_layers
+        if self.kind == "patch" and min(stage.height, stage.width) < least:
+            raise UserError(
+                f"recipe.{name}_stage is {stage.width}x{stage.height}, but a PatchGAN of "
+                f"{self.n_layers} strided layers needs pictures of at least {least} pixels; use "
+                "larger pictures or a smaller recipe.discriminator.n_layers."
+            )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the generator's losses; the adversarial one has weight 1."""
+
+    gan: Literal["vanilla", "lsgan"] = "vanilla"
+    """Cross-entropy on logits, or least squares."""
+    l1: float = 100.0
+    """Weight of the mean absolute difference of the pictures."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """How a trained generator is run. The published test program does as in training: the
+    statistics of the picture at hand, and dropout on."""
+
+    statistics: Literal["batch", "running"] = "batch"
+    """Batch norm by the statistics of each picture by itself, or by the running ones of training
+    (the original's --eval)."""
+    dropout_seed: int | None = None
+    """Dropout on, the same in every frame, drawn from this seed; none: off."""
+
+
+@dataclass(frozen=True)
+class Pix2Pix(Recipe):
+    """The recipe: hyperparameters as fields, pure functions as methods."""
+
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    main_stage: Stage = field(default_factory=Stage)
+    test: Test = field(default_factory=Test)
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How pose pictures are drawn, where the dataset has no ready ones."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generator's activations in the backward pass: less memory, more time."""
+
+    @property
+    def name(self) -> str:
+        return "pix2pix"
+
+    # --- stages --------------------------------------------------------------------------------
+
+    def stages(self) -> dict[str, Stage]:
+        """The only stage, "main"."""
+        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        if not self.stages():
+            raise UserError(
+                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
+            )
+        schedule.check_counts(
+            self,
+            {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
+        )
+        schedule.check_stage("main", self.main_stage)
+        self.generator.check("main", self.main_stage)
+        self.discriminator.check("main", self.main_stage)
+
+    def learning_rate(self, name: str, step: Array | int) -> Array:
+        return schedule.learning_rate(self.stages()[name], step)
+
+    def learning_rate_at(self, name: str, step: int) -> float:
+        return schedule.learning_rate_at(self.stages()[name], step)
+
+    # --- networks ------------------------------------------------------------------------------
+
+    def modules(self, name: str) -> dict[str, nn.Module]:
+        """The networks of a stage by their names in the state."""
+        return {
+            "generator": self.generator.module(self.dtype),
+            "discriminator": self.discriminator.module(self.dtype),
+        }
+
+    def init(self, key: Array, name: str, previous: State | None = None) -> State:
+        """The state at the start. Pure; works under jax.eval_shape."""
+        stage = self.stages()[name]
+        key, *keys = jax.random.split(key, 3)
+        shape, params = (1, stage.height, stage.width), {}
+        for each, channels, (network, module) in zip(
+            keys, (3, 6), self.modules(name).items(), strict=True
+        ):
+            picture = jnp.zeros((*shape, channels))
+            params[network] = initialise(module, each, picture, zero_bias=True)
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            optimizer={network: optimizer(tree) for network, tree in params.items()},
+            averaged={"generator": jax.tree.map(jnp.copy, params["generator"])}
+            if self.averaging
+            else {},
+            key=key,
+        )
+
+    # --- training ------------------------------------------------------------------------------
+
+    def train_step(
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of the discriminator, then one of the generator.
+
+        batch: frames uint8 [B, 1, H, W, 3] and keypoints float32 [B, 1, 137, 3] or pose_pictures
+        uint8 [B, 1, H, W, 3]. Returns the new state and float32 scalars named as the reference logs
+        them.
+        """
+        stage = self.stages()[name]
+        poses = pose_pictures(batch, self.pose_style, stage.height, stage.width)
+        with jax.named_scope("input"):
+            images = to_float(batch["frames"])
+            flat = (-1, stage.height, stage.width, 3)
+        return self.step(state, poses.reshape(flat), images.reshape(flat), name)
+
+    def step(
+        self, state: State, poses: Array, images: Array, name: str
+    ) -> tuple[State, dict[str, Array]]:
+        """train_step from pictures [B, H, W, 3] in [-1, 1]."""
+        networks, gan = self.modules(name), losses.GAN[self.losses.gan]
+        params, moments = dict(state.params), dict(state.optimizer)
+        rate = self.learning_rate(name, state.step)
+        key = jax.random.fold_in(state.key, state.step) if self.generator.dropout else None
+        metrics = {}
+
+        def generate(trained: Params) -> tuple[Array, Params]:
+            with jax.named_scope("generator"):
+                variables = {**params["generator"], "params": trained}
+                return trained_apply(networks["generator"], variables, poses, key)
+
+        if self.rematerialise:
+            generate = jax.checkpoint(generate)
+        fake, pull, params["generator"] = jax.vjp(
+            generate, params["generator"]["params"], has_aux=True
+        )
+
+        def judge(variables: Params, pictures: Array) -> tuple[losses.Features, Params]:
+            with jax.named_scope("discriminator"):
+                pair = jnp.concatenate([poses, pictures], axis=-1)
+                output, variables = trained_apply(networks["discriminator"], variables, pair)
+                return [output], variables
+
+        def judged(trained: Params) -> tuple[Array, tuple[Array, Array, Params]]:
+            variables = {**params["discriminator"], "params": trained}
+            of_fake, variables = judge(variables, fake)
+            of_real, variables = judge(variables, images)
+            with jax.named_scope("D_fake"):
+                from_fake = gan(of_fake, 0.0)
+            with jax.named_scope("D_real"):
+                from_real = gan(of_real, 1.0)
+            return 0.5 * (from_fake + from_real), (from_fake, from_real, variables)
+
+        before = params["discriminator"]["params"]
+        gradient, (metrics["D_fake"], metrics["D_real"], variables) = jax.grad(
+            judged, has_aux=True
+        )(before)
+        params["discriminator"], moments["discriminator"] = stepped(
+            "discriminator",
+            {**variables, "params": before},
+            gradient,
+            moments["discriminator"],
+            rate,
+        )
+
+        def picture_terms(pictures: Array) -> tuple[Array, tuple[Array, Array, Params]]:
+            outputs, variables = judge(params["discriminator"], pictures)
+            with jax.named_scope("G_GAN"):
+                adversarial = gan(outputs, 1.0)
+            with jax.named_scope("G_L1"):
+                difference = self.losses.l1 * losses.mean_absolute(pictures, images)
+            return adversarial + difference, (adversarial, difference, variables)
+
+        towards, (metrics["G_GAN"], metrics["G_L1"], params["discriminator"]) = jax.grad(
+            picture_terms, has_aux=True
+        )(fake)
+        params["generator"], moments["generator"] = stepped(
+            "generator", params["generator"], pull(towards)[0], moments["generator"], rate
+        )
+        average = {
+            network: averaged(old, params[network], state.step, self.averaging)
+            for network, old in state.averaged.items()
+        }
+        state = state.replace(
+            step=state.step + 1, params=params, optimizer=moments, averaged=average
+        )
+        return state, metrics
+
+    # --- synthesis -----------------------------------------------------------------------------
+
+    def draw(self, poses: Array, height: int, width: int) -> Array:
+        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
+        (uint8 [..., H, W, 3])."""
+        return drawn(poses, self.pose_style, height, width)
+
+    def tested(self, **changes: object) -> "Pix2Pix":
+        """The recipe with other fields of `test`."""
+        return replace(self, test=replace(self.test, **changes))
+
+    def synthesize(
+        self,
+        params: Params,
+        poses: Array,
+        boxes: Array,
+        carry: Array,
+        name: str,
+        recurrent: bool = True,
+    ) -> tuple[Array, Array]:
+        """Frames from poses, each by itself, as `test` says; arguments and results as
+        EverybodyDanceNow.synthesize's, but boxes, carry and recurrent have no influence.
+        """
+        stage = self.stages()[name]
+        pictures = 2.0 * self.draw(poses, stage.height, stage.width) - 1.0
+        frames = generated(self.generator, self.test, self.dtype, params["generator"], pictures)
+        return frames, jnp.broadcast_to(carry, frames.shape)
+
+    def synthesis_params(self, state: State) -> Params:
+        """The parameters that synthesis uses: averaged where averaging is on."""
+        return {"generator": {**state.params, **state.averaged}["generator"]}
+
+
+def generated(
+    generator: Generator, test: Test, dtype: str, variables: Params, pictures: Array
+) -> Array:
+    """[N, H, W, 3] in [-1, 1] -> the same, each picture by itself, as `test` says."""
+    module = generator.module(dtype, running=test.statistics == "running")
+    rngs = None
+    if test.dropout_seed is not None:
+        rngs = {"dropout": jax.random.key(test.dropout_seed)}
+
+    def made(pictures: Array) -> Array:
+        with jax.named_scope("generator"):
+            return module.apply(variables, pictures, rngs=rngs)
+
+    if rngs is None and (generator.norm != "batch" or test.statistics == "running"):
+        return made(pictures)
+    # Otherwise pictures that are computed together would have statistics in common, or other masks.
+    return jax.vmap(lambda picture: made(picture[None])[0])(pictures)
+
+
+RECIPE = Pix2Pix

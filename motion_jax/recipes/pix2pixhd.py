@@ -1,0 +1,126 @@
+"""pix2pixHD (Wang et al., CVPR 2018) from pose pictures to frames: one frame at a time.
+
+The generator sees a pose picture, a multiscale discriminator the pose picture and the frame. Two
+stages: global (a GlobalGenerator at half size) and local (a LocalEnhancer at full size). Everybody
+Dance Now is this with two frames at once and a face stage; the train step is the same function.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.pose.pictures import pose_pictures
+from motion_jax.recipes import schedule
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
+from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.state import Params, State
+from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the generator's losses; the adversarial one has weight 1."""
+
+    feature_matching: float = 10.0
+    """Weight of the mean absolute difference of the discriminator's features."""
+    perceptual: Literal["vgg19", "none"] = "vgg19"
+    """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
+    perceptual_weight: float = 10.0
+    """Weight of the perceptual loss."""
+    perceptual_global_factor: float = 1.0
+    """Factor on the perceptual loss while the generator is a GlobalGenerator."""
+    l1: float = 0.0
+    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
+    none."""
+
+
+@dataclass(frozen=True)
+class Stage(schedule.Stage):
+    """One stage of training on single pictures. steps = 0 leaves the stage out."""
+
+    height: int = 256
+    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
+    width: int = 512
+    """Of the pictures, in pixels."""
+    num_D: int = 2
+    """Discriminator scales."""
+
+
+@dataclass(frozen=True)
+class Pix2PixHD(CoarseToFine):
+    """The recipe: hyperparameters as fields, pure functions as methods."""
+
+    # Pose; pose and image.
+    generator_channels = 3
+    discriminator_channels = 6
+    # What only a recipe with a previous frame can choose.
+    previous_noise = 0.0
+    generator_updates = 1
+
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    global_stage: Stage = field(default_factory=Stage)
+    local_stage: Stage = field(default_factory=Stage)
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How pose pictures are drawn, where the dataset has no ready ones."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generator's activations in the backward pass: less memory, more time."""
+
+    @property
+    def name(self) -> str:
+        return "pix2pixhd"
+
+    def stages(self) -> dict[str, Stage]:
+        """The stages to run, in order."""
+        every = {"global": self.global_stage, "local": self.local_stage}
+        return {name: stage for name, stage in every.items() if stage.steps > 0}
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        self.check_networks({})
+        self.check_perceptual()
+
+    def train_step(
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of both networks from one batch.
+
+        batch: frames uint8 [B, 1, H, W, 3] and keypoints float32 [B, 1, 137, 3] or pose_pictures
+        uint8 [B, 1, H, W, 3]; frozen: {"vgg19": parameters}, or {} without that loss. Returns the
+        new state and float32 scalars named as the reference logs them.
+        """
+        stage = self._stage(name)
+        poses = pose_pictures(batch, self.pose_style, stage.height, stage.width)
+        with jax.named_scope("input"):
+            clip = Clip(poses, to_float(batch["frames"]), jnp.zeros((*poses.shape[:2], 4)))
+        return two_frame_step(self, state, clip, name, frozen)
+
+    def judged(self, poses: Array, images: Array) -> Array:
+        """[B, T, H, W, 3] twice -> [B * T, H, W, 6]."""
+        pairs = jnp.concatenate([poses, images], axis=-1)
+        return pairs.reshape(-1, *pairs.shape[2:])
+
+    def draw(self, poses: Array, height: int, width: int) -> Array:
+        """Pose pictures [..., H, W, 3] in [-1, 1], as pix2pixHD has every picture, from keypoints
+        [..., 137, 3] or from ready ones (uint8 [..., H, W, 3])."""
+        return 2.0 * super().draw(poses, height, width) - 1.0
+
+    def generate(
+        self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
+    ) -> Array:
+        """One frame [B, H, W, 3] from its pose picture; previous and boxes have no influence."""
+        with jax.named_scope("generator"):
+            return self.main_generator(name).apply(params["generator"], pose)
+
+
+RECIPE = Pix2PixHD

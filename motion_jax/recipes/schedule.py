@@ -1,0 +1,89 @@
+"""A stage's settings that every recipe has, its learning rate, and what they must satisfy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from motion_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training on single pictures. steps = 0 leaves the stage out."""
+
+    steps: int = 0
+    """Training steps (batches)."""
+    decay_steps: int = 0
+    """The last this many steps lower the learning rate linearly towards 0."""
+    height: int = 256
+    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
+    width: int = 256
+    """Of the pictures, in pixels."""
+    batch_size: int = 1
+    """Pictures a step, over all devices."""
+    learning_rate: float = 2e-4
+    """Of Adam, for all networks of the stage."""
+    warmup_steps: int = 0
+    """The first this many steps raise the learning rate linearly to its full height: for a stage
+    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
+
+    @property
+    def window(self) -> int:
+        """Consecutive frames in an example."""
+        return 1
+
+
+def learning_rate(stage: Any, step: Array | int) -> Array:
+    """Linear over the stage's first warmup_steps, constant, then linear towards 0 over its last
+    decay_steps."""
+    left = jnp.asarray(stage.steps - step, jnp.float32)
+    rate = stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
+    if not stage.warmup_steps:
+        return rate
+    done = jnp.asarray(step + 1, jnp.float32)
+    return rate * jnp.minimum(done / stage.warmup_steps, 1.0)
+
+
+def learning_rate_at(stage: Any, step: int) -> float:
+    """The same as a plain number, for logs: asking the device would make the loop wait."""
+    rate = stage.learning_rate * min((stage.steps - step) / max(stage.decay_steps, 1), 1.0)
+    return rate * min((step + 1) / max(stage.warmup_steps, 1), 1.0)
+
+
+def check_stage(name: str, stage: Any) -> None:
+    """Raises UserError for counts that cannot be."""
+    for count in ("batch_size", "num_D"):
+        if getattr(stage, count, 1) < 1:
+            raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
+    for part in ("decay_steps", "warmup_steps"):
+        if not 0 <= getattr(stage, part) <= stage.steps:
+            raise UserError(
+                f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 "
+                f"and the stage's steps ({stage.steps}): set both."
+            )
+
+
+def check_size(name: str, stage: Any, multiple: int, least: int, why: str) -> None:
+    """Raises UserError where a side is no multiple, or less than `least`; why: who needs it."""
+    for side in ("height", "width"):
+        value = getattr(stage, side)
+        if value < least or value % multiple:
+            low = max(value // multiple, -(-least // multiple)) * multiple
+            raise UserError(
+                f"recipe.{name}_stage.{side} = {value} must be divisible by {multiple} and at "
+                f"least {least}, as {why}; the nearest sizes that are: {low} and {low + multiple}."
+            )
+
+
+def check_counts(recipe: Any, least: dict[str, dict[str, int]]) -> None:
+    """Raises UserError for the first field under its least value. least: {part: {field: value}}."""
+    for part, fields in least.items():
+        for name, smallest in fields.items():
+            value = getattr(getattr(recipe, part), name)
+            if value < smallest:
+                raise UserError(
+                    f"recipe.{part}.{name} = {value} is no size of a network; use {smallest} or "
+                    "more."
+                )

@@ -1,0 +1,86 @@
+"""Drawn poses through a trained run: a skeleton video or a folder of labels drives it directly.
+
+There is nothing to estimate, to smooth or to normalise: the pictures are resized and shown to the
+network as they are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.pose.ready import ReadyPoses
+from motion_jax.progress import say
+from motion_jax.transfer import TransferOptions, render
+
+
+def transfer_ready(options: TransferOptions, run: Any) -> Path:
+    """As `transfer` for a source of drawn poses, or of the frames that a CycleGAN is shown; returns
+    the path written.
+
+    Raises UserError for every bad input, before or without leaving anything half-made.
+    """
+    from motion_jax.video.reader import probe
+
+    if options.poses is not None:
+        raise UserError(
+            "--poses does not go with --ready-poses, nor with a run that is shown the source's "
+            "frames; leave one of them out."
+        )
+    if not options.source.exists():
+        raise UserError(f"There is no file or folder {options.source}; check --source.")
+    has_audio = False if options.source.is_dir() else probe(options.source).has_audio
+    info = run.dataset.get("info", {})
+    poses = ReadyPoses(
+        options.source,
+        *run.size,
+        interpolation=info.get("pose_interpolation", "area"),
+        start=options.start,
+        end=options.end,
+        fps=options.fps,
+    )
+    if run.config.recipe.draws_poses and not info.get("pose_pictures"):
+        say(
+            "The run was not trained on ready pose pictures: these must be drawn as its own are "
+            "(recipe.pose_style), or the result is poor."
+        )
+    if poses.undistorted:
+        say(
+            f"The pictures are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
+            f"{run.size[0]}: bars are added, so that nothing is stretched."
+        )
+    boxes = _boxes(options, poses, run)
+    lost = np.zeros(len(poses), bool)
+    if options.pose_pictures is not None:
+        from motion_jax.port.pose_pictures import write_pose_pictures
+
+        write_pose_pictures(options.pose_pictures, run, poses, boxes, lost, poses.times)
+    render(run, poses, boxes, lost, poses.times, options, has_audio)
+    say(f"Wrote {options.out}: {len(poses)} synthetic frames.")
+    return options.out
+
+
+def _boxes(options: TransferOptions, poses: ReadyPoses, run: Any) -> np.ndarray:
+    """[N, 4] in pixels of the run: from face texts, or zeros, which switch the face stage off."""
+    if options.face_boxes is not None:
+        from motion_jax.data.edn_files import read_face_texts
+
+        return poses.place_boxes(read_face_texts(options.face_boxes, len(poses)))
+    if options.face and "face_generator" in getattr(run, "params", {}):
+        say(
+            "Drawn poses do not tell where faces are, so the face stage is left out; --face-boxes "
+            "FOLDER tells it."
+        )
+    return np.zeros((len(poses), 4), np.float32)
+
+
+def check_drawable(run: Any) -> None:
+    """Keypoints can be drawn as the network knows poses, or a UserError says what to do."""
+    info = run.dataset.get("info", {})
+    if info.get("pose_pictures") and info.get("pose_style") is None:
+        raise UserError(
+            "The run was trained on ready pose pictures and its dataset does not say how they were "
+            "drawn: drive it with a video of such pictures and --ready-poses, or import the "
+            "dataset again with --drawn-as."
+        )

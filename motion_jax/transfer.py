@@ -347,7 +347,7 @@ def synthesize(
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
             synthesizer.reset()
             for first in range(start, stop, chunk):
-                rows = slice(first, min(first + chunk, stop))
+                rows = np.arange(first, min(first + chunk, stop))
                 yield start, stop, first, synthesizer.begin(keypoints[rows], boxes[rows])
 
     position, picture = 0, None

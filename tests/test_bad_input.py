@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from motion_jax.cli import main
+from motion_jax.config import Config
 from motion_jax.video.writer import VideoWriter
 
 SIZE = (48, 64)
@@ -26,6 +27,10 @@ class NoiseRun:
 
     step, checkpoint, size = 1, "0" * 32, (64, 64)
     dataset = {"info": {"height": 64, "width": 64}}
+    config = Config()
+
+    def tested(self, **changes):
+        return self
 
     def synthesizer(self, recurrent=True, face=True, chunk=16):
         return self

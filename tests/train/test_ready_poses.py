@@ -142,10 +142,10 @@ def test_a_skeleton_video_drives_it_with_one_compilation(run, skeletons, tmp_pat
     np.testing.assert_allclose(frame_times(out), frame_times(skeletons), atol=1e-3)
     assert (probe(out).height, probe(out).width) == (SIZE, SIZE)
     assert made[0]._synthesize._cache_size() == 1
-    # The network is shown the pictures, half as large; the last chunk is filled up.
+    # The network is shown the pictures, half as large, each once.
     source = [frame.image for frame in read_frames(skeletons)]
-    assert len(made[0].fed) == 20
-    for fed, image in zip(made[0].fed, source, strict=False):
+    assert len(made[0].fed) == len(source) == 19
+    for fed, image in zip(made[0].fed, source, strict=True):
         assert fed.dtype == np.uint8
         means = image.reshape(SIZE, 2, SIZE, 2, 3).mean((1, 3))
         assert np.abs(fed - means).max() <= 1

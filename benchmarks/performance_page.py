@@ -41,9 +41,15 @@ INTRODUCTION = """# Performance
 <!-- Made by `python -m benchmarks.performance_page` from benchmarks/results/*.json. Do not edit:
 change benchmarks/notes/*.md or measure again, and make the page anew. -->
 
-Every figure on this page was measured by a command that stands below its table, on the machine that
-is named there; [benchmarks/README.md](../benchmarks/README.md) says what each command measures and
-how to run it on another machine.
+Every figure in a table was measured by a command that stands below it, in the environment that is
+named there (A, B and so on: machine and installed versions, at the end of the page); what is said
+in prose is from notes made on the same machine.
+[benchmarks/README.md](../benchmarks/README.md) says what each command measures and how to run it
+elsewhere.
+
+**Not measured: no GPU and no TPU was at hand.** The benchmarks run on them (images/s beside PyTorch
+eager, autocast and compiled; MFU; latency of one frame). For TPUs there are their compiler's
+estimates.
 """
 
 

@@ -28,7 +28,7 @@ COLUMNS = {
     "fits": "fits",
     "moved_gb": "moved, GB",
 }
-PARTS = {"scope": "where", "ms": "ms", "share": "share", "moved_gb": "moved, GB"}
+PARTS = {"scope": "where", "ms": "ms", "share": "of all cycles", "moved_gb": "moved, GB"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,9 @@ def sections(results: Sequence[dict[str, Any]]) -> str:
             "",
             f"Where the time goes at batch {result['best']}:",
             "",
-            markdown(result["parts"], PARTS),
+            markdown(
+                [row | {"share": f"{100 * row['share']:.1f} %"} for row in result["parts"]], PARTS
+            ),
         ]
     return "\n".join(lines)
 

@@ -155,7 +155,7 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
     if table.total.seconds is None:
         console.print("The trace holds no times of layers.")
     if gains:
-        console.print("Farthest above what the chip allows:")
+        console.print("Most time above what the chip allows:")
         for text in gains:
             console.print(f"  {text}", markup=False)
 
@@ -212,7 +212,7 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     if not bars:
         parts = [html.notice("The trace holds no times of layers.")]
     if gains := findings(result, 5):
-        parts += [html.paragraph("Farthest above what the chip allows:"), html.bullets(gains)]
+        parts += [html.paragraph("Most time above what the chip allows:"), html.bullets(gains)]
     sections = [
         html.section("At a glance", html.facts(facts(result))),
         html.section("Where the time goes", *parts),

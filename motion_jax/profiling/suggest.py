@@ -37,6 +37,8 @@ MEMORY_SHARE = 0.75
 # What Python, the compiler and the decoded frames take of a computer's memory besides the arrays
 # (peak of the demo's and two_cores' runs on two cores: 2.1 GB, 0.2 GB of it arrays).
 PROGRAM_BYTES = 2e9
+# Steps of less arithmetic tell nothing of wider networks: their channels are too few to be quick.
+TELLING_FLOPS = 5e9
 # A training step reaches so much of the FLOP/s of one residual block alone (measured on 2 cores).
 STEP_SHARE = 0.7
 # What a step takes in training, with batches, logs and samples, of what it takes alone (two_cores:

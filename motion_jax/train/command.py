@@ -131,6 +131,12 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
             raise UserError(f"--{option} and {long} set the same; give one of them.")
+        if name != "ngf" and value < 1:
+            what = "residual block" if name == "n_blocks" else "halving"
+            raise UserError(
+                f"--{option} {value} leaves no {what} in the generator; use 1 or more (the "
+                f"config's is {getattr(generator, name)})."
+            )
         changes[name] = value
     if "ngf" in changes and "--recipe.discriminator.ndf" not in given and generator.ngf > 0:
         ndf = round(discriminator.ndf * changes["ngf"] / generator.ngf)
@@ -182,10 +188,12 @@ def suggestion(config: Config, dataset: Any, place: Path, times: dict[str, float
     from motion_jax.profiling.size import has_formula
 
     stages = config.recipe.stages()
-    if None in times.values() or not has_formula(config.recipe):
+    flops = 0.0
+    if None not in times.values() and has_formula(config.recipe):
+        flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)
+    if flops < suggest.TELLING_FLOPS * sum(stage.steps for stage in stages.values()):
         machine = suggest.measured_machine()
     else:
-        flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)
         rate = flops / sum(times[n] * stages[n].steps for n in stages)
         how = "reckoned from the steps of this config, just measured"
         machine = suggest.this_machine({config.recipe.dtype: rate}, how)

@@ -37,14 +37,25 @@ def test_with_a_dataset_it_suggests_what_fits(small, dataset, capsys):
     assert hours["everybody_dance_now"] > hours["small"] > hours["two_cores"] > 0
 
 
-def test_the_measured_steps_are_the_measure_of_others(small, dataset):
+def test_the_measured_steps_are_the_measure_of_others(small, dataset, monkeypatch):
     from motion_jax.data.records import open_dataset
+    from motion_jax.profiling import suggest
 
     def suggested(seconds):
         found = command.suggestion(small, open_dataset(dataset), dataset, {"global": seconds})
         return found["candidates"][-1]["hours"]
 
+    # Steps of a tiny network are none: wider ones would seem to take days.
+    monkeypatch.setattr(suggest, "measured_machine", lambda: suggest.this_machine({}, "not at all"))
+    assert suggested(0.1) is None
+    monkeypatch.setattr(suggest, "TELLING_FLOPS", 0.0)
     assert suggested(0.2) == pytest.approx(2 * suggested(0.1))
+
+
+def test_networks_without_blocks_are_refused(small):
+    for option, what in (("--blocks", "residual block"), ("--downsamplings", "halving")):
+        with pytest.raises(UserError, match=f"{option} 0 leaves no {what}"):
+            command.parse(small, "small", [option, "0"])
 
 
 def test_what_does_not_fit_into_memory_is_not_run(small, capsys, monkeypatch):

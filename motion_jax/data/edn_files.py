@@ -5,17 +5,24 @@ in pixels of the original frames; the labels are drawn on a canvas of 1920x1080,
 of another size are letterboxed, and the canvas is squashed to the label's size.
 """
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
 
 from motion_jax.data.pictures import in_order
 from motion_jax.errors import UserError
-from motion_jax.files import write_text
+from motion_jax.files import write_json, write_text
 from motion_jax.pose import skeleton
 
 # (height, width)
 CANVAS = (1080, 1920)
+# What `export-data` knows of its pictures and the original's layout has no place for.
+EXPORTED = "motion_jax.json"
+# Where the keypoints of labels are. The original has no place for those of its test labels: the
+# files in test/keypoints, as published, are of the video that the labels were normalised from.
+KEYPOINTS = {"train": "keypoints", "test": "test_keypoints"}
 PARTS = {
     "pose": skeleton.BODY,
     "face": skeleton.FACE,
@@ -73,6 +80,30 @@ def on_label(
     down, right = (CANVAS[0] - scale * height) / 2, (CANVAS[1] - scale * width) / 2
     canvas = skeleton.shifted(skeleton.scaled(keypoints, scale, scale), right, down)
     return skeleton.scaled(canvas, label[1] / CANVAS[1], label[0] / CANVAS[0])
+
+
+def write_aspect(folder: Path, aspect: float) -> None:
+    """Notes the width of a label's pixel by its height in the exported `folder`."""
+    write_json(Path(folder) / EXPORTED, {"pixel_aspect": aspect})
+
+
+def read_aspect(folder: Path) -> float | None:
+    """What `write_aspect` noted; None where nothing did: then the labels are the whole canvas.
+
+    Raises UserError where it is no number above 0."""
+    path = Path(folder) / EXPORTED
+    if not path.is_file():
+        return None
+    try:
+        aspect = float(json.loads(path.read_text())["pixel_aspect"])
+        if not (math.isfinite(aspect) and aspect > 0):
+            raise ValueError(f"pixel_aspect {aspect:g}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} does not say the shape of the pictures' pixels ({error}); export the dataset "
+            "again, or remove that file where the pictures are squashed from 16:9."
+        ) from error
+    return aspect
 
 
 def write_yml(folder: Path, base: str, keypoints: np.ndarray, body: str = "body25") -> None:

@@ -14,7 +14,7 @@ import tyro
 
 from motion_jax import files
 from motion_jax.data import records
-from motion_jax.data.edn_files import CANVAS, face_text, write_yml
+from motion_jax.data.edn_files import CANVAS, KEYPOINTS, face_text, write_aspect, write_yml
 from motion_jax.data.pairs import stretches
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton
@@ -116,8 +116,10 @@ def _write_all(
     for phase in phases:
         for name in _folders(options.layout, phase):
             (folder / name).mkdir(parents=True)
-    if options.layout == "edn" and dataset.has_keypoints:
-        (folder / "keypoints").mkdir()
+    if options.layout == "edn":
+        write_aspect(folder, dataset.info.pixel_aspect)
+        for phase in phases if dataset.has_keypoints else ():
+            (folder / KEYPOINTS[phase]).mkdir()
 
     def write(row: _Row) -> None:
         _write(dataset, row, keypoints[row.record], options, folder)
@@ -167,10 +169,10 @@ def _write(
         box = encoded["face_box"]
         if box[2] > box[0]:
             (folder / names[2] / f"{row.name}.txt").write_text(face_text(box) + "\n")
-        if dataset.has_keypoints and row.phase == "train":
+        if dataset.has_keypoints:
             height, width = dataset.size
             canvas = skeleton.scaled(keypoints, CANVAS[1] / width, CANVAS[0] / height)
-            write_yml(folder / "keypoints", row.name, canvas, options.body)
+            write_yml(folder / KEYPOINTS[row.phase], row.name, canvas, options.body)
 
 
 class _Picture:

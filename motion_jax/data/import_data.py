@@ -14,7 +14,7 @@ from typing import Any
 from motion_jax import files
 from motion_jax.data import import_shards, records
 from motion_jax.data.again import is_made
-from motion_jax.data.edn_files import CANVAS
+from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, detect
 from motion_jax.data.import_options import DEFAULTS, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_plan import (
@@ -204,7 +204,11 @@ def _source_entry(
 ) -> dict[str, Any]:
     height, width = size
     fit = "none"
-    if group.keypoints is not None and layout == "edn":
+    aspect = read_aspect(options.source) if layout == "edn" else None
+    if aspect is not None:
+        height, width = picture_size(options.source / group.poses[0])
+        aspect *= (width / size[1]) / (height / size[0])
+    elif group.keypoints is not None and layout == "edn":
         # The canvas that the label was squashed from.
         (height, width), fit = CANVAS, "squash"
     elif layout == "vid2vid":
@@ -221,6 +225,8 @@ def _source_entry(
         "fit": fit,
         "estimator": {k: v for k, v in group.poses_of.items() if k != "folder"},
     }
+    if aspect is not None:
+        entry["pixel_aspect"] = aspect
     return entry if group.domain is None else entry | {"domain": group.domain}
 
 

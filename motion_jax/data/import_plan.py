@@ -11,7 +11,7 @@ import numpy as np
 
 from motion_jax import files
 from motion_jax.data import import_shards
-from motion_jax.data.edn_files import on_label, read_face_text
+from motion_jax.data.edn_files import KEYPOINTS, on_label, read_aspect, read_face_text
 from motion_jax.data.folders import Group, read_layout
 from motion_jax.data.import_options import FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
@@ -123,8 +123,13 @@ def resolve(
     }
     if keypoints is not None or layout == "vid2vid":
         value |= {"keypoints_size": options.keypoints_size, "person": options.person}
-        folders = [keypoints] if keypoints else [Path(g.poses_of["folder"]) for g in groups]
+        folders = [Path(g.poses_of["folder"]) for g in groups if layout == "vid2vid"]
+        if keypoints is not None:
+            folders = [keypoints, *filter(None, [_test_keypoints(options, groups)])]
         value["poses"] = [_folder_names(folder) for folder in folders]
+    aspect = read_aspect(options.source) if layout == "edn" else None
+    if aspect is not None:
+        value["pixel_aspect"] = aspect
     return json.loads(json.dumps(value))
 
 
@@ -157,6 +162,12 @@ def _keypoint_folder(options: ImportOptions, layout: str) -> Path | None:
     return None
 
 
+def _test_keypoints(options: ImportOptions, groups: list[Group]) -> Path | None:
+    """Where exported keypoints of the test labels are; None without such labels or keypoints."""
+    folder = options.source / KEYPOINTS["test"]
+    return folder if folder.is_dir() and any(g.phase == "test" for g in groups) else None
+
+
 def with_keypoints(options: ImportOptions, layout: str, group: Group) -> Group:
     """The group with its keypoints, in pixels of its frames (edn: of its labels)."""
     if layout == "vid2vid":
@@ -172,7 +183,9 @@ def with_keypoints(options: ImportOptions, layout: str, group: Group) -> Group:
             raise UserError(f"No pose was found in any picture of {group.name}; check its poses.")
         return replace(group, keypoints=found.keypoints, clips=kept, poses_of=found.estimator)
     folder = _keypoint_folder(options, layout)
-    if folder is None or group.phase != "train":
+    if folder is not None and group.phase != "train":
+        folder = _test_keypoints(options, [group])
+    if folder is None:
         return group
     from motion_jax.pose.files import read_named
 

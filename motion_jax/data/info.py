@@ -63,6 +63,17 @@ class DatasetInfo:
         return value
 
     @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel by its height: not 1 where the video was stretched (of several sources
+        the first one of which it is known counts)."""
+        for source in self.sources:
+            if "pixel_aspect" in source:
+                return float(source["pixel_aspect"])
+            if source.get("fit") == "squash":
+                return (source["width"] / self.width) / (source["height"] / self.height)
+        return 1.0
+
+    @property
     def pose_encoding(self) -> str | None:
         """ "png" or "jpeg" where there are ready pose pictures, else None."""
         return self.pose_format if self.pose_pictures else None

@@ -80,17 +80,7 @@ def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | 
     """Of the target's body; None where the dataset knows poses as pictures alone."""
     if not (keypoints[:, :25, 2] > 0).any():
         return None
-    return fit_target(keypoints, _pixel_aspect(dataset)).to_json()
-
-
-def _pixel_aspect(dataset: PoseFrames) -> float:
-    """Width of a pixel by its height: not 1 where `prepare --fit squash` stretched the video (of
-    several videos the first one's counts)."""
-    info = dataset.info
-    for source in info.sources:
-        if source.get("fit") == "squash":
-            return (source["width"] / info.width) / (source["height"] / info.height)
-    return 1.0
+    return fit_target(keypoints, dataset.info.pixel_aspect).to_json()
 
 
 def read_config(folder: Path) -> Config | None:

@@ -27,7 +27,7 @@ def here(monkeypatch):
     monkeypatch.setattr(module, "pool", lambda *_: contextlib.nullcontext())
 
 
-def dataset(folder, lengths=(3, 4), ready=False, held_out=(), picture="png"):
+def dataset(folder, lengths=(3, 4), ready=False, held_out=(), picture="png", source=None):
     """Noise with a puppet's poses; a ready picture of each where asked for."""
     from motion_jax import puppet
 
@@ -52,8 +52,8 @@ def dataset(folder, lengths=(3, 4), ready=False, held_out=(), picture="png"):
     path = records.shard_path(folder, 0, 1)
     records.write_shard(path, rows, HEIGHT, WIDTH, picture, "png" if ready else None)
     info = records.DatasetInfo(
-        HEIGHT, WIDTH, tuple(clips), ({"file": "a.mp4"},), picture=picture, pose_pictures=ready,
-        held_out=held_out,
+        HEIGHT, WIDTH, tuple(clips), (source or {"file": "a.mp4"},), picture=picture,
+        pose_pictures=ready, held_out=held_out,
     )  # fmt: skip
     records.finish_dataset(folder, info, [count])
     return records.open_dataset(folder)
@@ -70,7 +70,7 @@ def test_out_and_in_again_is_the_same(tmp_path, layout):
     export_data(ExportOptions(tmp_path / "data", tmp_path / "out", layout))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "edn": {"train_label", "train_img", "train_facetexts128",
-                "test_label", "test_img", "test_facetexts128"},
+                "test_label", "test_img", "test_facetexts128", "motion_jax.json"},
         "aligned": {"train_A", "train_B", "test_A", "test_B"},
         "side-by-side": {"train", "test"},
     }[layout]  # fmt: skip
@@ -102,10 +102,43 @@ def test_labels_and_keypoints_of_a_prepared_dataset(tmp_path):
     np.testing.assert_array_equal(box, data.face_boxes()[0])
     assert box[2] - box[0] == HEIGHT / 4
     back = again(tmp_path / "out", tmp_path / "back")
-    np.testing.assert_allclose(back.keypoints()[:2], data.keypoints()[:2], atol=1e-3)
+    order = [0, 1, 3, 4, 5, 2, 6]
+    np.testing.assert_allclose(back.keypoints(), data.keypoints()[order], atol=1e-3)
     np.testing.assert_array_equal(back.face_boxes()[:5], data.face_boxes()[[0, 1, 3, 4, 5]])
     assert back.info.pose_style["body"] == "body25"
     np.testing.assert_array_equal(back[0]["frame"], data[0]["frame"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"file": "a.mp4", "width": 288, "height": 512, "fit": "crop"},
+        {"file": "a.mp4", "width": 1000, "height": 400, "fit": "squash"},
+    ],
+)
+def test_keypoints_and_the_shape_of_pixels_come_back(tmp_path, source):
+    data = dataset(tmp_path / "data", (4, 5), source=source)
+    aspect = 1.25 if source["fit"] == "squash" else 1.0
+    assert data.info.pixel_aspect == aspect
+    export_data(ExportOptions(tmp_path / "data", tmp_path / "out", body="body23", holdout=0.4))
+    assert len(list((tmp_path / "out/test_keypoints").glob("*_pose.yml"))) == 4
+    back = again(tmp_path / "out", tmp_path / "back")
+    assert back.info.pixel_aspect == pytest.approx(aspect)
+    # Trained on: 2 of 4 and 3 of 5; then what is held out.
+    order = [0, 1, 4, 5, 6, 2, 3, 7, 8]
+    wanted, got = data.keypoints()[order], back.keypoints()
+    np.testing.assert_allclose(got[:, :19], wanted[:, :19], atol=1e-3)
+    assert back.info.held_out == (2, 3)
+    # Stretched once more.
+    wide = again(tmp_path / "out", tmp_path / "wide", size="256x64")
+    assert wide.info.pixel_aspect == pytest.approx(aspect / 2)
+    # As a project of the original's, whose labels are squashed canvases.
+    (tmp_path / "out/motion_jax.json").unlink()
+    original = again(tmp_path / "out", tmp_path / "original")
+    assert original.info.pixel_aspect == pytest.approx(1920 / WIDTH / (1080 / HEIGHT))
+    (tmp_path / "out/motion_jax.json").write_text('{"pixel_aspect": 0}')
+    with pytest.raises(UserError, match=r"motion_jax\.json does not say the shape"):
+        again(tmp_path / "out", tmp_path / "damaged")
 
 
 def test_single_pictures_stay_single(tmp_path):

@@ -9,7 +9,9 @@
 Everything goes into one folder; programs get a JSON beside them that says how they are called.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +39,7 @@ class ExportOptions:
     """torch and safetensors: the original's files and keys; orbax: the generator's parameters;
     stablehlo and onnx: the generator as a program."""
     out: Path = Path("export")
-    """Folder to write to."""
+    """Folder to write to; files that are there already are not written over."""
     weights: Literal["default", "averaged", "raw"] = "default"
     """The generators' averaged or raw parameters (default: averaged where the run keeps them, as
     transfer uses)."""
@@ -66,10 +68,15 @@ class _Job:
     about: dict[str, Any]
 
 
+# What will be written: by path, the function that writes it.
+Files = dict[Path, Callable[[Path], Any]]
+
+
 def export(options: ExportOptions) -> list[Path]:
     """Writes the files; returns their paths.
 
-    Raises UserError for what the format cannot hold, before anything is written.
+    Raises UserError for what the format cannot hold and for files that are there already, before
+    anything is written.
     """
     if (options.source is None) == (options.run is None):
         raise UserError(
@@ -79,11 +86,18 @@ def export(options: ExportOptions) -> list[Path]:
     if options.half and options.format in ("orbax", "stablehlo"):
         raise UserError(f"--half is not for --format {options.format}; leave it out.")
     job = _job_of_run(options) if options.run is not None else _job_of_file(options)
+    files = _FILES[options.format](job, options)
+    there = [path for path in files if path.exists() or path.is_symlink()]
+    if there:
+        more = f" (and {len(there) - 1} more)" if there[1:] else ""
+        raise UserError(f"{there[0]}{more} is there already: choose another --out or remove it.")
     check_writable(options.out)
-    written = _WRITERS[options.format](job, options)
-    for path in written:
+    for path, write in files.items():
+        write(path)
         say(f"Wrote {path}")
-    return written
+    if options.format in ("torch", "safetensors") and job.run is not None:
+        _say_departures(job.run)
+    return list(files)
 
 
 def _job_of_run(options: ExportOptions) -> _Job:
@@ -117,13 +131,13 @@ def _job_of_file(options: ExportOptions) -> _Job:
 # --- weights ------------------------------------------------------------------------------------
 
 
-def _torch(job: _Job, options: ExportOptions) -> list[Path]:
+def _torch(job: _Job, options: ExportOptions) -> Files:
     from motion_jax.port.torch import write_pth
 
     return _weight_files(job, options, ".pth", write_pth)
 
 
-def _safetensors(job: _Job, options: ExportOptions) -> list[Path]:
+def _safetensors(job: _Job, options: ExportOptions) -> Files:
     from motion_jax.port.safetensors import write_safetensors
 
     def write(path: Path, weights: dict[str, np.ndarray]) -> None:
@@ -133,26 +147,30 @@ def _safetensors(job: _Job, options: ExportOptions) -> list[Path]:
     return _weight_files(job, options, ".safetensors", write)
 
 
-def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> list[Path]:
-    from motion_jax.port.run_networks import departures, options_of, options_text
+def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> Files:
+    from motion_jax.port.run_networks import options_of, options_text
 
     # All of them before the first is written: a network may have no such form.
     weights = {name: network.state_dict() for name, network in job.networks.items()}
     if options.half:
         weights = {name: _halved(arrays) for name, arrays in weights.items()}
-    written = []
-    for name, arrays in weights.items():
-        written.append(options.out / f"{job.prefix}{name}{suffix}")
-        write(written[-1], arrays)
+    files: Files = {
+        options.out / f"{job.prefix}{name}{suffix}": partial(write, weights=arrays)
+        for name, arrays in weights.items()
+    }
     if job.run is not None:
-        written.append(options.out / "opt.txt")
-        write_text(written[-1], options_text(options_of(job.run)))
-        if found := departures(job.run):
-            say(
-                "The original program builds the face's networks with sizes of its own, which this "
-                f"run does not have ({', '.join(found)}): change them there to load these files."
-            )
-    return written
+        files[options.out / "opt.txt"] = partial(write_text, text=options_text(options_of(job.run)))
+    return files
+
+
+def _say_departures(run: Any) -> None:
+    from motion_jax.port.run_networks import departures
+
+    if found := departures(run):
+        say(
+            "The original program builds the face's networks with sizes of its own, which this "
+            f"run does not have ({', '.join(found)}): change them there to load these files."
+        )
 
 
 def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -162,36 +180,33 @@ def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _orbax(job: _Job, options: ExportOptions) -> list[Path]:
+def _orbax(job: _Job, options: ExportOptions) -> Files:
+    return {
+        options.out / name: partial(_write_orbax, network=network)
+        for name, network in _generators(job).items()
+    }
+
+
+def _write_orbax(path: Path, network: Network) -> None:
     import jax
     import orbax.checkpoint as ocp
 
-    written = []
-    for name, network in _generators(job).items():
-        path = options.out / name
-        if path.exists():
-            raise UserError(f"{path} is there already; choose another --out folder.")
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path.absolute(), jax.tree.map(np.asarray, dict(network.params)))
-        written.append(path)
-    return written
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), jax.tree.map(np.asarray, dict(network.params)))
 
 
 # --- programs -----------------------------------------------------------------------------------
 
 
-def _onnx(job: _Job, options: ExportOptions) -> list[Path]:
+def _onnx(job: _Job, options: ExportOptions) -> Files:
     from motion_jax.port import onnx
 
-    models = {}
+    files: Files = {}
     for name, network in _generators(job).items():
         convention = _convention(job, name, network, "NCHW", ("height", "width"))
         (output,) = convention["outputs"]
         inputs = calling.channels(convention)
         model = onnx.build(network.module, network.params, inputs, output["name"], options.half)
-        models[name] = model, convention
-    written = []
-    for name, (model, convention) in models.items():
         path = options.out / f"{name}.onnx"
         about = {
             "file": path.name,
@@ -202,28 +217,25 @@ def _onnx(job: _Job, options: ExportOptions) -> list[Path]:
             **convention,
             "from": job.about,
         }
-        onnx.write(path, model, about)
-        written += [path, _beside(path, about)]
-    return written
+        files[path] = partial(onnx.write, model=model, about=about)
+        files[_beside(path)] = partial(write_json, value=about)
+    return files
 
 
-def _stablehlo(job: _Job, options: ExportOptions) -> list[Path]:
+def _stablehlo(job: _Job, options: ExportOptions) -> Files:
     import jax
 
     from motion_jax.port import stablehlo
 
-    programs = {}
+    files: Files = {}
     for name, network in _generators(job).items():
         height, width = _size(job, name, options)
         network.check_input((1, height, width, network.config["input_nc"]))
         convention = _convention(job, name, network, "NHWC", (height, width))
         inputs = calling.channels(convention)
         program = stablehlo.build(network.module, network.params, inputs, height, width)
-        programs[name] = program, network, convention
-    written = []
-    for name, (program, network, convention) in programs.items():
         path = options.out / f"{name}.stablehlo"
-        weights = stablehlo.write(path, program, network.params)
+        weights = path.with_suffix(".npz")
         about = {
             "file": path.name,
             "format": "jax.export",
@@ -237,14 +249,14 @@ def _stablehlo(job: _Job, options: ExportOptions) -> list[Path]:
             **convention,
             "from": job.about,
         }
-        written += [path, weights, _beside(path, about)]
-    return written
+        files[path] = partial(stablehlo.write, exported=program)
+        files[weights] = partial(stablehlo.write_weights, params=network.params)
+        files[_beside(path)] = partial(write_json, value=about)
+    return files
 
 
-def _beside(path: Path, about: dict[str, Any]) -> Path:
-    path = path.with_name(f"{path.name}.json")
-    write_json(path, about)
-    return path
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 def _generators(job: _Job) -> dict[str, Network]:
@@ -306,7 +318,7 @@ def _convention(
     return calling.one_picture(layout, size, what) | dropout
 
 
-_WRITERS = {
+_FILES = {
     "torch": _torch,
     "safetensors": _safetensors,
     "orbax": _orbax,

@@ -66,10 +66,12 @@ def build(
     return export.export(jax.jit(generate), platforms=list(PLATFORMS))(shapes, *pictures)
 
 
-def write(path: Path, exported: export.Exported, params: Mapping) -> Path:
-    """Writes the program at `path` and the weights beside it (.npz), whose path it returns."""
-    beside = Path(path).with_suffix(".npz")
-    with atomic_path(beside) as temporary:
-        np.savez(temporary, **flat(params))
+def write(path: Path, exported: export.Exported) -> None:
+    """Writes the program, without its weights."""
     write_bytes(path, bytes(exported.serialize()))
-    return beside
+
+
+def write_weights(path: Path, params: Mapping) -> None:
+    """Writes the program's weights as an .npz."""
+    with atomic_path(path) as temporary:
+        np.savez(temporary, **flat(params))

@@ -356,6 +356,7 @@ def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
         ({"run": tmp_path}, "is not a run directory"),
         ({"source": tmp_path}, "is no weight file"),
         ({"source": tmp_path / "D.pth", "format": "stablehlo", "size": "16x16"}, "discriminator"),
+        ({"source": tmp_path / "D.pth", "format": "onnx"}, "discriminator"),
         ({"source": tmp_path / "G.pth", "format": "stablehlo"}, "give --size WIDTHxHEIGHT"),
         ({"source": tmp_path / "G.pth", "format": "stablehlo", "size": "18x16"}, "divisible by 4"),
         ({"source": tmp_path / "G.pth", "weights": "raw"}, "--weights is for runs"),
@@ -363,7 +364,23 @@ def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             export(ExportOptions(**options, out=out))
-        assert not list(out.glob("*")) if out.exists() else True
+        assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "there"),
+    [("torch", "latest_net_D.pth"), ("torch", "opt.txt"), ("safetensors", "latest_net_G.safetensors"),
+     ("orbax", "generator"), ("onnx", "generator.onnx.json")],
+)  # fmt: skip
+def test_nothing_is_written_over(small, tmp_path, form, there):
+    if form == "onnx":
+        pytest.importorskip("onnx", reason="needs the package onnx")
+    before = tmp_path / there
+    before.write_text("somebody's")
+    with pytest.raises(UserError, match=f"{there} is there already: choose another --out or rem"):
+        export(ExportOptions(run=small["full"], format=form, out=tmp_path))
+    assert [*tmp_path.iterdir()] == [before]
+    assert before.read_text() == "somebody's"
 
 
 def test_onnx_says_how_to_get_the_package(small, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from motion_jax import files
@@ -19,16 +20,26 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def is_made(out: Path, partial: Path, resolved: dict) -> bool:
-    """Whether the dataset is there and whole; UserError where what is there is something else."""
+def is_made(
+    out: Path,
+    partial: Path,
+    resolved: dict,
+    difference: Callable[[dict, dict], str] | None = None,
+) -> bool:
+    """Whether the dataset is there and whole; UserError where what is there is something else.
+
+    difference: says of the options that it was made with and of these how it was made otherwise,
+    as "with other options (...)".
+    """
+    difference = difference or _with_other_options
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder for the dataset.")
     if records.is_dataset(out):
         made = _options_of(out)
         if made != resolved:
             raise UserError(
-                f"{out} holds a dataset made with other options ({_difference(made, resolved)}); "
-                "give the same options, or another folder with --out."
+                f"{out} holds a dataset made {difference(made, resolved)}; give the same options, "
+                "or another folder with --out."
             )
         try:
             records.open_dataset(out)
@@ -45,9 +56,8 @@ def is_made(out: Path, partial: Path, resolved: dict) -> bool:
             earlier = {}
         if earlier != resolved:
             raise UserError(
-                f"{out} holds an unfinished dataset of other options "
-                f"({_difference(earlier, resolved)}); give the same options to go on, or another "
-                "folder with --out."
+                f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give the "
+                "same options to go on, or another folder with --out."
             )
     elif out.is_dir() and any(path != partial for path in out.iterdir()):
         raise UserError(
@@ -66,10 +76,13 @@ def _options_of(out: Path) -> dict:
         ) from error
 
 
+def _with_other_options(earlier: dict, now: dict) -> str:
+    return f"with other options ({_difference(earlier, now)})"
+
+
 def _difference(earlier: dict, now: dict) -> str:
     first = ("videos", "poses")
-    # Which files there are follows from other options too: those say more.
-    names = sorted(set(earlier) | set(now), key=lambda n: (n not in first, n == "source", n))
+    names = sorted(set(earlier) | set(now), key=lambda name: (name not in first, name))
     for name in names:
         before, after = earlier.get(name), now.get(name)
         if before != after:
@@ -80,9 +93,5 @@ def _difference(earlier: dict, now: dict) -> str:
                 return f"videos {shown[0]}, not {shown[1]}"
             if name == "poses":
                 return "other poses"
-            if name == "source":
-                return f"other files in {(before or after)['file']}"
-            if isinstance(before, dict) and isinstance(after, dict):
-                return _difference(before, after)
             return f"{name.replace('_', '-')} {before}, not {after}"
     return "another version of motion_jax"

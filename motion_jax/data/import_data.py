@@ -16,7 +16,7 @@ from motion_jax.data import import_shards, records
 from motion_jax.data.again import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, detect
-from motion_jax.data.import_options import DEFAULTS, FPS, VIDEO, ImportOptions
+from motion_jax.data.import_options import DEFAULTS, FPS, VIDEO, ImportOptions, difference
 from motion_jax.data.import_plan import (
     common_size,
     plan_shards,
@@ -43,10 +43,15 @@ def import_data(options: ImportOptions) -> Path:
     how = _resize(options, layout)
     groups = read_groups(options, layout)
     size = common_size(options, layout, how, groups)
+    if how.crops and how.crop_size > min(size):
+        raise UserError(
+            f"--resize {how.mode} is to cut {how.crop_size}x{how.crop_size} out of pictures of "
+            f"{size[1]}x{size[0]}, which are smaller; give a smaller --crop-size, or --resize none."
+        )
     resolved = resolve(options, layout, how, groups, size)
     out, partial = options.out, options.out / ".partial"
     page = out / "report" / "index.html"
-    if is_made(out, partial, resolved):
+    if is_made(out, partial, resolved, lambda *both: difference(options, *both)):
         say(f"{out} is up to date: the same pictures and options; nothing to do.")
         return page
     groups = [with_keypoints(options, layout, group) for group in groups]

@@ -1,8 +1,8 @@
 """The options of `motion-jax import-data`, and the sizes that the layouts' programs begin with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -87,3 +87,48 @@ class ImportOptions:
     so."""
     workers: int | None = None
     """Processes (default: one a core). The result does not depend on it."""
+
+
+def difference(options: ImportOptions, earlier: dict[str, Any], now: dict[str, Any]) -> str:
+    """How a dataset of the resolved options `earlier` was made otherwise than `now`: from another
+    SOURCE; or with other options, all of `options` that were given, else one that was not."""
+    before, after = _flat(earlier), _flat(now)
+    files = [(side.get("source") or {}).get("file", "?") for side in (earlier, now)]
+    kind = "video" if now["layout"] == VIDEO else "folder"
+    if files[0] != files[1]:
+        return f"from another {kind} ({files[0]}, not {files[1]})"
+    given = {
+        field.name for field in fields(options) if getattr(options, field.name) != field.default
+    }
+    differ = [n for n in {**after, **before} if n != "source" and before.get(n) != after.get(n)]
+    shown = [name for name in differ if name in given] or differ[:1]
+    if not shown:
+        if earlier.get("source") == now.get("source"):
+            return "by another version of motion_jax"
+        if kind == "video":
+            return f"from another video of the name {files[0]}, or with another --frames"
+        return f"from other files in {files[0]}, or from another folder of that name"
+    texts = [
+        "other keypoint files"
+        if name == "keypoints"
+        else f"{name.replace('_', '-')} {before.get(name)}, not {after.get(name)}"
+        for name in shown
+    ]
+    return f"with other options ({'; '.join(texts)})"
+
+
+def _flat(resolved: dict[str, Any]) -> dict[str, Any]:
+    """Resolved options by the names of the options; what follows from others comes last."""
+    value = dict(resolved)
+    how = value.pop("resize", None) or {}
+    start, end = value.pop("span", None) or (None, None)
+    size, poses = value.pop("size", None), value.pop("poses", None)
+    stretched = how.get("mode") == "size"
+    first = {"resize": "none" if stretched else how.get("mode"), "start": start, "end": end}
+    last = {
+        "keypoints": poses,
+        "size": size if stretched else f"unset ({size})",
+        "load_size": how.get("load_size"),
+        "crop_size": how.get("crop_size"),
+    }
+    return first | value | last

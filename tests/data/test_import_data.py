@@ -102,6 +102,40 @@ def test_an_edn_project(tmp_path):
         run(root, tmp_path / "data", test=False)
 
 
+def test_what_differs_from_the_dataset_that_is_there(tmp_path):
+    root = edn(tmp_path / "edn", train=(0, 1), test=())
+    run(root, tmp_path / "data")
+    for change, message in (
+        ({"size": "32x32"}, r"made with other options \(size unset \(64x32\), not 32x32\);"),
+        (
+            {"resize": "scale_width", "load_size": 32},
+            r"\(resize none, not scale_width; load-size 1024, not 32\);",
+        ),
+        ({"size": "64x32"}, r"\(size unset \(64x32\), not 64x32\);"),
+        ({"end": 2.0, "fps": 5.0}, r"\((end|fps) None, not .*; (end|fps) None, not .*\);"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run(root, tmp_path / "data", **change)
+    run(root, tmp_path / "small", size="32x16")
+    with pytest.raises(UserError, match=r"other options \(size 32x16, not unset \(64x32\)\);"):
+        run(root, tmp_path / "small")
+    other = edn(tmp_path / "other", train=(0, 1, 2), test=())
+    with pytest.raises(UserError, match=r"made from another folder \(edn, not other\)"):
+        run(other, tmp_path / "data", size="32x32")
+    again = edn(tmp_path / "again/edn", train=(0, 1, 2), test=())
+    with pytest.raises(UserError, match="from other files in edn, or from another folder of that"):
+        run(again, tmp_path / "data")
+
+
+def test_a_crop_larger_than_the_pictures(tmp_path):
+    root = edn(tmp_path / "edn", train=(0, 1), test=())
+    for options in ({"resize": "crop"}, {"resize": "scale_width_and_crop", "load_size": 64}):
+        with pytest.raises(UserError, match="48x48 out of pictures of 64x32, which are smaller"):
+            run(root, tmp_path / "data", crop_size=48, **options)
+    assert not (tmp_path / "data").exists()
+    run(root, tmp_path / "data", crop_size=32, resize="crop")
+
+
 def test_plain_tfds_reads_it_and_the_builder_repacks_it(tmp_path):
     from motion_jax.data.tfds_builder import load_builder
 

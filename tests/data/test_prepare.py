@@ -163,7 +163,7 @@ def test_interrupted_it_goes_on(clip, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         prepare(clip)
     assert not is_dataset(clip.out) and not list(clip.out.glob("*.array_record*"))
-    with pytest.raises(UserError, match="unfinished dataset of other options"):
+    with pytest.raises(UserError, match="unfinished dataset made with other options"):
         prepare(dataclasses.replace(clip, size="32x32"))
 
     seen = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.port import options as option_files
+from motion_jax.port.architecture import STATISTICS
 from motion_jax.port.weights import read_weights, recognise
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -166,7 +167,11 @@ def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> We
         (network,) = networks_of(
             SimpleNamespace(config=config, stage=stage), {name: params}
         ).values()
-        return Weights(network.config, "", network.state_dict(), params)
+        arrays = network.state_dict()
+        if "batch_stats" not in params:
+            # The statistics among them are those with which PyTorch begins, not the run's.
+            arrays = {key: a for key, a in arrays.items() if not key.endswith(STATISTICS)}
+        return Weights(network.config, "", arrays, params)
     except UserError as error:
         arrays = traverse_util.flatten_dict(params["params"], sep="/")
         return Weights(None, str(error), arrays, params)

@@ -208,6 +208,11 @@ def _face(
                 f"The face discriminator is a {d.name} with {d.config.get('norm')} norm, not the "
                 "original's; remove its file to begin with a fresh one."
             )
-        face = replace(face, ndf=d.config["ndf"], n_layers=d.config["n_layers"])
+        face = replace(
+            face,
+            ndf=d.config["ndf"],
+            n_layers=d.config["n_layers"],
+            discriminator_keys=d.config.get("prefix", "model"),
+        )
         params["face_discriminator"] = d.params
     return face, True

@@ -13,6 +13,7 @@ import tyro
 
 from motion_jax.errors import UserError
 from motion_jax.port import architecture
+from motion_jax.port.architecture import STATISTICS
 from motion_jax.port.contents import Contents, Weights, look_into
 
 
@@ -224,7 +225,11 @@ def _compared(a: Weights, b: Weights) -> dict[str, Any]:
         for name in arguments
         if configs[0].get(name) != configs[1].get(name)
     }
-    only = [[key for key in one.arrays if key not in two.arrays] for one, two in ((a, b), (b, a))]
+    # Running statistics that one of them does not keep make no other network.
+    only = [
+        [key for key in one.arrays if key not in two.arrays and not key.endswith(STATISTICS)]
+        for one, two in ((a, b), (b, a))
+    ]
     shapes, layers, same = {}, [], not any(only)
     for key, one in a.arrays.items():
         two = b.arrays.get(key)
@@ -272,7 +277,8 @@ def _print_comparison(result: Mapping[str, Any], every_layer: bool) -> None:
         if network["identical"]:
             say(f"{name}: identical, all {len(layers)} tensors bit for bit")
         else:
-            say(f"{name}: {len(differing)} of {len(layers)} common tensors differ")
+            common = f"{len(differing)} of {len(layers)} common tensors differ"
+            say(f"{name}: {common if layers else 'no common tensors'}")
         for argument, (one, two) in network["architecture"].items():
             say(f"  architecture: {argument} is {one} in A, {two} in B")
         for key, (one, two) in network["shapes"].items():

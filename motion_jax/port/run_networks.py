@@ -95,7 +95,8 @@ def _everybody_dance_now(recipe: Any, stage: str) -> dict[str, dict]:
             "n_layers": f.n_layers,
             "norm": "batch",
             "intermediate_features": False,
-            "prefix": "facemodel",
+            # As architecture.describe has it: "model" is what goes without saying.
+            **({} if f.discriminator_keys == "model" else {"prefix": f.discriminator_keys}),
         },
     }
 

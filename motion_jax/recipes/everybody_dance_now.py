@@ -45,6 +45,9 @@ class Face:
     """Channels of the face discriminator's first layer."""
     n_layers: int = 3
     """Strided layers of the face discriminator."""
+    discriminator_keys: str = "facemodel"
+    """What the keys of the face discriminator begin with in files for the original program
+    (facemodel, or model in some); an import sets it to what it read."""
 
 
 @dataclass(frozen=True)

@@ -369,8 +369,8 @@ def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
 
 @pytest.mark.parametrize(
     ("form", "there"),
-    [("torch", "latest_net_D.pth"), ("torch", "opt.txt"), ("safetensors", "latest_net_G.safetensors"),
-     ("orbax", "generator"), ("onnx", "generator.onnx.json")],
+    [("torch", "latest_net_D.pth"), ("torch", "opt.txt"), ("orbax", "generator"),
+     ("safetensors", "latest_net_G.safetensors"), ("onnx", "generator.onnx.json")],
 )  # fmt: skip
 def test_nothing_is_written_over(small, tmp_path, form, there):
     if form == "onnx":

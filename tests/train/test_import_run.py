@@ -13,14 +13,17 @@ from motion_jax.config import from_json, to_json
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.port import import_pix2pix, load_network
+from motion_jax.port.architecture import STATISTICS
+from motion_jax.port.contents import look_into
 from motion_jax.port.experiment import read_experiment
 from motion_jax.port.export_run import ExportOptions, export
 from motion_jax.port.import_edn import WARMUP_STEPS
 from motion_jax.port.import_run import ImportOptions, import_run
+from motion_jax.port.inspect import comparison
 from motion_jax.port.network import Network, save_torch
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_state import all_params
-from motion_jax.port.torch import read_pth
+from motion_jax.port.torch import read_pth, write_pth
 from motion_jax.recipes.crops import crop_corners
 from motion_jax.recipes.pictures import to_uint8
 from motion_jax.train import imported
@@ -110,6 +113,32 @@ def test_genuine_experiments_become_runs(shared, tmp_path, capsys, epoch, stage,
     assert run.config.recipe.stages()[stage].warmup_steps == WARMUP_STEPS
     said = capsys.readouterr().err.replace("\n", " ")
     assert "starts Adam fresh, with a warm-up" in said and "--normalize none" in said
+
+
+@pytest.mark.parametrize("keys", ["model", "facemodel"])
+def test_the_face_discriminators_keys_come_back(shared, tmp_path, capsys, keys):
+    source, epoch = shared / "parity" / "everybody-dance-now", "train_face.final"
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    for name in ("G", "D", "Gface", "Dface"):
+        weights = read_pth(source / f"{epoch}_net_{name}.pth")
+        if name == "Dface":
+            weights = {f"{keys}.{key.partition('.')[2]}": value for key, value in weights.items()}
+        write_pth(folder / f"latest_net_{name}.pth", weights)
+    run = import_run(ImportOptions(source=folder, run=tmp_path / "run", size="64x64"))
+    export(ExportOptions(run=run, out=tmp_path / "out"))
+    before = read_pth(folder / "latest_net_Dface.pth")
+    after = read_pth(tmp_path / "out" / "latest_net_Dface.pth")
+    assert {key.partition(".")[0] for key in after} == {keys}
+    same = {key for key in after if not key.endswith(STATISTICS)}
+    assert same == {key for key in before if not key.endswith(STATISTICS)}
+    assert all(np.array_equal(before[key], after[key]) for key in same)
+    result = comparison(look_into(run), look_into(folder / "latest_net_Dface.pth"))
+    (network,) = result["networks"].values()
+    assert network["identical"] and not network["architecture"]
+    # Files that were exported are imported as the same.
+    again = import_run(ImportOptions(source=tmp_path / "out", run=tmp_path / "again"))
+    assert load_run(again).config.recipe.face.discriminator_keys == keys
 
 
 HD = {"G": GENERATOR | {"input_nc": 3}, "D": DISCRIMINATOR | {"input_nc": 6}}

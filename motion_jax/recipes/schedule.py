@@ -59,9 +59,10 @@ def check_stage(name: str, stage: Any) -> None:
             raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
     for part in ("decay_steps", "warmup_steps"):
         if not 0 <= getattr(stage, part) <= stage.steps:
+            option = f"--recipe.{name}-stage.{part.replace('_', '-')}"
             raise UserError(
-                f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 "
-                f"and the stage's steps ({stage.steps}): set both."
+                f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 and the "
+                f"stage's steps ({stage.steps}): give {option} too, for example {option} 0."
             )
 
 

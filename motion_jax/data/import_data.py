@@ -54,27 +54,29 @@ def import_data(options: ImportOptions) -> Path:
     if is_made(out, partial, resolved, lambda *both: difference(options, *both)):
         say(f"{out} is up to date: the same pictures and options; nothing to do.")
         return page
+    if layout == VIDEO:
+        _warn_of_a_plain_video(options)
     groups = [with_keypoints(options, layout, group) for group in groups]
+    shards = plan_shards(options, layout, groups, resolved, size, partial)
     files.check_writable(out)
     files.check_writable(partial)
     if (partial / "options.json").is_file():
         say(f"Going on with the unfinished dataset in {out}.")
     else:
         files.write_json(partial / "options.json", resolved)
-    shards = plan_shards(options, layout, groups, resolved, size, partial)
-    missing = [job for job in shards if not _written(job)]
-    if missing:
-        with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
-            try:
+    try:
+        missing = [job for job in shards if not _written(job)]
+        if missing:
+            with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
                 import_shards.write(missing, workers, f"Pictures to {out}")
-            except KeyboardInterrupt:
-                say(f"Stopped; the same command goes on with {out}.")
-                raise
-    info = _finish(options, layout, groups, shards, resolved, size, out)
-    from motion_jax.data.import_report import write_report
+        info = _finish(options, layout, groups, shards, resolved, size, out)
+        from motion_jax.data.import_report import write_report
 
-    write_report(page, records.open_dataset(out))
-    files.remove_tree(partial)
+        write_report(page, records.open_dataset(out))
+        files.remove_tree(partial)
+    except KeyboardInterrupt:
+        say(f"Stopped; the same command goes on with {out}.")
+        raise
     _tell(options, info, how, layout)
     return page
 
@@ -86,16 +88,25 @@ def _layout(options: ImportOptions) -> str:
     if source.is_file():
         if options.layout not in ("auto", VIDEO):
             raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
+        say(f"{source}: layout {VIDEO}.")
         return VIDEO
     if options.layout == VIDEO:
         raise UserError(f"{source} is a folder; the layout {VIDEO} wants a video.")
     if options.frames is not None:
         raise UserError("--frames goes with a skeleton video alone.")
-    if options.layout == "auto":
-        layout = detect(source)
-        say(f"{source}: layout {layout}.")
-        return layout
-    return options.layout
+    layout = detect(source) if options.layout == "auto" else options.layout
+    say(f"{source}: layout {layout}.")
+    return layout
+
+
+def _warn_of_a_plain_video(options: ImportOptions) -> None:
+    from motion_jax.pose.ready import looks_drawn
+
+    if not looks_drawn(options.source, options.start, options.end):
+        say(
+            f"Warning: {options.source} does not look like drawn skeletons (no one colour fills "
+            "most of its pictures); a dataset of an ordinary video is made by motion-jax prepare."
+        )
 
 
 def _resize(options: ImportOptions, layout: str) -> Resize:

@@ -17,6 +17,11 @@ from motion_jax.errors import UserError
 # Proportions this close are the same: sizes are rounded to whole pixels.
 SAME_SHAPE = 0.02
 FOLDER_FPS = 25.0
+# The ground of drawn poses is one colour: measured, 95 % of the pixels for skeletons and 53 to 83 %
+# for DensePose, against 44 % or less for people and cartoons (a blue screen: 32 %). No channel may
+# differ by more than GROUND_LEVELS, so that compression does not count.
+GROUND_SHARE = 0.5
+GROUND_LEVELS = 24
 
 
 class ReadyPoses:
@@ -154,6 +159,26 @@ class ReadyPoses:
         top, left = (height - rows) // 2, (width - columns) // 2
         whole[top : top + rows, left : left + columns] = image
         return whole
+
+
+def looks_drawn(path: Path, start: float | None = None, end: float | None = None) -> bool:
+    """Whether one colour fills most of a video's first picture and of its middle one, as it does
+    behind drawn poses."""
+    from motion_jax.video.reader import frame_times, read_frames
+
+    times = frame_times(path, start=start, end=end)
+    pictures = [
+        next(read_frames(path, start=float(t))).image for t in (times[0], times[len(times) // 2])
+    ]
+    return all(_ground_share(picture) >= GROUND_SHARE for picture in pictures)
+
+
+def _ground_share(image: np.ndarray) -> float:
+    """Share of the pixels that have the most common colour, or nearly."""
+    pixels = image.reshape(-1, 3).astype(np.int32)
+    bins = pixels // 16 @ np.array([256, 16, 1])
+    colour = pixels[bins == np.bincount(bins).argmax()].mean(0)
+    return float((np.abs(pixels - colour).max(1) <= GROUND_LEVELS).mean())
 
 
 def ground(image: np.ndarray) -> np.ndarray:

@@ -292,6 +292,32 @@ def test_the_real_skeleton_video(shared, tmp_path):
     assert np.abs(alone[5]["frame"].astype(int) - alone[5]["pose_picture"]).mean() < 8
 
 
+def test_a_video_that_is_not_drawn(tmp_path, capsys):
+    random, drawn = np.random.default_rng(0), np.zeros((64, 64, 3), np.uint8)
+    drawn[20:50, 30:34] = [255, 0, 0]
+    smooth = cv2.resize(random.integers(0, 256, (6, 6, 3), np.uint8), (64, 64))
+    for name, picture in (("plain", smooth), ("drawn", drawn)):
+        path = tmp_path / f"{name}.mp4"
+        with VideoWriter(path, 64, 64) as writer:
+            for i in range(4):
+                writer.write(picture, i / 10)
+        run(path, tmp_path / name)
+        said = capsys.readouterr().err
+        assert f"{path}: layout skeleton-video." in said
+        assert ("does not look like drawn skeletons" in said) == (name == "plain")
+        assert ("motion-jax prepare" in said) == (name == "plain")
+
+
+def test_what_looks_drawn(shared):
+    from motion_jax.pose.ready import looks_drawn
+
+    folder = shared / "data"
+    assert looks_drawn(folder / "skeleton-video-dwpose.mp4", end=1)
+    assert looks_drawn(folder / "densepose/magic-dancing2.mp4", end=1)
+    assert not looks_drawn(folder / "dance-man-indoor.mp4", end=1)
+    assert not looks_drawn(folder / "dancer-bluescreen-63s.avi", end=1)
+
+
 def test_a_damaged_picture_is_named_or_left_out(tmp_path):
     root = edn(tmp_path / "edn", train=range(6))
     whole = (root / "train_img/frame000002.png").read_bytes()
@@ -339,6 +365,7 @@ def test_other_bad_input(tmp_path):
     (root / "train_facetexts128/frame000000.txt").write_text("1 2 three 4")
     with pytest.raises(UserError, match=r"frame000000\.txt is not four numbers"):
         run(root, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
     (root / "train_facetexts128/frame000000.txt").unlink()
     noise(root / "train_label/frame000001.png", 9, (48, 64))
     with pytest.raises(UserError, match=r"frame000001\.png would become 64x48.*--size"):
@@ -346,7 +373,7 @@ def test_other_bad_input(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch):
+def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch, capsys):
     root = edn(tmp_path / "edn", train=range(9), test=range(4))
     monkeypatch.setattr(import_shards, "FEWEST", 2)
     run(root, tmp_path / "whole/data")
@@ -378,6 +405,7 @@ def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(root, tmp_path / "again/data")
     monkeypatch.setattr(module.os, "replace", replace_file)
+    assert capsys.readouterr().err.count("the same command goes on") == 2
     assert len(seen) == len(set(seen)), "no shard was written twice"
     run(root, tmp_path / "again/data")
     assert digest(tmp_path / "again/data") == digest(tmp_path / "whole/data")

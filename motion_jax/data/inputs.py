@@ -72,5 +72,6 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
     if name == "face" and not (dataset.face_boxes()[:, 2] > 0).any():
         raise UserError(
             f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
-            "leave it out with --recipe.face-stage.steps 0."
+            "leave it out with --recipe.face-stage.steps 0 (of imported weights: motion-jax import "
+            "--no-face)."
         )

@@ -27,8 +27,8 @@ class ImportOptions:
     """Make a run of the weights of an original PyTorch experiment, or of another run."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """Checkpoints folder of the experiment (latest_net_G.pth and so on; opt.txt is read where it is
-    there), one weight file, or a run folder."""
+    """Checkpoints folder of the experiment (latest_net_G.pth and so on, and opt.txt where there is
+    one), one weight file, or a run folder."""
     run: Path
     """Run folder to make."""
     epoch: str = "latest"
@@ -63,10 +63,7 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     config, stage = plan.config, plan.stage
     config.validate()
     if dataset is not None:
-        from motion_jax.data.pairs import reduction
-
-        sizes = config.recipe.stages()[stage]
-        reduction(dataset, sizes.height, sizes.width)
+        _check_trainable(dataset, config)
     for note in plan.notes:
         say(note)
     state = imported.with_params(imported.fresh_state(config, stage), dict(plan.params))
@@ -165,6 +162,22 @@ def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
     return None
 
 
+def _check_trainable(dataset: Any, config: Any) -> None:
+    """Raises UserError where motion-jax train would refuse the dataset."""
+    from motion_jax.data.inputs import check_data
+
+    try:
+        for stage in config.recipe.stages():
+            check_data(dataset, config, stage)
+    except UserError as error:
+        if not config.recipe.unpaired:
+            raise
+        raise UserError(
+            f"{str(error).removesuffix('.')} (both are options of motion-jax train: for them, "
+            "import without --data)."
+        ) from error
+
+
 def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[str]) -> None:
     sizes = config.recipe.stages()[stage]
     say(
@@ -172,7 +185,13 @@ def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[
         f"{config.recipe.name}, stage {stage}, {sizes.width}x{sizes.height}. Imported weights have "
         "no optimiser state; training starts Adam fresh, with a warm-up."
     )
-    data = "" if options.data else " --data DATASET"
-    say(f"Go on with: motion-jax train --run {options.run}{data or ' --data ' + str(options.data)}")
-    if not options.data:
+    go_on = f"Go on with: motion-jax train --run {options.run} --data {options.data or 'DATASET'}"
+    if options.data:
+        say(go_on)
+        return
+    go_on += f", whose pictures are {sizes.width}x{sizes.height} or a whole multiple of it"
+    if not (options.source / "config.json").is_file():
+        go_on += "; --data or --size at import choose another size"
+    say(f"{go_on}.")
+    if config.recipe.draws_poses:
         say("Without --data the target's body is not known: transfer works with --normalize none.")

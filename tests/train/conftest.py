@@ -91,6 +91,24 @@ def write_dataset():
 
 
 @pytest.fixture(scope="session")
+def unpaired(tmp_path_factory) -> Path:
+    """A dataset of two domains: dark and bright noise."""
+    folder, random, rows = tmp_path_factory.mktemp("unpaired"), np.random.default_rng(0), []
+    for i in range(10):
+        frame = random.integers(0, 100, (32, 32, 3)) + (100 if i > 4 else 0)
+        example = {"frame": frame.astype(np.uint8), "keypoints": np.zeros((137, 3))}
+        rows.append(
+            example | {"face_box": np.zeros(4), "clip": i // 5, "index": i % 5, "time": i / 25}
+        )
+    records.write_shard(records.shard_path(folder, 0, 1), rows, 32, 32, "png")
+    sources = ({"file": "a", "domain": "A"}, {"file": "b", "domain": "B"})
+    clips = ((0, 0, 0, 5), (1, 1, 5, 5))
+    info = records.DatasetInfo(32, 32, clips, sources, picture="png")
+    records.finish_dataset(folder, info, [10])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def config() -> Config:
     return CONFIG
 

@@ -406,6 +406,33 @@ def test_bad_places_and_sizes_leave_nothing(experiment, dataset, tmp_path):
     assert [path.name for path in filled.iterdir()] == ["x"]
 
 
+CYCLE = {"class": "ResnetGenerator", "input_nc": 3, "output_nc": 3, "ngf": 4, "n_blocks": 0,
+         "norm": "instance", "dropout": False}  # fmt: skip
+
+
+def test_a_dataset_that_training_would_refuse_is_refused(
+    experiment, dataset, unpaired, tmp_path, capsys
+):
+    cycle = tmp_path / "cycle"
+    cycle.mkdir()
+    for name in "AB":
+        save_torch(network(CYCLE), cycle / f"latest_net_G_{name}.pth")
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match="one domain only.*import without --data"):
+        import_run(ImportOptions(source=cycle, run=run, data=dataset))
+    with pytest.raises(UserError, match="neither keypoints nor ready pose pictures"):
+        import_run(ImportOptions(source=experiment, run=run, data=unpaired))
+    assert not run.exists()
+    capsys.readouterr()
+    import_run(ImportOptions(source=cycle, run=run, data=unpaired))
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert f"Go on with: motion-jax train --run {run} --data {unpaired}" in said
+    import_run(ImportOptions(source=cycle, run=tmp_path / "without", size="48x32"))
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "whose pictures are 48x32 or a whole multiple of it; --data or --size at" in said
+    assert "--normalize" not in said
+
+
 def test_a_damaged_note_of_ours_is_named(experiment, tmp_path):
     for path in experiment.glob("latest*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())

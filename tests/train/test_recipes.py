@@ -2,14 +2,12 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from motion_jax.config import Config, Data, Record, load_config
-from motion_jax.data import records
 from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
 from motion_jax.pose.draw import PoseStyle
@@ -58,24 +56,6 @@ LOSSES = {
     "pix2pixhd": {"G_GAN", "G_GAN_Feat", "G_L1", "D_real", "D_fake"},
     "cyclegan": {f"{loss}_{side}" for loss in ("D", "G", "cycle") for side in "AB"},
 }
-
-
-@pytest.fixture(scope="module")
-def unpaired(tmp_path_factory) -> Path:
-    """A dataset of two domains: dark and bright noise."""
-    folder, random, rows = tmp_path_factory.mktemp("unpaired"), np.random.default_rng(0), []
-    for i in range(10):
-        frame = random.integers(0, 100, (32, 32, 3)) + (100 if i > 4 else 0)
-        example = {"frame": frame.astype(np.uint8), "keypoints": np.zeros((137, 3))}
-        rows.append(
-            example | {"face_box": np.zeros(4), "clip": i // 5, "index": i % 5, "time": i / 25}
-        )
-    records.write_shard(records.shard_path(folder, 0, 1), rows, 32, 32, "png")
-    sources = ({"file": "a", "domain": "A"}, {"file": "b", "domain": "B"})
-    clips = ((0, 0, 0, 5), (1, 1, 5, 5))
-    info = records.DatasetInfo(32, 32, clips, sources, picture="png")
-    records.finish_dataset(folder, info, [10])
-    return folder
 
 
 @pytest.fixture(scope="module")

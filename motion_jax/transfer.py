@@ -44,12 +44,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """Make the person of a trained run move like the person in a video."""
+    """Make the person of a trained run move like the person in a video; a CycleGAN of frames is
+    shown the video's frames themselves."""
 
     run: Path
-    """Run folder made by `motion-jax train`."""
+    """Run folder made by `motion-jax train` or `motion-jax import`."""
     source: Path
-    """Video of the person whose motion is taken (any kind that FFmpeg reads)."""
+    """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
+    the frames that are translated: no pose is estimated."""
     out: Path
     """The video to write; must end in .mp4."""
     side_by_side: bool = False

@@ -30,7 +30,7 @@ class TrainOptions:
     """Train a config on a dataset; the same command again goes on where it stopped."""
 
     data: Path | None = None
-    """Dataset folder made by `motion-jax prepare`."""
+    """Dataset folder made by `motion-jax prepare` or `motion-jax import-data`."""
     run: Path | None = None
     """Run directory: made, or continued where it holds this config's run."""
     vgg: Path | None = None

@@ -21,6 +21,8 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 T = TypeVar("T")
 
 LINE_EVERY_SECONDS = 5.0
+# What took less has no rate worth a line.
+LEAST_SECONDS = 1.0
 
 
 def say(message: str) -> None:
@@ -74,7 +76,7 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
-        elif self.done:
+        elif self.done and time.monotonic() - self._started >= LEAST_SECONDS:
             self._line()
 
 

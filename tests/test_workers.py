@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from motion_jax import workers
+from motion_jax import progress, workers
 from motion_jax.errors import UserError
 
 
@@ -31,7 +31,8 @@ def die(_: int) -> None:
     os._exit(3)
 
 
-def test_results_in_order_and_processes_reused(capsys):
+def test_results_in_order_and_processes_reused(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_SECONDS", 0.0)
     with workers.pool(2):
         assert workers.run_jobs(square, [3, 1, 2], 2, "Squares", 3) == [9, 1, 4]
         first = set(workers.run_jobs(process, [0, 0, 0], 2, "Ids", 3))

@@ -77,7 +77,7 @@ def import_data(options: ImportOptions) -> Path:
     except KeyboardInterrupt:
         say(f"Stopped; the same command goes on with {out}.")
         raise
-    _tell(options, info, how, layout)
+    _tell(options, info, how, page)
     return page
 
 
@@ -259,22 +259,25 @@ def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None
     return asdict(PoseStyle(body=body, face_points=options.face_points))
 
 
-def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, layout: str) -> None:
+def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: Path) -> None:
     from motion_jax.data.import_report import remarks
 
     skipped = info.detection["skipped"]
     kept = info.detection["kept"]
-    text = f"{options.out}: {kept} pictures of {info.width}x{info.height}"
+    dataset = records.open_dataset(options.out)
+    counts = f"{len({clip for clip, *_ in info.clips})} clips"
+    counts += f" ({len(info.held_out)} held out)" if info.held_out else ""
+    text = f"{options.out}: {kept} pictures of {info.width}x{info.height}, {counts}"
     if skipped:
         text += f"; {len(skipped)} damaged left out ({', '.join(skipped[:3])}"
         text += ", …)" if len(skipped) > 3 else ")"
+    lacks = [what for what, _ in remarks(dataset)]
+    text += f"; {', '.join(lacks)} (what follows from it: {page})" if lacks else ""
     say(text + ".")
-    for remark in remarks(records.open_dataset(options.out)):
-        say(remark)
     if how.crops:
         say(
-            f"Train with --data.augment.crop True and a stage of {how.crop_size}x{how.crop_size} "
-            "to cut that out at random, and --data.augment.flip True for the reference's flip."
+            f"Train with --data.augment.crop True --data.augment.flip True and a stage of "
+            f"{how.crop_size}x{how.crop_size}."
         )
 
 

@@ -11,41 +11,55 @@ SHOWN = 12
 HEIGHT = 192
 
 
-def remarks(dataset: PoseFrames) -> list[str]:
-    """What the dataset lacks, and what follows from it; one sentence or two each."""
+def remarks(dataset: PoseFrames) -> list[tuple[str, str]]:
+    """(what the dataset lacks, what follows from it)."""
     info, found = dataset.info, []
     domains = sorted({source["domain"] for source in info.sources if "domain" in source})
     if domains:
         found.append(
-            "Pictures of two domains without partners: for an unpaired recipe (CycleGAN); there "
-            "are no poses in it."
+            (
+                "pictures of two domains without partners",
+                "for an unpaired recipe (CycleGAN); there are no poses in it",
+            )
         )
     elif not dataset.has_keypoints:
         found.append(
-            "No keypoints: poses are known as pictures alone, so driving poses cannot be "
-            "normalised to this body, bodies are not measured, and a run is driven with "
-            "--ready-poses"
-            + (" or by keypoints drawn in the known style." if info.pose_style else ".")
+            (
+                "no keypoints",
+                "poses are known as pictures alone, so driving poses cannot be normalised to this "
+                "body, bodies are not measured, and a run is driven with --ready-poses"
+                + (" or by keypoints drawn in the known style" if info.pose_style else ""),
+            )
         )
     elif info.pose_pictures and info.pose_style is None:
         found.append(
-            "It is not known how the pose pictures were drawn, so keypoints of a driving video "
-            "cannot be drawn alike; --drawn-as says it."
+            (
+                "an unknown style of drawing",
+                "keypoints of a driving video cannot be drawn like the pose pictures; --drawn-as "
+                "says how",
+            )
         )
     boxes = dataset.face_boxes()
     share = float((boxes[:, 2] > boxes[:, 0]).mean()) if len(boxes) else 0.0
     if not domains and not share:
-        found.append("No face boxes: the face stage has nothing to learn; leave it out.")
+        found.append(
+            ("no face boxes", "the face stage has nothing to learn; leave it out"),
+        )
     longest = max(length for _, length in dataset.clips)
     if longest == 1:
         found.append(
-            "Each picture is a clip of its own: recipes that see two consecutive frames cannot "
-            "train on it, recipes of single pictures can."
+            (
+                "each picture a clip of its own",
+                "recipes that see two consecutive frames cannot train on it, recipes of single "
+                "pictures can",
+            )
         )
     if not info.held_out and longest == 1:
         found.append(
-            "Nothing is held out: single pictures have no end to keep, and SOURCE has no test "
-            "folder."
+            (
+                "nothing held out",
+                "single pictures have no end to keep, and SOURCE has no test folder",
+            )
         )
     return found
 
@@ -72,7 +86,10 @@ def write_report(path: Path, dataset: PoseFrames) -> None:
     notes = remarks(dataset)
     skipped = info.detection.get("skipped", [])
     sections = [
-        html.section("What it lacks", html.bullets(notes))
+        html.section(
+            "What it lacks",
+            html.bullets([f"{what.capitalize()}: {so}." for what, so in notes]),
+        )
         if notes
         else html.section("What it lacks", html.paragraph("Nothing that training needs.")),
         html.section(

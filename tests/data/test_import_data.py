@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_jax import puppet
+from motion_jax import progress, puppet
 from motion_jax.data import import_data as module
 from motion_jax.data import import_shards, pairs, records
 from motion_jax.data.edn_files import on_label, write_yml
@@ -100,6 +100,23 @@ def test_an_edn_project(tmp_path):
     assert digest(tmp_path / "data") == before, "made already: nothing is done"
     with pytest.raises(UserError, match=r"other options \(test True, not False\)"):
         run(root, tmp_path / "data", test=False)
+
+
+def test_what_is_said_is_short(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_SECONDS", float("inf"))
+    root = edn(tmp_path / "edn", texts=False)
+    run(root, tmp_path / "data")
+    said = capsys.readouterr().err
+    page = tmp_path / "data/report/index.html"
+    assert said.splitlines()[-1] == (
+        f"{tmp_path / 'data'}: 7 pictures of 64x32, 3 clips (1 held out); no keypoints, no face "
+        f"boxes (what follows from it: {page})."
+    )
+    assert "No face boxes: the face stage has nothing to learn" in page.read_text()
+    assert "/s" not in said, "a rate of what took no time"
+    run(root, tmp_path / "cut", resize="crop", crop_size=32)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("Train with --data.augment.crop True") and "32x32" in last
 
 
 def test_what_differs_from_the_dataset_that_is_there(tmp_path):

@@ -265,7 +265,8 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
     skipped = info.detection["skipped"]
     kept = info.detection["kept"]
     dataset = records.open_dataset(options.out)
-    counts = f"{len({clip for clip, *_ in info.clips})} clips"
+    clips = len({clip for clip, *_ in info.clips})
+    counts = f"{clips} clip{'s' if clips != 1 else ''}"
     counts += f" ({len(info.held_out)} held out)" if info.held_out else ""
     text = f"{options.out}: {kept} pictures of {info.width}x{info.height}, {counts}"
     if skipped:

@@ -167,10 +167,7 @@ def _say_departures(run: Any) -> None:
     from motion_jax.port.run_networks import departures
 
     if found := departures(run):
-        say(
-            "The original program builds the face's networks with sizes of its own, which this "
-            f"run does not have ({', '.join(found)}): change them there to load these files."
-        )
+        say(found)
 
 
 def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -278,7 +278,8 @@ def _print_comparison(result: Mapping[str, Any], every_layer: bool) -> None:
             say(f"{name}: identical, all {len(layers)} tensors bit for bit")
         else:
             common = f"{len(differing)} of {len(layers)} common tensors differ"
-            say(f"{name}: {common if layers else 'no common tensors'}")
+            none = "no common tensors" + " of the same shape" * bool(network["shapes"])
+            say(f"{name}: {common if layers else none}")
         for argument, (one, two) in network["architecture"].items():
             say(f"  architecture: {argument} is {one} in A, {two} in B")
         for key, (one, two) in network["shapes"].items():

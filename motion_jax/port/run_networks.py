@@ -228,16 +228,33 @@ def _options_basic(run: Run) -> dict[str, Any]:
     }
 
 
-def departures(run: Run) -> list[str]:
-    """What the published program builds with fixed sizes and this run has otherwise."""
-    if run.stage != "face":
-        return []
-    f, found = run.config.recipe.face, []
-    fixed = {"ngf": 64, "n_downsampling": 3, "n_blocks": 5, "ndf": 64, "n_layers": 3, "size": 128}
-    for name, value in fixed.items():
-        if getattr(f, name) != value:
-            found.append(f"{name} {getattr(f, name)} for {value}")
-    return found
+# The generators that pix2pix's and CycleGAN's program builds by name.
+_NET_G = ("unet_128", "unet_256", "resnet_6blocks", "resnet_9blocks")
+
+
+def departures(run: Run) -> str:
+    """A sentence on what the published program builds with fixed sizes and this run has otherwise;
+    "" where there is nothing of the kind."""
+    if run.stage == "face":
+        f, found = run.config.recipe.face, []
+        fixed = {
+            "ngf": 64, "n_downsampling": 3, "n_blocks": 5, "ndf": 64, "n_layers": 3, "size": 128
+        }  # fmt: skip
+        for name, value in fixed.items():
+            if getattr(f, name) != value:
+                found.append(f"{name} {getattr(f, name)} for {value}")
+        if found:
+            return (
+                "The original program builds the face's networks with sizes of its own, which this "
+                f"run does not have ({', '.join(found)}): change them there to load these files."
+            )
+    net = options_of(run)["netG"]
+    if not isinstance(run.config.recipe, CoarseToFine) and net not in _NET_G:
+        return (
+            f"The original program knows no --netG {net}, which is this run's generator (but "
+            f"{', '.join(_NET_G)}): add it there to load these files."
+        )
+    return ""
 
 
 def options_text(options: Mapping[str, Any]) -> str:

@@ -74,4 +74,9 @@ def write_safetensors(
             data_len=array.nbytes,
         )  # fmt: skip
     with atomic_path(path) as temporary:
+        # The library makes files that their owner alone may read; this one shall have the rights of
+        # every other file that is written.
+        temporary.touch()
+        mode = temporary.stat().st_mode
         serialize_file(specs, str(temporary), dict(metadata) if metadata else None)
+        temporary.chmod(mode)

@@ -147,10 +147,13 @@ def _read_zip(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
 
 
 def _check_member_count(path: Path, size: int) -> None:
-    """Before zipfile makes an object for each member."""
+    """Before zipfile makes an object for each member. Raises Refused, also without their list."""
     with open(path, "rb") as file:
         file.seek(max(size - 2**16 - 200, 0))
         tail = file.read()
+    if not 0 <= tail.rfind(b"PK\5\6") <= len(tail) - 22:
+        # The end of an archive's list of members, which is at its end.
+        raise Refused("it is cut short")
     for mark, at, form in ((b"PK\5\6", 10, "<H"), (b"PK\6\6", 32, "<Q")):
         found = tail.rfind(mark)
         if 0 <= found <= len(tail) - at - 8:

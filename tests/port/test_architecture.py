@@ -448,6 +448,10 @@ def test_a_network_gives_what_the_reference_gives(shared):
 
 def test_a_network_says_what_it_cannot_take_or_write(tmp_path):
     write_safetensors(tmp_path / "w.safetensors", weights_of(GLOBAL))
+    (tmp_path / "other").touch()
+    # The rights of every other file.
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+    (tmp_path / "other").unlink()
     network = load_network(tmp_path / "w.safetensors")
     x = np.zeros((1, 8, 8, 6))
     assert network.multiple == 8

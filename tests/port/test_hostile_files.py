@@ -257,6 +257,12 @@ def test_archives_made_to_harm_are_refused(tmp_path):
     refused(path, path.read_bytes(), "two members of one name")
 
 
+def test_what_is_cut_short_is_said_to_be(tmp_path):
+    good = good_bytes(tmp_path)
+    for length in (10, len(good) // 2, len(good) - 30, len(good) - 1):
+        refused(tmp_path / "w.pth", good[:length], r"\(it is cut short\)")
+
+
 def test_every_bit_of_the_numbers_is_under_a_checksum(tmp_path):
     path, good = tmp_path / "w.pth", good_bytes(tmp_path)
     at = good.find(WEIGHTS["model.1.weight"].tobytes())

@@ -173,6 +173,8 @@ def test_what_differs_is_shown(experiment, tmp_path, capsys):
     one = experiment / "latest_net_G.pth"
     text = command(capsys, "inspect", one, one)
     assert "identical, all 12 tensors bit for bit" in text
+    text = command(capsys, "inspect", one, experiment / "latest_net_D.pth")
+    assert "no common tensors\n" in text and "0 of 0" not in text
     other = weights_of(GENERATOR)
     other["model.4.weight"][0, 0, 0, 0] += 0.5
     del other["model.12.bias"], other["model.12.weight"]

@@ -145,7 +145,7 @@ HD = {"G": GENERATOR | {"input_nc": 3}, "D": DISCRIMINATOR | {"input_nc": 6}}
 
 
 @pytest.mark.parametrize("recipe", ["pix2pixhd", "pix2pix", "cyclegan"])
-def test_other_systems_become_runs_of_their_recipes_and_go_back(shared, tmp_path, recipe):
+def test_other_systems_become_runs_of_their_recipes_and_go_back(shared, tmp_path, recipe, capsys):
     source, epoch = shared / "parity" / "cyclegan-and-pix2pix", f"train_{recipe}.final"
     if recipe == "pix2pixhd":
         source, epoch = tmp_path / "hd", "latest"
@@ -165,6 +165,9 @@ def test_other_systems_become_runs_of_their_recipes_and_go_back(shared, tmp_path
         assert set(before) == set(after)
         for key, value in before.items():
             np.testing.assert_array_equal(value, after[key], err_msg=key)
+    # Small networks, which the original does not build by a name.
+    said = "The original program knows no --netG" in capsys.readouterr().err.replace("\n", " ")
+    assert said == (recipe != "pix2pixhd")
     # The options that were written are those of the files.
     again = ImportOptions(source=tmp_path / "out", run=tmp_path / "again")
     again = load_run(import_run(again)).config.recipe

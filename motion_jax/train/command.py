@@ -131,7 +131,7 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
             raise UserError(f"--{option} and {long} set the same; give one of them.")
-        if name != "ngf" and value < 1:
+        if name != "ngf" and value == 0:
             what = "residual block" if name == "n_blocks" else "halving"
             raise UserError(
                 f"--{option} {value} leaves no {what} in the generator; use 1 or more (the "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.common import markdown, parse, report, sentences, table
+from benchmarks.reporting import markdown, parse, report, sentences, table
 from motion_jax.errors import UserError
 
 # name: pictures, height, width, channels in and out, kernel size

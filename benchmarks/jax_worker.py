@@ -106,11 +106,12 @@ def _train(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[]
     import jax
 
     from motion_jax import mesh as meshes
+    from motion_jax.config import Devices
     from motion_jax.nets.conv import target_platform
     from motion_jax.profiling.cost import flops
     from motion_jax.train.loop import compile_ahead, compiled_step
 
-    name, mesh = setup["stage"], meshes.data_mesh(setup["batch"])
+    name, mesh = setup["stage"], meshes.make_mesh(Devices(), setup["batch"])
     state = jax.jit(lambda key: config.recipe.init(key, name))(jax.random.key(0))
     everywhere = meshes.replicated(mesh)
     held = {"state": jax.device_put(state, everywhere)}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, markdown, parse, report, sentences, summary, table
+from benchmarks.reporting import machine, markdown, parse, report, sentences, summary, table
 from motion_jax.errors import UserError
 
 WINDOW = 2
@@ -92,8 +92,6 @@ def measure(options: Options) -> dict[str, Any]:
                 seed=0,
                 augment=_augmentation() if options.augment else None,
                 workers=options.workers,
-                process_index=0,
-                process_count=1,
                 # As with a dataset too large to be kept decoded: every frame is decoded.
                 cache_bytes=0,
             )

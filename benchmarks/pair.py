@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks import common
+from benchmarks import reporting
 from benchmarks.workers import Worker, WorkerError, has_torch
 from motion_jax.errors import UserError
 from motion_jax.progress import say
@@ -242,7 +242,7 @@ def result_of(
     for side, values in seconds.items():
         above = described[side].get("after_imports_gb")
         host = peaks[side]["host_peak_gb"]
-        result[side] = common.summary(values) | {
+        result[side] = reporting.summary(values) | {
             "first_call_s": _short(first[side]),
             "after_imports_gb": _short(above),
             "peak_above_imports_gb": _short(host - above) if host and above else None,
@@ -333,11 +333,11 @@ def section(results: Sequence[Mapping[str, Any]], unit: str) -> str:
         row |= {"ours_dtype": settings["ours"], "torch_mode": settings["torch"]}
         for side in ("ours", "torch"):
             if side in result:
-                low, high = (common.shown(float(result[side][key])) for key in ("min", "max"))
+                low, high = (reporting.shown(float(result[side][key])) for key in ("min", "max"))
                 row[f"{side}_spread"] = f"{low} – {high}"
         made.append(row)
     used = {key: title for key, title in columns.items() if any(row.get(key) for row in made)}
-    return common.markdown(made, used)
+    return reporting.markdown(made, used)
 
 
 def _order(result: Mapping[str, Any]) -> tuple:

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import common
+from benchmarks import reporting
 from motion_jax.errors import UserError
 from motion_jax.files import write_text
 from motion_jax.progress import say
 
-PAGE = common.ROOT / "docs" / "performance.md"
-NOTES = common.ROOT / "benchmarks" / "notes"
+PAGE = reporting.ROOT / "docs" / "performance.md"
+NOTES = reporting.ROOT / "benchmarks" / "notes"
 # In the page's order; what is not here comes last, under its own name.
 TITLES = {
     "train_step": "Training step",
@@ -33,6 +33,7 @@ TITLES = {
     "transfer": "Transfer of a video",
     "loader": "Loader",
     "tpu_compile": "Compiled for TPUs",
+    "pod": "A pod on a laptop",
     "compile_time": "Time to the first step",
     "separable_blocks": "Separable residual blocks",
 }
@@ -67,7 +68,7 @@ def results() -> dict[str, dict[str, Any]]:
     Raises UserError for a file that is none.
     """
     found = {}
-    for path in sorted(common.RESULTS.glob("*.json")):
+    for path in sorted(reporting.RESULTS.glob("*.json")):
         try:
             found[path.stem] = json.loads(path.read_text())
             missing = {"benchmark", "commit", "command", "machine", "versions"} - set(
@@ -170,15 +171,15 @@ def _figures(text: str, every: dict[str, dict[str, Any]]) -> str:
                 f"The notes name the figure {match.group()}, which no result has; "
                 f"measure {name} with --save or correct benchmarks/notes."
             )
-        return common.shown(value)
+        return reporting.shown(value)
 
     return re.sub(r"\{([A-Za-z]\w*(?:[-.]\w+)*):(\w+(?:\.\w+)*)\}", figure, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    with common.sentences("performance_page"):
-        options = common.parse(Options, "performance_page", arguments)
-        text, shown = page(), PAGE.relative_to(common.ROOT)
+    with reporting.sentences("performance_page"):
+        options = reporting.parse(Options, "performance_page", arguments)
+        text, shown = page(), PAGE.relative_to(reporting.ROOT)
         if not options.check:
             write_text(PAGE, text)
             say(f"Wrote {shown}")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import markdown, parse, report, sentences, summary, table
+from benchmarks.reporting import markdown, parse, report, sentences, summary, table
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 

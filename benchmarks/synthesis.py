@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import common, pair
+from benchmarks import pair, reporting
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -45,7 +45,7 @@ def measure(options: Options) -> dict[str, Any]:
     result = pair.result_of(options, setup, streamed, peaks, first, described)
     for side, values in seconds.items():
         for share, name in ((0.5, "p50"), (0.95, "p95")):
-            milliseconds = 1000 * common.percentile(values, share)
+            milliseconds = 1000 * reporting.percentile(values, share)
             result[f"{side}_latency_{name}_ms"] = float(f"{milliseconds:.4g}")
     pair.utilisation(result, options, 1, described["ours"]["chip"])
     return result
@@ -72,7 +72,7 @@ def table(result: dict[str, Any]) -> Any:
     for row, side in zip(rows, (s for s in ("ours", "torch") if s in result), strict=True):
         for name in ("p50", "p95"):
             row[name] = result[f"{side}_latency_{name}_ms"]
-    return common.table(rows, columns, title)
+    return reporting.table(rows, columns, title)
 
 
 def sections(results: Sequence[dict[str, Any]]) -> str:
@@ -87,12 +87,12 @@ def sections(results: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    with common.sentences("synthesis"):
-        options = common.parse(Options, "synthesis", arguments)
+    with reporting.sentences("synthesis"):
+        options = reporting.parse(Options, "synthesis", arguments)
         result = measure(options)
         if "ratio" in result:
             say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
-        common.report(
+        reporting.report(
             pair.name_of("synthesis", options, pair.setup_of(options, "synthesis")),
             result,
             [table(result)],

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from benchmarks.common import markdown, parse, report, sentences, table
+from benchmarks.reporting import markdown, parse, report, sentences, table
 from motion_jax.errors import UserError
 
 SIZES = {"global": (256, 512), "local": (512, 1024)}

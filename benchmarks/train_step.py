@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import common, pair
+from benchmarks import pair, reporting
 from motion_jax.progress import say
 
 STEPS_ON_CARD = 10  # without waiting in between, as training does
@@ -53,7 +53,7 @@ def table(result: dict[str, Any]) -> Any:
     }
     if any("mfu" in key for key in result):
         columns["mfu"] = "MFU"
-    return common.table(pair.rows(result), columns, title)
+    return reporting.table(pair.rows(result), columns, title)
 
 
 def sections(results: Sequence[dict[str, Any]]) -> str:
@@ -69,12 +69,12 @@ def sections(results: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    with common.sentences("train_step"):
-        options = common.parse(Options, "train_step", arguments)
+    with reporting.sentences("train_step"):
+        options = reporting.parse(Options, "train_step", arguments)
         result = measure(options)
         if "ratio" in result:
             say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
-        common.report(
+        reporting.report(
             pair.name_of("train_step", options, pair.setup_of(options, "train_step")),
             result,
             [table(result)],

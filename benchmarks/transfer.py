@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.common import (
+from benchmarks.reporting import (
     machine,
     markdown,
     parse,

@@ -21,6 +21,7 @@ VERBS = {
     "inspect": "show what weight files, checkpoints and runs hold, or how two differ",
     "parity": "run two networks layer by layer and name the first that differs",
     "profile": "show where a training step's time and memory go",
+    "compile": "compile a training step for a TPU pod that is not here: does it fit",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
 }
@@ -36,7 +37,8 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a verb. Exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal."""
+    """Runs a verb. Exit status: 0 done, 1 an answer that is no (compile: it does not fit), 2 bad
+    input, 130 stopped by Ctrl-C; those of train: docs/scale.md."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
@@ -151,6 +153,12 @@ def _profile(arguments: list[str]) -> None:
     run(arguments)
 
 
+def _compile(arguments: list[str]) -> None:
+    from motion_jax.profiling.compile import run
+
+    run(arguments)
+
+
 def _import(arguments: list[str]) -> None:
     from motion_jax.port.import_run import ImportOptions, import_run
 
@@ -200,6 +208,7 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "inspect": _inspect,
     "parity": _parity,
     "profile": _profile,
+    "compile": _compile,
     "fetch": _fetch,
     "demo": _demo,
 }

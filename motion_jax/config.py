@@ -12,7 +12,7 @@ import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from motion_jax.data.augment import AugmentConfig
 from motion_jax.errors import UserError
@@ -53,8 +53,47 @@ class Record:
     """Steps between checkpoints, besides those by time; 0: by time alone."""
     keep: int = 3
     """Most recent checkpoints kept, besides the last one of each stage."""
+    keep_hours: float = 0.0
+    """Besides, one checkpoint for every so many hours of training is kept for good; 0: none."""
+    keep_best: str = ""
+    """Besides, of each stage the checkpoint with the lowest loss of this name ("G_GAN_Feat", say),
+    the mean over the steps logged since the checkpoint before it. Empty: none."""
     trace: bool = True
     """Trace steps 10 to 14 of each stage into RUN/trace, for XProf and TensorBoard."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When training has gone wrong, and what then. Part of what is trained."""
+
+    on_failure: Literal["stop", "lower"] = "stop"
+    """What to do about a NaN or a collapsed discriminator: stop with a sentence, or go back to the
+    last good checkpoint and on with a lower learning rate, once in a run, and then stop."""
+    factor: float = 0.5
+    """The stage's learning rate is multiplied by it then."""
+    collapsed_below: float = 1e-4
+    """A discriminator that always wins teaches the generator nothing: it counts as collapsed when
+    the sum of its losses is below this at every look for collapsed_steps steps; 0: not watched."""
+    collapsed_steps: int = 2000
+    """See collapsed_below."""
+    every: int = 20
+    """Steps between two looks at the losses for that."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """How the work is laid over the devices. Changes nothing of what is trained but rounding, and
+    may differ when a run is continued."""
+
+    data: int = 0
+    """Devices that share a batch; 0: as many as there are (by space) and divide the batch."""
+    space: int = 1
+    """Devices that share the height of each picture."""
+    shard_optimizer: bool = False
+    """Keep a share of the optimiser's state and of the averaged parameters on each device of
+    "data", instead of all of it on every one."""
+    strategy: Literal["jit", "pmap"] = "jit"
+    """How one step runs on several devices: jit over a mesh, or pmap over the batch."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +104,8 @@ class Config:
     """The system that is trained: networks, losses, stages."""
     data: Data = field(default_factory=Data)
     record: Record = field(default_factory=Record)
+    guard: Guard = field(default_factory=Guard)
+    devices: Devices = field(default_factory=Devices)
     seed: int = 0
     """Of the initial parameters, the order of the examples and the augmentation."""
 
@@ -79,6 +120,14 @@ class Config:
         for name in ("log_every", "sample_every", "keep"):
             if getattr(self.record, name) < 1:
                 raise UserError(f"record.{name} must be at least 1.")
+        if not 0.0 < self.guard.factor < 1.0:
+            raise UserError(
+                f"guard.factor = {self.guard.factor} does not lower the learning rate; use a "
+                "number between 0 and 1."
+            )
+        for name in ("collapsed_steps", "every"):
+            if getattr(self.guard, name) < 1:
+                raise UserError(f"guard.{name} must be at least 1.")
 
 
 def shipped() -> dict[str, Path]:
@@ -217,7 +266,7 @@ def differences(a: Config, b: Config) -> list[str]:
         {
             k: v
             for k, v in flatten(to_json(c)).items()
-            if not k.startswith("record.") and k != "data.workers"
+            if not k.startswith(("record.", "devices.")) and k != "data.workers"
         }
         for c in (a, b)
     )
@@ -230,6 +279,6 @@ def differences(a: Config, b: Config) -> list[str]:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of what is trained (the record settings left out), in hexadecimal."""
-    value = {k: v for k, v in to_json(config).items() if k != "record"}
+    """SHA-256 of what is trained (the settings of record and devices left out), in hexadecimal."""
+    value = {k: v for k, v in to_json(config).items() if k not in ("record", "devices")}
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises UserError where the folder cannot be written or the disk is full.
     """
     target = Path(target)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    # Machines that share a folder may have processes of the same number.
+    writer = f"{socket.gethostname()}-{os.getpid()}"
+    temporary = target.with_name(f".{target.stem}.{writer}.partial{target.suffix}")
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax.nets.packed import Packed, of
+from motion_jax import layout
+from motion_jax.nets.halo import Uneven
+from motion_jax.nets.packed import Packed, of, widened
 
 Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
 
@@ -19,17 +21,20 @@ Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, 
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
-def mean_absolute(a: Array | Packed, b: Array | Packed) -> Array:
+def mean_absolute(a: Array | Packed | Uneven, b: Array | Packed | Uneven) -> Array:
     """Of two pictures in the same form."""
+    if isinstance(a, Uneven):
+        distance = jnp.abs(widened(a.blocks) - widened(b.blocks))
+        return a.replace(blocks=distance).mean(axis=(0, 1, 2, 3))
     a, b = of(a)[0], of(b)[0]
-    return jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)))
+    return jnp.mean(jnp.abs(widened(a) - widened(b)))
 
 
 def least_squares(outputs: Features, target: float) -> Array:
     """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed*
     over scales. target: 1 for real, 0 for generated.
     """
-    return sum(jnp.mean(jnp.square(scale[-1].astype(jnp.float32) - target)) for scale in outputs)
+    return sum(jnp.mean(jnp.square(widened(scale[-1]) - target)) for scale in outputs)
 
 
 def cross_entropy(outputs: Features, target: float) -> Array:
@@ -38,7 +43,7 @@ def cross_entropy(outputs: Features, target: float) -> Array:
     """
 
     def one(logits: Array) -> Array:
-        x = logits.astype(jnp.float32)
+        x = widened(logits)
         return jnp.mean(jax.nn.softplus(x) - x * target)
 
     return sum(one(scale[-1]) for scale in outputs)
@@ -50,7 +55,7 @@ GAN = {"vanilla": cross_entropy, "lsgan": least_squares}
 
 def least_squares_per_sample(logits: Array, target: float) -> Array:
     """[N, h, w, 1] -> [N]: the same for one scale, kept apart for each sample."""
-    return jnp.mean(jnp.square(logits.astype(jnp.float32) - target), axis=(1, 2, 3))
+    return jnp.mean(jnp.square(widened(logits) - target), axis=(1, 2, 3))
 
 
 def feature_matching(fake: Features, real: Features) -> Array:
@@ -78,4 +83,5 @@ def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Array:
 
 def masked_mean(values: Array, mask: Array) -> Array:
     """Mean of values where mask is 1; 0 where it is 0 everywhere (no face in the whole batch)."""
-    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+    count = jnp.maximum(layout.batch_mean(jnp.sum(mask)), 1.0 / layout.shares())
+    return jnp.sum(values * mask) / count

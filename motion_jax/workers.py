@@ -47,7 +47,9 @@ def worker_count(workers: int | None) -> int:
 
 
 def advance(count: int = 1) -> None:
-    """Called by a job: so many units are done."""
+    """Called by a job: so many units are done. Outside a pool, on a cluster, nobody counts."""
+    if _stop is None:
+        return
     if _stop.is_set():
         raise Stopped
     with _done.get_lock():

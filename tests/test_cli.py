@@ -77,6 +77,7 @@ def options_of(verb):
     from motion_jax.port.import_run import ImportOptions
     from motion_jax.port.inspect import InspectOptions
     from motion_jax.port.parity import ParityOptions
+    from motion_jax.profiling.compile import CompileOptions
     from motion_jax.profiling.profile import ProfileOptions
     from motion_jax.transfer import TransferOptions
 
@@ -85,7 +86,7 @@ def options_of(verb):
         "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
         "parity": ParityOptions, "import-data": DataImportOptions,
-        "export-data": DataExportOptions,
+        "export-data": DataExportOptions, "compile": CompileOptions,
     }[verb]  # fmt: skip
 
 

@@ -145,7 +145,8 @@ def test_every_field_has_a_place_where_it_is_explained():
     import inspect
 
     def visit(kind):
-        source = inspect.getsource(kind)
+        # What is inherited is explained where it is declared.
+        source = "".join(inspect.getsource(each) for each in kind.__mro__ if each is not object)
         for field in dataclasses.fields(kind):
             value = field.default
             if field.default_factory is not dataclasses.MISSING:

@@ -11,6 +11,9 @@ from motion_jax.data import records
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
+# Folder, in a dataset's, of the parts that `prepare --shard` makes.
+PARTS = ".parts"
+
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
@@ -25,17 +28,19 @@ def is_made(
     partial: Path,
     resolved: dict,
     difference: Callable[[dict, dict], str] | None = None,
+    merging: bool = False,
 ) -> bool:
     """Whether the dataset is there and whole; UserError where what is there is something else.
 
     difference: says of the options that it was made with and of these how it was made otherwise,
     as "with other options (...)".
+    merging: parts (see parts.py) are expected there.
     """
     difference = difference or _with_other_options
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder for the dataset.")
     if records.is_dataset(out):
-        made = _options_of(out)
+        made = made_with(out)
         if made != resolved:
             raise UserError(
                 f"{out} holds a dataset made {difference(made, resolved)}; give the same options, "
@@ -48,6 +53,12 @@ def is_made(
             (out / records.METADATA).unlink()
             return False
         return not partial.exists()
+    parts = out / PARTS
+    if not merging and any(parts.glob("*")):
+        raise UserError(
+            f"{out} holds parts that other machines make of a dataset; join them with --merge, or "
+            "name another folder with --out."
+        )
     begun = partial / "options.json"
     if begun.is_file():
         try:
@@ -59,14 +70,15 @@ def is_made(
                 f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give the "
                 "same options to go on, or another folder with --out."
             )
-    elif out.is_dir() and any(path != partial for path in out.iterdir()):
+    elif out.is_dir() and any(path not in (partial, parts) for path in out.iterdir()):
         raise UserError(
             f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
         )
     return False
 
 
-def _options_of(out: Path) -> dict:
+def made_with(out: Path) -> dict:
+    """The options of a finished dataset. Raises UserError where its metadata are damaged."""
     try:
         return json.loads((out / records.METADATA).read_text())["options"]
     except (ValueError, KeyError, TypeError) as error:
@@ -77,10 +89,11 @@ def _options_of(out: Path) -> dict:
 
 
 def _with_other_options(earlier: dict, now: dict) -> str:
-    return f"with other options ({_difference(earlier, now)})"
+    return f"with other options ({differing(earlier, now)})"
 
 
-def _difference(earlier: dict, now: dict) -> str:
+def differing(earlier: dict, now: dict) -> str:
+    """In words, the first option in which the two differ."""
     first = ("videos", "poses")
     names = sorted(set(earlier) | set(now), key=lambda name: (name not in first, name))
     for name in names:

@@ -1,5 +1,6 @@
 """A dataset as what a recipe's stage is fed with: pairs, or pictures of two domains."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from motion_jax.data import pairs, unpaired
@@ -11,10 +12,17 @@ if TYPE_CHECKING:
     from motion_jax.config import Config
 
 
-def open_batches(dataset: PoseFrames, config: "Config", name: str, start: int = 0) -> pairs.Batches:
+def open_batches(
+    dataset: PoseFrames,
+    config: "Config",
+    name: str,
+    start: int = 0,
+    rows: Sequence[int] | None = None,
+) -> pairs.Batches:
     """Endless batches of a stage's training part, as the recipe's batch_shapes says.
 
-    start: examples already drawn. Raises UserError as pairs.batches and unpaired.domains.
+    start: examples already drawn. rows: those of each batch that this process reads
+    (mesh.data_rows); None: all. Raises UserError as pairs.batches and unpaired.domains.
     """
     stage, data = config.recipe.stages()[name], config.data
     common = {
@@ -26,6 +34,7 @@ def open_batches(dataset: PoseFrames, config: "Config", name: str, start: int = 
         "augment": data.augment,
         "workers": data.workers,
         "start": start,
+        "rows": rows,
     }
     if config.recipe.unpaired:
         return unpaired.batches(domains(dataset, config), **common)

@@ -257,7 +257,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     """Endless batches of windows; a context manager. See `batches`.
 
     Attributes:
-      position: examples drawn so far by all processes together (the state to save).
+      position: examples drawn so far, of whole batches (the state to save).
       per_epoch: windows in one pass over the data.
     """
 
@@ -268,18 +268,17 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         batch_size: int,
         workers: int,
         start: int,
-        process_index: int,
-        process_count: int,
+        rows: Sequence[int] | None,
     ):
         import grain.python as grain
 
         self.per_epoch, self.batch_size, self.position = len(load.starts), batch_size, start
         # Each pass over the data is shuffled anew: repeat() seeds its shuffle by the epoch.
         order = grain.MapDataset.range(self.per_epoch).seed(load.seed).shuffle().repeat()
-        # Numbers alone are shuffled, shared among the processes and batched; pictures are read
+        # Numbers alone are shuffled, batched and shared among the processes; pictures are read
         # by whole batches, so that each goes straight to its place.
-        numbered = order.map_with_index(_numbered)[start + process_index :: process_count]
-        batched = numbered.batch(batch_size // process_count, drop_remainder=True).map(load)
+        numbered = order.map_with_index(_numbered)[start:].batch(batch_size, drop_remainder=True)
+        batched = (numbered if rows is None else numbered.map(_Rows(rows))).map(load)
         # Decoding lets other threads run, so that a thread a core does as much as a process a core
         # and saves handing the pictures over.
         threads = 1 if workers else min(worker_count(None), MOST_THREADS)
@@ -332,8 +331,7 @@ def batches(
     augment: AugmentConfig | None = None,
     workers: int = 0,
     start: int = 0,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    rows: Sequence[int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Batches:
     """Endless shuffled batches of the training part.
@@ -342,7 +340,7 @@ def batches(
       dataset: where the frames come from.
       height, width: of the frames given; the dataset's size or a whole fraction of it, or with
         `augment.crop` what is cut out of the dataset's frames.
-      batch_size: windows in a batch, of all processes together; each gets its share.
+      batch_size: windows in a batch, of all processes together.
       window: frames in a window (T).
       holdout: share of each clip, its end, that is kept out of training.
       seed: of the order and of the augmentation; each pass over the data has its own order.
@@ -350,17 +348,17 @@ def batches(
       workers: processes that read and decode; 0 does it in threads of this process, which is
         better for data that fits into `cache_bytes`.
       start: examples already drawn, the `position` of an earlier iterator.
-      process_index, process_count: which of how many processes this is (default: as jax says).
+      rows: of each batch, the windows that are read here: a process's share (mesh.data_rows).
+        None: all of them.
       cache_bytes: decoded frames are kept in memory where they fit into so many bytes.
     Returns:
       Batches: each a dict of frames uint8 [B, T, H, W, 3], keypoints float32 [B, T, 137, 3] in
       pixels of the size given, face_boxes float32 [B, T, 4], and for a dataset of ready pose
-      pictures pose_pictures uint8 [B, T, H, W, 3]; B is this process's share.
+      pictures pose_pictures uint8 [B, T, H, W, 3]; B is batch_size, or the number of rows.
     Raises:
-      UserError: no clip is as long as a window, a size that does not fit, a batch that cannot be
-        shared among the processes; while iterating, a damaged shard.
+      UserError: no clip is as long as a window, a size that does not fit; while iterating, a
+        damaged shard.
     """
-    process_index, process_count = process_share(batch_size, process_index, process_count)
     config = augment or AugmentConfig()
     frames = Frames(dataset, height, width, cache_bytes // max(workers, 1), config.crop)
     starts = windows(dataset, window, holdout)
@@ -376,26 +374,23 @@ def batches(
         batch_size=batch_size,
         workers=workers,
         start=start,
-        process_index=process_index,
-        process_count=process_count,
+        rows=rows,
     )
 
 
-def process_share(batch_size: int, index: int | None, count: int | None) -> tuple[int, int]:
-    """Which of how many processes this is, as given or as jax says.
+class _Rows:
+    """Grain's map from a batch's (global indices [B], windows [B]) to those of some rows."""
 
-    Raises UserError for a batch that cannot be shared among them.
-    """
-    if index is None or count is None:
-        import jax
+    def __init__(self, rows: Sequence[int]):
+        self.rows = list(rows)
 
-        index, count = jax.process_index(), jax.process_count()
-    if batch_size % count:
-        raise UserError(
-            f"A batch of {batch_size} cannot be shared evenly among {count} processes; "
-            f"choose a multiple of {count}."
-        )
-    return index, count
+    def __call__(self, examples: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        indices, windows = examples
+        return indices[self.rows], windows[self.rows]
+
+    def __repr__(self) -> str:
+        # Grain names its worker's stages by this.
+        return f"Rows({len(self.rows)})"
 
 
 def _numbered(index: int, window: int) -> tuple[int, int]:

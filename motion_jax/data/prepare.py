@@ -14,29 +14,25 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
 
 from motion_jax import files
-from motion_jax.data import records, shards, statistics
+from motion_jax.data import assemble, records, shards, statistics
 from motion_jax.data.again import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.person import check_person
-from motion_jax.pose.smooth import (
-    BETA,
-    DERIVATIVE_CUTOFF,
-    MIN_CUTOFF,
-    fill_gaps,
-    runs,
-    smooth_track,
-)
+from motion_jax.pose.smooth import BETA, MIN_CUTOFF, fill_gaps, runs, smooth_track
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.workers import pool, worker_count
+
+if TYPE_CHECKING:
+    from motion_jax.video.reader import VideoInfo
 
 # The generator halves the picture four times.
 MULTIPLE = 16
@@ -98,6 +94,11 @@ class PrepareOptions:
     """Format of the stored frames: JPEG of quality 95, or PNG (lossless, five times the size)."""
     workers: int | None = None
     """Processes (default: one a core). The result does not depend on it."""
+    shard: str | None = None
+    """I/N: make only part I of N (whole videos, in their order), for an array of jobs that share
+    the folder --out; the same command with --merge then joins the parts."""
+    merge: bool = False
+    """Join the parts that --shard made; the dataset is that of one machine, byte for byte."""
 
 
 def prepare(options: PrepareOptions) -> Path:
@@ -105,23 +106,33 @@ def prepare(options: PrepareOptions) -> Path:
 
     Raises UserError for everything a user can mend; nothing is left that looks like a dataset.
     """
-    height, width = parse_size(options.size)
-    _check_options(options)
+    if options.shard is not None or options.merge:
+        from motion_jax.data import parts
+
+        return parts.merge(options) if options.shard is None else parts.prepare_part(options)
+    if make(options) or not (options.out / REPORT).is_file():
+        return write_report(options.out)
+    say(f"{options.out} is up to date: the same videos and options; nothing to do.")
+    return options.out / REPORT
+
+
+def make(options: PrepareOptions) -> bool:
+    """Makes the dataset without its report; False where it was there already."""
+    height, width = check_options(options)
     workers = worker_count(options.workers)
     infos = [_probe(path) for path in options.videos]
     digests = [files.sha256(path) for path in options.videos]
-    resolved = _resolved(options, digests)
+    resolved = resolved_options(options, digests)
     out = options.out
     partial = out / ".partial"
     if is_made(out, partial, resolved):
-        say(f"{out} is up to date: the same videos and options; nothing to do.")
-        return out / REPORT
+        return False
     new = not out.exists()
-    _begin(out, partial, resolved)
+    begin(out, partial, resolved)
     with pool(workers, _modules(options)):
         videos, blur = _work(options, infos, digests, partial, new, height, width, workers)
-    _finish(options, videos, blur, out, partial, resolved, height, width)
-    return _report(out, partial)
+    _finish(options, videos, blur, out, partial, resolved)
+    return True
 
 
 def _modules(options: PrepareOptions) -> tuple[str, ...]:
@@ -143,7 +154,7 @@ def _work(
     """Poses of all videos, then the shards."""
     try:
         videos = [
-            _video(options, info, digest, height, width)
+            prepare_video(options, info, digest)
             for info, digest in zip(infos, digests, strict=True)
         ]
     except UserError:
@@ -174,7 +185,9 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _check_options(options: PrepareOptions) -> None:
+def check_options(options: PrepareOptions) -> tuple[int, int]:
+    """The (height, width) of the dataset. Raises UserError for an option that makes no sense."""
+    height, width = parse_size(options.size)
     if not options.videos:
         raise UserError("No video was named; give one or more before --out.")
     check_person(options.person)
@@ -194,9 +207,10 @@ def _check_options(options: PrepareOptions) -> None:
                 raise UserError(
                     f"There is no folder {folder} with the poses of {path.name}; check --poses."
                 )
+    return height, width
 
 
-def _probe(path: Path):
+def _probe(path: Path) -> "VideoInfo":
     from motion_jax.video.reader import probe
 
     return probe(path)
@@ -208,14 +222,20 @@ def _poses_folder(options: PrepareOptions, video: Path) -> Path:
     return options.poses / video.stem
 
 
-def _resolved(options: PrepareOptions, digests: list[str]) -> dict:
-    """The options that decide what the dataset is, as JSON; file contents instead of places."""
+def plain_options(options: PrepareOptions) -> dict:
+    """The options that decide what the dataset is, as JSON, without those that stand for files."""
     values = dataclasses.asdict(options)
-    for name in ("videos", "out", "workers", "pose_model", "poses"):
+    for name in ("videos", "out", "workers", "pose_model", "poses", "shard", "merge"):
         del values[name]
     if options.poses is not None:
         for name in ("detail", "person"):
             del values[name]
+    return values
+
+
+def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
+    """`plain_options` and the contents of the files: SHA-256 of the videos, poses and model."""
+    values = plain_options(options)
     values["videos"] = [
         {"file": path.name, "sha256": digest}
         for path, digest in zip(options.videos, digests, strict=True)
@@ -230,7 +250,8 @@ def _resolved(options: PrepareOptions, digests: list[str]) -> dict:
     return json.loads(json.dumps(values))
 
 
-def _begin(out: Path, partial: Path, resolved: dict) -> None:
+def begin(out: Path, partial: Path, resolved: dict) -> None:
+    """Creates the folders, or finds them begun with the same options."""
     files.check_writable(out)
     files.check_writable(partial)
     begun = partial / "options.json"
@@ -240,12 +261,16 @@ def _begin(out: Path, partial: Path, resolved: dict) -> None:
         files.write_json(begun, resolved)
 
 
-def _video(
-    options: PrepareOptions, info, digest: str, height: int, width: int
-) -> statistics.Prepared:
-    """Poses, clips and region of one video."""
+def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> statistics.Prepared:
+    """Poses, clips and region of one video; it depends on no other video.
+
+    Args:
+      info, digest: of the video; the file is read at `info.path`.
+    Raises UserError where the video or its poses cannot be used.
+    """
     from motion_jax.pose.face import face_boxes
 
+    height, width = parse_size(options.size)
     measured = _poses(options, info)
     track = fill_gaps(measured, options.max_gap)
     if options.smooth:
@@ -328,19 +353,9 @@ def _write_shards(
         planned.append(plan)
         clip += len(video.clips)
         missing = [shard for shard in plan if not _is_written(shard)]
-        source = Source(video.info.path, options.start, options.end, options.fps, video.track.times)
-        filled = video.track.filled
-        if filled is None:
-            filled = np.zeros(video.keypoints.shape[:2], bool)
         for part in np.array_split(np.arange(len(missing)), min(workers, len(missing)) or 1):
             if len(part):
-                chosen = tuple(missing[i] for i in part)
-                jobs.append(
-                    shards.WriteJob(
-                        source, video.region, height, width, options.picture, chosen,
-                        video.keypoints, filled & (video.keypoints[..., 2] > 0), video.face_boxes,
-                    )
-                )  # fmt: skip
+                jobs.append(write_job(options, video, tuple(missing[i] for i in part)))
     if jobs:
         shards.write(jobs, workers, f"Frames to {partial.parent}")
     return [
@@ -353,6 +368,23 @@ def _write_shards(
         }
         for plan in planned
     ]
+
+
+def write_job(
+    options: PrepareOptions, video: statistics.Prepared, chosen: tuple[shards.Shard, ...]
+) -> shards.WriteJob:
+    """The work of writing some shards of a video, which follow one another in time."""
+    height, width = parse_size(options.size)
+    track = video.track
+    span = slice(chosen[0].first, chosen[-1].last)
+    filled = track.filled
+    if filled is None:
+        filled = np.zeros(video.keypoints.shape[:2], bool)
+    return shards.WriteJob(
+        Source(video.info.path, options.start, options.end, options.fps, track.times),
+        video.region, height, width, options.picture, chosen, span.start, video.keypoints[span],
+        filled[span] & (video.keypoints[span, :, 2] > 0), video.face_boxes[span],
+    )  # fmt: skip
 
 
 def _is_written(shard: shards.Shard) -> bool:
@@ -374,11 +406,8 @@ def _finish(
     out: Path,
     partial: Path,
     resolved: dict,
-    height: int,
-    width: int,
 ) -> None:
-    """Shards to their final names, metadata, quality.json; each step may be done again."""
-    clips = statistics.clip_entries(videos)
+    """Shards to their final names, then what describes them; each step may be done again."""
     plan, clip = [], 0
     for video in videos:
         plan += shards.plan(partial, video.clips, clip)
@@ -389,58 +418,22 @@ def _finish(
         if shard.path.is_file():
             files.write_text(marker, final.name)
             os.replace(shard.path, final)
-    smoothing = None
-    if options.smooth:
-        smoothing = {
-            "filter": "one-euro, forwards and backwards",
-            "min_cutoff": options.min_cutoff,
-            "beta": options.beta,
-            "derivative_cutoff": DERIVATIVE_CUTOFF,
-        }
-    figures = statistics.detection_figures(videos)
-    quality = {
-        "version": 1,
-        "size": [height, width],
-        "fit": options.fit,
-        "detail": options.detail if options.poses is None else "files",
-        "options": resolved,
-        "smoothing": {
-            "on": options.smooth,
-            "min_cutoff": options.min_cutoff,
-            "beta": options.beta,
-            "max_gap": options.max_gap,
-        },
-        "records": figures["kept"],
-        "frames": figures["frames"],
-        "clips": clips,
-        "rejected": figures["rejected"],
-        "videos": [
-            statistics.video_entry(number, video, clips, values)
-            for number, (video, values) in enumerate(zip(videos, blur, strict=True))
-        ],
-    }
-    files.write_json(out / statistics.QUALITY, quality)
-    info = records.DatasetInfo(
-        height=height,
-        width=width,
-        clips=tuple((c["clip"], c["video"], c["first_record"], c["length"]) for c in clips),
-        sources=tuple(statistics.source_entry(video, options.fit) for video in videos),
-        smoothing=smoothing,
-        max_gap=options.max_gap,
-        detection=figures,
-        options=resolved,
-        picture=options.picture,
-    )
-    records.finish_dataset(out, info, [shard.last - shard.first for shard in plan])
+    figures = [
+        assemble.figures(video, options.fit, values)
+        for video, values in zip(videos, blur, strict=True)
+    ]
+    lengths = [shard.last - shard.first for shard in plan]
+    assemble.finish(out, options, resolved, figures, lengths)
 
 
-def _report(out: Path, partial: Path) -> Path:
+def write_report(out: Path) -> Path:
+    """The quality report and advice of a finished dataset; its partial folder goes."""
     from motion_jax.data.quality import suggest, write_report
     from motion_jax.profiling.suggest import sentences
 
     suggestion = suggest(out)
     page = write_report(out, suggestion)
-    files.remove_tree(partial)
+    files.remove_tree(out / ".partial")
     figures = records.open_dataset(out).info.detection
     why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())
     say(

@@ -225,9 +225,12 @@ def count_records(path: Path) -> int:
         return 0
 
 
-def finish_dataset(folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]) -> None:
+def finish_dataset(
+    folder: Path, info: DatasetInfo, shard_lengths: Sequence[int], num_bytes: int | None = None
+) -> None:
     """Adds the metadata to a folder whose shards lie at `shard_path(folder, i, len(lengths))`.
 
+    num_bytes: of all shards, where they are not in that folder yet.
     Raises ValueError where clips and shards do not agree (a mistake of the caller)."""
     import tensorflow_datasets as tfds
 
@@ -239,11 +242,13 @@ def finish_dataset(folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]
         at += length
     if at != total:
         raise ValueError(f"the clips have {at} records, the shards {total}")
-    paths = [shard_path(folder, shard, len(shard_lengths)) for shard in range(len(shard_lengths))]
+    if num_bytes is None:
+        count = len(shard_lengths)
+        num_bytes = sum(shard_path(folder, n, count).stat().st_size for n in range(count))
     split = tfds.core.SplitInfo(
         name="train",
         shard_lengths=list(shard_lengths),
-        num_bytes=sum(path.stat().st_size for path in paths),
+        num_bytes=num_bytes,
         filename_template=tfds.core.ShardedFileTemplate(
             dataset_name=NAME, split="train", filetype_suffix="array_record", data_dir=folder
         ),
@@ -340,6 +345,11 @@ class PoseFrames:
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
+
+    @property
+    def shard_lengths(self) -> list[int]:
+        """Records in each shard."""
+        return list(self._lengths)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -42,7 +42,9 @@ class WriteJob:
     Attributes:
       source: the frames; region, height, width, picture: what is made of them.
       shards: in order of time.
-      keypoints: float32 [N, 137, 3] in pixels of the dataset's frame, N all frames considered.
+      first: number of the frame at which the arrays begin.
+      keypoints: float32 [N, 137, 3] in pixels of the dataset's frame, of the frames from the first
+        shard's first to the last one's last.
       filled: bool [N, 137]; face_boxes: float32 [N, 4].
     """
 
@@ -52,6 +54,7 @@ class WriteJob:
     width: int
     picture: str
     shards: tuple[Shard, ...]
+    first: int
     keypoints: np.ndarray
     filled: np.ndarray
     face_boxes: np.ndarray
@@ -84,10 +87,12 @@ def measured(shard: Shard) -> dict | None:
 def write(jobs: list[WriteJob], workers: int, description: str) -> None:
     """Writes all shards; raises UserError of a worker (what was written whole stays)."""
     total = sum(shard.last - shard.first for job in jobs for shard in job.shards)
-    run_jobs(_write_job, jobs, workers, description, total)
+    run_jobs(write_job, jobs, workers, description, total)
 
 
-def _write_job(job: WriteJob) -> None:
+def write_job(job: WriteJob) -> None:
+    """Writes the shards of a job and, beside each, its measurements; the one function that turns
+    frames of a video into records, whoever calls it."""
     from motion_jax.data.records import ShardWriter
 
     shards = iter(job.shards)
@@ -99,19 +104,20 @@ def _write_job(job: WriteJob) -> None:
             for number, image in reading:
                 if number < shard.first:
                     continue
+                at = number - job.first
                 frame = cut_out(image, job.region, job.height, job.width)
                 writer.write(
                     {
                         "frame": frame,
-                        "keypoints": job.keypoints[number],
-                        "filled": job.filled[number],
-                        "face_box": job.face_boxes[number],
+                        "keypoints": job.keypoints[at],
+                        "filled": job.filled[at],
+                        "face_box": job.face_boxes[at],
                         "clip": shard.clip,
                         "index": number - shard.clip_first,
                         "time": job.source.times[number],
                     }
                 )
-                blur.append(round(sharpness(frame, job.keypoints[number]), 2))
+                blur.append(round(sharpness(frame, job.keypoints[at]), 2))
                 advance()
                 if number == shard.last - 1:
                     break

@@ -14,7 +14,6 @@ quality.json (the quality report is made from it and from the dataset):
     the Laplacian in the person's box, null not kept), people}].
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,43 +84,30 @@ def _without_lists(estimator: dict) -> dict:
     return {name: value for name, value in estimator.items() if name != "people"}
 
 
-def detection_figures(videos: list[Prepared]) -> dict:
-    """{frames, kept, rejected: {reason: frames}} over all videos."""
-    rejected = Counter(reason for video in videos for reason in video.track.reasons if reason)
-    return {
-        "frames": sum(len(video.track) for video in videos),
-        "kept": sum(video.kept for video in videos),
-        "rejected": dict(rejected.most_common()),
-    }
-
-
-def clip_entries(videos: list[Prepared]) -> list[dict]:
-    """The "clips" of quality.json, in order of their records."""
-    entries, record = [], 0
-    for number, video in enumerate(videos):
-        for first, last in video.clips:
-            track = video.track
-            entries.append(
-                {
-                    "clip": len(entries),
-                    "video": number,
-                    "first_record": record,
-                    "length": last - first,
-                    "first_frame": first,
-                    "start_time": float(track.times[first]),
-                    "end_time": float(track.times[last - 1]),
-                    "ended_by": track.reasons[last] if last < len(track) else "",
-                }
-            )
-            record += last - first
+def clip_entries(video: Prepared) -> list[dict]:
+    """The "clips" of quality.json, in order of their records, for a video by itself."""
+    entries, record, track = [], 0, video.track
+    for first, last in video.clips:
+        entries.append(
+            {
+                "clip": len(entries),
+                "video": 0,
+                "first_record": record,
+                "length": last - first,
+                "first_frame": first,
+                "start_time": float(track.times[first]),
+                "end_time": float(track.times[last - 1]),
+                "ended_by": track.reasons[last] if last < len(track) else "",
+            }
+        )
+        record += last - first
     return entries
 
 
-def video_entry(number: int, video: Prepared, clips: list[dict], blur: dict[int, float]) -> dict:
-    """One of the "videos" of quality.json.
+def video_entry(video: Prepared, clips: list[dict], blur: dict[int, float]) -> dict:
+    """One of the "videos" of quality.json, its records and clips numbered from 0.
 
     Args:
-      number: of the video.
       clips: of `clip_entries`.
       blur: {frame: sharpness} of the frames kept.
     """
@@ -129,10 +115,9 @@ def video_entry(number: int, video: Prepared, clips: list[dict], blur: dict[int,
     count = len(track)
     record, clip = np.full(count, -1), np.full(count, -1)
     for entry in clips:
-        if entry["video"] == number:
-            span = slice(entry["first_frame"], entry["first_frame"] + entry["length"])
-            record[span] = entry["first_record"] + np.arange(entry["length"])
-            clip[span] = entry["clip"]
+        span = slice(entry["first_frame"], entry["first_frame"] + entry["length"])
+        record[span] = entry["first_record"] + np.arange(entry["length"])
+        clip[span] = entry["clip"]
     kept = record >= 0
     confidence = {
         name: _rounded(video.measured[:, joint]) for joint, name in enumerate(skeleton.BODY_NAMES)

@@ -6,6 +6,7 @@ global index): the larger domain is passed through in a shuffled order, anew eac
 of its pictures one of the other domain is drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from motion_jax.data.augment import AugmentConfig, augment
-from motion_jax.data.pairs import CACHE_BYTES, Batches, Frames, process_share, stretches
+from motion_jax.data.pairs import CACHE_BYTES, Batches, Frames, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.memory import keep_freed_memory
@@ -132,8 +133,7 @@ def batches(
     augment: AugmentConfig | None = None,
     workers: int = 0,
     start: int = 0,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    rows: Sequence[int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Batches:
     """Endless batches of the training part: {"A", "B": uint8 [B, H, W, 3]}, or of keypoints
@@ -141,7 +141,6 @@ def batches(
 
     Arguments and errors as pairs.batches'.
     """
-    process_index, process_count = process_share(batch_size, process_index, process_count)
     config, sides = augment or AugmentConfig(), {}
     for name, domain in zip("AB", domains, strict=True):
         share = cache_bytes // (2 * max(workers, 1))
@@ -158,6 +157,5 @@ def batches(
         batch_size=batch_size,
         workers=workers,
         start=start,
-        process_index=process_index,
-        process_count=process_count,
+        rows=rows,
     )

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
+from motion_jax import layout
 from motion_jax.nets import conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.norm import instance_norm
-from motion_jax.nets.packed import Packed, unpacked
+from motion_jax.nets.packed import Packed, apply, unpacked, widened
 
 Dtype = Any
 
@@ -102,17 +103,20 @@ class BatchNorm(nn.Module):
 
         scale = self.param("scale", scale_init, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        wide = x.astype(jnp.float32)
+        wide = widened(x)
         if self.running:
             mean = self.get_variable("batch_stats", "mean")
             variance = self.get_variable("batch_stats", "var")
         else:
-            mean = wide.mean(axis=(0, 1, 2))
-            variance = jnp.square(wide - mean).mean(axis=(0, 1, 2))
+            mean = layout.batch_mean(wide.mean(axis=(0, 1, 2)))
+            square = apply(lambda wide: jnp.square(wide - mean), wide)
+            variance = layout.batch_mean(square.mean(axis=(0, 1, 2)))
             if self.tracked and self.is_mutable_collection("batch_stats"):
-                self._track(mean, variance, wide.size // wide.shape[-1])
-        y = (wide - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias
-        return y.astype(x.dtype)
+                self._track(mean, variance, math.prod(wide.shape[:3]) * layout.shares())
+        normal = apply(
+            lambda wide: (wide - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias, wide
+        )
+        return normal.astype(x.dtype)
 
     def _track(self, mean: Array, variance: Array, count: int) -> None:
         """PyTorch's update, momentum 0.1; count: entries behind the statistics."""

@@ -6,19 +6,28 @@ that published weights compute the published result. `SAME` padding is wrong for
 
 conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_cpu.py those for
 TPUs and CPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
-may be Packed between layers (packed.py).
+may be Packed between layers (packed.py). While spatial.over() is active every device computes its
+own rows of the result; of pictures whose rows then cannot be shared evenly the result is Uneven
+(halo.py).
 """
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
-from motion_jax.nets import conv_accelerator, conv_cpu, conv_tpu
+from motion_jax.nets import conv_accelerator, conv_cpu, conv_tpu, spatial
+from motion_jax.nets.conv_accelerator import Near
+from motion_jax.nets.halo import AXIS, Reach
+from motion_jax.nets.spatial import Picture
 
 _platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
@@ -50,17 +59,41 @@ def _forms() -> ModuleType:
     return {"cpu": conv_cpu, "tpu": conv_tpu}.get(platform(), conv_accelerator)
 
 
+def _run(
+    form: Callable[..., Any],
+    x: Picture,
+    kernel: Array | None,
+    reach: Reach,
+    rows: int,
+    near: Near | None = None,
+) -> Picture:
+    """form(x, kernel), or each device's own part of it.
+
+    rows: of the result's height; near: of conv_accelerator.py, if other than what `reach` says.
+    """
+    if spatial.shards() == 1:
+        return form(x, kernel)
+    near = (reach.above, reach.below) if near is None else near
+    return spatial.shared(x, kernel, partial(form, near=near), form, reach, rows)
+
+
 def conv_reflect(x: Array, kernel: Array) -> Array:
     """ReflectionPad2d(k // 2), then a k x k convolution with stride 1.
 
     [N, H, W, I] -> [N, H, W, O]; kernel: [k, k, I, O], k odd; H and W larger than k // 2.
     """
-    return _forms().conv_reflect(x, kernel)
+    k = kernel.shape[0]
+    name = f"convolution with a {k}x{k} kernel and reflection padding"
+    reach = Reach(name, k // 2, k // 2, "reflect")
+    return _run(_forms().conv_reflect, x, kernel, reach, x.shape[1])
 
 
 def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
     """Conv2d with stride 1 and `padding` zeros on every side."""
-    return _forms().conv_zero(x, kernel, padding)
+    k = kernel.shape[0]
+    reach = Reach("convolution with zero padding", padding, k - 1 - padding)
+    form = partial(_forms().conv_zero, padding=padding)
+    return _run(form, x, kernel, reach, x.shape[1] + 2 * padding - k + 1, (padding, padding))
 
 
 def conv_down(x: Array, kernel: Array) -> Array:
@@ -68,7 +101,8 @@ def conv_down(x: Array, kernel: Array) -> Array:
 
     [N, H, W, I] -> [N, ceil(H/2), ceil(W/2), O].
     """
-    return _forms().conv_down(x, kernel)
+    reach = Reach("convolution with stride 2", 1, 0, down=2)
+    return _run(_forms().conv_down, x, kernel, reach, -(-x.shape[1] // 2))
 
 
 def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
@@ -77,7 +111,10 @@ def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
     Padding 2 (pix2pixHD's): stride 2 gives floor(H/2)+1 rows, stride 1 gives H+1. Padding 1
     (pix2pix's): floor(H/2) rows and H-1.
     """
-    return _forms().conv_patch(x, kernel, stride, padding)
+    reach = Reach("patch convolution", padding, 4 - stride - padding, down=stride)
+    form = partial(_forms().conv_patch, stride=stride, padding=padding)
+    rows = (x.shape[1] + 2 * padding - 4) // stride + 1
+    return _run(form, x, kernel, reach, rows, (padding, padding))
 
 
 def conv_up(x: Array, kernel: Array) -> Array:
@@ -86,18 +123,36 @@ def conv_up(x: Array, kernel: Array) -> Array:
 
     kernel: [k, k, I, O] in PyTorch's orientation (its weight [I, O, k, k] transposed, not flipped).
     """
-    return _forms().conv_up(x, kernel)
+    reach = Reach("transposed convolution", kernel.shape[0] - 3, 1, up=2)
+    return _run(_forms().conv_up, x, kernel, reach, 2 * x.shape[1])
 
 
 def average_pool(x: Array) -> Array:
     """AvgPool2d(3, stride 2, padding 1, count_include_pad=False): halves the picture (pix2pixHD's
     pyramids). [N, H, W, C] -> [N, ceil(H/2), ceil(W/2), C].
     """
-    return nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False)
+    return _run(_average_pool, x, None, Reach("average pooling", 1, 0, down=2), -(-x.shape[1] // 2))
+
+
+def _average_pool(x: Array, _: None, near: Near = (0, 0)) -> Array:
+    if not any(near):
+        return nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False)
+    sums = nn.pooling.pool(x, 0.0, lax.add, (3, 3), (2, 2), ((0, 0), (1, 1)))
+    # Of the 3x3 pixels so many are in the picture, whose first row is the first device's.
+    columns = np.minimum(2 * np.arange(sums.shape[2]) + 2, x.shape[2]) - np.maximum(
+        2 * np.arange(sums.shape[2]) - 1, 0
+    )
+    first = (jnp.arange(sums.shape[1]) == 0) & (lax.axis_index(AXIS) == 0)
+    counts = jnp.where(first, 2, 3)[:, None] * columns
+    return sums / counts[:, :, None].astype(sums.dtype)
 
 
 def max_pool(x: Array) -> Array:
     """MaxPool2d(2): [N, H, W, C] -> [N, floor(H/2), floor(W/2), C]. Of equal entries the first, row
     by row, gets the gradient.
     """
-    return _forms().max_pool(x)
+
+    def form(x: Picture, _: None, near: Near = (0, 0)) -> Picture:
+        return _forms().max_pool(x)
+
+    return _run(form, x, None, Reach("max pooling", 0, 0, down=2), x.shape[1] // 2)

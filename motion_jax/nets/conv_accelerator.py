@@ -1,8 +1,14 @@
-"""Convolutions as GPUs and TPUs run them best; see conv.py for what each function computes."""
+"""Convolutions as GPUs and TPUs run them best; see conv.py for what each function computes.
+
+`near` is there for pictures whose height is shared among devices (spatial.py): so many rows, above
+and below, take the place of padding. They are seen and are no part of what is computed.
+"""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
+
+Near = tuple[int, int]
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -19,27 +25,35 @@ def plain(x: Array, kernel: Array, stride: int, padding, lhs_dilation: int = 1) 
     )
 
 
-def conv_reflect(x: Array, kernel: Array) -> Array:
+def rows(padding: int, near: Near) -> tuple[int, int]:
+    """Of padding that is left to do, above and below."""
+    return padding - near[0], padding - near[1]
+
+
+def conv_reflect(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
     k = kernel.shape[0] // 2
-    x = jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
+    x = jnp.pad(x, ((0, 0), rows(k, near), (k, k), (0, 0)), mode="reflect")
     return plain(x, kernel, 1, "VALID")
 
 
-def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
-    return plain(x, kernel, 1, ((padding, padding), (padding, padding)))
+def conv_zero(x: Array, kernel: Array, padding: int, near: Near = (0, 0)) -> Array:
+    return plain(x, kernel, 1, (rows(padding, near), (padding, padding)))
 
 
-def conv_down(x: Array, kernel: Array) -> Array:
-    return plain(x, kernel, 2, ((1, 1), (1, 1)))
+def conv_down(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    return plain(x, kernel, 2, (rows(1, near), (1, 1)))
 
 
-def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
-    return plain(x, kernel, stride, ((padding, padding), (padding, padding)))
+def conv_patch(
+    x: Array, kernel: Array, stride: int, padding: int = 2, near: Near = (0, 0)
+) -> Array:
+    return plain(x, kernel, stride, (rows(padding, near), (padding, padding)))
 
 
-def conv_up(x: Array, kernel: Array) -> Array:
+def conv_up(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
     before = kernel.shape[0] - 2
-    return plain(x, kernel[::-1, ::-1], 1, ((before, 2), (before, 2)), lhs_dilation=2)
+    padding = ((before - 2 * near[0], 2 - 2 * near[1]), (before, 2))
+    return plain(x, kernel[::-1, ::-1], 1, padding, lhs_dilation=2)
 
 
 def max_pool(x: Array) -> Array:

@@ -13,7 +13,7 @@ shape; `_mixed` puts the three together. The forms:
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
 
 All are exact: the same products, summed in another order. The limits between them were measured on
-two cores with AVX-512 (benchmarks/cpu_convolutions.py).
+two cores with AVX-512 (benchmarks/cpu_convolutions.py). `near`: see conv_accelerator.py.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from motion_jax.nets import conv_accelerator
-from motion_jax.nets.conv_accelerator import plain
+from motion_jax.nets.conv_accelerator import Near, plain, rows
 
 Form = Callable[[Array, Array], Array]  # (picture, kernel) -> picture; linear in each
 
@@ -62,8 +62,8 @@ def _by(form: Form) -> Callable[..., Array]:
     return toward_kernel
 
 
-def _pad(x: Array, before: int, after: int) -> Array:
-    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)))
+def _pad(x: Array, padding: int, near: Near = (0, 0)) -> Array:
+    return jnp.pad(x, ((0, 0), rows(padding, near), (padding, padding), (0, 0)))
 
 
 def _product(x: Array, kernel: Array) -> Array:
@@ -226,13 +226,13 @@ def _reflect_products(x: Array, kernel: Array) -> Array:
     return sum(_reflected(row, i - 1, axis=1) for i, row in enumerate(rows))
 
 
-def conv_reflect(x: Array, kernel: Array) -> Array:
+def conv_reflect(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
     k, inputs, pixels = kernel.shape[0] // 2, kernel.shape[2], x.size // x.shape[-1]
 
     def padded(x: Array) -> Array:
-        return jnp.pad(x, ((0, 0), (k, k), (k, k), (0, 0)), mode="reflect")
+        return jnp.pad(x, ((0, 0), rows(k, near), (k, k), (0, 0)), mode="reflect")
 
-    if k != 1 or inputs < 512 or not 256 < pixels <= 2048:
+    if any(near) or k != 1 or inputs < 512 or not 256 < pixels <= 2048:
         return _convolve(padded(x), kernel)
 
     def toward_input(x: Array, kernel: Array) -> Array:
@@ -245,18 +245,18 @@ def conv_reflect(x: Array, kernel: Array) -> Array:
     return _mixed(_reflect_products, toward_input, toward_kernel)(x, kernel)
 
 
-def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
+def conv_zero(x: Array, kernel: Array, padding: int, near: Near = (0, 0)) -> Array:
     if kernel.shape[0] != 2 * padding + 1:
-        return conv_accelerator.conv_zero(x, kernel, padding)
+        return conv_accelerator.conv_zero(x, kernel, padding, near)
     pixels = x.size // x.shape[-1]
-    if pixels <= 512 and x.shape[-1] >= 128:
-        return _convolve(_pad(x, padding, padding), kernel)
+    if any(near) or (pixels <= 512 and x.shape[-1] >= 128):
+        return _convolve(_pad(x, padding, near), kernel)
 
     def same(x: Array, kernel: Array) -> Array:
         return conv_accelerator.conv_zero(x, kernel, padding)
 
     def toward_kernel(x: Array, dy: Array, kernel: Array) -> Array:
-        return _kernel_gradient(_pad(x, padding, padding), dy, kernel)
+        return _kernel_gradient(_pad(x, padding), dy, kernel)
 
     return _mixed(same, same, toward_kernel)(x, kernel)
 
@@ -268,18 +268,20 @@ def _down_phases(x: Array, kernel: Array) -> Array:
     # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
     even, odd = slice(0, None, 2), slice(1, None, 2)
     total = 0.0
-    for rows, kernel_rows, top in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
+    for lines, kernel_rows, top in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
         for columns, kernel_columns, left in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
             part = kernel[kernel_rows, kernel_columns]
-            total += plain(x[:, rows, columns, :], part, 1, ((top, 0), (left, 0)))
+            total += plain(x[:, lines, columns, :], part, 1, ((top, 0), (left, 0)))
     return total
 
 
-def _down_columns(x: Array, kernel: Array) -> Array:
-    return _columns(_pad(x, 1, 1), kernel, 2)
+def _down_columns(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    return _columns(_pad(x, 1, near), kernel, 2)
 
 
-def conv_down(x: Array, kernel: Array) -> Array:
+def conv_down(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    if any(near):
+        return _down_columns(x, kernel, near)
     if x.shape[1] % 2 or x.shape[2] % 2:
         return conv_accelerator.conv_down(x, kernel)
     forward = _down_phases if x.shape[1] >= 64 else _down_columns
@@ -303,16 +305,20 @@ def _patch_phases(x: Array, kernel: Array, padding: int = 2) -> Array:
     return y[:, : h // 2 + padding - 1, : w // 2 + padding - 1]
 
 
-def _patch_columns(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
-    return _columns(_pad(x, padding, padding), kernel, stride)
+def _patch_columns(
+    x: Array, kernel: Array, stride: int, padding: int = 2, near: Near = (0, 0)
+) -> Array:
+    return _columns(_pad(x, padding, near), kernel, stride)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+def conv_patch(
+    x: Array, kernel: Array, stride: int, padding: int = 2, near: Near = (0, 0)
+) -> Array:
     if kernel.shape[-1] == 1 and stride == 1:
-        return _one_output(_pad(x, padding, padding), kernel)
-    xla = partial(conv_accelerator.conv_patch, stride=stride, padding=padding)
-    columns = partial(_patch_columns, stride=stride, padding=padding)
-    phases = partial(_patch_phases, padding=padding)
+        return _one_output(_pad(x, padding, near), kernel)
+    xla = partial(conv_accelerator.conv_patch, stride=stride, padding=padding, near=near)
+    columns = partial(_patch_columns, stride=stride, padding=padding, near=near)
+    phases = columns if any(near) else partial(_patch_phases, padding=padding)
     # The network's input, of few channels: sixteen shifts of what the compiler would put together
     # anew for each of them.
     toward_kernel = _by(xla if kernel.shape[2] <= 16 else columns)
@@ -386,7 +392,11 @@ def _up_four(x: Array, kernel: Array) -> Array:
     return _interleave(phases)
 
 
-def conv_up(x: Array, kernel: Array) -> Array:
+def conv_up(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    if any(near):
+        # The forms below pad; what they make of the rows nearby is left out.
+        return conv_up(x, kernel)[:, 2 * near[0] : 2 * (x.shape[1] - near[1])]
+
     def form(x: Array, kernel: Array) -> Array:
         if kernel.shape[0] == 4:
             return _up_four(x, kernel)

@@ -14,6 +14,7 @@ plainly, and what is done:
 
 Functions take pictures as arrays or Packed; conv_reflect, conv_down, conv_up and conv_zero give
 Packed where the channels ask for it, so only networks that pass them on to each other may use them.
+`near`: see conv_accelerator.py.
 """
 
 from functools import partial
@@ -26,6 +27,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from motion_jax.nets import conv_accelerator as plainly
 from motion_jax.nets import packed
+from motion_jax.nets.conv_accelerator import Near
 from motion_jax.nets.packed import Packed, factor_for, margin, of, places, spread, unpacked, wrapped
 
 Picture = Array | Packed
@@ -95,15 +97,18 @@ def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width:
     return y.reshape(y.shape[0], tall * rows, wide * columns, outputs)[:, :height, :width]
 
 
-def _packed_same(x: Array, kernel: Array, factor: int, zeros: bool = False) -> Array:
+def _packed_same(
+    x: Array, kernel: Array, factor: int, zeros: tuple[int, int] | None = None
+) -> Array:
     """Blocks with k // 2 more rows and margin(k // 2) more blocks on each side -> blocks. zeros:
-    there are none, and zeros are taken for them."""
+    so many of the rows above and below and all of the blocks on the sides are missing, and zeros
+    are taken for them."""
     k, _, inputs, outputs = kernel.shape
     side = margin(k // 2, factor)
     seen = 2 * side + 1
     first = side * factor - k // 2
     kernel = spread(kernel, places(1, k, k, 0), places(factor, k, seen * factor, first))
-    padding = ((k // 2, k // 2), (side, side)) if zeros else "VALID"
+    padding = "VALID" if zeros is None else (zeros, (side, side))
     kernel = kernel.reshape(k, seen, factor * inputs, factor * outputs)
     return _xla(x, kernel, padding=padding)
 
@@ -111,32 +116,34 @@ def _packed_same(x: Array, kernel: Array, factor: int, zeros: bool = False) -> A
 # --- reflection padding -------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _reflected(x: Array, kernel: Array, taken: int, given: int) -> Array:
-    """Blocks of factor `taken` -> blocks of factor `given`; see conv.conv_reflect."""
-    return _reflected_form(x, kernel, taken, given)
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _reflected(x: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
+    """Blocks of factor `taken` -> blocks of factor `given`; see conv.conv_reflect. rows: of
+    reflection to add above and below; 0 where they are there."""
+    return _reflected_form(x, kernel, taken, given, rows)
 
 
-def _reflected_form(x: Array, kernel: Array, taken: int, given: int) -> Array:
+def _reflected_form(x: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
     k, _, inputs, outputs = kernel.shape
-    p, height, width = k // 2, x.shape[1], x.shape[2] * taken
+    p, width = k // 2, x.shape[2] * taken
+    height = x.shape[1] + 2 * (rows - p)
     if inputs <= _FEW < outputs:
-        return _from_few(packed.reflect(x, 1, p), kernel, given)
-    x = packed.reflect(x, taken, p)
+        return _from_few(packed.reflect(x, 1, p, rows=rows), kernel, given)
+    x = packed.reflect(x, taken, p, rows=rows)
     if outputs <= _FEW < inputs and _TILE[1] % taken == 0:
         return _to_few(x, kernel, taken, p, height, width)
     return _packed_same(x, kernel, taken) if taken > 1 else plainly.plain(x, kernel, 1, "VALID")
 
 
 def _reflected_backward(
-    taken: int, given: int, saved: tuple[Array, Array], dy: Array
+    taken: int, given: int, rows: int, saved: tuple[Array, Array], dy: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
-    (towards_kernel,) = jax.vjp(lambda k: _reflected_form(x, k, taken, given), kernel)[1](dy)
-    return _unreflected(dy, kernel, taken, given), towards_kernel
+    (towards_kernel,) = jax.vjp(lambda k: _reflected_form(x, k, taken, given, rows), kernel)[1](dy)
+    return _unreflected(dy, kernel, taken, given, rows), towards_kernel
 
 
-def _unreflected(dy: Array, kernel: Array, taken: int, given: int) -> Array:
+def _unreflected(dy: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
     """Gradient towards the input: of the padded picture first, which is then folded."""
     k, _, inputs, outputs = kernel.shape
     p, turned = k // 2, _turned(kernel)
@@ -155,17 +162,17 @@ def _unreflected(dy: Array, kernel: Array, taken: int, given: int) -> Array:
         g = _packed_same(around(dy, 2 * p, 2 * margin(p, taken)), turned, taken)
     else:
         g = plainly.plain(dy, turned, 1, ((2 * p, 2 * p), (2 * p, 2 * p)))
-    return packed.unreflect(g, taken, p)
+    return packed.unreflect(g, taken, p, rows)
 
 
 _reflected.defvjp(
-    lambda x, kernel, taken, given: (_reflected_form(x, kernel, taken, given), (x, kernel)),
+    lambda x, kernel, *settings: (_reflected_form(x, kernel, *settings), (x, kernel)),
     _reflected_backward,
 )
 
 
-def conv_reflect(x: Picture, kernel: Array) -> Picture:
-    _, _, inputs, outputs = kernel.shape
+def conv_reflect(x: Picture, kernel: Array, near: Near = (0, 0)) -> Picture:
+    k, _, inputs, outputs = kernel.shape
     blocks, taken = of(x)
     given = taken
     if inputs <= _FEW < outputs:
@@ -174,48 +181,51 @@ def conv_reflect(x: Picture, kernel: Array) -> Picture:
         given = 1
         if _TILE[1] % taken or inputs <= _FEW:
             blocks, taken = unpacked(x), 1
-    return wrapped(_reflected(blocks, kernel, taken, given), given)
+    return wrapped(_reflected(blocks, kernel, taken, given, k // 2 - near[0]), given)
 
 
 # --- stride 2 and its transpose -----------------------------------------------------------------
 
 
-def _down(x: Array, kernel: Array, factor: int) -> Array:
-    """Blocks of an even factor -> blocks of half of it; see conv.conv_down. H even."""
+def _down(x: Array, kernel: Array, factor: int, rows: tuple[int, int] = (1, 1)) -> Array:
+    """Blocks of an even factor -> blocks of half of it; see conv.conv_down. H even. rows: of
+    zeros above and below."""
     _, _, inputs, outputs = kernel.shape
     half = factor // 2
     columns = places(half, 3, 2 * factor, factor - 1, step=2)
     kernel = spread(kernel, places(1, 3, 3, 0), columns)
     kernel = kernel.reshape(3, 2, factor * inputs, half * outputs)
-    return _xla(x, kernel, (2, 1), ((1, 1), (1, 0)))
+    return _xla(x, kernel, (2, 1), (rows, (1, 0)))
 
 
-def conv_down(x: Picture, kernel: Array) -> Picture:
+def conv_down(x: Picture, kernel: Array, near: Near = (0, 0)) -> Picture:
     blocks, factor = of(x)
-    if factor == 1 or x.shape[1] % 2:
-        return plainly.conv_down(unpacked(x), kernel)
-    return wrapped(_down(blocks, kernel, factor), factor // 2)
+    if factor == 1 or (x.shape[1] - sum(near)) % 2:
+        return plainly.conv_down(unpacked(x), kernel, near)
+    return wrapped(_down(blocks, kernel, factor, plainly.rows(1, near)), factor // 2)
 
 
-def _strided(y: Array, kernel: Array, factor: int) -> Array:
+def _strided(y: Array, kernel: Array, factor: int, near: Near) -> Array:
     """What `_up` is the transpose of: blocks of `factor` -> blocks of half of it. kernel as
     conv_up's."""
     kernel = jnp.swapaxes(kernel, 2, 3)
+    rows = 1 + 2 * near[0], 1 + 2 * near[1]
     if factor > 1:
-        return _down(y, kernel, factor)
-    return plainly.plain(y, kernel, 2, ((1, 1), (1, 1)))
+        return _down(y, kernel, factor, rows)
+    return plainly.plain(y, kernel, 2, (rows, (1, 1)))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _up(x: Array, kernel: Array, factor: int) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _up(x: Array, kernel: Array, factor: int, near: Near) -> Array:
     """Blocks of factor // 2 -> blocks of `factor`; factor 1: a picture -> a picture."""
     if factor == 1:
-        return plainly.conv_up(x, kernel)
+        return plainly.conv_up(x, kernel, near)
     _, _, inputs, outputs = kernel.shape
     half = factor // 2
     kernel = spread(kernel[::-1], places(1, 3, 3, 0), _up_places(half))
     kernel = kernel.reshape(3, 2, half * inputs, factor * outputs)
-    return _xla(x, kernel, padding=((1, 2), (0, 1)), dilation=(2, 1))
+    rows = 1 - 2 * near[0], 2 - 2 * near[1]
+    return _xla(x, kernel, padding=(rows, (0, 1)), dilation=(2, 1))
 
 
 def _up_places(half: int) -> np.ndarray:
@@ -229,70 +239,76 @@ def _up_places(half: int) -> np.ndarray:
     return found
 
 
-def _up_backward(factor: int, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _up_backward(
+    factor: int, near: Near, saved: tuple[Array, Array], dy: Array
+) -> tuple[Array, Array]:
     x, kernel = saved
-    _, pull = jax.vjp(lambda k: _strided(dy, k, factor), kernel)
-    return _strided(dy, kernel, factor), pull(x)[0]
+    _, pull = jax.vjp(lambda k: _strided(dy, k, factor, near), kernel)
+    return _strided(dy, kernel, factor, near), pull(x)[0]
 
 
-_up.defvjp(lambda x, kernel, factor: (_up(x, kernel, factor), (x, kernel)), _up_backward)
+_up.defvjp(lambda x, kernel, *settings: (_up(x, kernel, *settings), (x, kernel)), _up_backward)
 
 
-def conv_up(x: Picture, kernel: Array) -> Picture:
+def conv_up(x: Picture, kernel: Array, near: Near = (0, 0)) -> Picture:
     blocks, half = of(x)
     factor = 2 * half
     if factor_for(kernel.shape[3], 2 * x.shape[2]) < factor or kernel.shape[0] == 4:
         blocks, factor = unpacked(x), 1
-    return wrapped(_up(blocks, kernel, factor), factor)
+    return wrapped(_up(blocks, kernel, factor, near), factor)
 
 
 # --- the rest -----------------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _zero_from_few(x: Array, kernel: Array, given: int) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _zero_from_few(x: Array, kernel: Array, given: int, near: Near) -> Array:
     """A picture of few channels, with k // 2 zeros around it -> blocks of factor `given`."""
-    return _zero_from_few_form(x, kernel, given)
+    return _zero_from_few_form(x, kernel, given, near)
 
 
-def _zero_from_few_form(x: Array, kernel: Array, given: int) -> Array:
+def _zero_from_few_form(x: Array, kernel: Array, given: int, near: Near) -> Array:
     p = kernel.shape[0] // 2
-    return _from_few(jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0))), kernel, given)
+    around = jnp.pad(x, ((0, 0), plainly.rows(p, near), (p, p), (0, 0)))
+    return _from_few(around, kernel, given)
 
 
 def _zero_from_few_backward(
-    given: int, saved: tuple[Array, Array], dy: Array
+    given: int, near: Near, saved: tuple[Array, Array], dy: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
     p = kernel.shape[0] // 2
     side = margin(p, given)
-    around = jnp.pad(dy, ((0, 0), (p, p), (side, side), (0, 0)))
+    around = jnp.pad(dy, ((0, 0), (p + near[0], p + near[1]), (side, side), (0, 0)))
     towards_x = _to_few(around, _turned(kernel), given, p, *x.shape[1:3])
-    (towards_kernel,) = jax.vjp(lambda k: _zero_from_few_form(x, k, given), kernel)[1](dy)
+    (towards_kernel,) = jax.vjp(lambda k: _zero_from_few_form(x, k, given, near), kernel)[1](dy)
     return towards_x, towards_kernel
 
 
 _zero_from_few.defvjp(
-    lambda x, kernel, given: (_zero_from_few_form(x, kernel, given), (x, kernel)),
+    lambda x, kernel, *settings: (_zero_from_few_form(x, kernel, *settings), (x, kernel)),
     _zero_from_few_backward,
 )
 
 
-def conv_zero(x: Picture, kernel: Array, padding: int) -> Picture:
+def conv_zero(x: Picture, kernel: Array, padding: int, near: Near = (0, 0)) -> Picture:
     k, _, inputs, outputs = kernel.shape
     blocks, factor = of(x)
     given = factor_for(outputs, x.shape[2])
     if padding != k // 2 or k % 2 == 0:
-        return plainly.conv_zero(unpacked(x), kernel, padding)
+        return plainly.conv_zero(unpacked(x), kernel, padding, near)
     if inputs <= _FEW < outputs and _TILE[1] % given == 0:
-        return wrapped(_zero_from_few(unpacked(x), kernel, given), given)
+        return wrapped(_zero_from_few(unpacked(x), kernel, given, near), given)
     if factor > 1 and given == factor:
-        return wrapped(_packed_same(blocks, kernel, factor, zeros=True), factor)
-    return plainly.conv_zero(unpacked(x), kernel, padding)
+        rows = plainly.rows(padding, near)
+        return wrapped(_packed_same(blocks, kernel, factor, zeros=rows), factor)
+    return plainly.conv_zero(unpacked(x), kernel, padding, near)
 
 
-def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
-    return plainly.conv_patch(x, kernel, stride, padding)
+def conv_patch(
+    x: Array, kernel: Array, stride: int, padding: int = 2, near: Near = (0, 0)
+) -> Array:
+    return plainly.conv_patch(x, kernel, stride, padding, near)
 
 
 def _pairs(x: Array) -> list[Array]:

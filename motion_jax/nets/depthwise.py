@@ -7,11 +7,15 @@ grouped convolution is used: compiled for a TPU v5e it is estimated 10 % slower 
 faster with gradients, and takes half the memory.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from motion_jax.nets import conv
+from motion_jax.nets import conv, spatial
+from motion_jax.nets.conv_accelerator import Near, rows
+from motion_jax.nets.halo import Reach
 
 
 def depthwise_reflect(x: Array, kernel: Array) -> Array:
@@ -19,13 +23,17 @@ def depthwise_reflect(x: Array, kernel: Array) -> Array:
 
     [N, H, W, C] -> [N, H, W, C]; kernel: [3, 3, 1, C]; H and W at least 2.
     """
-    return _shifted(x, kernel) if conv.on_cpu() else grouped(x, kernel)
+    form = shifted if conv.on_cpu() else grouped
+    if spatial.shards() == 1:
+        return form(x, kernel)
+    reach = Reach("depthwise convolution with reflection padding", 1, 1, "reflect")
+    return spatial.shared(x, kernel, partial(form, near=(1, 1)), form, reach, x.shape[1])
 
 
-def grouped(x: Array, kernel: Array) -> Array:
-    """The same as XLA's own operation."""
+def grouped(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    """The same as XLA's own operation; near: see conv_accelerator.py."""
     return lax.conv_general_dilated(
-        _pad(x),
+        _pad(x, near),
         kernel,
         (1, 1),
         "VALID",
@@ -34,8 +42,13 @@ def grouped(x: Array, kernel: Array) -> Array:
     )
 
 
-def _pad(x: Array) -> Array:
-    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+def shifted(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
+    """The same as a sum of shifted products."""
+    return _taps(_pad(x, near), kernel) if any(near) else _shifted(x, kernel)
+
+
+def _pad(x: Array, near: Near = (0, 0)) -> Array:
+    return jnp.pad(x, ((0, 0), rows(1, near), (1, 1), (0, 0)), mode="reflect")
 
 
 def _taps(padded: Array, kernel: Array) -> Array:

@@ -114,14 +114,18 @@ def margin(padding: int, factor: int) -> int:
     return -(-padding // factor)
 
 
-def reflect(x: Array, factor: int, p: int, right: int | None = None) -> Array:
+def reflect(
+    x: Array, factor: int, p: int, right: int | None = None, rows: int | None = None
+) -> Array:
     """Blocks with p reflected rows above and below, and blocks on both sides whose p pixels next to
-    the picture are its reflection; pixels beyond are zero. right: blocks there, margin() or more.
+    the picture are its reflection; pixels beyond are zero. right: blocks there, margin() or more;
+    rows: other than p, 0 where they are there already.
     """
     left, right = margin(p, factor), margin(p, factor) if right is None else right
-    h = x.shape[1]
-    above, below = jnp.flip(x[:, 1 : p + 1], 1), jnp.flip(x[:, h - 1 - p : h - 1], 1)
-    x = jnp.concatenate([above, x, below], axis=1)
+    h, rows = x.shape[1], p if rows is None else rows
+    if rows:
+        above, below = jnp.flip(x[:, 1 : rows + 1], 1), jnp.flip(x[:, h - 1 - rows : h - 1], 1)
+        x = jnp.concatenate([above, x, below], axis=1)
     n, h, w, c = x.shape
     near = margin(p + 1, factor)
 
@@ -140,11 +144,11 @@ def reflect(x: Array, factor: int, p: int, right: int | None = None) -> Array:
     )
 
 
-def unreflect(g: Array, factor: int, p: int) -> Array:
+def unreflect(g: Array, factor: int, p: int, rows: int | None = None) -> Array:
     """The transpose of `reflect` with margin() blocks on each side, in one sum: what the reflected
     rows and columns got is added to where they came from."""
-    side = margin(p, factor)
-    h, w = g.shape[1] - 2 * p, g.shape[2] - 2 * side
+    side, rows = margin(p, factor), p if rows is None else rows
+    h, w = g.shape[1] - 2 * rows, g.shape[2] - 2 * side
     near = margin(p + 1, factor)
 
     def around(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
@@ -165,11 +169,18 @@ def unreflect(g: Array, factor: int, p: int) -> Array:
         inner = g[:, :, side : side + w]
         return inner + around(left, 0, 0, 0, w - near) + around(right, 0, 0, w - near, 0)
 
-    top, bottom = (jnp.flip(folded(rows), 1) for rows in (g[:, :p], g[:, p + h :]))
-    inner = folded(g[:, p : p + h])
-    return inner + around(top, 1, h - 1 - p, 0, 0) + around(bottom, h - 1 - p, 1, 0, 0)
+    if not rows:
+        return folded(g)
+    top, bottom = (jnp.flip(folded(part), 1) for part in (g[:, :rows], g[:, rows + h :]))
+    inner, rest = folded(g[:, rows : rows + h]), h - 1 - rows
+    return inner + around(top, 1, rest, 0, 0) + around(bottom, rest, 1, 0, 0)
+
+
+def widened(x: Any) -> Any:
+    """A picture in any form in float32, unless it is in float64."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def apply(function: Any, x: "Array | Packed") -> "Array | Packed":
-    """A function of each entry by itself, of a picture in either form."""
+    """A function of each entry by itself, of a picture in any form (an Uneven one's too)."""
     return jax.tree.map(function, x)

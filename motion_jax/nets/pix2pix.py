@@ -8,6 +8,7 @@ reference's choice, with_bias(). Dropout happens where a key is given, `apply(..
 key})`, whatever the mode: pix2pix leaves it on in tests too, as its only source of noise.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +16,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from motion_jax import layout
 from motion_jax.nets.blocks import Conv, norm
-from motion_jax.nets.packed import Packed, unpacked
+from motion_jax.nets.packed import Packed, apply, unpacked, widened
+from motion_jax.nets.spatial import whole
 
 Dtype = Any
 
@@ -44,7 +47,8 @@ class Dropout(nn.Module):
         if not self.has_rng("dropout"):
             return x
         x = unpacked(x)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), 0.5, x.shape)
+        key = self.make_rng("dropout")
+        kept = layout.drawn(lambda shape: jax.random.bernoulli(key, 0.5, shape), x.shape)
         return jnp.where(kept, 2 * x, jnp.zeros((), x.dtype))
 
 
@@ -102,7 +106,7 @@ class UnetGenerator(nn.Module):
             x = nn.relu(x)
         x = Conv(self.output_nc, "up", 4, self.dtype, "zero", name="up_0")(x)
         with jax.named_scope("up_0"):
-            return jnp.tanh(x.astype(jnp.float32))
+            return jnp.tanh(widened(x))
 
 
 class ResnetBlock(nn.Module):
@@ -162,7 +166,7 @@ class ResnetGenerator(nn.Module):
             x = layer(x, self.ngf * 2 ** (1 - i), "up", 3, f"up_{i}")
         x = Conv(self.output_nc, "reflect", 7, self.dtype, "zero", name="last")(x)
         with jax.named_scope("last"):
-            return jnp.tanh(x.astype(jnp.float32))
+            return jnp.tanh(widened(x))
 
 
 class PatchDiscriminator(nn.Module):
@@ -201,9 +205,10 @@ class PatchDiscriminator(nn.Module):
             if j:
                 x = norm(x, self.norm, layer, running=self.running)
             with jax.named_scope(layer):
-                x = nn.leaky_relu(x, 0.2)
+                x = apply(partial(nn.leaky_relu, negative_slope=0.2), x)
         last = f"layer_{self.n_layers + 1}"
-        return [Conv(1, "basic1", 4, self.dtype, "zero", name=last)(x).astype(jnp.float32)]
+        logits = Conv(1, "basic1", 4, self.dtype, "zero", name=last)(x)
+        return [widened(whole(logits))]
 
 
 class PixelDiscriminator(nn.Module):
@@ -227,4 +232,4 @@ class PixelDiscriminator(nn.Module):
         with jax.named_scope("layer_1"):
             x = nn.leaky_relu(x, 0.2)
         x = Conv(1, "pointwise", 1, self.dtype, bias, name="layer_2")(x)
-        return [x.astype(jnp.float32)]
+        return [widened(x)]

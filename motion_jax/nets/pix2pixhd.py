@@ -4,6 +4,7 @@ Layer by layer as NVIDIA/pix2pixHD's models/networks.py builds them with instanc
 maps their parameters to its checkpoint keys.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from jax import Array
 
 from motion_jax.nets.blocks import BatchNorm, Conv, ResidualBlock, instance_norm
 from motion_jax.nets.conv import average_pool
+from motion_jax.nets.packed import apply, widened
+from motion_jax.nets.spatial import whole
 
 Dtype = Any
 
@@ -25,7 +28,7 @@ def _normed(x: Array, layer: str) -> Array:
 
 def _tanh(x: Array) -> Array:
     with jax.named_scope("last"):
-        return jnp.tanh(x.astype(jnp.float32))
+        return jnp.tanh(widened(x))
 
 
 def _halved(x: Array) -> Array:
@@ -129,7 +132,7 @@ class NLayerDiscriminator(nn.Module):
       norm: "instance" or "batch" (the face discriminator).
 
     Returns a list: the activations of each layer but the last, then the logits [N, h, w, 1],
-    float32.
+    float32. Of pictures whose height is shared among devices all but the logits may be Uneven.
     """
 
     ndf: int = 64
@@ -149,10 +152,10 @@ class NLayerDiscriminator(nn.Module):
             with jax.named_scope(f"layer_{j}"):
                 if j and self.norm == "instance":
                     x = instance_norm(x)
-                x = nn.leaky_relu(x, 0.2)
+                x = apply(partial(nn.leaky_relu, negative_slope=0.2), x)
             outputs.append(x)
         logits = Conv(1, "patch1", 4, self.dtype, name=f"layer_{self.n_layers + 1}")(x)
-        return [*outputs, logits.astype(jnp.float32)]
+        return [*outputs, widened(whole(logits))]
 
 
 class MultiscaleDiscriminator(nn.Module):

@@ -135,8 +135,8 @@ def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
 
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
     from motion_jax.train.imported import laid_out_with
-    from motion_jax.train.loop import abstract_state
     from motion_jax.train.run import read_config
+    from motion_jax.train.step import abstract_state
 
     config = read_config(folder)
     if not has_checkpoint(folder / "checkpoints"):

@@ -7,8 +7,8 @@ import jax
 
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.imported import laid_out_with
-from motion_jax.train.loop import abstract_state
 from motion_jax.train.run import Run, load_run
+from motion_jax.train.step import abstract_state
 
 
 def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, Any]]:

@@ -6,6 +6,9 @@ lays them over the picture one after the other. How much of a pixel an ellipse c
 analytically, so edges are smooth, gradients exist, and nothing is drawn larger first. Each ellipse
 is laid over a patch around it: small for joints, a half or a quarter of the picture for limbs and
 for hands, and the whole picture where a limb or a hand is larger than that.
+
+Where the pictures of a batch are shared among devices (layout.py), each draws its own rows of its
+own pictures, from the same keypoints: there is nothing to exchange.
 """
 
 import functools
@@ -16,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from motion_jax import layout
 from motion_jax.pose.draw import (
     BLEND,
     BONE_HALF_WIDTH,
@@ -152,20 +156,23 @@ def _coverage(px, py, x, y, direction, half_length, half_width):
     return overlap * jnp.maximum(across, 0)
 
 
-def _fits(ellipses: Ellipses, patch: tuple[int, int]) -> jax.Array:
+def _fits(ellipses: Ellipses, patch: tuple[int, int], size: tuple[int, int]) -> jax.Array:
     """Whether all drawn ellipses [...] lie within a patch (height, width) that is centred on them,
-    to the pixel."""
+    to the pixel, in a picture of `size`."""
     _, _, direction, half_length, half_width, opacity, _ = ellipses
     along, across = half_length + 0.5, half_width + 0.5
     cosine, sine = jnp.abs(direction[..., 0]), jnp.abs(direction[..., 1])
-    fits = (along * cosine + across * sine <= patch[1] / 2 - 1) & (
-        along * sine + across * cosine <= patch[0] / 2 - 1
-    )
+    fits = along * cosine + across * sine <= patch[1] / 2 - 1
+    # A patch of all the rows that there are need not be centred.
+    fits &= (patch[0] == size[0]) | (along * sine + across * cosine <= patch[0] / 2 - 1)
     return jnp.all(fits | (opacity == 0))
 
 
-def _lay(picture: jax.Array, ellipses: Ellipses, patch: tuple[int, int]) -> jax.Array:
-    """Lays the ellipses [P] over the picture [3, H, W], each within a patch around it."""
+def _lay(
+    picture: jax.Array, ellipses: Ellipses, first: jax.Array | int, patch: tuple[int, int]
+) -> jax.Array:
+    """Lays the ellipses [P] over the picture [3, H, W], each within a patch around it; first: the
+    number of the picture's uppermost row where it is a part of a picture."""
     (height, width), (rows, columns) = picture.shape[1:], patch
 
     def one(picture, ellipse):
@@ -174,11 +181,11 @@ def _lay(picture: jax.Array, ellipses: Ellipses, patch: tuple[int, int]) -> jax.
             top = left = 0
             part = picture
         else:
-            top = jnp.clip(jnp.floor(y).astype(jnp.int32) - rows // 2, 0, height - rows)
+            top = jnp.clip(jnp.floor(y).astype(jnp.int32) - first - rows // 2, 0, height - rows)
             left = jnp.clip(jnp.floor(x).astype(jnp.int32) - columns // 2, 0, width - columns)
             part = jax.lax.dynamic_slice(picture, (0, top, left), (3, rows, columns))
         px = (jnp.arange(columns) + left + 0.5)[None, :]
-        py = (jnp.arange(rows) + top + 0.5)[:, None]
+        py = (jnp.arange(rows) + (top + first) + 0.5)[:, None]
         cover = opacity * _coverage(px, py, x, y, *shape)
         part = part + cover * (colour[:, None, None] - part)
         if part.shape == picture.shape:
@@ -196,15 +203,16 @@ def _lay(picture: jax.Array, ellipses: Ellipses, patch: tuple[int, int]) -> jax.
 def _draw(
     parts: Sequence[Ellipses],
     small: Sequence[jax.Array],
+    first: jax.Array | int,
     patches: Sequence[tuple[int, int]],
     size: tuple[int, int],
 ) -> jax.Array:
     """One picture [H, W, 3] from its three parts; `small` says of the latter two whether they fit
     into their patches."""
-    picture = _lay(jnp.ones((3, *size), jnp.float32), parts[0], patches[0])
+    picture = _lay(jnp.ones((3, *size), jnp.float32), parts[0], first, patches[0])
     for part, patch, fits in zip(parts[1:], patches[1:], small, strict=True):
         if patch == size:
-            picture = _lay(picture, part, size)
+            picture = _lay(picture, part, first, size)
             continue
         picture = jax.lax.cond(
             fits,
@@ -212,50 +220,69 @@ def _draw(
             functools.partial(_lay, patch=size),
             picture,
             part,
+            first,
         )
     return jnp.moveaxis(picture, 0, -1)
 
 
-def _small(parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]]) -> list[jax.Array]:
-    return [_fits(part, patch) for part, patch in zip(parts[1:], patches[1:], strict=True)]
+def _small(
+    parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> list[jax.Array]:
+    return [_fits(part, patch, size) for part, patch in zip(parts[1:], patches[1:], strict=True)]
 
 
 def _one_by_one(
-    parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]], size: tuple[int, int]
+    parts: Sequence[Ellipses],
+    first: jax.Array | int,
+    patches: Sequence[tuple[int, int]],
+    size: tuple[int, int],
 ) -> jax.Array:
     """For a CPU: one picture at a time in its cache, each with patches as it needs them."""
-    return jax.lax.map(lambda one: _draw(one, _small(one, patches), patches, size), parts)
+    return jax.lax.map(
+        lambda one: _draw(one, _small(one, patches, size), first, patches, size), parts
+    )
 
 
 def _at_once(
-    parts: Sequence[Ellipses], patches: Sequence[tuple[int, int]], size: tuple[int, int]
+    parts: Sequence[Ellipses],
+    first: jax.Array | int,
+    patches: Sequence[tuple[int, int]],
+    size: tuple[int, int],
 ) -> jax.Array:
     """For an accelerator: the whole batch in step, with patches that suit all of it."""
-    small = _small(parts, patches)
-    return jax.vmap(lambda one: _draw(one, small, patches, size))(parts)
+    small = _small(parts, patches, size)
+    return jax.vmap(lambda one: _draw(one, small, first, patches, size))(parts)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _rasterize(keypoints: jax.Array, height: int, width: int, style: PoseStyle) -> jax.Array:
-    size = height, width
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _rasterize(
+    keypoints: jax.Array,
+    first: jax.Array | int,
+    rows: int,
+    height: int,
+    width: int,
+    style: PoseStyle,
+) -> jax.Array:
+    """The `rows` rows from the one with number `first` on."""
+    size = rows, width
     flat = keypoints.astype(jnp.float32).reshape(-1, *keypoints.shape[-2:])
     ellipses = jax.vmap(lambda one: _ellipses(one, height, style))(flat)
     parts = [jax.tree.map(lambda x, s=s: x[:, s], ellipses) for s in _program(style)[1]]
     radius = JOINT_RADIUS * style.stroke * height / CANVAS_HEIGHT + 0.5 / supersampling(height)
     joint = 2 * math.ceil(radius + 1.5)
-    patches = [(min(joint, height), min(joint, width))] + [
-        (math.ceil(height * share), math.ceil(width * share))
+    patches = [(min(joint, rows), min(joint, width))] + [
+        (min(math.ceil(height * share), rows), math.ceil(width * share))
         for share in (_LIMB_PATCH, _BONE_PATCH)
     ]
-    if height * width <= _TINY:
+    if rows * width <= _TINY:
         patches = [size] * 3
 
     draw = {
         "cpu": functools.partial(_one_by_one, patches=patches, size=size),
         "default": functools.partial(_at_once, patches=patches, size=size),
     }
-    pictures = jax.lax.platform_dependent(parts, **draw)
-    return pictures.reshape(*keypoints.shape[:-2], height, width, 3)
+    pictures = jax.lax.platform_dependent(parts, first, **draw)
+    return pictures.reshape(*keypoints.shape[:-2], rows, width, 3)
 
 
 def rasterize(
@@ -272,4 +299,12 @@ def rasterize(
       float32 [..., height, width, 3], RGB in 0...1, white ground. Differentiable by x and y with
       finite gradients, zero for keypoints that are not drawn; confidence only switches on and off.
     """
-    return _rasterize(jnp.asarray(keypoints), height, width, style or PoseStyle())
+
+    def part(keypoints: jax.Array) -> jax.Array:
+        number, count = layout.place()
+        rows = height // count
+        return _rasterize(keypoints, number * rows, rows, height, width, style or PoseStyle())
+
+    keypoints = jnp.asarray(keypoints)
+    output = layout.rows(keypoints.ndim + 1)
+    return layout.shared(part, (layout.BATCH,), output)(keypoints)

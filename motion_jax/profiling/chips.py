@@ -35,6 +35,8 @@ class Chip:
       memory_bytes: of its own memory.
       bandwidth_bytes_s: between that memory and the chip.
       source: where the figures come from.
+      links, link_bytes_s: to how many neighbours a TPU is linked, and bytes/s of one link, one way;
+        0 where not known here.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Chip:
     memory_bytes: float
     bandwidth_bytes_s: float
     source: str
+    links: int = 0
+    link_bytes_s: float = 0.0
 
     def peak_flops(self, dtype: str) -> float:
         """The peak for networks whose convolutions compute in `dtype`."""
@@ -54,18 +58,32 @@ class Chip:
         return self.peak_flops_bf16 / self.bandwidth_bytes_s
 
 
-def _chip(name: str, bf16: float, f32: float, gib: float, gb_s: float, source: str) -> Chip:
-    """Rates in TFLOP/s, memory in GiB, bandwidth in 10^9 bytes/s."""
-    return Chip(name, bf16 * 1e12, f32 * 1e12, gib * _GIB, gb_s * 1e9, source)
+def _chip(
+    name: str,
+    bf16: float,
+    f32: float,
+    gib: float,
+    gb_s: float,
+    source: str,
+    links: int = 0,
+    link_gb_s: float = 0.0,
+) -> Chip:
+    """Rates in TFLOP/s, memory in GiB, bandwidths in 10^9 bytes/s."""
+    return Chip(
+        name, bf16 * 1e12, f32 * 1e12, gib * _GIB, gb_s * 1e9, source, links, link_gb_s * 1e9
+    )
 
 
 CHIPS: dict[str, Chip] = {
     chip.name: chip
     for chip in (
-        _chip("v4", 275, 275, 32, 1200, _TPU + "v4"),
-        _chip("v5e", 197, 197, 16, 819, _TPU + "v5e"),
-        _chip("v5p", 459, 459, 95, 2765, _TPU + "v5p"),
-        _chip("v6e", 918, 918, 32, 1638, _TPU + "v6e"),
+        # The pages give the links' bandwidth for a whole chip, both ways together: 400, 1200 and
+        # 800 GB/s over 4, 6 and 4 links. v4's is from the paper (Jouppi et al., ISCA 2023, table
+        # 4: 6 links of 50 GB/s), which the page's 24 TB/s across the middle of a pod agrees with.
+        _chip("v4", 275, 275, 32, 1200, _TPU + "v4", 6, 50),
+        _chip("v5e", 197, 197, 16, 819, _TPU + "v5e", 4, 50),
+        _chip("v5p", 459, 459, 95, 2765, _TPU + "v5p", 6, 100),
+        _chip("v6e", 918, 918, 32, 1638, _TPU + "v6e", 4, 100),
         _chip("A100-40GB", 312, 156, 40, 1555, "NVIDIA A100 datasheet"),
         _chip("A100", 312, 156, 80, 2039, "NVIDIA A100 80GB datasheet, SXM"),
         _chip("H100-PCIe", 756, 378, 80, 2000, "NVIDIA H100 datasheet, PCIe, without sparsity"),

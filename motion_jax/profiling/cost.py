@@ -77,9 +77,9 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     """
     from motion_jax.profiling.cost_table import step_jaxpr
     from motion_jax.profiling.topology import step_inputs
-    from motion_jax.train.loop import compiled_step
+    from motion_jax.train.step import compiled_step
 
-    mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
+    mesh = meshes.of_stage(config, name)
     inputs = step_inputs(config, name, mesh)
     compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
     state = inputs[0]
@@ -95,6 +95,7 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
         "state_mb": kept / 1e6,
         "temporary_mb": temporary / 1e6,
         "devices": mesh.size,
+        "layout": meshes.describe(mesh, config.recipe.stages()[name].batch_size),
     }
     if timed:
         fits = 1.1 * (kept + temporary) < (memory_of(jax.devices()[0]) or math.inf)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 _BITS = {"pred": 8, "s4": 4, "u4": 4, "bf16": 16, "f16": 16, "c64": 64, "c128": 128}
@@ -64,14 +64,49 @@ class Instruction:
         return (self.cycles or 0) * self.times
 
 
+@dataclass(frozen=True)
+class Message:
+    """One instruction by which devices talk.
+
+    Attributes:
+      kind: "all-reduce", "all-gather", "collective-permute", ...
+      bytes: of its result on one device, for one run.
+      times: how often the program runs it.
+      beside: whether other work may run between its beginning and its end (`…-start`, `…-done`).
+      scope: where it comes from, as of an Instruction.
+      attributes: its text behind the operands: who talks with whom.
+    """
+
+    kind: str
+    bytes: int
+    times: int
+    beside: bool
+    scope: str
+    attributes: str
+
+
 @dataclass
 class Program:
-    """What a program runs: instructions, and bytes of the results of its communication by opcode
-    (a step's)."""
+    """What a program runs: instructions, and its communication (a step's)."""
 
     instructions: list[Instruction] = field(default_factory=list)
-    collective_bytes: Counter[str] = field(default_factory=Counter)
-    collectives: Counter[str] = field(default_factory=Counter)
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def collectives(self) -> Counter[str]:
+        """How often each kind of communication runs."""
+        return self._sum(lambda each: each.times)
+
+    @property
+    def collective_bytes(self) -> Counter[str]:
+        """Bytes of the results of each kind of communication."""
+        return self._sum(lambda each: each.times * each.bytes)
+
+    def _sum(self, value: Callable[[Message], int]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for each in self.messages:
+            total[each.kind] += value(each)
+        return total
 
 
 @dataclass(frozen=True)
@@ -148,9 +183,7 @@ def _walk(computations: dict[str, list[Line]], name: str, times: int, program: P
         if line.opcode in _FREE:
             continue
         if COLLECTIVE.match(line.opcode):
-            kind = line.opcode.removesuffix("-start")
-            program.collectives[kind] += times
-            program.collective_bytes[kind] += times * data_bytes(line.shape)
+            program.messages.append(_message(line, times))
         if line.opcode == "while":
             trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line.rest)
             body = _called(line.rest, "body")[0]
@@ -165,29 +198,54 @@ def _walk(computations: dict[str, list[Line]], name: str, times: int, program: P
                 _walk(computations, branch, times, into)
             dearest = max(programs, key=lambda p: sum(i.total_cycles for i in p.instructions))
             program.instructions += dearest.instructions
-            program.collectives += dearest.collectives
-            program.collective_bytes += dearest.collective_bytes
+            program.messages += dearest.messages
         elif line.opcode == "call":
             for called in _called(line.rest, "to_apply"):
                 _walk(computations, called, times, program)
         else:
             cycles = re.search(r'"estimated_cycles":"(\d+)"', line.rest)
-            if cycles is None and (_BESIDE.match(line.opcode) or _FREE_CALL.search(line.rest)):
+            elsewhere = _BESIDE.match(line.opcode) or COLLECTIVE.match(line.opcode)
+            if cycles is None and (elsewhere or _FREE_CALL.search(line.rest)):
                 continue
-            scope = re.search(r'op_name="([^"]*)"', line.rest)
             moved = shape_bytes(line.shape)
             moved += sum(shape_bytes(shapes.get(operand, "")) for operand in set(line.operands))
             program.instructions.append(
                 Instruction(
                     name=line.name,
                     opcode=line.opcode,
-                    scope=scope[1] if scope else "",
+                    scope=_scope(line),
                     cycles=int(cycles[1]) if cycles else None,
                     times=times,
                     bytes=moved * times,
                     shape=line.shape,
                 )
             )
+
+
+def _scope(line: Line) -> str:
+    found = re.search(r'op_name="([^"]*)"', line.rest)
+    return found[1] if found else ""
+
+
+def _message(line: Line, times: int) -> Message:
+    beside = line.opcode.endswith("-start")
+    kind = line.opcode.removesuffix("-start")
+    shape = line.shape
+    if beside and kind != "all-reduce":
+        # (operands, results, and what the end needs to know).
+        shape = parts_of(shape)[1]
+    return Message(kind, data_bytes(shape), times, beside, _scope(line), line.rest)
+
+
+def parts_of(shape: str) -> list[str]:
+    """The shapes that a tuple's shape is made of."""
+    parts, depth, start = [], 0, 1
+    for index, letter in enumerate(shape):
+        depth += {"(": 1, "{": 1, "[": 1, ")": -1, "}": -1, "]": -1}.get(letter, 0)
+        if depth == (1 if letter == "," else 0) and letter in ",)":
+            parts.append(shape[start:index].strip())
+            start = index + 1
+    return parts
 
 
 def _called(attributes: str, key: str) -> list[str]:

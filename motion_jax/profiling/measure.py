@@ -97,9 +97,9 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
     def initial_state(key: jax.Array) -> Any:
         return config.recipe.init(key, stage)
 
-    return jax.device_put(
-        jax.jit(initial_state)(jax.random.key(config.seed)), meshes.replicated(mesh)
-    )
+    from motion_jax.train.step import place_state
+
+    return place_state(jax.jit(initial_state)(jax.random.key(config.seed)), config, mesh)
 
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
@@ -125,12 +125,12 @@ def measure(
     Args:
       batches: as the loader makes them.
       folder: where the trace is written.
-      make_state: the state to begin with, laid out over `mesh.data_mesh`; None: a fresh one.
+      make_state: the state to begin with, laid out over `mesh.of_stage`; None: a fresh one.
     """
-    from motion_jax.train.loop import compiled_step
     from motion_jax.train.record import IN_FLIGHT
+    from motion_jax.train.step import compiled_step
 
-    mesh = meshes.data_mesh(config.recipe.stages()[stage].batch_size)
+    mesh = meshes.of_stage(config, stage)
     frozen = frozen_parameters(config, mesh)
     make_state = make_state or (lambda: initial_state(config, stage, mesh))
     first = next(batches)

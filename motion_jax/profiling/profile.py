@@ -162,7 +162,7 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         stage = stage or _last_stage(options.run)
     else:
         config, name = load_config(options.config), Path(options.config).stem
-    config = _with_settings(config, settings)
+    config = with_settings(config, settings, "profile", ProfileOptions)
     config.validate()
     stages = config.recipe.stages()
     stage = stage or next(iter(stages))
@@ -188,28 +188,31 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
     return Task(config, name, stage, folder, trace, data, options.run)
 
 
-def _with_settings(config: Config, settings: list[str]) -> Config:
+def with_settings(config: Config, settings: list[str], verb: str, own: type) -> Config:
+    """The config with settings from a command line. own: the verb's options, for what is misspelt.
+
+    Raises UserError for what is neither."""
     if not settings:
         return config
     config, unknown = tyro.cli(
-        Config, prog="motion-jax profile", args=settings, default=config, return_unknown_args=True
+        Config, prog=f"motion-jax {verb}", args=settings, default=config, return_unknown_args=True
     )
     if unknown:
         if not unknown[0].startswith("-"):
             raise UserError(
-                f"{unknown[0]!r} is one argument too many; see motion-jax profile --help."
+                f"{unknown[0]!r} is one argument too many; see motion-jax {verb} --help."
             )
-        raise UserError(_unknown(unknown[0], config))
+        raise UserError(_unknown(unknown[0], config, own))
     return config
 
 
-def _unknown(option: str, config: Config) -> str:
+def _unknown(option: str, config: Config, own: type) -> str:
     """As for the config's settings; a misspelt option of the verb itself is looked for first."""
     import dataclasses
     import difflib
 
-    own = [f"--{field.name}" for field in dataclasses.fields(ProfileOptions)]
-    near = difflib.get_close_matches(option.split("=")[0], own, 1)
+    known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(own)]
+    near = difflib.get_close_matches(option.split("=")[0], known, 1)
     if near:
         return f"There is no option {option.split('=')[0]}; did you mean {near[0]}?"
     return unknown_option(option, config)
@@ -249,8 +252,7 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
     )
 
     check_writable(task.folder)
-    stage = task.config.recipe.stages()[task.stage]
-    mesh = meshes.data_mesh(stage.batch_size)
+    mesh = meshes.of_stage(task.config, task.stage)
     if task.data is None:
         batches, source = synthetic_batches(task.config, task.stage), "one made-up batch"
         measured = measure(task.config, task.stage, batches, task.trace)
@@ -327,16 +329,15 @@ def _loader(task: Task) -> Any:
 def _restoring(task: Task, mesh: Any) -> Any:
     """A function that restores the run's newest state; None without a run, or where the checkpoint
     is of another stage."""
-    from motion_jax import mesh as meshes
     from motion_jax.train.checkpoint import Checkpoints
-    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.step import laid_out_state
 
     if task.run is None or _last_stage(task.run) != task.stage:
         return None
 
     def restore() -> Any:
         with Checkpoints(task.run / "checkpoints", read_only=True) as checkpoints:
-            abstract = abstract_state(task.config, task.stage, meshes.replicated(mesh))
+            abstract = laid_out_state(task.config, task.stage, mesh)
             return checkpoints.restore(checkpoints.latest(), abstract)
 
     return restore
@@ -359,17 +360,11 @@ def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
         summed,
     )
 
-    mesh = topology.topology_mesh(options.topology)
-    batch = task.config.recipe.stages()[task.stage].batch_size
-    if batch % mesh.size:
-        raise UserError(
-            f"A batch of {batch} cannot be shared among the {mesh.size} chips of "
-            f"{options.topology}; add --batch {mesh.size * max(round(batch / mesh.size), 1)}."
-        )
+    _, mesh = topology.laid_out(task.config, task.stage, options.topology)
     check_writable(task.folder)
     say(f"Compiling the {task.stage} stage for {options.topology} (minutes for large networks) …")
     begun = time.perf_counter()
-    executable = topology.compile_for(task.config, task.stage, options.topology)
+    executable = topology.compile_step(task.config, task.stage, mesh)
     compiling = time.perf_counter() - begun
     estimate = topology.estimate(executable)
     text = executable.as_text()

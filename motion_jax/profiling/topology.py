@@ -4,22 +4,25 @@ libtpu (the extra `tpu`) compiles for a topology that it is told of; nothing is 
 program's text carries the compiler's own estimate of the cycles of nearly every instruction.
 """
 
+import contextlib
 import math
 import os
 import re
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 
 from motion_jax import mesh as meshes
 from motion_jax.config import Config
 from motion_jax.errors import UserError
-from motion_jax.profiling import hlo
-from motion_jax.profiling.chips import chip, chip_of
+from motion_jax.profiling import collectives, hlo
+from motion_jax.profiling.chips import Chip, chip, chip_of
 from motion_jax.profiling.cost import flops
 from motion_jax.profiling.scopes import Scope, of_operation
 
@@ -28,19 +31,29 @@ from motion_jax.profiling.scopes import Scope, of_operation
 class _Generation:
     """clock_hz: at which the chip reaches its published peak with what its matrix units multiply
     in a cycle (v4, v5p: 8 units of 128x128 a chip; v5e: 4; v6e: 4 of 256x256). dimensions: of a
-    topology's name. options: for libtpu; megacore makes one device of a chip's two cores.
+    topology's name. usable_gib: of a chip's memory, what the compiler lets a program have (its
+    message when one wants more). shapes: those that the cloud lends, the smaller ones; libtpu knows
+    more. options: for libtpu; megacore makes one device of a chip's two cores.
     """
 
     clock_hz: float
     dimensions: int
+    usable_gib: float
+    shapes: str
     options: dict[str, str]
 
+    @property
+    def usable_bytes(self) -> int:
+        return int(self.usable_gib * 2**30)
 
+
+_SQUARES = "1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16 or 16x16"
+_CUBES = "2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8 or 4x8x8"
 GENERATIONS = {
-    "v4": _Generation(1.05e9, 3, {"chip_config_name": "megacore"}),
-    "v5e": _Generation(1.5e9, 2, {}),
-    "v5p": _Generation(1.75e9, 3, {}),
-    "v6e": _Generation(1.75e9, 2, {}),
+    "v4": _Generation(1.05e9, 3, 30.75, _CUBES, {"chip_config_name": "megacore"}),
+    "v5e": _Generation(1.5e9, 2, 15.75, _SQUARES, {}),
+    "v5p": _Generation(1.75e9, 3, 95.74, _CUBES, {}),
+    "v6e": _Generation(1.75e9, 2, 31.25, _SQUARES, {}),
 }
 # Where no TPU is, libtpu would ask the cloud's metadata server about one, for minutes; and only
 # one process at a time may load it unless told otherwise.
@@ -101,15 +114,21 @@ def topology_devices(name: str) -> list[Any]:
                 "Compiling for a TPU needs the package libtpu; pip install 'motion-jax[tpu]'."
             ) from error
         raise UserError(
-            f"libtpu refuses the topology {name!r}: {str(error).splitlines()[0]}"
+            f"libtpu refuses the topology {name!r}; use a shape of {kind} that there is, for "
+            f"instance {GENERATIONS[kind].shapes} ({_reason(error, name)})."
         ) from error
     return list(found.devices)
 
 
-def topology_mesh(name: str) -> Mesh:
-    """The topology's devices in one dimension, "data", as the training loop lays out its own."""
-    devices = topology_devices(name)
-    return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+def _reason(error: Exception, name: str) -> str:
+    """libtpu's own, in short: without its error code and the name that was just said."""
+    reason = re.sub(r"^[A-Z_]+: ", "", str(error).splitlines()[0]).rstrip(".")
+    reason = reason.replace(f'Topology layout "{name}"', "it").replace("(or default) ", "")
+    return f"its reason: {reason}"
+
+
+class TooLarge(Exception):
+    """The compiler found that a program needs more memory than a chip has; it says so."""
 
 
 def sized(config: Config, stage: str, batch_size: int) -> Config:
@@ -128,51 +147,130 @@ def _settings(config: Config, stage: str) -> Any:
 def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[Any, Any, Any]:
     """(state, batch, frozen) of a stage's train step as shapes, laid out over the mesh."""
     from motion_jax.nets.vgg import VGG19
-    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.step import abstract_state, laid_out_state
 
     _settings(config, stage)
     recipe = config.recipe
     replicated = None if mesh is None else meshes.replicated(mesh)
-    over_data = None if mesh is None else meshes.over_data(mesh)
     batch = {
-        name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=over_data)
+        name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
         for name, (shape, dtype) in recipe.batch_shapes(stage).items()
     }
+    if mesh is not None:
+        shardings = meshes.over_batch(mesh, batch)
+        batch = {
+            name: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=shardings[name])
+            for name, each in batch.items()
+        }
     frozen = {}
     if recipe.needs_vgg19:
         weights = jax.eval_shape(VGG19().init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
         frozen["vgg19"] = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), weights
         )
-    return abstract_state(config, stage, replicated), batch, frozen
+    state = abstract_state(config, stage) if mesh is None else laid_out_state(config, stage, mesh)
+    return state, batch, frozen
+
+
+def laid_out(
+    config: Config, stage: str, topology: str, batch_per_chip: int | None = None
+) -> tuple[Config, Mesh]:
+    """The config with the batch that the topology's chips take in one step, and their mesh, as
+    config.devices wants it.
+
+    batch_per_chip: windows a step by chip (chips of "space" share theirs); None: the config's own
+    batch. Raises UserError where libtpu is absent, the topology or the stage is unknown, or the
+    mesh or the batch cannot be laid over all of its chips (a mesh of fewer is a smaller topology).
+    """
+    chips = topology_devices(topology)
+    if batch_per_chip is not None:
+        if batch_per_chip < 1:
+            raise UserError(f"A batch of {batch_per_chip} a chip holds nothing; use 1 or more.")
+        config = sized(config, stage, batch_per_chip * len(chips))
+    batch_size = _settings(config, stage).batch_size
+    data, space = config.devices.data, config.devices.space
+    rows = len(chips) // space if space > 0 and len(chips) % space == 0 else 0
+    larger = (
+        f"a multiple of {rows} as batch_size, for instance --recipe.{stage}-stage.batch-size "
+        f"{rows} (with motion-jax compile also --batch-per-chip 1)"
+    )
+    if rows and data > 0 and data != rows:
+        used = data * space
+        wrong = (
+            f"leaves {len(chips) - used} of the {len(chips)} chips of {topology} without work"
+            if data < rows
+            else f"needs {used} chips, and {topology} has {len(chips)}"
+        )
+        raise UserError(
+            f"A mesh of data {data} x space {space} {wrong}; make it data {rows} x space {space}"
+            + (f" with {larger}" if batch_size % rows else "")
+            + f", or name a {'smaller' if data < rows else 'larger'} topology."
+        )
+    if rows and batch_size % rows:
+        raise UserError(
+            f"recipe.{stage}_stage.batch_size = {batch_size} cannot be shared among the "
+            f"{len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
+            "name a smaller topology."
+        )
+    return config, meshes.of_stage(config, stage, chips)
+
+
+_compiling = threading.Lock()
+_uncached, _enabled = 0, True
+
+
+@contextlib.contextmanager
+def no_compilation_cache() -> Iterator[None]:
+    """Nothing is written to jax's folder of compiled programs, or read from it, for a while: a
+    program for chips that are not here can be written there but not read again.
+
+    The whole process goes without, as jax decides once for all its threads whether it has one;
+    until the last of the threads that are here has left.
+    """
+    from jax.experimental.compilation_cache import compilation_cache
+
+    global _uncached, _enabled
+    with _compiling:
+        if not _uncached:
+            _enabled = jax.config.jax_enable_compilation_cache
+            jax.config.update("jax_enable_compilation_cache", False)
+            compilation_cache.reset_cache()
+        _uncached += 1
+    try:
+        yield
+    finally:
+        with _compiling:
+            _uncached -= 1
+            if not _uncached:
+                jax.config.update("jax_enable_compilation_cache", _enabled)
+                compilation_cache.reset_cache()
+
+
+def compile_step(config: Config, stage: str, mesh: Mesh) -> jax.stages.Compiled:
+    """The stage's real train step (train.step.compiled_step), compiled for the chips of a mesh.
+
+    Takes minutes of CPU time for the full-size networks. Raises TooLarge where the compiler finds
+    no place for it in a chip's memory.
+    """
+    from motion_jax.nets.conv import target_platform
+    from motion_jax.train.step import compiled_step
+
+    with target_platform("tpu"), no_compilation_cache():
+        lowered = compiled_step(config, stage, mesh).lower(*step_inputs(config, stage, mesh))
+        try:
+            return lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if not str(error).startswith("RESOURCE_EXHAUSTED"):
+                raise
+            raise TooLarge(str(error).split(":", 1)[1].splitlines()[0].strip()) from error
 
 
 def compile_for(
     config: Config, stage: str, topology: str, batch_per_chip: int | None = None
 ) -> jax.stages.Compiled:
-    """The stage's real train step (train.loop.compiled_step), compiled for a TPU topology.
-
-    The batch is laid over all its chips. batch_per_chip: windows for each chip; None shares the
-    stage's own batch size among them. Takes minutes of CPU time for the full-size networks. Raises
-    UserError where libtpu is absent, the topology or the stage is unknown, or the batch cannot be
-    shared evenly.
-    """
-    from motion_jax.nets.conv import target_platform
-    from motion_jax.train.loop import compiled_step
-
-    batch_size = _settings(config, stage).batch_size
-    mesh = topology_mesh(topology)
-    if batch_per_chip is not None:
-        batch_size = batch_per_chip * mesh.size
-        config = sized(config, stage, batch_size)
-    if batch_size % mesh.size or batch_size < 1:
-        raise UserError(
-            f"recipe.{stage}_stage.batch_size = {batch_size} cannot be shared among the "
-            f"{mesh.size} chips of {topology}; use a multiple of {mesh.size}."
-        )
-    with target_platform("tpu"):
-        lowered = compiled_step(config, stage, mesh).lower(*step_inputs(config, stage, mesh))
-        return lowered.compile()
+    """A stage's train step compiled for a topology: `laid_out`, then `compile_step`."""
+    config, mesh = laid_out(config, stage, topology, batch_per_chip)
+    return compile_step(config, stage, mesh)
 
 
 def step_flops(config: Config, stage: str, batch_size: int) -> int:
@@ -202,7 +300,20 @@ def flop_limit(config: Config, stage: str, topology: str, batch_per_chip: int) -
 
 
 def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
-    """What the TPU compiler says about its program.
+    """What the TPU compiler says about its program: `estimate_of`; bytes_accessed and flops (its
+    own counts, of the program as compiled); memory (see `memory`)."""
+    devices = devices_of(compiled)
+    costs = compiled.cost_analysis() or {}
+    said = estimate_of(compiled.as_text(), chip_of(devices[0]), collectives.grid_of(devices))
+    return said | {
+        "bytes_accessed": costs.get("bytes accessed"),
+        "flops": costs.get("flops"),
+        "memory": memory(compiled),
+    }
+
+
+def estimate_of(text: str, found: Chip, grid: collectives.Grid) -> dict[str, Any]:
+    """What the text of a program that was compiled for a chip in a grid says.
 
     Returns
       chip: short name; clock_hz;
@@ -213,24 +324,21 @@ def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
         scatter, scalars): their bytes at the chip's published bandwidth; uncosted: {opcode: how
         many};
       instructions: list of hlo.Instruction, the dearest first;
-      collectives, collective_bytes: {opcode: how many, bytes of their results} a step; the sum has
-        no time for them;
-      bytes_accessed, flops: the compiler's own counts, of the program as compiled;
-      memory: see `memory`.
+      collectives, collective_bytes: {opcode: how many, bytes of their results on a chip} a step;
+      communication: list of collectives.Kind; communication_seconds: their sum, by the bandwidth of
+        the chip's links, not by the compiler, and not part of seconds: what of it does not run
+        beside arithmetic comes on top.
 
     What the sum leaves out: copies between memories that run beside the arithmetic (`copy-start`,
-    `slice-start`), whose waiting time is unknown; communication between chips; the starting of
-    instructions. No hardware timing goes into it: it ranks programs and says where their time goes,
-    and is no measurement.
+    `slice-start`), whose waiting time is unknown; the starting of instructions. No hardware timing
+    goes into it: it ranks programs and says where their time goes, and is no measurement.
     """
-    device = next(iter(jax.tree.leaves(compiled.input_shardings)[0].device_set))
-    found = chip_of(device)
     clock = GENERATIONS[found.name].clock_hz
-    program = hlo.read(compiled.as_text())
+    program = hlo.read(text)
+    communication = collectives.by_kind(program.messages, grid)
     cycles = sum(each.total_cycles for each in program.instructions)
     uncosted = [each for each in program.instructions if each.cycles is None]
     uncosted_seconds = sum(each.bytes for each in uncosted) / found.bandwidth_bytes_s
-    costs = compiled.cost_analysis() or {}
     return {
         "chip": found.name,
         "clock_hz": clock,
@@ -241,10 +349,16 @@ def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
         "instructions": program.instructions,
         "collectives": dict(program.collectives),
         "collective_bytes": dict(program.collective_bytes),
-        "bytes_accessed": costs.get("bytes accessed"),
-        "flops": costs.get("flops"),
-        "memory": memory(compiled),
+        "communication": communication,
+        "communication_seconds": sum(each.seconds for each in communication),
     }
+
+
+def devices_of(compiled: jax.stages.Compiled) -> list[Any]:
+    """The devices that a program is compiled for, in its order of them."""
+    sharding = jax.tree.leaves(compiled.input_shardings)[0]
+    mesh = getattr(sharding, "mesh", None)
+    return list(mesh.devices.flat) if mesh is not None else list(sharding.device_set)
 
 
 def memory(compiled: jax.stages.Compiled) -> dict[str, int]:

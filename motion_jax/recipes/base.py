@@ -7,6 +7,7 @@ from typing import Any
 from jax import Array
 
 from motion_jax.errors import UserError
+from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Params, State
 
 
@@ -58,9 +59,13 @@ class Recipe:
         """One update of a stage's networks: the new state, and losses by name. Pure."""
         raise NotImplementedError
 
+    def learning_rate(self, name: str, step: Array | int) -> Array:
+        """Of a step, counted from 0, of a stage: see schedule."""
+        return schedule.learning_rate(getattr(self, f"{name}_stage"), step)
+
     def learning_rate_at(self, name: str, step: int) -> float:
-        """Of a step, as a plain number."""
-        raise NotImplementedError
+        """The same as a plain number."""
+        return schedule.learning_rate_at(getattr(self, f"{name}_stage"), step)
 
     def synthesize(
         self,

@@ -52,6 +52,35 @@ class Discriminator:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """Weights of the generator's losses; the adversarial one has weight 1."""
+
+    feature_matching: float = 10.0
+    """Weight of the mean absolute difference of the discriminator's features."""
+    perceptual: Literal["vgg19", "none"] = "vgg19"
+    """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
+    perceptual_weight: float = 10.0
+    """Weight of the perceptual loss."""
+    perceptual_global_factor: float = 1.0
+    """Factor on the perceptual loss while the generator is a GlobalGenerator."""
+    l1: float = 0.0
+    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
+    none."""
+
+
+@dataclass(frozen=True)
+class Stage(schedule.Stage):
+    """One stage of training on single pictures. steps = 0 leaves the stage out."""
+
+    height: int = 256
+    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
+    width: int = 512
+    """Of the pictures, in pixels."""
+    num_D: int = 2
+    """Discriminator scales."""
+
+
+@dataclass(frozen=True)
 class CoarseToFine(Recipe):
     """Methods of the recipes; their fields are generator, discriminator, losses, one stage each as
     NAME_stage, dtype, averaging, pose_style.
@@ -148,12 +177,6 @@ class CoarseToFine(Recipe):
             raise UserError(
                 f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
             )
-
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        return schedule.learning_rate(self._stage(name), step)
-
-    def learning_rate_at(self, name: str, step: int) -> float:
-        return schedule.learning_rate_at(self._stage(name), step)
 
     # --- networks ------------------------------------------------------------------------------
 

@@ -1,35 +1,71 @@
-"""Square crops at another place in each sample, and back."""
+"""Square crops at another place in each sample, and back.
+
+Of pictures whose rows are shared among devices (layout.py) each device has a part of the square:
+those are put together, so that every device of "space" has the whole of the small crop.
+"""
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from motion_jax import layout
+
 
 def crop_corners(boxes: Array, size: int, height: int, width: int) -> tuple[Array, Array]:
-    """[B, 4] (top, left, bottom, right) -> int32 [B, 2] corners of a square of `size` around each
-    box's centre, inside the picture, and float32 [B]: 1 where there is a face (box not empty).
+    """[..., 4] (top, left, bottom, right) -> int32 [..., 2] corners of a square of `size` around
+    each box's centre, inside the picture, and float32 [...]: 1 where there is a face (box not
+    empty).
     """
-    centre = jnp.stack([boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]], axis=-1) / 2
+    centre = jnp.stack([boxes[..., 0] + boxes[..., 2], boxes[..., 1] + boxes[..., 3]], axis=-1) / 2
     limit = jnp.array([height - size, width - size])
     corners = jnp.clip(jnp.floor(centre - size / 2 + 0.5).astype(jnp.int32), 0, limit)
-    return corners, (boxes[:, 2] > boxes[:, 0]).astype(jnp.float32)
+    return corners, (boxes[..., 2] > boxes[..., 0]).astype(jnp.float32)
 
 
 def crop(image: Array, corners: Array, size: int) -> Array:
-    """[B, H, W, C], corners [B, 2] -> [B, size, size, C], each sample at its own place."""
+    """[B, ..., H, W, C], corners [B, ..., 2] -> [B, ..., size, size, C], each sample at its own
+    place."""
 
     def one(picture: Array, corner: Array) -> Array:
-        return jax.lax.dynamic_slice(
-            picture, (corner[0], corner[1], 0), (size, size, picture.shape[-1])
-        )
+        height, width, channels = picture.shape
+        number, count = layout.place()
+        if count == 1:
+            return jax.lax.dynamic_slice(picture, (*corner, 0), (size, size, channels))
+        strip = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, size, channels))
+        here = corner[0] + jnp.arange(size) - number * height
+        inside = (here >= 0) & (here < height)
+        rows = strip[jnp.clip(here, 0, height - 1)]
+        return jnp.where(inside[:, None, None], rows, jnp.zeros((), rows.dtype))
 
-    return jax.vmap(one)(image, corners)
+    def cut(image: Array, corners: Array) -> Array:
+        return layout.over_space(_each(one, image, corners))
+
+    return layout.shared(cut, (layout.rows(image.ndim), layout.BATCH), layout.BATCH)(image, corners)
 
 
 def paste(image: Array, patch: Array, corners: Array) -> Array:
     """The inverse of crop: image with each sample's square replaced."""
 
-    def one(picture: Array, square: Array, corner: Array) -> Array:
-        return jax.lax.dynamic_update_slice(picture, square, (corner[0], corner[1], 0))
+    def one(picture: Array, corner: Array, square: Array) -> Array:
+        number, count = layout.place()
+        if count == 1:
+            return jax.lax.dynamic_update_slice(picture, square, (*corner, 0))
+        height, (size, _, channels) = picture.shape[0], square.shape
+        old = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, size, channels))
+        there = jnp.arange(height) + number * height - corner[0]
+        inside = (there >= 0) & (there < size)
+        new = jnp.where(inside[:, None, None], square[jnp.clip(there, 0, size - 1)], old)
+        return jax.lax.dynamic_update_slice(picture, new, (0, corner[1], 0))
 
-    return jax.vmap(one)(image, patch, corners)
+    def pasted(image: Array, patch: Array, corners: Array) -> Array:
+        return _each(one, image, corners, patch)
+
+    lies = layout.rows(image.ndim)
+    return layout.shared(pasted, (lies, layout.BATCH, layout.BATCH), lies)(image, patch, corners)
+
+
+def _each(function, image: Array, *others: Array) -> Array:
+    """The function of every picture and what belongs to it."""
+    for _ in image.shape[:-3]:
+        function = jax.vmap(function)
+    return function(image, *others)

@@ -7,7 +7,7 @@ paper). `transfer` and samples show A as B.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax
@@ -21,9 +21,9 @@ from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pictures import drawn
-from motion_jax.recipes import pool, schedule
-from motion_jax.recipes.base import Recipe
+from motion_jax.recipes import pool
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
+from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.pix2pix import Discriminator, Generator, Test, generated
 from motion_jax.recipes.schedule import Stage
@@ -61,7 +61,7 @@ class CycleState(State):
 
 
 @dataclass(frozen=True)
-class CycleGAN(Recipe):
+class CycleGAN(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
     generator: Generator = field(default_factory=_generator)
@@ -95,33 +95,11 @@ class CycleGAN(Recipe):
     def name(self) -> str:
         return "cyclegan"
 
-    # --- stages --------------------------------------------------------------------------------
-
-    def stages(self) -> dict[str, Stage]:
-        """The only stage, "main"."""
-        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
-
     def validate(self) -> None:
         """Raises UserError where the fields contradict each other or the networks' needs."""
-        if not self.stages():
-            raise UserError(
-                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
-            )
-        schedule.check_counts(
-            self,
-            {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
-        )
+        super().validate()
         if self.pool_size < 0:
             raise UserError(f"recipe.pool_size = {self.pool_size} is less than 0.")
-        schedule.check_stage("main", self.main_stage)
-        self.generator.check("main", self.main_stage)
-        self.discriminator.check("main", self.main_stage)
-
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        return schedule.learning_rate(self.stages()[name], step)
-
-    def learning_rate_at(self, name: str, step: int) -> float:
-        return schedule.learning_rate_at(self.stages()[name], step)
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -284,10 +262,6 @@ class CycleGAN(Recipe):
         return state, metrics
 
     # --- synthesis -----------------------------------------------------------------------------
-
-    def tested(self, **changes: object) -> "CycleGAN":
-        """The recipe with other fields of `test`."""
-        return replace(self, test=replace(self.test, **changes))
 
     def synthesize(
         self,

@@ -21,6 +21,7 @@ from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pictures import poses_of
+from motion_jax.recipes import coarse_to_fine
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.pictures import to_float
@@ -51,46 +52,22 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(coarse_to_fine.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
-    feature_matching: float = 10.0
-    """Weight of the mean absolute difference of the discriminator's features."""
-    perceptual: Literal["vgg19", "none"] = "vgg19"
-    """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
-    perceptual_weight: float = 10.0
-    """Weight of the perceptual loss."""
     perceptual_global_factor: float = 0.5
     """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the
     reference."""
-    l1: float = 0.0
-    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
-    none."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(coarse_to_fine.Stage):
     """One stage of training. steps = 0 leaves the stage out."""
 
-    steps: int = 0
-    """Training steps (batches)."""
-    decay_steps: int = 0
-    """The last this many steps lower the learning rate linearly towards 0."""
-    height: int = 256
-    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
-    width: int = 512
-    """Of the pictures, in pixels."""
     batch_size: int = 1
     """Windows a step, over all devices."""
     window: int = 2
     """Consecutive frames a window; the generator is unrolled over them from a zero picture."""
-    num_D: int = 2
-    """Discriminator scales."""
-    learning_rate: float = 2e-4
-    """Of Adam, for all networks of the stage."""
-    warmup_steps: int = 0
-    """The first this many steps raise the learning rate linearly to its full height: for a stage
-    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
 
 
 @dataclass(frozen=True)

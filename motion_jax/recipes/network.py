@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from motion_jax import layout
 from motion_jax.recipes.adam import adam, updated
 from motion_jax.recipes.state import Params
 
@@ -36,6 +37,7 @@ def stepped(
     name: str, variables: Params, gradient: Params, moments: Any, rate: Array
 ) -> tuple[Params, Any]:
     """Variables and moments after one step of Adam; gradient: of variables["params"]."""
+    gradient = layout.batch_mean(gradient)
     with jax.named_scope("adam"), jax.named_scope(name):
         params, moments = updated(variables["params"], gradient, moments, rate)
     return {**variables, "params": params}, moments

@@ -6,7 +6,7 @@ docs/reference-behaviour.md lists what differs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax
@@ -26,8 +26,8 @@ from motion_jax.nets.pix2pix import (
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pictures import drawn, pose_pictures
 from motion_jax.recipes import schedule
-from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
+from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Params, State
@@ -128,7 +128,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Pix2Pix(Recipe):
+class Pix2Pix(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
     generator: Generator = field(default_factory=Generator)
@@ -148,32 +148,6 @@ class Pix2Pix(Recipe):
     @property
     def name(self) -> str:
         return "pix2pix"
-
-    # --- stages --------------------------------------------------------------------------------
-
-    def stages(self) -> dict[str, Stage]:
-        """The only stage, "main"."""
-        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
-
-    def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
-        if not self.stages():
-            raise UserError(
-                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
-            )
-        schedule.check_counts(
-            self,
-            {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
-        )
-        schedule.check_stage("main", self.main_stage)
-        self.generator.check("main", self.main_stage)
-        self.discriminator.check("main", self.main_stage)
-
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        return schedule.learning_rate(self.stages()[name], step)
-
-    def learning_rate_at(self, name: str, step: int) -> float:
-        return schedule.learning_rate_at(self.stages()[name], step)
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -300,10 +274,6 @@ class Pix2Pix(Recipe):
         """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
         (uint8 [..., H, W, 3])."""
         return drawn(poses, self.pose_style, height, width)
-
-    def tested(self, **changes: object) -> "Pix2Pix":
-        """The recipe with other fields of `test`."""
-        return replace(self, test=replace(self.test, **changes))
 
     def synthesize(
         self,

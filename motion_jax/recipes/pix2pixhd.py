@@ -15,40 +15,10 @@ from jax import Array
 
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pictures import pose_pictures
-from motion_jax.recipes import schedule
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator, Losses, Stage
 from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.state import Params, State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Weights of the generator's losses; the adversarial one has weight 1."""
-
-    feature_matching: float = 10.0
-    """Weight of the mean absolute difference of the discriminator's features."""
-    perceptual: Literal["vgg19", "none"] = "vgg19"
-    """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
-    perceptual_weight: float = 10.0
-    """Weight of the perceptual loss."""
-    perceptual_global_factor: float = 1.0
-    """Factor on the perceptual loss while the generator is a GlobalGenerator."""
-    l1: float = 0.0
-    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
-    none."""
-
-
-@dataclass(frozen=True)
-class Stage(schedule.Stage):
-    """One stage of training on single pictures. steps = 0 leaves the stage out."""
-
-    height: int = 256
-    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
-    width: int = 512
-    """Of the pictures, in pixels."""
-    num_D: int = 2
-    """Discriminator scales."""
 
 
 @dataclass(frozen=True)

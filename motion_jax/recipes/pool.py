@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from motion_jax import layout
 from motion_jax.recipes.state import Params
 
 
@@ -43,4 +44,6 @@ def exchange(pool: Params, images: Array, key: Array) -> tuple[Params, Array]:
         return {"images": kept, "count": jnp.minimum(count + 1, size)}, shown
 
     with jax.named_scope("pool"):
-        return jax.lax.scan(one, pool, (images, jax.random.split(key, images.shape[0])))
+        images = layout.whole_batch(images)
+        pool, shown = jax.lax.scan(one, pool, (images, jax.random.split(key, images.shape[0])))
+        return pool, layout.own_share(shown)

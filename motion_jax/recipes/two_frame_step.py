@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax import losses
+from motion_jax import layout, losses
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.vgg import VGG19
 from motion_jax.recipes.adam import updated
@@ -120,7 +120,9 @@ def rollout(
     by_time = (jnp.swapaxes(clip.poses, 0, 1), jnp.swapaxes(clip.boxes, 0, 1))
     if recipe.previous_noise and key is not None:
         with jax.named_scope("previous_noise"):
-            noise = recipe.previous_noise * jax.random.normal(key, by_time[0].shape)
+            shape = by_time[0].shape
+            noise = layout.drawn(lambda shape: jax.random.normal(key, shape), shape, axis=1)
+            noise = recipe.previous_noise * noise
             # The first previous frame stays zero: that is how a beginning is recognised.
             by_time = (*by_time, noise.at[0].set(0.0))
     start = jnp.zeros_like(clip.images[:, 0])
@@ -154,7 +156,8 @@ def _perceptual(recipe: "CoarseToFine", vgg: Params, clip: Clip, images: Array, 
         fake, real, _, mask = _face_crops(recipe, clip, images)
         # Where a window has no face both sides are the same picture, whose distance is 0.
         mask = mask[..., None, None, None]
-        share = jnp.maximum(mask.mean(), 1.0 / mask.size)
+        least = 1.0 / (mask.size * layout.shares())
+        share = jnp.maximum(layout.batch_mean(mask.mean()), least)
         total += recipe.perceptual_frames * 0.5 * distance(fake * mask, real * mask) / share
     return recipe.losses.perceptual_weight * total
 
@@ -164,10 +167,10 @@ def _face_crops(
 ) -> tuple[Array, Array, Array, Array]:
     """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask [B, T]."""
     size, (height, width) = recipe.face.size, images.shape[2:4]
-    cut = jax.vmap(lambda x, c: crop(x, c, size))
     with jax.named_scope("face_crops"):
-        corners, mask = jax.vmap(lambda b: crop_corners(b, size, height, width))(clip.boxes)
-        return cut(images, corners), cut(clip.images, corners), cut(clip.poses, corners), mask
+        corners, mask = crop_corners(clip.boxes, size, height, width)
+        fake, real, pose = (crop(x, corners, size) for x in (images, clip.images, clip.poses))
+        return fake, real, pose, mask
 
 
 def _face_terms(
@@ -207,7 +210,7 @@ def _face_terms(
 def _update(recipe: "CoarseToFine", state: State, gradients: Params, name: str) -> State:
     params, optimizer = dict(state.params), dict(state.optimizer)
     rate = recipe.learning_rate(name, state.step)
-    for network, gradient in gradients.items():
+    for network, gradient in layout.batch_mean(gradients).items():
         updates = recipe.generator_updates if network == "generator" else 1
         before = params[network], optimizer[network]
         new = before

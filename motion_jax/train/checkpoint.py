@@ -1,92 +1,214 @@
-"""Checkpoints by Orbax: asynchronous, whole or absent, the last of each stage kept for good."""
+"""Checkpoints by Orbax: asynchronous, whole or absent, kept by a policy (keeping.py)."""
 
+import contextlib
+import gc
 import hashlib
-from collections.abc import Sequence
+import inspect
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as managers
 
 from motion_jax.errors import UserError
-from motion_jax.files import writing
+from motion_jax.files import check_writable, writing
+from motion_jax.train.keeping import Keep
 
 # Stands in an abstract state for an array that is not to be read.
 SKIPPED = ocp.PLACEHOLDER
+# With several processes: how long one waits for the others' files, at most.
+TOGETHER_SECONDS = 600
+# A checkpoint's files are a little larger than its arrays.
+MARGIN, SPARE_BYTES = 1.05, 2**19
+# Ends the name of a checkpoint that was found damaged.
+DAMAGED = ".damaged"
+
+
+class Damaged(UserError):
+    """A checkpoint that cannot be restored."""
 
 
 class Checkpoints:
     """The checkpoints of one run, by total step (over all stages). A context manager.
 
     Each holds the stage's State and a record in JSON: stage, step in the stage, position in the
-    data, seconds and images so far.
+    data, seconds and images so far, config.
+
+    Attributes:
+      before: the newest checkpoint up to this total step is kept, whatever the policy; None: none.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        keep: int = 3,
-        always: Sequence[int] = (),
-        read_only: bool = False,
-    ):
-        """keep: how many of the latest are kept; always: total steps that are never deleted."""
+    def __init__(self, folder: Path, keep: Keep | None = None, read_only: bool = False):
+        """With several processes (jax.process_count()) all do the same at the same steps."""
         self.folder = Path(folder).absolute()
-        if read_only:
-            options = ocp.CheckpointManagerOptions(read_only=True)
-        else:
-            options = ocp.CheckpointManagerOptions(
-                preservation_policy=managers.AnyPreservationPolicy(
-                    [managers.LatestN(keep), managers.CustomSteps(list(always))]
+        self.before: int | None = None
+        self._keep, self._saving = keep or Keep(), None
+        self._records: dict[int, dict[str, Any]] = {}
+        count = jax.process_count()
+        common: dict[str, Any] = {"read_only": read_only}
+        if count > 1:
+            # Naming the processes makes Orbax wait for them with time limits, and not by a
+            # collective operation of the devices, which train meanwhile.
+            common |= {
+                "multiprocessing_options": ocp.options.MultiprocessingOptions(
+                    active_processes=set(range(count))
                 ),
-                cleanup_tmp_directories=True,
-            )
+                "async_options": ocp.AsyncOptions(timeout_secs=TOGETHER_SECONDS),
+                "create": False,
+            }
+        if not read_only:
+            # What goes wrong in Orbax's threads is an exception here, and told in one line.
+            logging.getLogger("absl").setLevel(logging.CRITICAL)
+            common |= {"preservation_policy": self, "cleanup_tmp_directories": True}
         with writing(self.folder):
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            if not read_only:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._manager = ocp.CheckpointManager(
+                self.folder, options=ocp.CheckpointManagerOptions(**common)
+            )
+        for step in self.steps():
+            self._records[step] = quick_record(self.folder, step)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: Any, *_: object) -> None:
+        try:
+            self._manager.close()
+        except Exception:
+            # What stopped the training is to be told, not this.
+            if kind is None:
+                raise
+
+    def steps(self) -> list[int]:
+        """The total steps of the whole checkpoints, the newest last."""
+        return sorted(self._manager.all_steps())
 
     def latest(self) -> int | None:
         """The total step of the newest whole checkpoint."""
         return self._manager.latest_step()
 
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        """Orbax asks this after each save."""
+        records = {info.step: self._records.get(info.step, {}) for info in checkpoints}
+        stay = self._keep.kept(records, self.before)
+        return [info.step in stay for info in checkpoints]
+
     def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
-        """Begins to save; the arrays are copied before it returns, the files written meanwhile."""
+        """Begins to save; the arrays are copied before it returns, the files written meanwhile.
+
+        Raises UserError where it cannot begin, or where the save before failed and nobody asked.
+        """
         if step in self._manager.all_steps():
             return
-        with writing(self.folder):
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
-                ),
-                force=True,
-            )
+        self.wait()
+        self._records[step] = record
+        self._saving = step
+        try:
+            with writing(self.folder):
+                self._manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+                    ),
+                    force=True,
+                )
+        except Exception as error:
+            raise self._not_saved(error) from error
+
+    def obstacle(self, state: Any) -> str:
+        """The sentence about why a save cannot succeed, known before it begins; nothing where it
+        can. Orbax, once begun, tells of a full disk in hundreds of lines."""
+        try:
+            check_writable(self.folder)
+        except UserError as error:
+            return str(error)
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self.folder).free
+        if free >= MARGIN * needed + SPARE_BYTES:
+            return ""
+        return (
+            f"The disk is full: a checkpoint in {self.folder} needs {needed / 2**20:.1f} MB and "
+            f"{free / 2**20:.1f} are left; free some space and run the same command again."
+        )
+
+    def poll(self) -> None:
+        """Raises UserError where the save that was begun has failed meanwhile; never waits."""
+        if self._saving is not None and not self._manager.is_saving_in_progress():
+            self.wait()
 
     def wait(self) -> None:
-        """Until everything that was begun is on the disk."""
-        with writing(self.folder):
-            self._manager.wait_until_finished()
+        """Until what was begun is on the disk. Raises UserError where it could not be written."""
+        if self._saving is None:
+            return
+        try:
+            with writing(self.folder):
+                self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._not_saved(error) from error
+        if self._saving not in self._manager.all_steps():
+            raise self._not_saved(OSError("it is not there"))
+        self._saving = None
+
+    def _not_saved(self, error: Exception) -> UserError:
+        """Forgets the save that failed; what it wrote would only fill the disk."""
+        step, self._saving = self._saving, None
+        self._records.pop(step, None)
+        if jax.process_index() == 0:
+            for left in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(left, ignore_errors=True)
+        if isinstance(error, UserError):
+            return error
+        text = str(error)
+        if "No space left" in text or "Disk quota" in text:
+            return UserError(
+                f"The disk is full: {self.folder / str(step)} could not be written; free some "
+                "space and run the same command again."
+            )
+        reason = (text.splitlines() or [type(error).__name__])[0]
+        return UserError(
+            f"The checkpoint {self.folder / str(step)} could not be written ({reason[:200]}); make "
+            "room for it or the folder writable, and run the same command again."
+        )
+
+    def delete(self, step: int) -> None:
+        """Of a checkpoint that must not be gone on from."""
+        self._manager.delete(step)
+        self._records.pop(step, None)
+
+    def set_aside(self, step: int) -> None:
+        """A damaged checkpoint is kept under another name, for whoever wants to look at it. For one
+        process; `reload` in all."""
+        path = self.folder / str(step)
+        shutil.rmtree(path.with_name(path.name + DAMAGED), ignore_errors=True)
+        with writing(path):
+            os.rename(path, path.with_name(path.name + DAMAGED))
+
+    def reload(self) -> None:
+        """Sees what the folder holds now."""
+        self._manager.reload()
 
     def record(self, step: int) -> dict[str, Any]:
-        """What was saved beside a checkpoint's state. Raises UserError where it is damaged."""
+        """What was saved beside a checkpoint's state. Raises Damaged where it is not whole."""
         try:
             restored = self._manager.restore(
                 step, args=ocp.args.Composite(record=ocp.args.JsonRestore())
             )
             return dict(restored["record"])
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise self._damaged(step, error) from error
+            raise self.damaged(step, _reason(error)) from error
 
     def restore(self, step: int, abstract_state: Any) -> Any:
         """The State of a checkpoint, laid out as the abstract one says (shapes and shardings).
 
-        Raises UserError where the checkpoint is damaged or of other networks.
+        Raises Damaged where the checkpoint is not whole or of other networks.
         """
         return self._restore(step, ocp.args.StandardRestore(abstract_state))
 
@@ -99,18 +221,46 @@ class Checkpoints:
         return self._restore(step, ocp.args.PyTreeRestore(abstract_state, restore_args=how))
 
     def _restore(self, step: int, arguments: Any) -> Any:
-        try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
-        except (ValueError, KeyError, OSError) as error:
-            raise self._damaged(step, error) from error
-        return restored["state"]
+        with _left_behind():
+            try:
+                restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
+            # Of a file with wrong bytes Orbax raises a plain Exception.
+            except Exception as error:
+                reason = _reason(error)
+            else:
+                return restored["state"]
+            raise self.damaged(step, reason)
 
-    def _damaged(self, step: int, error: Exception) -> UserError:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        return UserError(
+    def damaged(self, step: int, reason: str) -> Damaged:
+        return Damaged(
             f"The checkpoint {self.folder / str(step)} cannot be restored ({reason}); it is "
             "damaged or of other networks: remove that folder to go on from the one before it."
         )
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error, in one line."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def _left_behind() -> Iterator[None]:
+    """Of the reads that Orbax begins together it forgets all but the first that fails; what Python
+    would print of each of the others says nothing new."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not inspect.iscoroutine(unraisable.object):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        gc.collect()
+        sys.unraisablehook = before
 
 
 def parameter_hash(params: Any) -> str:
@@ -128,3 +278,18 @@ def has_checkpoint(folder: Path) -> bool:
     """Whether the folder holds at least one checkpoint, without opening it."""
     folder = Path(folder)
     return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+
+
+def quick_record(folder: Path, step: int) -> dict[str, Any]:
+    """A checkpoint's record, without opening it; {} where it is not whole."""
+    try:
+        return dict(json.loads((Path(folder) / str(step) / "record" / "metadata").read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def newest_record(folder: Path) -> dict[str, Any]:
+    """The newest checkpoint's record, without opening it; {} without a checkpoint."""
+    if not has_checkpoint(folder):
+        return {}
+    return quick_record(folder, max(int(c.name) for c in folder.iterdir() if c.name.isdigit()))

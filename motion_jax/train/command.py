@@ -1,17 +1,27 @@
 """`motion-jax train`: its options, and what it prints with --dry-run."""
 
+import contextlib
 import json
+import math
+import os
 import shlex
+import socket
 import sys
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
-from motion_jax.config import Config, load_config, shipped, to_json, unknown_option
 from motion_jax.errors import UserError
-from motion_jax.train.run import read_config
+from motion_jax.roll_call import Presence, report, split_address, wrong_number
+
+# jax and all that needs it take seconds to import: what is plainly wrong is said before.
+if TYPE_CHECKING:
+    from motion_jax.config import Config
+
+# What `train` ends with for other reasons (docs/scale.md), so that no stop may.
+TAKEN = {1: "a crash", 2: "an error that would come again", 130: "Ctrl-C"}
+# So long a process with a wrong number tries to tell process 0, which may still be starting.
+TELL_SECONDS = 20.0
 
 USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [options] [settings]
 
@@ -45,12 +55,32 @@ class TrainOptions:
     an enhancer's are --recipe.generator.n-blocks-local."""
     downsamplings: int | None = None
     """Halvings in the generator, short for --recipe.generator.n-downsampling."""
+    strategy: Literal["jit", "pmap"] | None = None
+    """How a step runs on several devices, short for --devices.strategy."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0 and a free port there, where several processes train together and no
+    cluster (Cloud TPU, Slurm, Open MPI, Kubernetes) says so."""
+    process: int | None = None
+    """With --coordinator: the number of this process, from 0."""
+    processes: int | None = None
+    """With --coordinator: how many there are. Alone, --processes 1: do not look for a cluster."""
+    wait_seconds: float = 300.0
+    """How long the processes may take to come together at the start."""
+    preempted_status: int = 0
+    """Exit status after SIGTERM, SIGUSR1 or a preemption notice, once everything is saved, for a
+    scheduler that starts the same command again (75, say); not 1, 2 or 130, which mean something
+    else; see docs/scale.md."""
     dry_run: bool = False
     """Print the resolved config, parameters, arithmetic, memory and measured time of each stage,
     and stop; with --data also which config would fit that dataset and this machine."""
 
 
 def run(arguments: list[str]) -> None:
+    refuse_early(arguments)
+
+    from motion_jax.config import load_config, shipped
+    from motion_jax.processes import place
+    from motion_jax.progress import say
     from motion_jax.train.loop import Interrupted, train
 
     if arguments[:1] in (["-h"], ["--help"]):
@@ -67,18 +97,84 @@ def run(arguments: list[str]) -> None:
     for name in ("data", "run"):
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
-    command = "motion-jax train " + shlex.join(arguments)
     try:
-        train(config, options.data, options.run, vgg=options.vgg, command=command)
+        train(
+            config,
+            options.data,
+            options.run,
+            vgg=options.vgg,
+            command="motion-jax train " + shlex.join(arguments),
+            place=place(options.coordinator, options.process, options.processes),
+            wait_seconds=options.wait_seconds,
+            preempted_status=options.preempted_status,
+        )
     except Interrupted as interrupted:
-        print(interrupted, file=sys.stderr)
+        say(str(interrupted))
         sys.exit(interrupted.status)
 
 
-def _config_of_run(arguments: list[str]) -> Config:
-    """The config of the run that the arguments name with --run. Raises UserError without one."""
+def refuse_early(arguments: list[str]) -> None:
+    """Ends with one sentence and status 2 where the place, the waiting time or the exit status
+    given cannot be. Process 0 is told of a number that is no process's, so that it need not wait.
+
+    What is no number is left to those who read all options.
+    """
+    if {"-h", "--help"} & set(arguments):
+        return
+    given = _given(arguments)
+
+    def number(name: str, kind: type) -> Any:
+        with contextlib.suppress(KeyError, ValueError):
+            return kind(given[name])
+        return None
+
+    seconds = number("--wait-seconds", float)
+    if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+        raise UserError(
+            f"--wait-seconds {given['--wait-seconds']} is no time to wait; give 0 seconds or more."
+        )
+    status = number("--preempted-status", int)
+    if status is not None and not 0 <= status <= 255:
+        raise UserError(f"--preempted-status {status} is not between 0 and 255.")
+    if status in TAKEN:
+        raise UserError(
+            f"--preempted-status {status} already means {TAKEN[status]}; give another one, for "
+            "example 75."
+        )
+    index, count = number("--process", int), number("--processes", int)
+    if index is None or count is None or count < 1 or 0 <= index < count:
+        return
+    me = Presence(index, count, socket.gethostname())
+    me.error = wrong_number(index, count, me.host)
+    if "--coordinator" not in given:
+        raise UserError(me.error)
+    address = given["--coordinator"]
+    split_address(address)
+    # At once; the others hear it as soon as process 0 listens.
+    print(f"motion-jax: error: {me.error}", file=sys.stderr, flush=True)
+    if count > 1:
+        limit = TELL_SECONDS if seconds is None else min(seconds, TELL_SECONDS)
+        print(
+            f"Telling process 0 at {address}, if it comes within {limit:.0f} s …", file=sys.stderr
+        )
+        with contextlib.suppress(UserError):
+            report(address, me, limit, patient="KUBERNETES_SERVICE_HOST" in os.environ)
+    sys.exit(2)
+
+
+def _given(arguments: list[str]) -> dict[str, str]:
+    """Every word with the one after it, or after its =."""
     given = dict(zip(arguments, arguments[1:], strict=False))
-    given |= dict(word.split("=", 1) for word in arguments if word.startswith("--run="))
+    given |= dict(word.split("=", 1) for word in arguments if "=" in word)
+    return {word.replace("_", "-"): value for word, value in given.items()}
+
+
+def _config_of_run(arguments: list[str]) -> "Config":
+    """The config of the run that the arguments name with --run. Raises UserError without one."""
+    from motion_jax.config import shipped
+    from motion_jax.train.run import read_config
+
+    given = _given(arguments)
     config = read_config(Path(given["--run"])) if "--run" in given else None
     if config is None:
         raise UserError(
@@ -89,8 +185,12 @@ def _config_of_run(arguments: list[str]) -> Config:
     return config
 
 
-def parse(default: Config, name: str, arguments: list[str]) -> tuple[TrainOptions, Config]:
+def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOptions, Config]":
     """The verb's options and the config with the command line's changes."""
+    import tyro
+
+    from motion_jax.config import Config, unknown_option
+
     both = make_dataclass(
         "Train",
         [("settings", Annotated[Config, tyro.conf.arg(name="")], default)],
@@ -107,10 +207,13 @@ def parse(default: Config, name: str, arguments: list[str]) -> tuple[TrainOption
                 f"{unknown[0]!r} is one argument too many; see motion-jax train {name} --help."
             )
         raise UserError(unknown_option(unknown[0], default))
-    return options, _sized(options.settings, options, arguments)
+    config = options.settings
+    if options.strategy:
+        config = replace(config, devices=replace(config.devices, strategy=options.strategy))
+    return options, _sized(config, options, arguments)
 
 
-def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Config:
+def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Config":
     """The config with --width, --blocks and --downsamplings in it.
 
     Raises UserError where one of them and the setting that it is short for are both given.
@@ -148,12 +251,13 @@ def _sized(config: Config, options: TrainOptions, arguments: list[str]) -> Confi
     return replace(config, recipe=recipe)
 
 
-def dry_run(config: Config, data: Path | None = None) -> None:
+def dry_run(config: "Config", data: Path | None = None) -> None:
     """Prints what would be trained and what it costs: compiles each stage's step and runs it a few
     times. data: also what would fit that dataset and this machine.
 
     Raises UserError, before any of it, where the settings cannot work or the dataset is none.
     """
+    from motion_jax.config import to_json
     from motion_jax.profiling.cost import describe_stage
     from motion_jax.profiling.suggest import LOOP, duration
     from motion_jax.progress import say
@@ -182,7 +286,9 @@ def dry_run(config: Config, data: Path | None = None) -> None:
     print(json.dumps(result, indent=2))
 
 
-def suggestion(config: Config, dataset: Any, place: Path, times: dict[str, float | None]) -> dict:
+def suggestion(
+    config: "Config", dataset: Any, place: Path, times: dict[str, float | None]
+) -> dict[str, Any]:
     """What would fit a dataset and this machine, by the time that this config's steps took here."""
     from motion_jax.profiling import suggest
     from motion_jax.profiling.size import has_formula

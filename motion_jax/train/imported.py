@@ -16,7 +16,7 @@ from motion_jax.config import Config, differences, from_json, to_json
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
-from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
+from motion_jax.train.checkpoint import Checkpoints, newest_record
 
 
 def untouched(record: dict[str, Any]) -> bool:
@@ -34,11 +34,8 @@ def laid_out_with(record: dict[str, Any], config: Config) -> Config:
 
 def untouched_record(folder: Path) -> dict[str, Any] | None:
     """The record of a run that is as it was imported; None for every other folder."""
-    if not has_checkpoint(Path(folder) / "checkpoints"):
-        return None
-    with Checkpoints(Path(folder) / "checkpoints", read_only=True) as checkpoints:
-        record = checkpoints.record(checkpoints.latest())
-    return record if untouched(record) else None
+    record = newest_record(Path(folder) / "checkpoints")
+    return record if record and untouched(record) else None
 
 
 def fresh_state(config: Config, stage: str) -> State:
@@ -112,7 +109,7 @@ def begin(
     config: Config, record: dict[str, Any], checkpoints: Checkpoints, step: int, sharding: Any
 ) -> State:
     """The state in which training of an import begins: its weights, everything else fresh."""
-    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.step import abstract_state
 
     stage = record["stage"]
     abstract = abstract_state(laid_out_with(record, config), stage, sharding)

@@ -6,47 +6,51 @@ late.
 """
 
 import contextlib
-import fcntl
-import os
-import signal
-import sys
-import threading
+import socket
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from motion_jax import mesh as meshes
-from motion_jax.config import Config, differences
+from motion_jax.config import Config, to_json
 from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable
-from motion_jax.memory import give_back_freed_memory
 from motion_jax.port.vgg19 import load_vgg19
+from motion_jax.processes import Job, Place, join
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
-from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.folder import alone, check_run, check_shared
+from motion_jax.train.guard import Collapsed, Watch, lowered
+from motion_jax.train.journal import going_on
+from motion_jax.train.keeping import Keep
 from motion_jax.train.page import write_page
-from motion_jax.train.record import Recorder, rewind_metrics
+from motion_jax.train.record import NotFinite, Recorder
+from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
 from motion_jax.train.samples import Sampler
+from motion_jax.train.signals import Interrupted, Signals
+from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
 
-
-class Interrupted(Exception):
-    """A signal asked for an end; everything is saved. Carries the exit status."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
+# After a save that failed the next one is tried so soon.
+RETRY_MINUTES = 1.0
 
 
 def train(
-    config: Config, data: Path, folder: Path, *, vgg: Path | None = None, command: str = ""
+    config: Config,
+    data: Path,
+    folder: Path,
+    *,
+    vgg: Path | None = None,
+    command: str = "",
+    place: Place | None = None,
+    wait_seconds: float = 300.0,
+    preempted_status: int = 0,
 ) -> None:
     """Trains what the config describes, or goes on with it.
 
@@ -56,76 +60,63 @@ def train(
       folder: the run directory; made where absent, continued where it holds this config's run.
       vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
       command: the command line, for the record.
+      place: this process's among several; None: it trains alone.
+      wait_seconds: how long the processes may take to come together.
+      preempted_status: exit status of a stop by SIGTERM, SIGUSR1 or a preemption notice.
     Raises:
-      UserError: settings, dataset and run directory that do not fit together; a NaN.
-      Interrupted: SIGINT or SIGTERM, after saving.
+      UserError: settings, dataset and run directory that do not fit together; processes that do not
+        come together or differ; a NaN or a collapsed discriminator; a last save that failed.
+      Interrupted: asked to stop, after saving.
     """
-    config.validate()
-    dataset = open_dataset(data)
-    stages = config.recipe.stages()
-    # The largest first: its size is the one to prepare a dataset at.
-    for name in sorted(stages, key=lambda name: -stages[name].height):
-        check_data(dataset, config, name)
-    frozen = load_frozen(config, vgg)
-    _check_run(folder, config, dataset)
-    offsets, total = {}, 0
-    for name, stage in stages.items():
-        offsets[name], total = total, total + stage.steps
-    always = [offsets[name] + stage.steps for name, stage in stages.items()]
+    opened: list[PoseFrames] = []
+
+    def check() -> dict[str, str]:
+        config.validate()
+        dataset = open_dataset(data)
+        stages = config.recipe.stages()
+        # The largest first: its size is the one to prepare a dataset at.
+        for name in sorted(stages, key=lambda name: -stages[name].height):
+            check_data(dataset, config, name)
+        opened.append(dataset)
+        return facts(config, dataset)
+
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(folder))
-        runs.describe(folder, config, dataset, command)
-        signals = stack.enter_context(_Signals())
-        checkpoints = stack.enter_context(
-            Checkpoints(folder / "checkpoints", config.record.keep, always)
+        job = stack.enter_context(join(place, check, wait_seconds))
+        [dataset] = opened
+        check_layout(config)
+        frozen = load_frozen(config, vgg)
+        check_best(config, frozen)
+        if job.first:
+            check_run(folder, config, dataset)
+            stack.enter_context(alone(folder))
+            runs.describe(folder, config, dataset, command)
+        # Nobody reads the folder before process 0 has made it.
+        host, token = job.share(f"{socket.gethostname()}\n{_last_command(folder, job)}").split("\n")
+        if not job.first:
+            check_shared(folder, token + "\n", host)
+        signals = stack.enter_context(Signals(job))
+        settings, ends, total = config.record, [], 0
+        for stage in config.recipe.stages().values():
+            total += stage.steps
+            ends.append(total)
+        keep = Keep(settings.keep, settings.keep_hours, ends, bool(settings.keep_best))
+        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", keep))
+        training = _Training(
+            config, folder, dataset, frozen, checkpoints, signals, job, preempted_status
         )
-        latest = checkpoints.latest()
-        if latest == total:
+        if checkpoints.latest() == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
-            write_page(folder)
-            return
-        state, begun, record = _resume(config, checkpoints, folder)
-        for name, stage in stages.items():
-            if begun is not None and list(stages).index(name) < list(stages).index(begun):
-                continue
-            if begun != name:
-                previous, record = state, record | {"step": 0, "position": 0}
-                state = _begin(config, name, previous)
-                del previous
-            if record["step"] < stage.steps:
-                state, record = _run_stage(
-                    config,
-                    name,
-                    state,
-                    record,
-                    dataset,
-                    frozen,
-                    offsets[name],
-                    folder,
-                    checkpoints,
-                    signals,
-                )
-            begun = None
-        write_page(folder)
-    say(f"Trained: {total} steps, {record['images']} images, in {folder}")
+        else:
+            training.run()
+        if job.first:
+            with going_on("The run's page"):
+                write_page(folder)
+    if training.images:
+        say(f"Trained: {total} steps, {training.images} images, in {folder}")
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps other processes of this machine from training in the folder at the same time: each
-    would remove the other's half-written checkpoints."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"Another motion-jax train is using {folder}; wait for it, stop it with Ctrl-C, or "
-                "choose another --run folder."
-            ) from error
-        yield
-    finally:
-        os.close(lock)
+def _last_command(folder: Path, job: Job) -> str:
+    return (folder / "command.txt").read_text().splitlines()[-1] if job.first else ""
 
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
@@ -133,214 +124,242 @@ def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
 
 
-def _begin(config: Config, name: str, previous: State | None) -> State:
-    index = list(config.recipe.stages()).index(name)
-    key = jax.random.fold_in(jax.random.key(config.seed), index)
-    return jax.jit(lambda key, previous: config.recipe.init(key, name, previous))(key, previous)
+def check_best(config: Config, frozen: dict[str, Any]) -> None:
+    """Raises UserError where record.keep_best is no loss of one of the stages."""
+    best = config.record.keep_best
+    for name in config.recipe.stages() if best else ():
+        batch = {
+            key: jax.ShapeDtypeStruct(*of) for key, of in config.recipe.batch_shapes(name).items()
+        }
+        state = abstract_state(config, name)
+        _, metrics = jax.eval_shape(
+            lambda s, b, f, n=name: config.recipe.train_step(s, b, n, f), state, batch, frozen
+        )
+        if best not in metrics:
+            raise UserError(
+                f"record.keep_best = {best!r} is no loss of the {name} stage; use one of "
+                f"{', '.join(sorted(metrics))}."
+            )
 
 
-def _resume(
-    config: Config, checkpoints: Checkpoints, folder: Path
-) -> tuple[State | None, str | None, dict[str, Any]]:
-    """The state to go on from, its stage, its record; (None, None, zeros) from scratch."""
-    latest = checkpoints.latest()
-    if latest is None:
-        rewind_metrics(folder, -1)
-        return None, None, {"step": 0, "position": 0, "seconds": 0.0, "images": 0, "total_step": 0}
-    record = checkpoints.record(latest)
-    name = record["stage"]
-    mesh = meshes.data_mesh(config.recipe.stages()[name].batch_size)
-    if imported.untouched(record):
-        rewind_metrics(folder, -1)
-        state = imported.begin(config, record, checkpoints, latest, meshes.replicated(mesh))
-        return state, name, record
-    state = checkpoints.restore(latest, abstract_state(config, name, meshes.replicated(mesh)))
-    rewind_metrics(folder, latest)
-    say(f"Going on from step {record['step']} of the {name} stage ({folder}).")
-    return state, name, record
+@dataclass
+class _Training:
+    """A run under way: what every stage needs, and what goes on from stage to stage.
 
+    Attributes:
+      images: seen in all; 0 where nothing was left to train.
+      lowered: the stage and factor of a learning rate that was lowered after a failure.
+      unsaved: what was wrong with the last save, where it failed.
+    """
 
-def abstract_state(config: Config, name: str, sharding: Any) -> State:
-    """Shapes, types and shardings of a stage's state, without computing it."""
-    shapes = jax.eval_shape(lambda key: config.recipe.init(key, name), jax.random.key(0))
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
-    )
+    config: Config
+    folder: Path
+    dataset: PoseFrames
+    frozen: dict[str, Any]
+    checkpoints: Checkpoints
+    signals: Signals
+    job: Job
+    preempted_status: int
+    images: int = 0
+    lowered: dict[str, Any] | None = None
+    unsaved: UserError | None = None
+    saved_at: float = field(default_factory=time.monotonic)
 
+    def run(self) -> None:
+        """All stages that are left, again from a good checkpoint where the guard says so."""
+        while True:
+            try:
+                self._stages()
+            except (NotFinite, Collapsed) as failure:
+                self._roll_back(failure)
+            else:
+                break
+        if self.unsaved is not None:
+            raise self.unsaved
 
-def compiled_step(config: Config, name: str, mesh: Any) -> Callable[..., Any]:
-    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is
-    donated."""
-    replicated, over_data = meshes.replicated(mesh), meshes.over_data(mesh)
+    def offset(self, name: str) -> int:
+        """Steps of the stages before."""
+        stages = self.config.recipe.stages()
+        return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
 
-    def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
-        return config.recipe.train_step(state, batch, name, frozen)
+    def _stages(self) -> None:
+        state, begun, record = resume(self.config, self.checkpoints, self.folder, self.job)
+        # After going back the record is of a time before it was lowered.
+        self.lowered = self.lowered or record.get("lowered")
+        stages = self.config.recipe.stages()
+        for name in list(stages)[list(stages).index(begun) if begun else 0 :]:
+            if begun != name:
+                previous, record = state, record | {"step": 0, "position": 0, "low_since": None}
+                state = begin_stage(self.config, name, previous)
+                del previous
+            if record["step"] < stages[name].steps:
+                state, record = self._stage(name, state, record)
+            self.images = record["images"]
+            begun = None
 
-    return jax.jit(
-        step,
-        in_shardings=(replicated, over_data, replicated),
-        out_shardings=(replicated, replicated),
-        donate_argnums=0,
-    )
+    def _stage(
+        self, name: str, state: State, record: dict[str, Any]
+    ) -> tuple[State, dict[str, Any]]:
+        config = lowered(self.config, self.lowered)
+        stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
+        mesh = meshes.of_stage(config, name)
+        frozen = onto(self.frozen, meshes.replicated(mesh))
+        first, train_step, start = self.job.first, None, record["step"]
+        # Where imported weights came from stays on record.
+        origin = {key: value for key, value in record.items() if key == "imported"}
+        say(
+            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} "
+            f"frames at {stage.width}x{stage.height} on "
+            f"{meshes.describe(mesh, stage.batch_size)}; compiling (a minute, the first time "
+            "perhaps more) …"
+        )
+        recorder = Recorder(
+            self.folder,
+            stage=name,
+            offset=offset,
+            start=start,
+            steps=stage.steps,
+            frames_per_step=stage.batch_size * stage.window,
+            log_every=settings.log_every,
+            seconds=record["seconds"],
+            images=record["images"],
+            last_good=self._last_good,
+            writes=first,
+        )
+        sampler = Sampler(self.folder, config, name, self.dataset) if first else None
+        rows = meshes.data_rows(mesh, stage.batch_size)
+        examples = open_batches(self.dataset, config, name, record["position"], rows)
+        tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
+        watch = Watch(config.guard, name, record.get("low_since"))
+        with recorder, sampler or contextlib.nullcontext(), examples, tracer:
+            self.saved_at = time.monotonic()
+            for step in range(start + 1, stage.steps + 1):
+                tracer.begin(step, state)
+                with step_marker(step):
+                    asked = time.monotonic()
+                    batch = meshes.place(next(examples), mesh)
+                    recorder.waited(time.monotonic() - asked)
+                    if train_step is None:
+                        jitted = compiled_step(config, name, mesh)
+                        train_step = compile_ahead(jitted, state, batch, frozen)
+                        self.job.meet()
+                    state, metrics = train_step(state, batch, frozen)
+                tracer.end(step, state)
+                recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
+                watch.step(step, metrics)
+                self._written(wait=False)
+                last = step == stage.steps
+                sampled = step % settings.sample_every == 0 or last
+                if sampled:
+                    params = on_one_device(config.recipe.synthesis_params(state), mesh)
+                    if sampler is not None:
+                        sampler.sample(params, offset + step)
+                stop = self.signals.asked(offset + step)
+                if self._due(offset + step) or last or stop:
+                    watch.look()
+                    record = origin | {
+                        "stage": name,
+                        "step": step,
+                        "total_step": offset + step,
+                        "position": step * stage.batch_size,
+                        "low_since": watch.since,
+                        "lowered": self.lowered,
+                    }
+                    record = self._save(state, record, recorder, metrics)
+                self.checkpoints.before = watch.since and offset + watch.since - 1
+                if sampled:
+                    if first:
+                        with going_on("The run's page"):
+                            write_page(self.folder)
+                    self.job.meet()
+                if stop:
+                    self._stop(step, name)
+        self._written()
+        return state, record
 
-
-def compile_ahead(step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """A jitted step compiled for these arguments, which are not consumed. Compiling's memory is
-    given back before anything runs, so that it does not add to the step's peak."""
-    compiled = step.lower(*arguments).compile()
-    give_back_freed_memory()
-    return compiled
-
-
-def _run_stage(
-    config: Config,
-    name: str,
-    state: State,
-    record: dict[str, Any],
-    dataset: PoseFrames,
-    frozen: dict[str, Any],
-    offset: int,
-    folder: Path,
-    checkpoints: Checkpoints,
-    signals: "_Signals",
-) -> tuple[State, dict[str, Any]]:
-    stage, settings = config.recipe.stages()[name], config.record
-    mesh = meshes.data_mesh(stage.batch_size)
-    state = jax.device_put(state, meshes.replicated(mesh))
-    frozen = jax.device_put(frozen, meshes.replicated(mesh))
-    train_step = None
-    start = record["step"]
-    # Where imported weights came from stays on record.
-    origin = {key: value for key, value in record.items() if key == "imported"}
-    say(
-        f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} frames "
-        f"at {stage.width}x{stage.height}; compiling (a minute, the first time perhaps more) …"
-    )
-
-    def last_good() -> str:
-        latest = checkpoints.latest()
+    def _last_good(self) -> str:
+        latest = self.checkpoints.latest()
         if latest is None:
             return "there is no checkpoint yet"
-        return f"the last good checkpoint is {checkpoints.folder / str(latest)}"
+        return f"the last good checkpoint is {self.checkpoints.folder / str(latest)}"
 
-    recorder = Recorder(
-        folder,
-        stage=name,
-        offset=offset,
-        start=start,
-        steps=stage.steps,
-        frames_per_step=stage.batch_size * stage.window,
-        log_every=settings.log_every,
-        seconds=record["seconds"],
-        images=record["images"],
-        last_good=last_good,
-    )
-    sampler = Sampler(
-        folder,
-        config,
-        name,
-        dataset,
-    )
-    examples = open_batches(dataset, config, name, record["position"])
-    tracer = StepTracer(folder / "trace" / name if settings.trace else None)
-    with recorder, sampler, examples, tracer:
-        saved_at = time.monotonic()
-        for step in range(start + 1, stage.steps + 1):
-            tracer.begin(step, state)
-            with step_marker(step):
-                asked = time.monotonic()
-                batch = meshes.place(next(examples), mesh)
-                recorder.waited(time.monotonic() - asked)
-                if train_step is None:
-                    jitted = compiled_step(config, name, mesh)
-                    train_step = compile_ahead(jitted, state, batch, frozen)
-                state, metrics = train_step(state, batch, frozen)
-            tracer.end(step, state)
-            rate = config.recipe.learning_rate_at(name, step - 1)
-            recorder.step(step, metrics, rate)
-            last = step == stage.steps
-            sampled = step % settings.sample_every == 0 or last
-            if sampled:
-                sampler.sample(config.recipe.synthesis_params(state), offset + step)
-            due = settings.checkpoint_every and step % settings.checkpoint_every == 0
-            due = due or time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
-            if last or due or signals.received:
-                record = origin | {
-                    "stage": name,
-                    "step": step,
-                    "total_step": offset + step,
-                    "position": step * stage.batch_size,
-                    "seconds": recorder.seconds,
-                    "images": recorder.images,
-                }
-                # A state that holds a NaN must not become the newest checkpoint.
-                recorder.check(step, metrics, state.params)
-                checkpoints.save(offset + step, state, record)
-                saved_at = time.monotonic()
-            if sampled:
-                write_page(folder)
-            if signals.received:
-                checkpoints.wait()
-                raise Interrupted(
-                    128 + signals.received,
-                    f"Stopped by {signal.Signals(signals.received).name} after step {step} of the "
-                    f"{name} stage; saved. The same command goes on from here.",
-                )
-    checkpoints.wait()
-    return state, record
+    def _due(self, total_step: int) -> bool:
+        """Whether it is time for a checkpoint; the same answer in all processes."""
+        settings = self.config.record
+        minutes = settings.checkpoint_minutes
+        if self.unsaved is not None:
+            minutes = min(minutes, RETRY_MINUTES)
+        late = time.monotonic() - self.saved_at >= 60 * minutes
+        by_clock = self.job.together_at(total_step, late)
+        step = total_step - self._begins_at(total_step)
+        by_count = settings.checkpoint_every and step % settings.checkpoint_every == 0
+        return bool(by_clock or by_count)
 
+    def _begins_at(self, total_step: int) -> int:
+        offsets = [self.offset(name) for name in self.config.recipe.stages()]
+        return max(offset for offset in offsets if offset < total_step)
 
-def _check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
-    """Refuses a run directory of something else, before anything is written to it."""
-    check_writable(folder)
-    existing = runs.read_config(folder)
-    if existing is None:
-        strange = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
-        if strange:
-            raise UserError(
-                f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
-                "another --run folder."
-            )
-        return
-    untouched = imported.untouched_record(folder)
-    if untouched is not None:
-        # Nothing was trained with other settings or on another dataset yet.
-        imported.check_config(untouched, existing, config, folder)
-        return
-    differing = differences(existing, config)
-    if differing:
-        raise UserError(
-            f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
-            "--run folder, or give the settings that it was begun with."
-        )
-    known = runs.read_dataset(folder)
-    if known["fingerprint"] != runs.fingerprint(dataset):
-        raise UserError(
-            f"{folder} was trained on another dataset ({known['path']}) than {dataset.folder}; "
-            "choose another --run folder, or give that dataset."
+    def _save(
+        self, state: State, record: dict[str, Any], recorder: Recorder, metrics: Any
+    ) -> dict[str, Any]:
+        """Begins to save, where nothing of the state is NaN; a failure to write stops nothing."""
+        step, total_step = record["step"], record["total_step"]
+        # A state that holds a NaN must not become the newest checkpoint.
+        checksum = recorder.check(step, metrics, state)
+        score = recorder.means().get(self.config.record.keep_best)
+        record |= {"seconds": recorder.seconds, "images": recorder.images, "checksum": checksum}
+        record |= {"config": to_json(self.config)} | ({} if score is None else {"score": score})
+        self._written(wait=True)
+        # Process 0's disk is everyone's: none begins a save that another one cannot.
+        obstacle = self.job.share(self.checkpoints.obstacle(state) if self.job.first else "")
+        try:
+            if obstacle:
+                raise UserError(obstacle)
+            self.checkpoints.save(total_step, state, record)
+        except UserError as error:
+            self._not_saved(error)
+        else:
+            self.unsaved = None
+        self.saved_at = time.monotonic()
+        return record
+
+    def _written(self, wait: bool = True) -> None:
+        """Notices a save that failed in the background."""
+        try:
+            self.checkpoints.wait() if wait else self.checkpoints.poll()
+        except UserError as error:
+            self._not_saved(error)
+
+    def _not_saved(self, error: UserError) -> None:
+        self.unsaved = error
+        reason = str(error).split(";")[0]
+        say(f"{reason}; training goes on and tries again at the next checkpoint.")
+
+    def _stop(self, step: int, name: str) -> None:
+        self._written()
+        if self.unsaved is not None:
+            raise self.unsaved
+        raise Interrupted(
+            self.signals.status(self.preempted_status),
+            f"Stopped by {self.signals.reason} after step {step} of the {name} stage; saved. The "
+            "same command goes on from here.",
         )
 
-
-class _Signals:
-    """Notes SIGINT and SIGTERM instead of dying; a second one acts as usual. Context manager."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        # Only the main thread may set handlers; elsewhere (a notebook's, a test's) they stay.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, _: object) -> None:
-        self.received = number
-        print("\nStopping after this step and saving; once more to stop at once.", file=sys.stderr)
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def _roll_back(self, failure: NotFinite | Collapsed) -> None:
+        """Back to the last good checkpoint with a lower learning rate, where the guard says so and
+        it has not been done before; raises the failure otherwise."""
+        settings = self.config.guard
+        if settings.on_failure == "stop" or self.lowered is not None:
+            raise failure
+        self._written()
+        self.unsaved = None
+        good = None if failure.since is None else self.offset(failure.stage) + failure.since - 1
+        for step in self.checkpoints.steps():
+            if good is not None and step > good:
+                self.checkpoints.delete(step)
+        self.checkpoints.before = None
+        self.lowered = {"stage": failure.stage, "factor": settings.factor}
+        say(
+            f"{str(failure).split(';')[0]}; going back to the last good checkpoint, with the "
+            f"learning rate of the {failure.stage} stage times {settings.factor}."
+        )

@@ -1,4 +1,4 @@
-"""What a run says while it trains: a live line, metrics.jsonl, TensorBoard.
+"""What a run says while it trains: a live line, and what it writes of it (journal.py).
 
 Metrics of a step are read one log interval late, when the device has long finished them, so that
 logging never makes it wait.
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.live import Live
 from rich.text import Text
 
 from motion_jax.errors import UserError
 from motion_jax.progress import console, say
+from motion_jax.train.examine import examined
+from motion_jax.train.journal import Journal
 
 # Between lines where the output is no terminal.
 LINE_EVERY_SECONDS = 10.0
@@ -26,7 +27,17 @@ IN_FLIGHT = 3
 
 
 class NotFinite(UserError):
-    """A loss became NaN or infinite."""
+    """A loss became NaN or infinite. together: every process of a job sees the same losses.
+
+    stage: its name; since: the step from which on training is no good, where it is known.
+    """
+
+    together = True
+    since: int | None = None
+
+    def __init__(self, message: str, stage: str = ""):
+        super().__init__(message)
+        self.stage = stage
 
 
 class Recorder:
@@ -39,6 +50,7 @@ class Recorder:
       steps: steps of this stage; frames_per_step: pictures that a step sees.
       seconds, images: done before, by an earlier process of this run.
       last_good: says which checkpoint is the last good one, for the message of a NaN.
+      writes: whether to write and show, which one process of a job does.
     """
 
     def __init__(
@@ -54,23 +66,21 @@ class Recorder:
         seconds: float,
         images: int,
         last_good: Any,
+        writes: bool = True,
     ):
-        from tensorboardX import SummaryWriter
-
         self.stage, self.offset, self.steps, self.log_every = stage, offset, steps, log_every
         self.frames_per_step, self.images, self.last_good = frames_per_step, images, last_good
         self._seconds_before = seconds
-        self._file = open(folder / "metrics.jsonl", "a")  # noqa: SIM115 - closed by __exit__
-        self._board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=offset + start, flush_secs=30
-        )
+        self._journal = Journal(folder, offset + start) if writes else None
         self._pending: tuple[int, dict[str, jax.Array], float] | None = None
         self._begun = self._marked = self._said = time.monotonic()
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
         self._in_flight: deque[dict[str, jax.Array]] = deque()
         self._live = None
-        if console.is_terminal:
+        # The mean of each loss over the logged steps since `means` was last asked.
+        self._sums: dict[str, list[float]] = {}
+        if console.is_terminal and writes:
             self._live = Live(console=console, refresh_per_second=4)
 
     def __enter__(self) -> "Recorder":
@@ -83,8 +93,8 @@ class Recorder:
             self._flush()
         if self._live:
             self._live.stop()
-        self._file.close()
-        self._board.close()
+        if self._journal:
+            self._journal.close()
 
     @property
     def seconds(self) -> float:
@@ -132,34 +142,44 @@ class Recorder:
         if bad:
             # JSON has no NaN.
             row |= {name: str(row[name]) for name in bad}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-        for name, value in {**values, "images_per_second": rate}.items():
-            if math.isfinite(value):
-                self._board.add_scalar(name, value, self.offset + step)
+        if self._journal:
+            self._journal.write(row, {**values, "images_per_second": rate})
         self._marked, self._marked_step, self._waited = now, step, 0.0
         if bad:
             raise self._not_finite(f"loss {bad[0]}", values[bad[0]], step)
-        self._show(row, values, now)
+        for name, value in values.items():
+            self._sums.setdefault(name, []).append(value)
+        if self._journal:
+            self._show(row, values, now)
 
-    def check(self, step: int, metrics: dict[str, jax.Array], params: Any) -> None:
+    def means(self) -> dict[str, float]:
+        """The mean of each loss over the logged steps since this was last asked."""
+        sums, self._sums = self._sums, {}
+        return {name: sum(values) / len(values) for name, values in sums.items()}
+
+    def check(self, step: int, metrics: dict[str, jax.Array], state: Any) -> int:
         """Waits for a step that is about to be saved, and writes what is not yet written, so that
         no row is missing after a resume. Raises NotFinite for its losses and for the parameters
         after it: losses are of the parameters before it, so they show a NaN one step late.
+
+        Returns the state's checksum.
         """
         self._flush()
         for name, value in jax.device_get(metrics).items():
             if not math.isfinite(value):
                 raise self._not_finite(f"loss {name}", float(value), step)
-        for name, finite in jax.device_get(_finite(params)).items():
-            if not finite:
+        finite, checksum = examined(state)
+        for name, good in finite.items():
+            if not good:
                 raise self._not_finite(f"parameters of the {name}", math.nan, step)
+        return checksum
 
     def _not_finite(self, what: str, value: float, step: int) -> NotFinite:
         return NotFinite(
             f"The {what} became {value} at step {step} of the {self.stage} stage; "
             f"{self.last_good()}; lower recipe.{self.stage}_stage.learning_rate and start another "
-            "run."
+            "run.",
+            self.stage,
         )
 
     def _show(self, row: dict[str, Any], values: dict[str, float], now: float) -> None:
@@ -178,15 +198,6 @@ class Recorder:
         elif now - self._said >= LINE_EVERY_SECONDS or row["step"] in (self._start + 1, self.steps):
             self._said = now
             say(line)
-
-
-@jax.jit
-def _finite(params: dict[str, Any]) -> dict[str, jax.Array]:
-    """For each network, whether all its parameters are finite."""
-    return {
-        network: jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
-        for network, tree in params.items()
-    }
 
 
 def _clock(seconds: float) -> str:

@@ -196,7 +196,7 @@ def load_run(folder: Path) -> Run:
     """
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
     from motion_jax.train.imported import laid_out_with
-    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.step import abstract_state
 
     folder = Path(folder)
     config = read_config(folder)

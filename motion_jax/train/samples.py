@@ -17,8 +17,9 @@ from motion_jax.config import Config
 from motion_jax.data import inputs
 from motion_jax.data.pairs import load
 from motion_jax.data.records import PoseFrames
-from motion_jax.files import atomic_path
+from motion_jax.files import write_bytes
 from motion_jax.pose.pictures import poses_of, shown
+from motion_jax.train.journal import going_on
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
 
@@ -87,7 +88,8 @@ class Sampler:
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""
         grid, clip = self._run(params, self._grid), self._run(params, self._clip)
-        self.finish()
+        with going_on("The samples before these"):
+            self.finish()
         self._writing = self._thread.submit(self._write, grid, clip, total_step)
 
     def _write(self, grid: list[jax.Array], clip: list[jax.Array], total_step: int) -> None:
@@ -101,8 +103,9 @@ class Sampler:
                 for label, row in self._rows(moments, fakes).items()
             ]
         )
-        with atomic_path(self.folder / f"{name}.png") as path:
-            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        # cv2.imwrite would not say why it cannot write.
+        _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        write_bytes(self.folder / f"{name}.png", encoded.tobytes())
         frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
         by_label = self._rows(self._clip, frames)
         rows = [
@@ -118,9 +121,9 @@ class Sampler:
 
     def finish(self) -> None:
         """Waits until the last samples are written; raises what went wrong with them."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def __enter__(self) -> "Sampler":
         return self
@@ -128,6 +131,7 @@ class Sampler:
     def __exit__(self, kind: Any, *_: object) -> None:
         try:
             if kind is None:
-                self.finish()
+                with going_on("The last samples"):
+                    self.finish()
         finally:
             self._thread.shutdown()

@@ -9,6 +9,7 @@ import jax
 
 from motion_jax.files import writing
 from motion_jax.progress import say
+from motion_jax.train.journal import going_on
 
 FIRST_STEP, LAST_STEP = 10, 14
 # The name of the step markers.
@@ -54,7 +55,8 @@ class StepTracer:
             # Steps that are still under way do not belong to the trace.
             jax.block_until_ready(state)
             try:
-                self._open.enter_context(tracing(self._folder))
+                with going_on("The trace"):
+                    self._open.enter_context(tracing(self._folder))
             except RuntimeError as error:
                 say(f"No trace of steps {FIRST_STEP} to {LAST_STEP}: {error}")
 
@@ -62,7 +64,8 @@ class StepTracer:
         """After a step was dispatched."""
         if step == LAST_STEP and self._folder is not None:
             jax.block_until_ready(state)
-            self._open.close()
+            with going_on("The trace"):
+                self._open.close()
 
     def __enter__(self) -> "StepTracer":
         return self

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("jax", reason="needs JAX: the benchmark of our own side")
 
-from benchmarks import common, pair, synthesis, train_step
+from benchmarks import pair, reporting, synthesis, train_step
 from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import LocalEnhancer
 
@@ -73,6 +73,6 @@ def test_a_command_names_no_place_outside_the_repository(monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["/home/me/motion_jax/benchmarks/train_step.py"])
     words = ["--torch-python", "/home/me/torch/bin/python", "--x=/home/me/y", "--size", "64"]
     assert (
-        common.command(words)
+        reporting.command(words)
         == "python -m benchmarks.train_step --torch-python …/python --x=…/y --size 64"
     )

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("jax", reason="needs JAX: the sections are described by the benchmarks")
 
-from benchmarks import common, performance_page
+from benchmarks import performance_page, reporting
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
 
@@ -43,7 +43,7 @@ def test_committed_page_is_up_to_date() -> None:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(reporting, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(performance_page, "NOTES", tmp_path / "notes")
     write_json(tmp_path / "results" / "train_step-64x32-4.json", ORIGIN | RESULT)
     return tmp_path

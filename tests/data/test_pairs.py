@@ -45,7 +45,6 @@ def draw(dataset, count, **options):
     """The first records of `count` batches' windows, and the position after them."""
     settings = {
         "height": 16, "width": 24, "batch_size": 2, "window": 2, "holdout": 0.0, "seed": 3,
-        "process_index": 0, "process_count": 1,
     } | options  # fmt: skip
     with pairs.batches(dataset, **settings) as batches:
         got = [next(batches) for _ in range(count)]
@@ -97,15 +96,16 @@ def test_the_order_is_what_it_always_was(dataset):
 
 def test_order_does_not_depend_on_processes_and_resumes_on_another_number(dataset):
     order, _ = draw(dataset, 6, batch_size=4)
-    halves = [draw(dataset, 3, batch_size=4, process_index=i, process_count=2) for i in (0, 1)]
-    # Process i has the examples i, i+2, ... of the global order.
-    together = np.stack([half for half, _ in halves], axis=1).ravel()
-    assert together.tolist() == order[:12].tolist()
-    assert halves[0][1] == halves[1][1] == 12
+    # Two processes with neighbouring rows, and three as a mesh of another topology has them.
+    for shares in ([[0, 1], [2, 3]], [[0, 3], [1], [2]]):
+        parts = [draw(dataset, 3, batch_size=4, rows=rows) for rows in shares]
+        together = np.zeros((3, 4), int)
+        for rows, (part, position) in zip(shares, parts, strict=True):
+            together[:, rows] = part.reshape(3, -1)
+            assert position == 12
+        assert together.ravel().tolist() == order[:12].tolist()
     rest, position = draw(dataset, 3, batch_size=4, start=12)
     assert rest.tolist() == order[12:].tolist() and position == 24
-    with pytest.raises(UserError, match="batch of 4.*3 processes"):
-        draw(dataset, 1, batch_size=4, process_count=3)
 
 
 def test_worker_processes_give_the_same(dataset):
@@ -121,6 +121,10 @@ def test_worker_processes_give_the_same(dataset):
     for one, other in zip(whole[2:], got, strict=True):
         for name in ("frames", "keypoints", "face_boxes"):
             np.testing.assert_array_equal(one[name], other[name])
+    # A process's share is augmented as in the whole batch.
+    with pairs.batches(dataset, rows=[1], **settings) as batches:
+        for one in whole:
+            np.testing.assert_array_equal(next(batches)["frames"], one["frames"][1:])
 
 
 def test_batches_do_not_share_memory(dataset):

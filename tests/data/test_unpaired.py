@@ -61,7 +61,7 @@ def test_domains_of_one_dataset(tmp_path):
     for one, other in zip(take(domains, 2, start=4), batches[2:4], strict=True):
         np.testing.assert_array_equal(one["A"], other["A"])
         np.testing.assert_array_equal(one["B"], other["B"])
-    shares = [take(domains, 2, process_index=i, process_count=2) for i in range(2)]
+    shares = [take(domains, 2, rows=[i]) for i in range(2)]
     for step in range(2):
         for side in "AB":
             both = np.concatenate([shares[i][step][side] for i in range(2)])

@@ -107,6 +107,9 @@ def test_a_file_and_the_run_made_of_it_have_one_hash(experiment, run_folder, cap
         assert one["parameters"] == two["parameters"] == count
         assert one["layers"] == two["layers"]
     assert folder["networks"]["G"]["sha256"] != folder["networks"]["D"]["sha256"]
+    # What identifies a run comes ahead of the layers.
+    assert list(run).index("step") < list(run).index("networks")
+    assert all(list(network)[-2:] == ["sha256", "layers"] for network in run["networks"].values())
 
 
 def test_averaged_parameters_are_networks_of_their_own(run_folder, experiment, tmp_path, capsys):

@@ -317,9 +317,9 @@ def test_profiles_of_different_kinds_are_not_compared(made, tmp_path):
 
 def test_three_steps_compile_once(tiny):
     from motion_jax import mesh as meshes
-    from motion_jax.train.loop import compiled_step
+    from motion_jax.train.step import compiled_step
 
-    mesh = meshes.data_mesh(2)
+    mesh = meshes.of_stage(tiny, "global")
     with measure.Compilations() as done:
         state = measure.initial_state(tiny, "global", mesh)
         step = compiled_step(tiny, "global", mesh)

@@ -88,7 +88,7 @@ def _outputs(jaxpr):
 @pytest.mark.parametrize("name", ["global", "local", "face"])
 def test_a_step_is_estimated(name):
     from motion_jax.profiling.cost_table import step_jaxpr
-    from motion_jax.train.loop import abstract_state
+    from motion_jax.train.step import abstract_state
 
     estimate = size.stage_size(RECIPE, name)
     state = abstract_state(Config(recipe=RECIPE), name, None)

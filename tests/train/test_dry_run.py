@@ -52,6 +52,11 @@ def test_the_measured_steps_are_the_measure_of_others(small, dataset, monkeypatc
     assert suggested(0.2) == pytest.approx(2 * suggested(0.1))
 
 
+def test_strategy_is_short_for_that_of_devices(small):
+    assert command.parse(small, "small", ["--strategy", "pmap"])[1].devices.strategy == "pmap"
+    assert command.parse(small, "small", [])[1] == small
+
+
 def test_networks_without_blocks_are_refused(small):
     for option, what in (("--blocks", "residual block"), ("--downsamplings", "halving")):
         with pytest.raises(UserError, match=f"{option} 0 leaves no {what}"):

@@ -28,9 +28,9 @@ from motion_jax.recipes.crops import crop_corners
 from motion_jax.recipes.pictures import to_uint8
 from motion_jax.train import imported
 from motion_jax.train.checkpoint import Checkpoints
-from motion_jax.train.loop import abstract_state
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
+from motion_jax.train.step import abstract_state
 from motion_jax.transfer import TransferOptions, transfer
 from motion_jax.video.reader import frame_times
 

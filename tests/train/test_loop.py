@@ -6,15 +6,19 @@ import signal
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motion_jax.config import Data
+from motion_jax.config import Data, Guard, to_json
 from motion_jax.errors import UserError
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
-from motion_jax.train.loop import Interrupted, _alone, abstract_state, train
+from motion_jax.train.folder import alone
+from motion_jax.train.guard import Collapsed
+from motion_jax.train.loop import Interrupted, train
 from motion_jax.train.record import NotFinite, Recorder, read_metrics
+from motion_jax.train.step import abstract_state
 from motion_jax.video.reader import probe
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -37,10 +41,13 @@ def state_of(config, folder):
     """The final state, optimiser and all, on the host."""
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         assert checkpoints.latest() == TOTAL
-        assert checkpoints.record(TOTAL) | {"seconds": 0} == {
-            "stage": "face", "step": 4, "total_step": TOTAL, "position": 8, "seconds": 0,
-            "images": 4 * TOTAL,
+        record = checkpoints.record(TOTAL)
+        assert record["config"] == to_json(config)
+        assert record["seconds"] > 0 and 0 <= record["checksum"] < 2**32
+        assert {name: record[name] for name in ("stage", "step", "total_step", "position")} == {
+            "stage": "face", "step": 4, "total_step": TOTAL, "position": 8
         }  # fmt: skip
+        assert record["images"] == 4 * TOTAL
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         return checkpoints.restore(TOTAL, abstract_state(config, "face", sharding))
 
@@ -242,16 +249,28 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_never_saved(
         json.loads(line, parse_constant=pytest.fail)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, trained, config, dataset):
-    folder = copy_of(trained, tmp_path / "run", 4)
-    # Whole files are missing: of one that is cut short Orbax complains from its threads, too, at a
-    # time when another test may be running.
-    shutil.rmtree(folder / "checkpoints" / "4" / "state")
-    with pytest.raises(UserError, match=r"checkpoint .*4 cannot be restored.*remove that folder"):
+def test_of_damaged_checkpoints_the_one_before_is_taken(tmp_path, trained, config, dataset, capsys):
+    """One with wrong bytes in its arrays, one with a flipped bit; and none that is whole."""
+    folder = copy_of(trained, tmp_path / "run", 6)
+    checkpoints = folder / "checkpoints"
+    arrays = max((checkpoints / "6" / "state").rglob("d/*"), key=lambda path: path.stat().st_size)
+    content = arrays.read_bytes()
+    arrays.write_bytes(content[:1000] + bytes(64) + content[1064:])
+    record = checkpoints / "4" / "record" / "metadata"
+    value = json.loads(record.read_text())
+    record.write_text(json.dumps(value | {"checksum": value["checksum"] ^ 1}))
+    train(config, dataset, folder)
+    said = capsys.readouterr().err
+    assert "6 cannot be restored" in said and "4 cannot be restored" in said
+    assert "contents are not what was saved" in said and "from step 2 of the global stage" in said
+    assert {path.name for path in checkpoints.iterdir()} >= {"4.damaged", "6.damaged", "4", "6"}
+    assert_same_run(config, trained, folder)
+
+    folder = copy_of(trained, tmp_path / "hopeless", 2)
+    shutil.rmtree(folder / "checkpoints" / "2" / "record")
+    with pytest.raises(UserError, match=r"checkpoint .*2 cannot be restored.*remove that folder"):
         train(config, dataset, folder)
-    shutil.rmtree(folder / "checkpoints" / "4" / "record")
-    with pytest.raises(UserError, match=r"checkpoint .*4 cannot be restored.*remove that folder"):
-        train(config, dataset, folder)
+    assert (folder / "checkpoints" / "2").is_dir()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, config, dataset, monkeypatch):
@@ -267,12 +286,110 @@ def test_a_full_disk_is_one_sentence(tmp_path, config, dataset, monkeypatch):
         train(config, dataset, tmp_path / "run")
 
 
+def test_saves_and_logs_that_fail_stop_nothing_and_are_tried_again(
+    tmp_path, trained, config, dataset, monkeypatch, capsys
+):
+    """The disk is full for a while: at two checkpoints, one of which fails in the background, at
+    some rows of metrics, at samples and the page."""
+    import errno
+
+    from motion_jax.train import journal
+    from motion_jax.train.checkpoint import ocp
+    from motion_jax.train.samples import Sampler
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    save, wait = ocp.CheckpointManager.save, ocp.CheckpointManager.wait_until_finished
+    append, failed = journal.Journal._append, []
+
+    def save_sometimes(self, step, *arguments, **options):
+        return full() if step == 4 else save(self, step, *arguments, **options)
+
+    def wait_sometimes(self):
+        wait(self)
+        if 6 in self.all_steps() and 6 not in failed:
+            failed.append(6)
+            shutil.rmtree(self.directory / "6")
+            self.reload()
+            full()
+
+    def append_sometimes(self, text):
+        return (
+            full()
+            if '"total_step": 5' in text and '"total_step": 7' not in text
+            else append(self, text)
+        )
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", save_sometimes)
+    monkeypatch.setattr(ocp.CheckpointManager, "wait_until_finished", wait_sometimes)
+    monkeypatch.setattr(journal.Journal, "_append", append_sometimes)
+    monkeypatch.setattr(Sampler, "_write", full)
+    folder = tmp_path / "run"
+    train(config, dataset, folder)
+    said = capsys.readouterr().err
+    assert said.count("The disk is full") == 2 and "tries again at the next checkpoint" in said
+    assert "metrics.jsonl cannot be written" in said and "samples could not be written" in said
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert kept == {"2", "8", "10", "12"}
+    assert_same_run(config, trained, folder)
+
+
+def one_stage(config, **guard):
+    recipe = config.recipe
+    none = replace(recipe.local_stage, steps=0)
+    return replace(
+        config,
+        recipe=replace(recipe, local_stage=none, face_stage=none),
+        guard=Guard(on_failure="lower", **guard),
+    )
+
+
+def test_after_a_nan_the_rate_is_lowered_once(tmp_path, config, dataset, monkeypatch, capsys):
+    """The third step's rate is absurd, until the guard has lowered it; back from the checkpoint of
+    the second step."""
+    whole = EverybodyDanceNow.learning_rate
+
+    def absurd(self, name, step):
+        if self.global_stage.learning_rate < 2e-4 and not always:
+            return whole(self, name, step)
+        return jnp.where(step >= 2, 1e30, whole(self, name, step))
+
+    always = False
+    monkeypatch.setattr(EverybodyDanceNow, "learning_rate", absurd)
+    config, folder = one_stage(config, factor=0.25), tmp_path / "run"
+    train(config, dataset, folder)
+    said = capsys.readouterr().err
+    assert "became" in said and "going back to the last good checkpoint" in said
+    assert "Going on from step 2 of the global stage" in said
+    rows = read_metrics(folder)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert [row["learning_rate"] for row in rows] == [2e-4, 2e-4, 5e-5, 2.5e-5]
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.record(4)["lowered"] == {"stage": "global", "factor": 0.25}
+        assert checkpoints.record(2)["lowered"] is None
+    # What was lowered stays so in a later process.
+    shutil.rmtree(folder / "checkpoints" / "4")
+    always = True
+    with pytest.raises(NotFinite, match="became"):
+        train(config, dataset, folder)
+    assert capsys.readouterr().err.count("going back") == 1, "once, and then it stops"
+
+
+def test_a_collapsed_discriminator_goes_back_and_then_stops(tmp_path, config, dataset, capsys):
+    config = one_stage(config, collapsed_below=1e9, collapsed_steps=2, every=1)
+    with pytest.raises(Collapsed, match="together below 1e[+]09 from step 1 to 3"):
+        train(config, dataset, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert said.count("going back to the last good checkpoint") == 1
+
+
 def test_two_trainings_of_one_folder_are_refused(tmp_path):
     with (
-        _alone(tmp_path),
+        alone(tmp_path),
         pytest.raises(UserError, match="Another motion-jax train is using"),
-        _alone(tmp_path),
+        alone(tmp_path),
     ):
         pass
-    with _alone(tmp_path):
+    with alone(tmp_path):
         pass

@@ -13,9 +13,10 @@ from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import cyclegan, pix2pix, pix2pixhd
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
-from motion_jax.train.loop import abstract_state, train
+from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
+from motion_jax.train.step import abstract_state
 from motion_jax.transfer import TransferOptions, transfer
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter

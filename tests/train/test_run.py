@@ -17,8 +17,8 @@ from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
-from motion_jax.train.loop import abstract_state
 from motion_jax.train.run import load_run
+from motion_jax.train.step import abstract_state
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.transfer import synthesize
 

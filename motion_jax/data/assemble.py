@@ -1,0 +1,142 @@
+"""The last step of every way to prepare: what describes a dataset whose shards are written.
+
+On one machine, from parts and in a Beam pipeline each video is measured by itself, its clips and
+records numbered from 0. Here the videos are put in a row and numbered through, so that the same
+videos give the same bytes wherever they were prepared.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motion_jax import files
+from motion_jax.data import records, statistics
+from motion_jax.pose.smooth import DERIVATIVE_CUTOFF
+
+if TYPE_CHECKING:
+    from motion_jax.data.prepare import PrepareOptions
+
+
+@dataclass(frozen=True)
+class VideoFigures:
+    """One video in plain JSON values, numbered as if it were the only one.
+
+    Attributes:
+      source: its entry in metadata.json (`statistics.source_entry`).
+      entry: its entry in quality.json (`statistics.video_entry`).
+      clips: its "clips" in quality.json (`statistics.clip_entries`).
+    """
+
+    source: dict
+    entry: dict
+    clips: list[dict]
+
+
+def figures(video: statistics.Prepared, fit: str, blur: dict[int, float]) -> VideoFigures:
+    """fit: the option; blur: {frame: sharpness} of the frames that were written."""
+    clips = statistics.clip_entries(video)
+    entry = statistics.video_entry(video, clips, blur)
+    return VideoFigures(statistics.source_entry(video, fit), entry, clips)
+
+
+def finish(
+    out: Path,
+    options: "PrepareOptions",
+    resolved: dict,
+    videos: Sequence[VideoFigures],
+    shard_lengths: Sequence[int],
+    num_bytes: int | None = None,
+) -> None:
+    """Writes quality.json, the TFDS files and, last, metadata.json; shards have their final names.
+
+    Args:
+      options, resolved: what it was made with, as given and as `prepare.resolved_options` has it.
+      videos: in the order of the options.
+      shard_lengths: records in each shard.
+      num_bytes: of all shards; None: they lie in `out`.
+    Raises UserError where the folder cannot be written.
+    """
+    from motion_jax.data.prepare import parse_size
+
+    height, width = parse_size(options.size)
+    clips, entries = _numbered_through(videos)
+    detection = _detection(entries)
+    smoothing = {"min_cutoff": options.min_cutoff, "beta": options.beta}
+    quality = {
+        "version": 1,
+        "size": [height, width],
+        "fit": options.fit,
+        "detail": options.detail if options.poses is None else "files",
+        "options": resolved,
+        "smoothing": {"on": options.smooth, **smoothing, "max_gap": options.max_gap},
+        "records": detection["kept"],
+        "frames": detection["frames"],
+        "clips": clips,
+        "rejected": detection["rejected"],
+        "videos": entries,
+    }
+    files.write_json(out / statistics.QUALITY, quality)
+    info = records.DatasetInfo(
+        height=height,
+        width=width,
+        clips=tuple((c["clip"], c["video"], c["first_record"], c["length"]) for c in clips),
+        sources=tuple(video.source for video in videos),
+        smoothing={
+            "filter": "one-euro, forwards and backwards",
+            **smoothing,
+            "derivative_cutoff": DERIVATIVE_CUTOFF,
+        }
+        if options.smooth
+        else None,
+        max_gap=options.max_gap,
+        detection=detection,
+        options=resolved,
+        picture=options.picture,
+    )
+    records.finish_dataset(out, info, shard_lengths, num_bytes)
+
+
+def first_clips(counts: Sequence[int]) -> list[int]:
+    """Number, in the dataset, of each video's first clip; counts: clips of each video."""
+    return [0, *itertools.accumulate(counts)][: len(counts)]
+
+
+def join_options(resolved: Sequence[dict]) -> dict:
+    """The options of a dataset from those of its videos or parts, in their order."""
+    values = dict(resolved[0])
+    for name in ("videos", "poses"):
+        if values[name] is not None:
+            values[name] = [entry for part in resolved for entry in part[name]]
+    return values
+
+
+def _numbered_through(videos: Sequence[VideoFigures]) -> tuple[list[dict], list[dict]]:
+    """The "clips" and the "videos" of quality.json."""
+    clips, entries, record = [], [], 0
+    for number, video in enumerate(videos):
+        first_clip, first_record = len(clips), record
+        for clip in video.clips:
+            place = {"clip": len(clips), "video": number, "first_record": record}
+            clips.append({**clip, **place})
+            record += clip["length"]
+        entries.append(
+            {
+                **video.entry,
+                "record": [n if n < 0 else n + first_record for n in video.entry["record"]],
+                "clip": [n if n < 0 else n + first_clip for n in video.entry["clip"]],
+            }
+        )
+    return clips, entries
+
+
+def _detection(entries: Sequence[dict]) -> dict:
+    """{frames, kept, rejected: {reason: frames}} over all videos."""
+    rejected = Counter(reason for entry in entries for reason in entry["reasons"] if reason)
+    return {
+        "frames": sum(entry["frames"] for entry in entries),
+        "kept": sum(entry["kept"] for entry in entries),
+        "rejected": dict(rejected.most_common()),
+    }

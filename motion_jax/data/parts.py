@@ -1,0 +1,299 @@
+"""Preparing on several machines that share a folder, for instance as a Slurm array.
+
+Part I of N is a run of whole videos: whom to follow, smoothing and the region need all of a video.
+Each part is a dataset of its own in DATASET/.parts, made, continued and checked as any other.
+`merge` gives the clips their numbers in the whole, which no part can know, puts the shards in a row
+and writes the metadata: the same bytes as on one machine. Frames are not encoded again.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motion_jax import files
+from motion_jax.data import assemble, prepare, records
+from motion_jax.data.again import PARTS, differing, is_made, made_with
+from motion_jax.data.quality import read_quality
+from motion_jax.errors import UserError
+from motion_jax.progress import say
+from motion_jax.workers import advance, pool, run_jobs, worker_count
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "I/N" -> (I, N), counted from 1. Raises UserError where it is none."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(
+            f"--shard {text} is no part; give I/N with I from 1 to N, for instance 3/8."
+        )
+    return int(match[1]), int(match[2])
+
+
+def share(videos: Sequence[Path], part: int, parts: int) -> tuple[Path, ...]:
+    """The videos of part `part` of `parts` (counted from 1): as equally many as may be."""
+    count = len(videos)
+    return tuple(videos[(part - 1) * count // parts : part * count // parts])
+
+
+def part_folder(out: Path, part: int, parts: int) -> Path:
+    return out / PARTS / f"{part:05d}-of-{parts:05d}"
+
+
+def prepare_part(options: prepare.PrepareOptions) -> Path:
+    """Makes the part `options.shard`, or finds it made; returns its folder.
+
+    Raises UserError as `prepare.prepare` does, and where the parts there are another number.
+    """
+    if options.merge:
+        raise UserError(
+            "--shard and --merge do not go together: first every part with --shard, then --merge."
+        )
+    part, parts = parse_shard(options.shard)
+    prepare.parse_size(options.size)
+    count = len(options.videos)
+    if count < parts:
+        raise UserError(
+            f"--shard {options.shard} has no video: there are only {count}, and a video is never "
+            f"divided; give at most {count} parts (the cores of a machine share a video)."
+        )
+    out = options.out
+    if _is_merged(options):
+        say(f"{out} is merged already: the same videos and options; nothing to do.")
+        return out
+    _check_division(out, parts)
+    folder = part_folder(out, part, parts)
+    own = share(options.videos, part, parts)
+    poses = options.poses
+    if poses is not None and len(own) == 1 < count:
+        # With several videos each has a folder of its own in it.
+        poses = poses / own[0].stem
+    own_options = dataclasses.replace(options, videos=own, out=folder, poses=poses, shard=None)
+    names = ", ".join(video.name for video in own)
+    if prepare.make(own_options):
+        files.remove_tree(folder / ".partial")
+        there = sum(records.is_dataset(part_folder(out, i + 1, parts)) for i in range(parts))
+        say(
+            f"Part {part} of {parts} is done ({names}); {there} of {parts} are there. When all "
+            "are, run the same command with --merge instead of --shard."
+        )
+    else:
+        say(f"Part {part} of {parts} is up to date ({names}).")
+    return folder
+
+
+def merge(options: prepare.PrepareOptions) -> Path:
+    """Joins all parts into the dataset; returns the page of its report. Stopped, it goes on.
+
+    The videos themselves are not read. Raises UserError, naming it, where a part is missing,
+    unfinished, damaged or made otherwise; the parts stay until the dataset is whole.
+    """
+    prepare.check_options(dataclasses.replace(options, poses=None))
+    workers = worker_count(options.workers)
+    out, partial = options.out, options.out / ".partial"
+    parts = _number_of_parts(out)
+    if not parts:
+        if _is_merged(options):
+            say(f"{out} is up to date: the same videos and options; nothing to do.")
+            page = out / prepare.REPORT
+            return prepare.write_report(out) if partial.exists() or not page.is_file() else page
+        raise UserError(
+            f"{out} holds no parts; make them first with the same command and --shard 1/N to N/N "
+            "instead of --merge."
+        )
+    datasets = _open_parts(options, parts)
+    resolved = assemble.join_options([dataset.info.options for dataset in datasets])
+    if not is_made(out, partial, resolved, merging=True):
+        prepare.begin(out, partial, resolved)
+        _join(options, datasets, out, partial, resolved, workers)
+    page = prepare.write_report(out)
+    files.remove_tree(out / PARTS)
+    return page
+
+
+def _is_merged(options: prepare.PrepareOptions) -> bool:
+    """Whether the whole is there. Raises UserError where another dataset is."""
+    if not records.is_dataset(options.out):
+        return False
+    made = made_with(options.out)
+    _check_same(made, options, options.videos, f"{options.out} holds a dataset")
+    return True
+
+
+def _check_same(
+    made: dict, options: prepare.PrepareOptions, videos: Sequence[Path], what: str
+) -> None:
+    """The options that need no file read, and the videos by name."""
+    here = prepare.plain_options(options)
+    here["videos"] = [{"file": video.name} for video in videos]
+    there = {name: made.get(name) for name in here}
+    there["videos"] = [{"file": video["file"]} for video in made.get("videos", ())]
+    files_given = (made.get("poses") is not None, options.poses is not None)
+    if there != here or files_given[0] != files_given[1]:
+        why = "poses of another kind" if there == here else differing(there, here)
+        raise UserError(
+            f"{what} made with other options ({why}); give the same options to all parts and to "
+            "--merge, or another folder with --out."
+        )
+
+
+def _divisions(out: Path) -> set[int]:
+    """The numbers of parts that folders in DATASET/.parts speak of."""
+    names = [path.name for path in (out / PARTS).glob("*-of-*")]
+    matches = [re.fullmatch(r"\d{5,}-of-(\d{5,})", name, re.ASCII) for name in names]
+    return {int(match[1]) for match in matches if match}
+
+
+def _check_division(out: Path, parts: int) -> None:
+    others = _divisions(out) - {parts}
+    if others:
+        raise UserError(
+            f"{out} was begun in {min(others)} parts, not {parts}; go on with --shard "
+            f"I/{min(others)}, or remove {out / PARTS} to begin anew."
+        )
+
+
+def _number_of_parts(out: Path) -> int:
+    found = _divisions(out)
+    if len(found) > 1:
+        numbers = " and ".join(str(n) for n in sorted(found))
+        raise UserError(
+            f"{out} holds parts of several divisions (into {numbers}); remove those of the wrong "
+            f"one from {out / PARTS}."
+        )
+    return found.pop() if found else 0
+
+
+def _open_parts(options: prepare.PrepareOptions, parts: int) -> list[records.PoseFrames]:
+    missing = [
+        part
+        for part in range(1, parts + 1)
+        if not records.is_dataset(part_folder(options.out, part, parts))
+    ]
+    if missing:
+        raise UserError(_missing(options, missing, parts))
+    datasets = []
+    for part in range(1, parts + 1):
+        folder = part_folder(options.out, part, parts)
+        own, what = share(options.videos, part, parts), f"Part {part} of {parts} in {folder} was"
+        _check_same(made_with(folder), options, own, what)
+        try:
+            datasets.append(records.open_dataset(folder))
+        except UserError as error:
+            raise UserError(
+                f"Part {part} of {parts} is damaged ({str(error).split(';')[0]}); make it again "
+                f"with the same command and --shard {part}/{parts}."
+            ) from error
+    models = {dataset.info.options.get("pose_model") for dataset in datasets}
+    if len(models) > 1:
+        raise UserError(
+            f"The parts in {options.out / PARTS} were made with different pose models; make them "
+            "again with one."
+        )
+    return datasets
+
+
+def _missing(options: prepare.PrepareOptions, missing: list[int], parts: int) -> str:
+    first = missing[0]
+    videos = ", ".join(video.name for video in share(options.videos, first, parts))
+    commands = " and ".join(f"--shard {part}/{parts}" for part in missing[:3])
+    more = f" and so on (parts {', '.join(map(str, missing))})" if len(missing) > 3 else ""
+    state = "is unfinished" if part_folder(options.out, first, parts).exists() else "is missing"
+    others = f", with {len(missing) - 1} more" if len(missing) > 1 else ""
+    return (
+        f"Part {first} of {parts} ({videos}) {state}{others}; run the same command with "
+        f"{commands}{more} instead of --merge first."
+    )
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A part's shard on its way: records `first` to `last` (exclusive) of the part, into `path`."""
+
+    dataset: records.PoseFrames
+    first: int
+    last: int
+    first_clip: int
+    path: Path
+
+
+def _join(
+    options: prepare.PrepareOptions,
+    datasets: Sequence[records.PoseFrames],
+    out: Path,
+    partial: Path,
+    resolved: dict,
+    workers: int,
+) -> None:
+    lengths = [length for dataset in datasets for length in dataset.shard_lengths]
+    offsets = assemble.first_clips([len(dataset.clips) for dataset in datasets])
+    paths = iter(records.shard_path(partial, i, len(lengths)) for i in range(len(lengths)))
+    shards = []
+    for dataset, first_clip in zip(datasets, offsets, strict=True):
+        first = 0
+        for length in dataset.shard_lengths:
+            shards.append(_Shard(dataset, first, first + length, first_clip, next(paths)))
+            first += length
+    waiting = [shard for shard in shards if not _is_written(shard, out)]
+    if waiting:
+        total = sum(shard.last - shard.first for shard in waiting)
+        with pool(workers, ("motion_jax.data.parts",)):
+            run_jobs(_number_clips, waiting, workers, f"Frames to {out}", total)
+    for shard in shards:
+        if shard.path.is_file():
+            os.replace(shard.path, out / shard.path.name)
+    figures = [figures for dataset in datasets for figures in _figures(dataset)]
+    assemble.finish(out, options, resolved, figures, lengths)
+
+
+def _is_written(shard: _Shard, out: Path) -> bool:
+    count = shard.last - shard.first
+    return any(
+        path.is_file() and records.count_records(path) == count
+        for path in (shard.path, out / shard.path.name)
+    )
+
+
+def _number_clips(shard: _Shard) -> None:
+    """Copies a shard, its clips numbered as in the whole."""
+    dataset = shard.dataset
+    info = dataset.info
+    with records.ShardWriter(shard.path, info.height, info.width, info.picture) as writer:
+        for record in range(shard.first, shard.last):
+            example = dataset.encoded(record)
+            writer.write({**example, "clip": example["clip"] + shard.first_clip})
+            advance()
+    dataset.close()
+
+
+def _figures(dataset: records.PoseFrames) -> list[assemble.VideoFigures]:
+    """A part's videos, each numbered by itself again. Raises UserError: quality.json is damaged."""
+    quality = read_quality(dataset.folder)
+    try:
+        return [
+            _alone(number, source, entry, quality["clips"])
+            for number, (source, entry) in enumerate(
+                zip(dataset.info.sources, quality["videos"], strict=True)
+            )
+        ]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{dataset.folder / 'quality.json'} is damaged ({type(error).__name__}: {error}); "
+            f"remove {dataset.folder} and make that part again."
+        ) from error
+
+
+def _alone(number: int, source: dict, entry: dict, clips: list[dict]) -> assemble.VideoFigures:
+    own = [clip for clip in clips if clip["video"] == number]
+    first_clip, first_record = own[0]["clip"], own[0]["first_record"]
+    return assemble.VideoFigures(
+        source,
+        {
+            **entry,
+            "record": [n if n < 0 else n - first_record for n in entry["record"]],
+            "clip": [n if n < 0 else n - first_clip for n in entry["clip"]],
+        },
+        own,
+    )

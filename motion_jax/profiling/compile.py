@@ -1,0 +1,311 @@
+"""`motion-jax compile`: the real train step for a TPU pod, compiled on a machine without one."""
+
+import json
+import math
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from motion_jax.config import Config, load_config
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable
+from motion_jax.profiling.profile import split_settings, with_settings
+from motion_jax.progress import say
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Compile the training step for TPU chips that are not here, and say whether it fits, what it
+    communicates and what time the compiler estimates. Needs the extra `tpu`; takes minutes for
+    large networks. Settings of the config can be given as with `motion-jax train`, for instance
+    --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2 bad input."""
+
+    config: tyro.conf.Positional[str] = ""
+    """A config: the name of a shipped one or a Python file."""
+    topology: str = ""
+    """The chips, as generation:shape: v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8."""
+    mesh: str = ""
+    """How they are laid out, for instance data=4,space=4; short for --devices.data and
+    --devices.space. Default: the config's."""
+    stage: str = ""
+    """Stage to compile. Default: all of them."""
+    shard_optimizer: bool = False
+    """Keep a share of the optimiser's state on each chip (--devices.shard-optimizer)."""
+    batch_per_chip: int | None = None
+    """Windows a step, by chip, in each stage. Default: the config's batch, shared among the
+    chips."""
+    save: Path | None = None
+    """File for the compiled steps, which `motion_jax.profiling.saved` loads again."""
+    json: bool = False
+    """Print the result as JSON, alone on stdout."""
+
+
+def run(arguments: list[str]) -> None:
+    """The verb: parses, compiles, prints; ends with status 1 where a stage does not fit."""
+    own, settings = split_settings(arguments)
+    options, rest = tyro.cli(
+        CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
+    )
+    result = compile_config(options, [*rest, *settings])
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False, soft_wrap=True)
+        for line in lines(result):
+            console.print(line, markup=False)
+    if not all(stage["fits"] for stage in result["stages"].values()):
+        sys.exit(1)
+
+
+def compile_config(options: CompileOptions, settings: list[str] | None = None) -> dict[str, Any]:
+    """Compiles a config's stages for a topology.
+
+    Args:
+      settings: of the config, as command-line arguments.
+    Returns:
+      {config, topology, chip, chips, mesh: {data, space}, shard_optimizer, usable_bytes (of a
+      chip's memory), versions, stages: {name: see `described`}, saved: the file or None}.
+    Raises:
+      UserError: bad options; libtpu is absent; the mesh or a batch does not fit the topology.
+    """
+    from motion_jax.profiling import topology
+    from motion_jax.profiling.saved import save, versions
+
+    if not options.config or not options.topology:
+        raise UserError(
+            "motion-jax compile wants a config and --topology, for example: motion-jax compile "
+            "demo --topology v5e:2x2"
+        )
+    generation = topology.GENERATIONS[topology.generation(options.topology)]
+    config = with_settings(load_config(options.config), settings or [], "compile", CompileOptions)
+    config = replace(config, devices=_devices(config, options))
+    config.validate()
+    if options.batch_per_chip is not None and options.batch_per_chip < 1:
+        raise UserError(
+            f"--batch-per-chip {options.batch_per_chip} gives a chip no windows; use 1 or more, or "
+            "leave it out for the config's batch."
+        )
+    names = [options.stage] if options.stage else list(config.recipe.stages())
+    # All that can be wrong is found before the first stage is compiled.
+    each = {
+        name: topology.laid_out(config, name, options.topology, options.batch_per_chip)
+        for name in names
+    }
+    if options.save:
+        check_writable(options.save.parent)
+    stages, executables = {}, {}
+    for number, (name, (stage_config, mesh)) in enumerate(each.items(), 1):
+        say(
+            f"Compiling the {name} stage for {options.topology} ({number} of {len(each)}; minutes "
+            "for large networks) …"
+        )
+        begun = time.perf_counter()
+        try:
+            executable = topology.compile_step(stage_config, name, mesh)
+        except topology.TooLarge as error:
+            stages[name] = _size(stage_config, name, mesh) | {"fits": False, "refused": str(error)}
+        else:
+            executables[name] = (stage_config, executable)
+            try:
+                stages[name] = described(stage_config, name, mesh, executable)
+            except ValueError as error:
+                raise UserError(
+                    f"The {name} stage was compiled, but libtpu {versions()['libtpu']} writes its "
+                    f"programs otherwise than this version reads them ({error}); install the "
+                    "libtpu that constraints.txt pins."
+                ) from error
+        taken = time.perf_counter() - begun
+        stages[name]["compiling_seconds"] = taken
+        say(f"… {taken:.0f} s")
+    if options.save and executables:
+        save(options.save, executables)
+    _, mesh = next(iter(each.values()))
+    return {
+        "config": options.config,
+        "topology": options.topology,
+        "chip": topology.generation(options.topology),
+        "chips": mesh.size,
+        "mesh": dict(mesh.shape),
+        "shard_optimizer": config.devices.shard_optimizer,
+        "usable_bytes": generation.usable_bytes,
+        "versions": versions(),
+        "stages": stages,
+        "saved": str(options.save) if options.save and executables else None,
+    }
+
+
+def _devices(config: Config, options: CompileOptions) -> Any:
+    devices = config.devices
+    if options.mesh:
+        found = re.fullmatch(r"(?:data=(\d+))?,?(?:space=(\d+))?", options.mesh)
+        if not found:
+            raise UserError(
+                f"--mesh {options.mesh} is no mesh; write for instance --mesh data=4,space=4."
+            )
+        devices = replace(devices, data=int(found[1] or 0), space=int(found[2] or 1))
+    if options.shard_optimizer:
+        devices = replace(devices, shard_optimizer=True)
+    return devices
+
+
+def _size(config: Config, name: str, mesh: Any) -> dict[str, Any]:
+    stage = config.recipe.stages()[name]
+    return {
+        "size": f"{stage.width}x{stage.height}",
+        "dtype": config.recipe.dtype,
+        "batch": stage.batch_size,
+        "batch_per_chip": stage.batch_size / mesh.size,
+    }
+
+
+def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str, Any]:
+    """What the compiler says about one stage's step. Bytes and FLOPs are a chip's.
+
+    Returns
+      size, dtype, batch (windows a step), batch_per_chip;
+      fits; memory: {argument, output, donated, temporary, code, peak}; memory_by_kind: the same
+        peak by what it holds;
+      donated: {tensors, of}: how many tensors of the state are changed in place;
+      flops: analytic, of the step as written; compiled_flops, bytes: the compiler's own count;
+      collectives: see collectives.Kind, and for each its share of seconds;
+      seconds: the compiler's estimate, without communication; communication_seconds: all of it, by
+        the links' bandwidth; seconds_beside, seconds_after: a step with communication wholly beside
+        the rest, and wholly after it;
+      flop_limit_seconds, flop_share: the analytic FLOPs at the chip's published peak, and what part
+        of seconds_after that is.
+    """
+    from motion_jax.profiling import topology
+    from motion_jax.profiling.chips import CHIPS
+
+    said = topology.estimate(executable)
+    memory, chip = said["memory"], CHIPS[said["chip"]]
+    batch = config.recipe.stages()[name].batch_size
+    flops = topology.step_flops(config, name, batch) / mesh.size
+    limit = flops / chip.peak_flops_bf16
+    alone, talking = said["seconds"], said["communication_seconds"]
+    return _size(config, name, mesh) | {
+        "fits": memory["peak"] <= topology.GENERATIONS[said["chip"]].usable_bytes,
+        "memory": memory,
+        "memory_by_kind": memory_by_kind(config, name, mesh, memory),
+        "donated": donated(config, name, executable.as_text()),
+        "flops": flops,
+        "compiled_flops": said["flops"],
+        "bytes": said["bytes_accessed"],
+        "collectives": [asdict(kind) for kind in said["communication"]],
+        "seconds": alone,
+        "communication_seconds": talking,
+        "seconds_beside": max(alone, talking),
+        "seconds_after": alone + talking,
+        "flop_limit_seconds": limit,
+        "flop_share": limit / (alone + talking),
+    }
+
+
+def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int]) -> dict[str, int]:
+    """A chip's peak by what it holds: bytes of each; they add up to memory["peak"]."""
+    import jax
+
+    from motion_jax.profiling.topology import step_inputs
+
+    def size(tree: Any) -> int:
+        return sum(
+            math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(tree)
+            if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        )
+
+    state, batch, frozen = step_inputs(config, name, mesh)
+    kinds = {
+        "parameters": size(state.params),
+        "optimiser": size(state.optimizer),
+        "averaged parameters": size(state.averaged),
+        "image pools": size(getattr(state, "pools", {})),
+        "VGG-19": size(frozen),
+        "batch": size(batch),
+    }
+    kinds["padding of these"] = max(memory["argument"] - sum(kinds.values()), 0)
+    kinds["results not in place"] = memory["output"] - memory["donated"]
+    kinds["activations and gradients"] = memory["temporary"]
+    kinds["code"] = memory["code"]
+    return {kind: size for kind, size in kinds.items() if size}
+
+
+def donated(config: Config, name: str, text: str) -> dict[str, int]:
+    """{tensors, of}: how many of the state's tensors a compiled program changes in place, by the
+    head of its text."""
+    import jax
+
+    from motion_jax.train.step import abstract_state
+
+    head = text.split("\n", 1)[0]
+    aliases = re.findall(r"\{\d+\}: \((\d+), \{\}, (?:may|must)-alias\)", head)
+    leaves = len(jax.tree.leaves(abstract_state(config, name)))
+    return {"tensors": sum(int(number) < leaves for number in aliases), "of": leaves}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result for a person."""
+    from motion_jax.profiling.figures import scaled
+
+    usable = result["usable_bytes"]
+    mesh = " x ".join(f"{name} {size}" for name, size in result["mesh"].items())
+    shared = ", optimiser's state shared" if result["shard_optimizer"] else ""
+    text = [
+        f"{result['config']} on {result['topology']}: {result['chips']} chips ({mesh}{shared}), of "
+        f"each {scaled(usable, 'B')} of memory"
+    ]
+    for name, stage in result["stages"].items():
+        text += [
+            "",
+            f"{name} stage: {stage['size']}, {stage['dtype']}, {stage['batch']} windows a step "
+            f"({stage['batch_per_chip']:.3g} a chip)",
+        ]
+        if "refused" in stage:
+            text.append(f"  does not fit    {stage['refused']}")
+            continue
+        rows = {
+            "fits" if stage["fits"] else "does not fit": f"{scaled(stage['memory']['peak'], 'B')} "
+            f"at its peak ({100 * stage['memory']['peak'] / usable:.0f} %)",
+            "memory": ", ".join(
+                f"{kind} {scaled(size, 'B')}" for kind, size in stage["memory_by_kind"].items()
+            ),
+            "in place": f"{stage['donated']['tensors']} of {stage['donated']['of']} tensors of the "
+            "state (donated)",
+            "a chip's work": f"{scaled(stage['flops'], 'FLOP')} as written, "
+            f"{scaled(stage['compiled_flops'], 'FLOP')} as compiled; "
+            f"{scaled(stage['bytes'], 'B')} moved",
+        }
+        for kind in stage["collectives"]:
+            rows[kind["kind"]] = (
+                f"{kind['count']} a step, {scaled(kind['bytes'], 'B')}, "
+                f"{_ms(kind['seconds'])} by the links' bandwidth; {kind['beside']} of them beside "
+                "other work"
+            )
+        if not stage["collectives"]:
+            rows["collectives"] = "none"
+        talking = (
+            f"; {_ms(stage['seconds_beside'])} to {_ms(stage['seconds_after'])} with communication "
+            "wholly beside it or wholly after it"
+            if stage["collectives"]
+            else ""
+        )
+        rows["estimate"] = f"{_ms(stage['seconds'])} by the compiler{talking}"
+        rows["FLOP limit"] = (
+            f"{_ms(stage['flop_limit_seconds'])}, {100 * stage['flop_share']:.0f} % of the estimate"
+        )
+        width = max(map(len, rows))
+        text += [f"  {label.ljust(width)}  {value}" for label, value in rows.items()]
+    if result["saved"]:
+        text += ["", f"Saved to {result['saved']}"]
+    return text
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.4g} s"

@@ -1,0 +1,35 @@
+"""What recipes share that train all their networks together, at one size."""
+
+from dataclasses import replace
+from typing import Self
+
+from motion_jax.errors import UserError
+from motion_jax.recipes import schedule
+from motion_jax.recipes.base import Recipe
+
+
+class OneStage(Recipe):
+    """Stages and settings of the recipes; their fields are generator, discriminator, main_stage,
+    test."""
+
+    def stages(self) -> dict[str, schedule.Stage]:
+        """The only stage, "main"."""
+        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        if not self.stages():
+            raise UserError(
+                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
+            )
+        schedule.check_counts(
+            self,
+            {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
+        )
+        schedule.check_stage("main", self.main_stage)
+        self.generator.check("main", self.main_stage)
+        self.discriminator.check("main", self.main_stage)
+
+    def tested(self, **changes: object) -> Self:
+        """The recipe with other fields of `test`."""
+        return replace(self, test=replace(self.test, **changes))

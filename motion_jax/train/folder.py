@@ -1,0 +1,89 @@
+"""A run directory before training: whether it may be used, and by one training alone."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from motion_jax.config import Config, differences
+from motion_jax.data.records import PoseFrames
+from motion_jax.errors import UserError
+from motion_jax.files import check_writable
+from motion_jax.train import imported
+from motion_jax.train import run as runs
+
+# What one process wrote may take a while to be seen by another machine (NFS keeps what it knows of
+# a folder for up to a minute).
+SEEN_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps other processes of this machine from training in the folder at the same time: each
+    would remove the other's half-written checkpoints. Other machines are kept away where the shared
+    file system passes locks on (NFS 4 does; Lustre with -o flock)."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another motion-jax train is using {folder}; wait for it, stop it with Ctrl-C, or "
+                "choose another --run folder."
+            ) from error
+        except OSError:
+            # A file system without locks (some bucket mounts): nothing can be promised there.
+            pass
+        yield
+    finally:
+        os.close(lock)
+
+
+def check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
+    """Refuses a run directory of something else, before anything is written to it."""
+    check_writable(folder)
+    existing = runs.read_config(folder)
+    if existing is None:
+        strange = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+        if strange:
+            raise UserError(
+                f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
+                "another --run folder."
+            )
+        return
+    untouched = imported.untouched_record(folder)
+    if untouched is not None:
+        # Nothing was trained with other settings or on another dataset yet.
+        imported.check_config(untouched, existing, config, folder)
+        return
+    differing = differences(existing, config)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
+            "--run folder, or give the settings that it was begun with."
+        )
+    known = runs.read_dataset(folder)
+    if known["fingerprint"] != runs.fingerprint(dataset):
+        raise UserError(
+            f"{folder} was trained on another dataset ({known['path']}) than {dataset.folder}; "
+            "choose another --run folder, or give that dataset."
+        )
+
+
+def check_shared(folder: Path, token: str, host: str) -> None:
+    """Raises UserError where this process does not see what process 0, on `host`, wrote into the
+    folder: command.txt, which ends with `token`."""
+    ends = time.monotonic() + SEEN_SECONDS
+    while True:
+        with contextlib.suppress(OSError):
+            os.listdir(folder)
+            if (folder / "command.txt").read_text().endswith(token):
+                return
+        if time.monotonic() > ends:
+            raise UserError(
+                f"This process does not see what process 0 ({host}) wrote to {folder}; all "
+                "processes need the same folder of a shared file system as --run."
+            )
+        time.sleep(0.2)

@@ -1,0 +1,51 @@
+"""Which checkpoints of a run stay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is never deleted.
+
+    Attributes:
+      latest: how many of the newest.
+      hours: besides, one for every so many hours of training; 0: none.
+      always: total steps (the last of each stage).
+      best: besides, of each stage the one with the lowest "score" in its record.
+    """
+
+    latest: int = 3
+    hours: float = 0.0
+    always: Sequence[int] = ()
+    best: bool = False
+
+    def kept(self, records: Mapping[int, Mapping[str, Any]], before: int | None = None) -> set[int]:
+        """Of these checkpoints (record by total step) the steps that stay.
+
+        before: the newest one up to this step stays, too. A record without "seconds" or "score" is
+        kept only for its step.
+        """
+        steps = sorted(records)
+        stay = set(steps[-self.latest :]) | (set(self.always) & set(steps))
+        if self.hours:
+            last = None
+            for step in steps:
+                seconds = records[step].get("seconds")
+                if seconds is not None and (last is None or seconds - last >= 3600 * self.hours):
+                    stay.add(step)
+                    last = seconds
+        if self.best:
+            best: dict[str, int] = {}
+            for step in steps:
+                score, stage = records[step].get("score"), records[step].get("stage")
+                # Of equals the later one.
+                if score is not None and (
+                    stage not in best or score <= records[best[stage]]["score"]
+                ):
+                    best[stage] = step
+            stay |= set(best.values())
+        if before is not None:
+            stay |= {max((step for step in steps if step <= before), default=-1)} & set(steps)
+        return stay

@@ -1,0 +1,50 @@
+"""The train step with jax.pmap: one program a device, each for its own share of the batch.
+
+For those who ask for it; train/step.py has the way that jax recommends. pmap is in maintenance
+since jax 0.8, a wrapper of jit and shard_map (as here: this is compiled as one jitted program, and
+its state lies as the other strategy's does), and its own runtime is gone since 0.10. Parameters and
+optimiser are on every device, gradients and batch statistics are meant over all of them
+(motion_jax/layout.py), and the result is that of the jitted step.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from motion_jax import layout
+from motion_jax import mesh as meshes
+from motion_jax.config import Config
+from motion_jax.recipes.state import State
+
+
+def pmapped_step(config: Config, name: str, mesh: Mesh) -> Callable[..., Any]:
+    """A stage's train step, as train.step.compiled_step: (state, batch, frozen) -> (state,
+    metrics); state is donated, and on every device before and after."""
+    count = mesh.shape["data"]
+
+    def share(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
+        with layout.mapped("data", count):
+            state, metrics = config.recipe.train_step(state, batch, name, frozen)
+            return state, layout.batch_mean(metrics)
+
+    mapped = jax.pmap(
+        share,
+        axis_name="data",
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=list(mesh.devices.flat),
+    )
+
+    def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
+        shares = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        return mapped(state, shares, frozen)
+
+    everywhere, batches = meshes.replicated(mesh), meshes.over_data(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, batches, everywhere),
+        out_shardings=(everywhere, everywhere),
+        donate_argnums=0,
+    )

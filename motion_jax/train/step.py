@@ -1,0 +1,104 @@
+"""A stage's train step as one compiled program: what goes in, how it lies on the devices."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, Sharding
+
+from motion_jax import layout
+from motion_jax import mesh as meshes
+from motion_jax.config import Config
+from motion_jax.memory import give_back_freed_memory
+from motion_jax.nets import spatial
+from motion_jax.recipes.state import State
+from motion_jax.train.pmap_step import pmapped_step
+
+
+def abstract_state(config: Config, name: str, sharding: Any = None) -> State:
+    """Shapes, types and shardings of a stage's state, without computing it.
+
+    sharding: one for all leaves, or a pytree of the state's structure; None: left open.
+    """
+    shapes = jax.eval_shape(lambda key: config.recipe.init(key, name), jax.random.key(0))
+    if sharding is None or isinstance(sharding, Sharding):
+        each = jax.tree.map(lambda _: sharding, shapes)
+        if sharding is None:
+            return shapes
+    else:
+        each = sharding
+    return jax.tree.map(
+        lambda leaf, each: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=each), shapes, each
+    )
+
+
+def laid_out_state(config: Config, name: str, mesh: Mesh) -> State:
+    """abstract_state with the shardings that the stage trains with on the mesh."""
+    sharding = meshes.state_sharding(
+        mesh, abstract_state(config, name), config.devices.shard_optimizer
+    )
+    return abstract_state(config, name, sharding)
+
+
+def place_state(state: State, config: Config, mesh: Mesh) -> State:
+    """A stage's state onto the mesh, as the stage trains with it."""
+    sharding = meshes.state_sharding(mesh, state, config.devices.shard_optimizer)
+    return jax.device_put(state, sharding)
+
+
+def compiled_step(config: Config, name: str, mesh: Mesh) -> Callable[..., Any]:
+    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is
+    donated. With devices.strategy = "pmap" it is train.pmap_step's.
+
+    State lies as mesh.state_sharding says before and after, the batch as mesh.over_batch; frozen
+    and metrics are on every device.
+    """
+    if config.devices.strategy == "pmap":
+        return pmapped_step(config, name, mesh)
+    everywhere = meshes.replicated(mesh)
+    states = jax.tree.map(lambda leaf: leaf.sharding, laid_out_state(config, name, mesh))
+
+    def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
+        # Which pictures a batch holds depends on the dataset.
+        batch = jax.lax.with_sharding_constraint(batch, meshes.over_batch(mesh, batch))
+        with _laid_over(mesh, name):
+            return config.recipe.train_step(state, batch, name, frozen)
+
+    return jax.jit(
+        step,
+        in_shardings=(states, None, everywhere),
+        out_shardings=(states, everywhere),
+        donate_argnums=0,
+    )
+
+
+def check_layout(config: Config) -> None:
+    """Raises UserError where a stage cannot be laid over the devices at hand, which otherwise a
+    later stage would say after days."""
+    for name in config.recipe.stages():
+        mesh = meshes.of_stage(config, name)
+        if mesh.shape["space"] > 1:
+            from motion_jax.profiling.topology import step_inputs
+
+            # The networks say what they need of their neighbours' rows when they are traced.
+            jax.eval_shape(compiled_step(config, name, mesh), *step_inputs(config, name, mesh))
+
+
+@contextlib.contextmanager
+def _laid_over(mesh: Mesh, name: str) -> Iterator[None]:
+    """Tells those parts of a step that must know how the batch lies."""
+    with contextlib.ExitStack() as stack:
+        if mesh.size > 1:
+            stack.enter_context(layout.over(mesh))
+        if mesh.shape["space"] > 1:
+            stack.enter_context(spatial.over(mesh, name))
+        yield
+
+
+def compile_ahead(step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """A jitted step compiled for these arguments, which are not consumed. Compiling's memory is
+    given back before anything runs, so that it does not add to the step's peak."""
+    compiled = step.lower(*arguments).compile()
+    give_back_freed_memory()
+    return compiled

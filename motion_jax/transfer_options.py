@@ -1,0 +1,75 @@
+"""The options of `motion-jax transfer`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Method = Literal["global", "limbs", "none"]
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """Make the person of a trained run move like the person in a video; a CycleGAN of frames is
+    shown the video's frames themselves."""
+
+    run: Path
+    """Run folder made by `motion-jax train` or `motion-jax import`."""
+    source: Path
+    """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
+    the frames that are translated: no pose is estimated."""
+    out: Path
+    """The video to write; must end in .mp4."""
+    side_by_side: bool = False
+    """Show the source, the pose given to the network and the result next to each other."""
+    ready_poses: bool = False
+    """SOURCE shows drawn poses (a skeleton video, or a folder of label pictures): they are given to
+    the network as they are, without estimating, normalising or smoothing anything. For runs that
+    were trained on ready pose pictures."""
+    face_boxes: Path | None = None
+    """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
+    face stage (in pixels of SOURCE's pictures)."""
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
+    to use instead of estimating poses."""
+    normalize: Method = "global"
+    """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
+    joints, Everybody Dance Now's way), "limbs" (each limb gets the target's length besides), "none"
+    (the source's frame is only scaled into the target's)."""
+    person: str = "largest"
+    """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
+    from left to right."""
+    detail: Literal["holistic", "body"] = "holistic"
+    """Estimate body, face and hands ("holistic"), or the body alone ("body", faster)."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    start: float | None = None
+    """Begin at this second of the source."""
+    end: float | None = None
+    """End before this second of the source."""
+    fps: float | None = None
+    """Resample the source to so many frames a second (default: its own frame times)."""
+    gaps: Literal["hold", "fade"] = "hold"
+    """While the source's person is lost: keep the last picture, or fade it out."""
+    max_gap: int = 10
+    """Gaps in the pose of up to so many frames are filled by interpolation (frames)."""
+    smooth: bool = True
+    """Smooth the poses over time against jitter (one-euro filter, forwards and backwards, so that
+    the motion does not lag behind the sound)."""
+    chunk: int = 16
+    """Frames synthesized per call (frames; bounds memory, does not change the result)."""
+    audio: Literal["keep", "drop"] = "keep"
+    """Keep the source's sound, or leave it out."""
+    pose_pictures: Path | None = None
+    """Also write the pictures of the poses that the network is shown into this folder, as numbered
+    PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""
+    statistics: Literal["batch", "running"] | None = None
+    """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
+    (default: as the run's config says)."""
+    dropout_seed: int | None = None
+    """Dropout (pix2pix) on, the same in every frame, drawn from this seed (default: as the run's
+    config says)."""
+    face: bool = True
+    """Use the face stage where the run has one and a face was found."""
+    recurrent: bool = True
+    """Show the generator its previous frame, as in training; without, each frame stands alone (try
+    it where the background trembles: `motion-jax evaluate` measures both)."""

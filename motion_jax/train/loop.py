@@ -6,8 +6,10 @@ late.
 """
 
 import contextlib
+import itertools
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ def train(
     place: Place | None = None,
     wait_seconds: float = 300.0,
     preempted_status: int = 0,
+    limits: Mapping[str, float] | None = None,
 ) -> None:
     """Trains what the config describes, or goes on with it.
 
@@ -63,6 +66,10 @@ def train(
       place: this process's among several; None: it trains alone.
       wait_seconds: how long the processes may take to come together.
       preempted_status: exit status of a stop by SIGTERM, SIGUSR1 or a preemption notice.
+      limits: seconds by stage after which it ends, however many of its steps are left: of steps
+        alone, without compiling, saving and samples, and over all processes of a run that was
+        stopped between. One step is always made. Checkpoints' records hold "step_seconds" by stage
+        and "compile_seconds". For one process: the clocks of several differ.
     Raises:
       UserError: settings, dataset and run directory that do not fit together; processes that do not
         come together or differ; a NaN or a collapsed discriminator; a last save that failed.
@@ -83,6 +90,8 @@ def train(
     with contextlib.ExitStack() as stack:
         job = stack.enter_context(join(place, check, wait_seconds))
         [dataset] = opened
+        if limits and job.count > 1:
+            raise ValueError("limits are for a training of one process")
         check_layout(config)
         frozen = load_frozen(config, vgg)
         check_best(config, frozen)
@@ -102,7 +111,15 @@ def train(
         keep = Keep(settings.keep, settings.keep_hours, ends, bool(settings.keep_best))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", keep))
         training = _Training(
-            config, folder, dataset, frozen, checkpoints, signals, job, preempted_status
+            config,
+            folder,
+            dataset,
+            frozen,
+            checkpoints,
+            signals,
+            job,
+            preempted_status,
+            limits or {},
         )
         if checkpoints.latest() == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
@@ -112,7 +129,7 @@ def train(
             with going_on("The run's page"):
                 write_page(folder)
     if training.images:
-        say(f"Trained: {total} steps, {training.images} images, in {folder}")
+        say(f"Trained: {training.steps} steps, {training.images} images, in {folder}")
 
 
 def _last_command(folder: Path, job: Job) -> str:
@@ -147,7 +164,9 @@ class _Training:
     """A run under way: what every stage needs, and what goes on from stage to stage.
 
     Attributes:
+      limits: see train.
       images: seen in all; 0 where nothing was left to train.
+      steps: made in all, where something was.
       lowered: the stage and factor of a learning rate that was lowered after a failure.
       unsaved: what was wrong with the last save, where it failed.
     """
@@ -160,7 +179,9 @@ class _Training:
     signals: Signals
     job: Job
     preempted_status: int
+    limits: Mapping[str, float]
     images: int = 0
+    steps: int = 0
     lowered: dict[str, Any] | None = None
     unsaved: UserError | None = None
     saved_at: float = field(default_factory=time.monotonic)
@@ -182,6 +203,15 @@ class _Training:
         stages = self.config.recipe.stages()
         return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
 
+    def _done(self, record: dict[str, Any]) -> dict[str, int]:
+        """Steps made by stage; a record without them is of a run in which no stage had a limit."""
+        if "stage" not in record:
+            return {}
+        stages = self.config.recipe.stages()
+        before = itertools.takewhile(lambda name: name != record["stage"], stages)
+        done = record.get("steps_done", {name: stages[name].steps for name in before})
+        return done | {record["stage"]: record["step"]}
+
     def _stages(self) -> None:
         state, begun, record = resume(self.config, self.checkpoints, self.folder, self.job)
         # After going back the record is of a time before it was lowered.
@@ -189,12 +219,13 @@ class _Training:
         stages = self.config.recipe.stages()
         for name in list(stages)[list(stages).index(begun) if begun else 0 :]:
             if begun != name:
-                previous, record = state, record | {"step": 0, "position": 0, "low_since": None}
+                anew = {"stage": name, "step": 0, "position": 0, "low_since": None, "ended": False}
+                previous, record = state, record | {"steps_done": self._done(record)} | anew
                 state = begin_stage(self.config, name, previous)
                 del previous
-            if record["step"] < stages[name].steps:
+            if record["step"] < stages[name].steps and not record.get("ended"):
                 state, record = self._stage(name, state, record)
-            self.images = record["images"]
+            self.images, self.steps = record["images"], sum(self._done(record).values())
             begun = None
 
     def _stage(
@@ -207,6 +238,8 @@ class _Training:
         first, train_step, start = self.job.first, None, record["step"]
         # Where imported weights came from stays on record.
         origin = {key: value for key, value in record.items() if key == "imported"}
+        seconds = dict(record.get("step_seconds", {}))
+        compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
         say(
             f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} "
             f"frames at {stage.width}x{stage.height} on "
@@ -240,15 +273,23 @@ class _Training:
                     batch = meshes.place(next(examples), mesh)
                     recorder.waited(time.monotonic() - asked)
                     if train_step is None:
+                        begun = time.monotonic()
                         jitted = compiled_step(config, name, mesh)
                         train_step = compile_ahead(jitted, state, batch, frozen)
                         self.job.meet()
+                        compiling += time.monotonic() - begun
+                        asked += time.monotonic() - begun
                     state, metrics = train_step(state, batch, frozen)
                 tracer.end(step, state)
                 recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
+                if limit is not None:
+                    # Seconds of steps that are done, not of steps that were asked for.
+                    jax.block_until_ready(metrics)
+                seconds[name] = seconds.get(name, 0.0) + time.monotonic() - asked
                 watch.step(step, metrics)
                 self._written(wait=False)
-                last = step == stage.steps
+                over = limit is not None and seconds[name] >= limit
+                last = step == stage.steps or over
                 sampled = step % settings.sample_every == 0 or last
                 if sampled:
                     params = on_one_device(config.recipe.synthesis_params(state), mesh)
@@ -264,6 +305,10 @@ class _Training:
                         "position": step * stage.batch_size,
                         "low_since": watch.since,
                         "lowered": self.lowered,
+                        "ended": last,
+                        "steps_done": self._done(record) | {name: step},
+                        "step_seconds": seconds,
+                        "compile_seconds": compiling,
                     }
                     record = self._save(state, record, recorder, metrics)
                 self.checkpoints.before = watch.since and offset + watch.since - 1
@@ -274,6 +319,13 @@ class _Training:
                     self.job.meet()
                 if stop:
                     self._stop(step, name)
+                if over and step < stage.steps:
+                    say(
+                        f"Stage {name} ends after {step} of {stage.steps} steps: its {limit:.4g} s "
+                        "are over."
+                    )
+                if last:
+                    break
         self._written()
         return state, record
 

@@ -1,6 +1,6 @@
 """Checkpoints by Orbax: asynchronous, whole or absent, kept by a policy (keeping.py)."""
 
-import contextlib
+import functools
 import gc
 import hashlib
 import inspect
@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,15 +221,17 @@ class Checkpoints:
         return self._restore(step, ocp.args.PyTreeRestore(abstract_state, restore_args=how))
 
     def _restore(self, step: int, arguments: Any) -> Any:
-        with _left_behind():
-            try:
-                restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
-            # Of a file with wrong bytes Orbax raises a plain Exception.
-            except Exception as error:
-                reason = _reason(error)
-            else:
-                return restored["state"]
-            raise self.damaged(step, reason)
+        _hush_abandoned_reads()
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
+        # Of a file with wrong bytes Orbax raises a plain Exception.
+        except Exception as error:
+            reason = _reason(error)
+        else:
+            return restored["state"]
+        # What the abandoned reads still hold goes now, not while the next checkpoint is read.
+        gc.collect()
+        raise self.damaged(step, reason)
 
     def damaged(self, step: int, reason: str) -> Damaged:
         return Damaged(
@@ -245,22 +247,21 @@ def _reason(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-@contextlib.contextmanager
-def _left_behind() -> Iterator[None]:
-    """Of the reads that Orbax begins together it forgets all but the first that fails; what Python
-    would print of each of the others says nothing new."""
+@functools.cache
+def _hush_abandoned_reads() -> None:
+    """Of the reads that Orbax begins together it abandons all but the first that fails, and closes
+    the event loop that the others answer to. Python would print a traceback for each, at any time
+    from then on, that says nothing new."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        if not inspect.iscoroutine(unraisable.object):
+        read = unraisable.object
+        abandoned = inspect.iscoroutine(read) and "orbax" in read.cr_code.co_filename
+        too_late = read is None and str(unraisable.exc_value) == "Event loop is closed"
+        if not (abandoned or too_late):
             before(unraisable)
 
     sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        gc.collect()
-        sys.unraisablehook = before
 
 
 def parameter_hash(params: Any) -> str:

@@ -2,8 +2,10 @@
 
 import errno
 import shutil
+import sys
 import tempfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ import pytest
 
 from motion_jax.config import Config, Guard
 from motion_jax.recipes.state import State
+from motion_jax.train import checkpoint
 from motion_jax.train.examine import examined
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.keeping import Keep
@@ -144,3 +147,16 @@ def test_a_checksum_notices_every_bit_and_every_place():
     w[1, 1, 1] = np.inf
     finite, _ = examined(state.replace(params={"generator": {"w": jnp.asarray(w)}}))
     assert finite == {"generator": False}
+
+
+def test_reads_that_nobody_waits_for_any_more_are_not_told(monkeypatch):
+    """Only those: what else Python cannot raise is told as before."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    checkpoint._hush_abandoned_reads.__wrapped__()
+    late = SimpleNamespace(object=None, exc_value=RuntimeError("Event loop is closed"))
+    other = SimpleNamespace(object=None, exc_value=RuntimeError("lost"))
+    owned = SimpleNamespace(object=told, exc_value=RuntimeError("Event loop is closed"))
+    for unraisable in (late, other, owned):
+        sys.unraisablehook(unraisable)
+    assert told == [other, owned]

@@ -10,7 +10,7 @@ demo: $(DONE)
 	$(VENV)/bin/motion-jax demo
 
 test: $(DONE) $(TPU)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(DONE)
 	$(VENV)/bin/ruff check .

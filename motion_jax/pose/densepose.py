@@ -215,6 +215,7 @@ def decode(picture: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
     for number in np.unique(parts[near]):
         mask = (near & (parts == number)).astype(np.uint8)
         sure |= cv2.morphologyEx(mask, cv2.MORPH_OPEN, square)
+    sure[_spots(sure, parts)] = 0
     if not sure.any():
         return np.zeros_like(parts), 1.0
     away, labels = cv2.distanceTransformWithLabels(
@@ -223,7 +224,7 @@ def decode(picture: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
     owner = np.zeros(labels.max() + 1, np.uint8)
     owner[labels[sure > 0]] = parts[sure > 0]
     parts = np.where(away <= REACH, owner[labels], 0).astype(np.uint8)
-    return _without_spots(parts), float((sure == 0).mean())
+    return parts, float((sure == 0).mean())
 
 
 def _exact(picture: np.ndarray, kind: str) -> np.ndarray | None:
@@ -239,15 +240,16 @@ def _exact(picture: np.ndarray, kind: str) -> np.ndarray | None:
     return values[inverse].reshape(packed.shape)
 
 
-def _without_spots(parts: np.ndarray) -> np.ndarray:
-    shown = (parts > 0).astype(np.uint8)
-    count, labels, figures, _ = cv2.connectedComponentsWithStats(shown, connectivity=8)
-    if count < 3:
-        return parts
+def _spots(sure: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """bool [H, W]: what lies apart from the body and is too small for one."""
+    shown = ((sure > 0) & (parts > 0)).astype(np.uint8)
+    # Parts of one body have unsure edges between them.
+    joined = cv2.morphologyEx(shown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    _, labels, figures, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     areas = figures[:, cv2.CC_STAT_AREA]
-    spots = areas < SPOT * areas[1:].sum()
-    spots[0] = False
-    return np.where(spots[labels], 0, parts).astype(np.uint8)
+    small = areas < SPOT * areas[1:].sum()
+    small[0] = False
+    return small[labels]
 
 
 def draw(iuv: np.ndarray, drawing: Drawing) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 from motion_jax.errors import UserError
 
 # A row or column is bar where so much of it has the bar's colour; a watermark may cover the rest.
-_BAR_SHARE = 0.85
-_BAR_LEVELS = 10
+_BAR_SHARE = 0.8
+_BAR_LEVELS = 20  # Compression rings next to an edge.
 
 
 @dataclass(frozen=True)

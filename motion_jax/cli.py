@@ -12,6 +12,7 @@ from motion_jax.errors import UserError
 VERBS = {
     "prepare": "turn videos of one person into a dataset of poses and frames",
     "import-data": "turn another project's folders or a skeleton video into a dataset",
+    "pair": "pair two people's frames by pose, for pose2pics and pics2pics",
     "export-data": "write a dataset as the folders that the original programs read",
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
@@ -123,6 +124,12 @@ def _import_data(arguments: list[str]) -> None:
     import_data(parse(ImportOptions, "import-data", arguments))
 
 
+def _pair(arguments: list[str]) -> None:
+    from motion_jax.pairing.pair import PairOptions, pair
+
+    pair(parse(PairOptions, "pair", arguments))
+
+
 def _export_data(arguments: list[str]) -> None:
     from motion_jax.data.export_data import ExportOptions, export_data
 
@@ -199,6 +206,7 @@ def _demo(arguments: list[str]) -> None:
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "prepare": _prepare,
     "import-data": _import_data,
+    "pair": _pair,
     "export-data": _export_data,
     "train": _train,
     "transfer": _transfer,

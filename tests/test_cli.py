@@ -73,6 +73,7 @@ def options_of(verb):
     from motion_jax.demo import DemoOptions
     from motion_jax.evaluate.evaluate import EvaluateOptions
     from motion_jax.fetch import FetchOptions
+    from motion_jax.pairing.pair import PairOptions
     from motion_jax.port.export_run import ExportOptions
     from motion_jax.port.import_run import ImportOptions
     from motion_jax.port.inspect import InspectOptions
@@ -87,6 +88,7 @@ def options_of(verb):
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
         "parity": ParityOptions, "import-data": DataImportOptions,
         "export-data": DataExportOptions, "compile": CompileOptions,
+        "pair": PairOptions,
     }[verb]  # fmt: skip
 
 

@@ -49,14 +49,28 @@ def choose_region(
     if fit == "squash":
         return Region(0, 0, full_width, full_height)
     if fit == "letterbox":
-        left, top, right, bottom = 0.0, 0.0, float(full_width), float(full_height)
-    else:
-        left, top, right, bottom = person_extent(track)
-        dx, dy = margin * (right - left), margin * (bottom - top)
-        left, top, right, bottom = left - dx, top - dy, right + dx, bottom + dy
-        # What the margin adds outside the source shows nothing.
-        left, top = max(left, 0.0), max(top, 0.0)
-        right, bottom = min(right, float(full_width)), min(bottom, float(full_height))
+        return whole(full_height, full_width, height, width)
+    left, top, right, bottom = person_extent(track)
+    dx, dy = margin * (right - left), margin * (bottom - top)
+    left, top, right, bottom = left - dx, top - dy, right + dx, bottom + dy
+    # What the margin adds outside the source shows nothing.
+    left, top = max(left, 0.0), max(top, 0.0)
+    right, bottom = min(right, float(full_width)), min(bottom, float(full_height))
+    return _around((left, top, right, bottom), (full_height, full_width), height, width)
+
+
+def whole(full_height: int, full_width: int, height: int, width: int) -> Region:
+    """The whole source, undistorted in a frame of height x width, with bars."""
+    box = 0.0, 0.0, float(full_width), float(full_height)
+    return _around(box, (full_height, full_width), height, width)
+
+
+def _around(
+    box: tuple[float, float, float, float], full: tuple[int, int], height: int, width: int
+) -> Region:
+    """The smallest region of the proportions of height x width that holds a box (left, top, right,
+    bottom), inside the source where it fits."""
+    (left, top, right, bottom), (full_height, full_width) = box, full
     region_width = max(right - left, (bottom - top) * width / height, 2.0)
     region_height = max(region_width * height / width, 2.0)
     region_width, region_height = max(2, round(region_width)), max(2, round(region_height))

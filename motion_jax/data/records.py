@@ -265,6 +265,8 @@ def finish_dataset(
 
 def maker(options: dict[str, Any]) -> str:
     """The verb that made a dataset with these options."""
+    if "made_by" in options:
+        return options["made_by"]
     return "import-data" if "layout" in options else "prepare"
 
 

@@ -1,0 +1,27 @@
+"""pics2pics: pix2pix from one person's pictures to another person's, on pairs found by pose.
+
+For: one driving person and one target, before still cameras; at the end no pose is estimated: the
+network is shown the driving video's frames themselves. It knows these two people alone.
+Data: frames of 256x256, the default of prepare, of both people, paired by pose:
+    motion-jax prepare DRIVER --out data/driver
+    motion-jax prepare TARGET --out data/target
+    motion-jax pair --kind pics2pics --a data/driver --b data/target --out data/pairs
+Weights: none.
+Command:
+    motion-jax train pics2pics --data data/pairs --run runs/NAME
+    motion-jax transfer --run runs/NAME --source DRIVER --out result.mp4
+Hardware: one GPU. Hours and memory: not measured yet.
+Result: not trained yet at this size. A thousand pairs for 200 passes is what the source of this
+method trained on: 200,000 steps.
+
+Pairs of pictures are also what import-data makes of aligned or side by side folders; a run on those
+is driven with --ready-poses.
+"""
+
+from motion_jax.config import Config, Data
+from motion_jax.recipes.pix2pix import Pix2Pix, Stage
+
+config = Config(
+    recipe=Pix2Pix(main_stage=Stage(steps=200_000, decay_steps=100_000, height=256, width=256)),
+    data=Data(holdout=0.2),
+)

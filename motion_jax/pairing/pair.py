@@ -1,0 +1,323 @@
+"""`motion-jax pair`: a dataset of two people's frames that show the same pose.
+
+pose2pics: A's pose (fitted to B's body) with B's picture; pics2pics: A's picture with B's picture.
+The parts of A and B that are held out are paired with each other alone, so that no frame of either
+is both trained on and measured with.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from motion_jax import files
+from motion_jax.data import records
+from motion_jax.data.advice import DIFFERENT
+from motion_jax.data.again import is_made
+from motion_jax.data.pairs import stretches
+from motion_jax.data.records import PoseFrames, open_dataset
+from motion_jax.errors import UserError
+from motion_jax.pairing.match import Compare, Matches, Run, fitted, match, runs, torso_length
+from motion_jax.progress import Meter, say
+
+# Records in a shard.
+SHARD = 1024
+# Tells these options from those of other datasets (see records.maker).
+MADE_BY = "pair"
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Pair the frames of two people by their poses, for training pose2pics or pics2pics."""
+
+    a: Path
+    """Dataset of the person whose poses (or pictures) will drive: made by motion-jax prepare."""
+    b: Path
+    """Dataset of the person who is to appear."""
+    out: Path
+    """Folder of the dataset to make; new, or made by the same command before."""
+    kind: Literal["pose2pics", "pics2pics"] = "pose2pics"
+    """What is paired with B's picture: A's pose fitted to B's body, or A's picture."""
+    k: int = 1
+    """Each frame of A with its k nearest of B (held-out frames: with the nearest alone)."""
+    max_distance: float = DIFFERENT
+    """Drop pairs whose poses are further apart, in lengths of B's torso (root mean square over the
+    joints that both show)."""
+    mutual: bool = False
+    """Keep a pair only where A's frame is also among the k nearest of A for B's frame."""
+    compare: Compare = "frame"
+    """Compare poses as they lie in B's picture ("frame"), or without place and size ("body")."""
+    normalize: Literal["global", "limbs", "none"] = "global"
+    """How A's poses are fitted to B's body, as in transfer."""
+    holdout: float = 0.2
+    """Share of each clip, its end, that is held out; 0...0.9. Where a dataset marks clips as held
+    out, its marks count."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What was found.
+
+    Attributes:
+      a, b: the datasets.
+      poses: float32 [len(a), 137, 3], A's poses in pixels of B's frames.
+      matches: {"train": …, "heldout": …}; a part without frames is left out.
+      runs: the pairs, as they lie in the dataset.
+      torso: length of B's torso in pixels.
+    """
+
+    a: PoseFrames
+    b: PoseFrames
+    poses: np.ndarray
+    matches: dict[str, Matches]
+    runs: list[Run]
+    torso: float
+
+
+def pair(options: PairOptions) -> Path:
+    """Makes the dataset `options.out`, or finds it made; returns the page about it.
+
+    Raises UserError for everything a user can mend, before anything is written.
+    """
+    from motion_jax.pairing.report import summary, write_report
+
+    _check(options)
+    a, b = open_dataset(options.a), open_dataset(options.b)
+    for name, dataset in (("--a", a), ("--b", b)):
+        _check_side(name, dataset)
+    resolved = _resolved(options, a, b)
+    out, partial = options.out, options.out / ".partial"
+    page = out / "report" / "index.html"
+    if is_made(out, partial, resolved):
+        say(f"{out} is up to date: the same datasets and options; nothing to do.")
+        return page
+    paired = find_pairs(options, a, b)
+    files.check_writable(out)
+    files.check_writable(partial)
+    files.write_json(partial / "options.json", resolved)
+    _write(options, paired, resolved, out, partial)
+    write_report(out, options, paired)
+    files.remove_tree(partial)
+    say(f"{summary(paired)} Pairing report: {page}")
+    say(f"Train with: motion-jax train {options.kind} --data {out} --run runs/{out.name}")
+    return page
+
+
+def _check(options: PairOptions) -> None:
+    if options.k < 1:
+        raise UserError(f"--k {options.k} is less than 1; give a number of frames.")
+    if not options.max_distance > 0:
+        raise UserError(
+            f"--max-distance {options.max_distance:g} keeps nothing; give torso lengths above 0."
+        )
+    if not 0.0 <= options.holdout <= 0.9:
+        raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
+    if options.a.resolve() == options.b.resolve():
+        raise UserError(
+            f"--a and --b are the same dataset {options.a}; its own pairs of pose and picture need "
+            f"no pairing: motion-jax train pose2pics --data {options.b}."
+        )
+
+
+def _check_side(name: str, dataset: PoseFrames) -> None:
+    from motion_jax.pose import skeleton
+
+    if dataset.info.skeleton != skeleton.NAME:
+        raise UserError(
+            f"The dataset {dataset.folder} ({name}) has the skeleton {dataset.info.skeleton!r}, "
+            f"pairs are found by {skeleton.NAME!r}; prepare it again."
+        )
+    body = dataset.keypoints()[:, skeleton.BODY, 2] > 0
+    if not body.any():
+        raise UserError(
+            f"The dataset {dataset.folder} ({name}) has no keypoints of bodies, so its frames "
+            "cannot be paired by pose; make it with motion-jax prepare."
+        )
+
+
+def _resolved(options: PairOptions, a: PoseFrames, b: PoseFrames) -> dict[str, Any]:
+    """The options as the metadata keep them: datasets by name and content, not by place."""
+    from motion_jax.train.run import fingerprint
+
+    chosen = {
+        name: value for name, value in asdict(options).items() if name not in ("a", "b", "out")
+    }
+    sides = {
+        name: {
+            "file": dataset.folder.resolve().name,
+            "sha256": fingerprint(dataset),
+            "height": dataset.info.height,
+            "width": dataset.info.width,
+            "sources": [dict(source) for source in dataset.info.sources],
+        }
+        for name, dataset in (("a", a), ("b", b))
+    }
+    # As they will be read again, to be compared.
+    return json.loads(json.dumps({"made_by": MADE_BY, **sides, **chosen}))
+
+
+def find_pairs(options: PairOptions, a: PoseFrames, b: PoseFrames) -> Paired:
+    """The pairs of two datasets. Raises UserError where there is none to train on."""
+    aspects = a.info.pixel_aspect, b.info.pixel_aspect
+    theirs = b.keypoints()
+    poses = fitted(a.keypoints(), theirs, aspects, options.normalize)
+    torso = torso_length(theirs, aspects[1])
+    clips = np.concatenate([np.full(n, i) for i, (_, n) in enumerate(a.clips)])
+    matches, found = {}, []
+    for part in ("train", "heldout"):
+        left, right = (_records(dataset, options.holdout, part) for dataset in (a, b))
+        if part == "train":
+            for name, chosen in (("--a", left), ("--b", right)):
+                if not len(chosen):
+                    raise UserError(
+                        f"The dataset of {name} has no frames for training after --holdout "
+                        f"{options.holdout:g}; hold out less or give a longer video."
+                    )
+            if options.k > len(right):
+                raise UserError(
+                    f"--k {options.k} is more than the {len(right)} training frames of {b.folder}; "
+                    "give a smaller k."
+                )
+        if not len(left) or not len(right):
+            continue
+        matches[part] = match(
+            left,
+            right,
+            poses[left],
+            theirs[right],
+            k=options.k if part == "train" else 1,
+            torso=torso,
+            max_distance=options.max_distance,
+            mutual=options.mutual,
+            compare=options.compare,
+            aspect=aspects[1],
+        )
+        found += runs(matches[part], clips[left], part == "heldout")
+    if not any(not run.held_out for run in found):
+        near = matches["train"].distance[:, 0]
+        near = near[np.isfinite(near)]
+        raise UserError(
+            "No frame of --a has a partner in --b: "
+            + (
+                f"the most similar poses are {near.min():.2f} torso lengths apart, the median is "
+                f"{np.median(near):.2f}; give a larger --max-distance, --compare body, or another "
+                "video."
+                if len(near)
+                else "no two frames show half of their joints in common; use videos that show the "
+                "same parts of the body."
+            )
+        )
+    return Paired(a, b, poses, matches, found, torso)
+
+
+def _records(dataset: PoseFrames, holdout: float, part: str) -> np.ndarray:
+    parts = [np.arange(first, first + n) for first, n in stretches(dataset, holdout, part)]
+    return np.concatenate(parts) if parts else np.zeros(0, int)
+
+
+def _write(
+    options: PairOptions, paired: Paired, resolved: dict[str, Any], out: Path, partial: Path
+) -> None:
+    """Shards, then the metadata that make them a dataset."""
+    info = paired.b.info
+    pictures = options.kind == "pics2pics"
+    pose_format = paired.a.info.picture if pictures else None
+    total = sum(len(run.a) for run in paired.runs)
+    count = -(-total // SHARD)
+    examples, lengths = _examples(paired, pictures), []
+    with Meter(f"Pairs to {out}", total) as meter:
+        for number in range(count):
+            path = partial / f"{number:05d}.array_record"
+            length = min(SHARD, total - number * SHARD)
+            with records.ShardWriter(
+                path, info.height, info.width, info.picture, pose_format
+            ) as writer:
+                for _ in range(length):
+                    writer.write(next(examples))
+                    meter.advance()
+            lengths.append(length)
+    for number in range(count):
+        os.replace(partial / f"{number:05d}.array_record", records.shard_path(out, number, count))
+    starts = np.concatenate([[0], np.cumsum([len(run.a) for run in paired.runs])])
+    train = paired.matches["train"]
+    records.finish_dataset(
+        out,
+        records.DatasetInfo(
+            height=info.height,
+            width=info.width,
+            clips=tuple((i, 0, int(starts[i]), len(run.a)) for i, run in enumerate(paired.runs)),
+            sources=(_source(options, paired, total),),
+            detection={
+                "frames": int(sum(len(found.a) for found in paired.matches.values())),
+                "kept": total,
+                "rejected": rejected(train),
+            },
+            options=resolved,
+            picture=info.picture,
+            pose_pictures=pictures,
+            pose_format=pose_format or "png",
+            held_out=tuple(i for i, run in enumerate(paired.runs) if run.held_out),
+        ),
+        lengths,
+    )
+
+
+def rejected(matches: Matches) -> dict[str, int]:
+    """How many pairs were dropped for which reason."""
+    from motion_jax.pairing.match import REASONS
+
+    counts = {name: int((matches.reason == i).sum()) for i, name in enumerate(REASONS)}
+    return {name: n for name, n in counts.items() if n and name != "kept"}
+
+
+def _source(options: PairOptions, paired: Paired, kept: int) -> dict[str, Any]:
+    """The pairs stand for one video; what a picture is, is B's."""
+    a, b = paired.a.info, paired.b.info
+    first = dict(b.sources[0]) if b.sources else {}
+    entry = {
+        "file": f"{paired.a.folder.resolve().name} with {paired.b.folder.resolve().name}",
+        "frames": len(paired.a),
+        "kept": kept,
+        "fps": (a.sources[0] if a.sources else {}).get("fps", 25.0),
+        "width": first.get("width", b.width),
+        "height": first.get("height", b.height),
+        "fit": first.get("fit", "none"),
+        "estimator": first.get("estimator", {}),
+        "kind": options.kind,
+    }
+    return entry | ({"pixel_aspect": b.pixel_aspect} if b.pixel_aspect != 1 else {})
+
+
+def _examples(paired: Paired, pictures: bool) -> Iterator[dict[str, Any]]:
+    """The records in the order of the runs."""
+    a, b = paired.a, paired.b
+    same = a.size == b.size
+    for clip, run in enumerate(paired.runs):
+        for index, (mine, theirs) in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True)):
+            row, other = b.encoded(theirs), a.encoded(mine)
+            example = {
+                "frame": row["frame"],
+                "keypoints": row["keypoints"] if pictures else paired.poses[mine],
+                "filled": row["filled"] if pictures else other["filled"],
+                "face_box": row["face_box"],
+                "clip": clip,
+                "index": index,
+                "time": float(other["time"]),
+            }
+            if pictures:
+                example["pose_picture"] = (
+                    other["frame"] if same else letterboxed(a[mine]["frame"], *b.size)
+                )
+            yield example
+
+
+def letterboxed(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture of another size undistorted in [height, width, 3], with black bars, as
+    `prepare --fit letterbox` makes them."""
+    from motion_jax.data.crop import cut_out, whole
+
+    return cut_out(image, whole(*image.shape[:2], height, width), height, width)

@@ -1,0 +1,88 @@
+"""Pictures between pictures, by dense optical flow (OpenCV's DIS, Kroeger et al., ECCV 2016).
+
+Pictures are uint8 RGB [H, W, 3]; a flow is float32 [H, W, 2], in pixels (x, y): what `a` shows at
+p, `b` shows at p + flow(p).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+# DIS needs some pixels for its coarsest scale; smaller pictures are faded.
+SMALLEST = 32
+
+
+def flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The flow from one picture to another; zero where they are smaller than `SMALLEST`."""
+    if min(a.shape[:2]) < SMALLEST:
+        return np.zeros((*a.shape[:2], 2), np.float32)
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (a, b)]
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return method.calc(*grey, None)
+
+
+class Between:
+    """The pictures between two pictures.
+
+    At time t (0: a, 1: b) the flow to each of them is put together from the flows a → b and b → a
+    as in Jiang et al., Super SloMo (CVPR 2018), equation 4; both are warped by it and mixed.
+    """
+
+    def __init__(self, a: np.ndarray, b: np.ndarray):
+        self.a, self.b = a, b
+        self._flows: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, t: float) -> np.ndarray:
+        """uint8 [H, W, 3]; t: 0...1, at whose ends it is `a` and `b` themselves."""
+        if t <= 0 or t >= 1 or self.a is self.b:
+            return self.a if t <= 0 or self.a is self.b else self.b
+        if self._flows is None:
+            self._flows = flow(self.a, self.b), flow(self.b, self.a)
+        there, back = self._flows
+        to_a = cv2.addWeighted(there, -t * (1 - t), back, t * t, 0)
+        to_b = cv2.addWeighted(there, (1 - t) ** 2, back, -t * (1 - t), 0)
+        return cv2.addWeighted(warp(self.a, to_a), 1 - t, warp(self.b, to_b), t, 0)
+
+
+def warp(picture: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """What `picture` shows at p + by(p), for every p; beyond the edge its last pixels."""
+    places = by + _grid(*picture.shape[:2])
+    return cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@functools.lru_cache(maxsize=4)
+def _grid(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    grid = np.stack([x, y], -1).astype(np.float32)
+    grid.setflags(write=False)
+    return grid
+
+
+def blend(pictures: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """One picture of several alike: each is moved to the mean of their places, and the mean taken.
+
+    pictures: the first is the one whose outline counts where they do not agree. weights: one for
+    each, not negative, with a sum above 0.
+    """
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    kept = [(p, w) for p, w in zip(pictures, shares, strict=True) if w > 1e-3]
+    if len(kept) == 1:
+        return kept[0][0]
+    first = pictures[0]
+    flows = [flow(first, picture) for picture, _ in kept]
+    mean = sum(np.float32(share) * way for (_, share), way in zip(kept, flows, strict=True))
+    # A pixel p of the first goes to p + mean(p). Which one comes to p: found by going back, twice.
+    back = -mean
+    for _ in range(2):
+        back = -_sampled(mean, back)
+    total = np.zeros(first.shape, np.float32)
+    for (picture, share), way in zip(kept, flows, strict=True):
+        total += np.float32(share) * warp(picture, back + _sampled(way, back))
+    return np.clip(np.rint(total), 0, 255).astype(np.uint8)
+
+
+def _sampled(field: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """field(p + by(p)) for every p."""
+    return warp(field, by)

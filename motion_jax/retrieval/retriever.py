@@ -1,0 +1,261 @@
+"""Pictures for poses out of a dataset's own frames.
+
+keypoints → nearest frames (features, search) → one for each moment (choice) → pictures (flow)
+"""
+
+import collections
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from motion_jax.data.pairs import Frames
+from motion_jax.data.records import PoseFrames
+from motion_jax.errors import UserError
+from motion_jax.pose import skeleton
+from motion_jax.progress import say
+from motion_jax.retrieval import choice, features, flow
+from motion_jax.retrieval.options import METHODS, RetrievalOptions
+
+# Decoded pictures kept: neighbours in time share them.
+KEPT = 64
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is shown at T moments.
+
+    Attributes:
+      records: int64 [T, k], of the dataset: the chosen frame first, then the next nearest.
+      weights: float32 [T, k], each row's sum is 1.
+      distances: float32 [T], of the chosen frame's pose, in shares of the frame's height
+        ("nearest") or of the limbs' length ("nearest-angle").
+    """
+
+    records: np.ndarray
+    weights: np.ndarray
+    distances: np.ndarray
+
+
+def retriever(
+    dataset: PoseFrames,
+    method: str = "nearest",
+    options: RetrievalOptions | None = None,
+    records: np.ndarray | None = None,
+    size: tuple[int, int] | None = None,
+) -> "Retriever":
+    """Makes pictures for poses out of frames of the dataset.
+
+        made = retriever(dataset, "nearest", RetrievalOptions(), records=training)
+        for picture in made.pictures(keypoints): ...   # as many as there are keypoints
+
+    Args:
+      dataset: of the target, see `open_dataset`.
+      method: "nearest" (places of the joints) or "nearest-angle" (directions of the limbs).
+      options: see RetrievalOptions; its `fps` does not count here (`pictures` takes times).
+      records: int [M], the only frames that may be shown, ascending; for held-out evaluation those
+        of the training part (`stretches(dataset, holdout, "train")`). None: all.
+      size: (height, width) of the pictures and of the poses given: the dataset's or a whole
+        fraction of it (default: the dataset's).
+
+    Raises UserError: a dataset without keypoints or of an unknown skeleton, fewer frames than the
+    options ask for, options out of range.
+    """
+    return Retriever(dataset, method, options or RetrievalOptions(), records, size)
+
+
+class Retriever:
+    """See `retriever`. Also has `feed`, `begin` and `reset` of a run's synthesizer, so that the two
+    are exchangeable in an evaluation; each call of them is a video of its own."""
+
+    def __init__(
+        self,
+        dataset: PoseFrames,
+        method: str,
+        options: RetrievalOptions,
+        records: np.ndarray | None,
+        size: tuple[int, int] | None,
+    ):
+        if method not in METHODS:
+            raise UserError(f"There is no method {method!r}; choose {' or '.join(METHODS)}.")
+        if problem := options.error():
+            raise UserError(problem)
+        self.method, self.options = method, options
+        self.size = size or dataset.size
+        self.frames = Frames(dataset, *self.size)
+        every = np.arange(len(dataset)) if records is None else np.asarray(records, np.int64)
+        keypoints = compatible_keypoints(dataset)
+        self.records = every[(keypoints[every, skeleton.BODY, 2] > 0).any(1)]
+        if len(self.records) < max(1, options.k):
+            raise UserError(
+                f"--retrieval.k {options.k} is more than the {len(self.records)} frames with a "
+                f"pose that the dataset {dataset.folder} offers; choose a smaller k."
+            )
+        if options.missing == "median":
+            keypoints = _clip_medians(dataset, keypoints, self.records)
+        self._aspect = dataset.info.pixel_aspect
+        scale = np.float32([1 / self.frames.factor, 1 / self.frames.factor, 1])
+        self.poses = self._points(keypoints[self.records] * scale)
+        self._following = _following(dataset, self.records)
+        self._pictures: collections.OrderedDict[tuple, np.ndarray] = collections.OrderedDict()
+
+    def _points(self, keypoints: np.ndarray) -> features.Points:
+        space = "joints" if self.method == "nearest" else "angles"
+        return features.points(keypoints, space, self.size[0], self._aspect)
+
+    def choose(self, keypoints: np.ndarray) -> Chosen:
+        """Which frames are shown for poses [T, 137, 3] of consecutive moments, in pixels of `size`.
+
+        Every pose must have a body joint.
+        """
+        options = self.options
+        if options.missing == "median":
+            keypoints, filled = features.with_medians(keypoints)
+            if filled:
+                say(f"{filled} joints that were not seen in the source: their median is taken.")
+        queries = self._points(keypoints)
+        wanted = max(options.k, options.candidates if options.choice == "path" else 1)
+        wanted = min(wanted, len(self.records))
+        distances, near = features.nearest(queries, self.poses, wanted)
+        origin = np.arange(len(queries))
+        if options.choice == "path":
+            taken = choice.path(distances, near, self.poses, self._following, options.jump)
+        elif options.choice == "threshold":
+            taken = choice.thresholded(queries, self.poses, near[:, 0], options.threshold)
+            # A frame that is kept keeps its company, or the picture would not stand still.
+            kept = np.concatenate([[False], taken[1:] == taken[:-1]])
+            origin = np.maximum.accumulate(np.where(kept, 0, origin))
+        else:
+            taken = near[:, 0].astype(np.int64)
+        shown = np.stack(
+            [_with_company(t, near[o], options.k) for t, o in zip(taken, origin, strict=True)]
+        )
+        apart = features.between(
+            features.Points(queries.values[origin, None], queries.seen[origin, None]),
+            self.poses[shown],
+        )
+        weights = 1 / np.maximum(np.where(np.isfinite(apart), apart, 1e6), 1e-6)
+        return Chosen(
+            self.records[shown],
+            (weights / weights.sum(1, keepdims=True)).astype(np.float32),
+            features.between(queries, self.poses[taken]),
+        )
+
+    def pictures(
+        self,
+        keypoints: np.ndarray,
+        times: np.ndarray | None = None,
+        at: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """One picture, uint8 [H, W, 3], for each of the times `at`.
+
+        Args:
+          keypoints: [T, 137, 3] in pixels of `size`.
+          times: seconds [T], ascending (default 0, 1, 2, ...).
+          at: seconds [S], ascending (default: `times`); what lies between two chosen frames is
+            interpolated, what lies before the first or after the last shows that one.
+        """
+        times = np.arange(len(keypoints), dtype=float) if times is None else np.asarray(times)
+        at = times if at is None else at
+        if not len(keypoints):
+            return
+        keys = np.arange(0, len(keypoints), self.options.every)
+        if keys[-1] != len(keypoints) - 1:
+            keys = np.append(keys, len(keypoints) - 1)
+        chosen, times = self.choose(keypoints[keys]), times[keys]
+        pair, between = -1, None
+        for time in at:
+            # Times are often sums: what is a frame's time up to rounding is that frame.
+            left = int(np.clip(np.searchsorted(times, time + 1e-6) - 1, 0, len(keys) - 1))
+            right = min(left + 1, len(keys) - 1)
+            length = times[right] - times[left]
+            part = 0.0 if right == left else float(np.clip((time - times[left]) / length, 0, 1))
+            if part < 1e-3 or part > 1 - 1e-3:
+                yield self._picture(chosen, left if part < 0.5 else right)
+                continue
+            if pair != left:
+                ends = self._picture(chosen, left), self._picture(chosen, right)
+                pair, between = left, flow.Between(*ends)
+            yield between(part)
+
+    def _picture(self, chosen: Chosen, moment: int) -> np.ndarray:
+        records, weights = chosen.records[moment], chosen.weights[moment]
+        name = (*records.tolist(), *weights.tolist()) if len(records) > 1 else (int(records[0]),)
+        return self._kept(
+            name, lambda: flow.blend([self._frame(int(r)) for r in records], weights.tolist())
+        )
+
+    def _frame(self, record: int) -> np.ndarray:
+        return self._kept((record,), lambda: self.frames.read(record)[0])
+
+    def _kept(self, name: tuple, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The picture of that name, made where it is not among the last `KEPT`: the same array
+        again, so that a frame held needs no interpolation."""
+        if name not in self._pictures:
+            self._pictures[name] = make()
+            if len(self._pictures) > KEPT:
+                self._pictures.popitem(last=False)
+        self._pictures.move_to_end(name)
+        return self._pictures[name]
+
+    def begin(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> Iterator:
+        """The pictures for [n, 137, 3] keypoints; face boxes are not looked at."""
+        return self.pictures(poses)
+
+    def feed(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
+        """The same as one array, uint8 [n, H, W, 3]."""
+        made = list(self.pictures(poses))
+        return np.stack(made) if made else np.zeros((0, *self.size, 3), np.uint8)
+
+    def reset(self) -> None:
+        """Nothing is remembered from call to call."""
+
+
+def compatible_keypoints(dataset: PoseFrames) -> np.ndarray:
+    """The dataset's keypoints in this version's layout: float32 [N, 137, 3].
+
+    Bodies of OpenPose's 25, 23 or 18 joints are converted. Raises UserError for other skeletons and
+    where no frame has a keypoint.
+    """
+    name = dataset.info.skeleton
+    converted = {
+        skeleton.NAME: lambda points: points,
+        "body25": lambda points: skeleton.from_body25(points[:, :25]),
+        "body23": lambda points: skeleton.from_body23(points[:, :23]),
+        "coco18": lambda points: skeleton.from_body18(points[:, :18]),
+    }
+    if name not in converted:
+        raise UserError(
+            f"The dataset {dataset.folder} has the skeleton {name!r}, which cannot be converted "
+            f"into {skeleton.NAME!r}; prepare it again from its videos with motion-jax prepare."
+        )
+    if not dataset.has_keypoints:
+        raise UserError(
+            f"The dataset {dataset.folder} has no keypoints (only ready pose pictures), so poses "
+            "cannot be compared; prepare one from the target's video with motion-jax prepare."
+        )
+    return converted[name](dataset.keypoints())
+
+
+def _with_company(taken: int, near: np.ndarray, k: int) -> np.ndarray:
+    """[k]: the chosen frame, and the nearest others."""
+    others = near[near != taken][: k - 1]
+    return np.concatenate([[taken], others]).astype(np.int64)
+
+
+def _clip_medians(dataset: PoseFrames, keypoints: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """Missing joints of each clip's frames at their median over the clip's `records`."""
+    keypoints = keypoints.copy()
+    for start, length in dataset.clips:
+        inside = records[(records >= start) & (records < start + length)]
+        keypoints[inside], _ = features.with_medians(keypoints[inside])
+    return keypoints
+
+
+def _following(dataset: PoseFrames, records: np.ndarray) -> np.ndarray:
+    """int64 [M]: the row of the record that was filmed after each, itself where it is none of
+    these."""
+    rows = np.arange(len(records))
+    clip = np.searchsorted([start for start, _ in dataset.clips], records, side="right")
+    goes_on = (np.diff(records) == 1) & (np.diff(clip) == 0)
+    return np.where(np.append(goes_on, False), rows + 1, rows)

@@ -17,6 +17,7 @@ VERBS = {
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
     "evaluate": "measure a trained run on held-out frames",
+    "compare": "several methods on the same videos under one budget, in one table",
     "import": "make a run of the weights of an original PyTorch experiment",
     "export": "write a run's networks as torch, safetensors, orbax, stablehlo or onnx",
     "inspect": "show what weight files, checkpoints and runs hold, or how two differ",
@@ -154,6 +155,13 @@ def _evaluate(arguments: list[str]) -> None:
     evaluate(parse(EvaluateOptions, "evaluate", arguments))
 
 
+def _compare(arguments: list[str]) -> None:
+    from motion_jax.compare.command import CompareOptions, compare
+
+    command = "motion-jax compare " + shlex.join(arguments)
+    compare(parse(CompareOptions, "compare", arguments), command)
+
+
 def _profile(arguments: list[str]) -> None:
     from motion_jax.profiling.profile import run
 
@@ -211,6 +219,7 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "transfer": _transfer,
     "evaluate": _evaluate,
+    "compare": _compare,
     "import": _import,
     "export": _export,
     "inspect": _inspect,

@@ -74,6 +74,15 @@ def label_bar(
     return np.asarray(bar)
 
 
+def letters(labels: Sequence[str], width: int, least: int = 8) -> int:
+    """The size of letters, in pixels, at which each label fits one line of that width; not smaller
+    than `least`."""
+    size = _font_size(width)
+    while size > least and any(len(wrap(x, _font(size), width - 8)) > 1 for x in labels):
+        size -= 1
+    return size
+
+
 def _font_size(width: int) -> int:
     return int(np.clip(width / 16, 12, 30))
 

@@ -1,0 +1,175 @@
+"""An equal number of training seconds for every method.
+
+Steps are what a schedule is made of, seconds what is to be equal: a step of each stage is timed
+first, and the stages get as many steps as fit. Where the machine turns out slower, the loop ends a
+stage when its seconds are over (`train(limits=…)`). Seconds are those of steps; compiling, saving
+and sample pictures do not count.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motion_jax import files
+from motion_jax.errors import UserError
+from motion_jax.progress import say
+
+if TYPE_CHECKING:
+    from motion_jax.config import Config
+
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Of the seconds planned with: the rest is for a machine that is a little slower than it was.
+FILLED = 0.95
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of "90s", "10m", "1.5h" or "600". Raises UserError for anything else, and for 0."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)", text.strip().lower())
+    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not seconds:
+        raise UserError(
+            f"--budget {text} is no time to train; give seconds, minutes or hours, for example "
+            "90s, 10m or 1h."
+        )
+    return seconds
+
+
+def show_seconds(seconds: float) -> str:
+    """As --budget takes it: "90s", "10m"."""
+    if seconds >= 60 and seconds % 60 == 0:
+        return f"{seconds / 60:g}m"
+    return f"{seconds:g}s"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a method uses its budget.
+
+    Attributes:
+      config: with the steps that fit.
+      limits: by stage, the seconds after which it ends all the same.
+      step_seconds: by stage, of one step, measured on this machine.
+    """
+
+    config: "Config"
+    limits: dict[str, float]
+    step_seconds: dict[str, float]
+
+
+def plan(
+    name: str,
+    config: "Config",
+    shares: Mapping[str, float],
+    budget: float,
+    step_seconds: Mapping[str, float],
+) -> Plan:
+    """Chooses the steps. Raises UserError where not even one step of each stage fits.
+
+    Args:
+      name: of the method, for the message.
+      config: as methods.base_config makes it; shares: of its stages, together 1.
+      budget: seconds; step_seconds: by stage, of one step.
+    """
+    from motion_jax.compare.methods import with_steps
+
+    least = sum(step_seconds.values())
+    if least > budget:
+        what = "one step" if len(shares) == 1 else f"one step of each of its {len(shares)} stages"
+        raise UserError(
+            f"--budget {show_seconds(budget)} is too small for {name}: {what} takes {least:.2g} s "
+            f"on this machine; give {math.ceil(least)}s or more (minutes, for a result worth "
+            "seeing), or leave the method out."
+        )
+    limits = {stage: share * budget for stage, share in shares.items()}
+    steps = {stage: max(1, int(FILLED * limits[stage] / step_seconds[stage])) for stage in shares}
+    return Plan(with_steps(config, steps), limits, dict(step_seconds))
+
+
+def measure(config: "Config") -> dict[str, float]:
+    """Seconds of one step of each stage on this machine, input included: compiles each and runs it
+    a few times."""
+    from motion_jax import mesh as meshes
+    from motion_jax.profiling.cost import step_seconds
+    from motion_jax.profiling.suggest import LOOP
+    from motion_jax.profiling.topology import step_inputs
+    from motion_jax.train.step import compiled_step
+
+    found = {}
+    for name in config.recipe.stages():
+        mesh = meshes.of_stage(config, name)
+        inputs = step_inputs(config, name, mesh)
+        compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
+        found[name] = LOOP * step_seconds(compiled, inputs)
+    return found
+
+
+class Times:
+    """Measured seconds a step, kept in a file, so that a second call plans as the first one did."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def of(self, name: str, config: "Config") -> dict[str, float]:
+        """By stage; measured where it is not known of this config."""
+        import json
+
+        from motion_jax.config import config_hash
+
+        known = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        key = config_hash(config)
+        if known.get(name, {}).get("config") != key:
+            say(f"{name}: compiling, to see how long a step takes here …")
+            known[name] = {"config": key, "step_seconds": measure(config)}
+            files.write_json(self.path, known)
+        return known[name]["step_seconds"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training was.
+
+    Attributes:
+      seconds: of steps; compile_seconds: besides.
+      steps, planned: by stage.
+      reused: nothing was left to train.
+    """
+
+    seconds: float
+    compile_seconds: float
+    steps: dict[str, int]
+    planned: dict[str, int]
+    reused: bool
+
+
+def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) -> Outcome:
+    """Trains a run folder within its plan, goes on with it, or finds it done."""
+    from motion_jax.train.checkpoint import newest_record
+    from motion_jax.train.loop import train
+
+    checkpoints = folder / "checkpoints"
+    record, last = newest_record(checkpoints), list(made.limits)[-1]
+    reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
+    if reused:
+        say(f"{name} is trained already; {folder} is used as it is.")
+    else:
+        steps = ", ".join(
+            f"{stage.steps} of {stage.width}x{stage.height} ({label})"
+            for label, stage in made.config.recipe.stages().items()
+        )
+        say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
+        train(made.config, data, folder, command=command, limits=made.limits)
+        record = newest_record(checkpoints)
+    return _outcome(record, made.config, reused)
+
+
+def _outcome(record: Mapping[str, Any], config: "Config", reused: bool) -> Outcome:
+    return Outcome(
+        sum(record["step_seconds"].values()),
+        record["compile_seconds"],
+        dict(record["steps_done"]),
+        {name: stage.steps for name, stage in config.recipe.stages().items()},
+        reused,
+    )

@@ -1,0 +1,473 @@
+"""`motion-jax compare`: several ways to move a person, on the same videos, under one budget.
+
+    target dataset + source video
+      -> the source as a dataset; its poses fitted to the target's body
+      -> what needs training is trained, each for the same number of seconds
+      -> all are scored on the target's held-out frames, and all dance the source's dance
+      -> index.html, table.md, table.json, side_by_side.mp4
+
+Everything is kept in the folder: the source's dataset, one run for each method, what was measured.
+The same command again uses what is there and makes what is missing.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from motion_jax import files
+from motion_jax.compare import budget as budgets
+from motion_jax.compare.methods import METHODS, Method, base_config, choose, stage_shares
+from motion_jax.errors import UserError
+from motion_jax.progress import Meter, say
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train several methods under one budget and compare them in one table, page and video."""
+
+    target: Path
+    """Dataset of the person who is to move, made by `motion-jax prepare`."""
+    source: Path
+    """Video of the person whose motion is taken."""
+    out: Path
+    """Folder of the page, the table, the runs and all else; the same command again goes on."""
+    methods: str = ",".join(METHODS)
+    """Methods, with commas between them; the order is that of the table's rows."""
+    budget: str = "10m"
+    """Training time of each method that is trained: 90s, 10m, 1h. Seconds of training steps;
+    compiling comes besides."""
+    truth: Path | None = None
+    """Video of the target really performing the source's motion, frame by frame, where there is
+    one (drawn dancers): measures the transfer itself."""
+    size: str | None = None
+    """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
+    holdout: float = 0.2
+    """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
+    normalize: Literal["global", "limbs", "none"] = "limbs"
+    """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
+    to use instead of estimating poses."""
+    start: float | None = None
+    """Begin at this second of the source."""
+    end: float | None = None
+    """End before this second of the source."""
+    smooth: bool = True
+    """Smooth the source's poses over time against jitter."""
+    seed: int = 0
+    """Of all training."""
+    max_frames: int | None = None
+    """At most so many held-out frames (default: all)."""
+    reestimate: Literal["auto", "yes", "no"] = "auto"
+    """Estimate poses anew on the results, as in `motion-jax evaluate`."""
+    reestimate_frames: int = 100
+    """At most so many frames of each method are estimated anew."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    lpips: Path | None = None
+    """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""
+
+
+def compare(options: CompareOptions, command: str = "motion-jax compare") -> dict[str, Any]:
+    """Makes the comparison; returns the contents of table.json.
+
+    Raises UserError for bad input, before anything is trained; nothing is written that looks like
+    a finished comparison.
+    """
+    from motion_jax.compare import score
+    from motion_jax.data.records import open_dataset
+
+    methods = choose(options.methods)
+    seconds = budgets.parse_budget(options.budget)
+    target = open_dataset(options.target)
+    held, training = _check(options, target)
+    size = _size(options, target)
+    files.check_writable(options.out)
+    _same_as_before(options, target, size)
+    source = _source(options, size)
+    stage = score.set_stage(target, source, size, held, training, options.normalize)
+    movers, made = _make(options, methods, stage, seconds, command)
+    return _compare(options, stage, movers, made, command)
+
+
+def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """The target's held-out runs of frames and training records."""
+    from motion_jax.compare.score import check_target
+    from motion_jax.evaluate.evaluate import limit
+
+    for name in ("source", "truth"):
+        path = getattr(options, name)
+        if path is not None and not path.is_file():
+            raise UserError(f"There is no file {path}; check --{name}.")
+    if not 0.0 <= options.holdout <= 0.9:
+        raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
+    if options.truth is not None and (options.start, options.end) != (None, None):
+        raise UserError("--truth goes with the whole source; leave --start and --end out.")
+    if options.truth is not None and "crop" not in target.info.sources[0]:
+        raise UserError(
+            f"The dataset {target.folder} does not say which part of the picture it shows, so "
+            "--truth cannot be cut out alike; make it with motion-jax prepare."
+        )
+    held, training = check_target(target, options.holdout)
+    if options.max_frames is not None:
+        if options.max_frames < 1:
+            raise UserError(f"--max-frames {options.max_frames} is less than 1; give a number.")
+        held = limit(held, options.max_frames)
+    return held, training
+
+
+def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
+    """(height, width) of all pictures."""
+    from motion_jax.data.pairs import reduction
+    from motion_jax.data.prepare import parse_size
+
+    if options.size is None:
+        return target.size
+    height, width = parse_size(options.size)
+    reduction(target, height, width)
+    return height, width
+
+
+def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> None:
+    """Raises UserError where the folder holds a comparison of something else."""
+    from motion_jax.data.again import folder_digest
+    from motion_jax.train.run import fingerprint
+
+    names = ("budget", "holdout", "normalize", "start", "end", "smooth", "seed")
+    now = {name: getattr(options, name) for name in names} | {
+        "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
+        "target": fingerprint(target),
+        "source": files.sha256(options.source),
+        "poses": None if options.poses is None else folder_digest(options.poses),
+        "size": f"{size[1]}x{size[0]}",
+    }
+    path = options.out / "options.json"
+    if path.is_file():
+        before = json.loads(path.read_text())
+        wrong = [name for name in now if before.get(name) != now[name]]
+        if wrong:
+            long = "target", "source", "poses"
+            said = [
+                f"another --{name}" if name in long else f"--{name} {before.get(name)}"
+                for name in wrong
+            ]
+            raise UserError(
+                f"{options.out} holds a comparison with {' and '.join(said)}; choose another --out "
+                "or give the same again."
+            )
+    files.write_json(path, now)
+
+
+def _source(options: CompareOptions, size: tuple[int, int]) -> Any:
+    """The source's video as a dataset of the table's size."""
+    from motion_jax.data.prepare import PrepareOptions, make
+    from motion_jax.data.records import open_dataset
+
+    folder = options.out / "source"
+    say(f"The source as a dataset: {folder}")
+    make(
+        PrepareOptions(
+            videos=(options.source,),
+            out=folder,
+            size=f"{size[1]}x{size[0]}",
+            poses=options.poses,
+            start=options.start,
+            end=options.end,
+            smooth=options.smooth,
+            pose_model=options.pose_model,
+        )
+    )
+    files.remove_tree(folder / ".partial")
+    return open_dataset(folder)
+
+
+def _make(
+    options: CompareOptions, methods: list[Method], stage: Any, seconds: float, command: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """({method: Mover}, {method: what its row says of how it was made}), in the table's order."""
+    from motion_jax.compare.movers import RetrievalMover, RunMover
+    from motion_jax.train.run import load_run
+
+    trained = [method for method in methods if method.trained]
+    if any(method.data == "pairs" for method in trained):
+        _pairs(options)
+    configs = {method.name: _config(options, method, stage) for method in trained}
+    times = budgets.Times(options.out / "step_seconds.json")
+    # All of them before the first is trained: a budget that is too small is said at once.
+    plans = {
+        method.name: budgets.plan(
+            method.name,
+            configs[method.name],
+            stage_shares(method, configs[method.name]),
+            seconds,
+            times.of(method.name, configs[method.name]),
+        )
+        for method in trained
+    }
+    movers, made = {}, {}
+    for method in methods:
+        if not method.trained:
+            movers[method.name] = RetrievalMover(stage, method.retrieval)
+            made[method.name] = {"made": f"Chooses from {len(stage.training)} frames."}
+            continue
+        folder = options.out / "runs" / method.name
+        data = options.out / "pairs" if method.data == "pairs" else options.target
+        plan = plans[method.name]
+        outcome = budgets.train_within(method.name, plan, data, folder, command)
+        movers[method.name] = RunMover(load_run(folder), method.shown == "picture")
+        made[method.name] = {
+            "made": _sentence(method, plan, outcome),
+            "train_seconds": outcome.seconds,
+            "compile_seconds": outcome.compile_seconds,
+            "steps": outcome.steps,
+            "planned_steps": outcome.planned,
+            "run": str(folder),
+        }
+    return movers, made
+
+
+def _on_cpu() -> bool:
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
+def _config(options: CompareOptions, method: Method, stage: Any) -> Any:
+    boxes = stage.target.dataset.face_boxes()[stage.training]
+    heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / stage.target.factor
+    return base_config(
+        method,
+        stage.size,
+        on_cpu=_on_cpu(),
+        holdout=options.holdout,
+        seed=options.seed,
+        face_height=float(np.median(heights)) if len(heights) else 0.0,
+        # As the run's config keeps it, it must not depend on where the command was given.
+        domain_a=str((options.out / "source").resolve()) if method.data == "unpaired" else "",
+    )
+
+
+def _pairs(options: CompareOptions) -> None:
+    """The dataset of pairs of the source's and the target's pictures."""
+    from motion_jax.pairing.pair import PairOptions, pair
+
+    pair(
+        PairOptions(
+            a=options.out / "source",
+            b=options.target,
+            out=options.out / "pairs",
+            kind="pics2pics",
+            holdout=options.holdout,
+            normalize=options.normalize,
+        )
+    )
+
+
+def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> str:
+    """How a method was trained."""
+    recipe = plan.config.recipe
+    stages = ", ".join(
+        f"{outcome.steps.get(name, 0)} of {stage.steps} planned steps of {stage.batch_size}"
+        f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
+        for name, stage in recipe.stages().items()
+    )
+    name = (method.cpu if _on_cpu() else method.accelerator)[0]
+    return f"Config {name} with generators of width {recipe.generator.ngf}: {stages}."
+
+
+def _compare(
+    options: CompareOptions,
+    stage: Any,
+    movers: Mapping[str, Any],
+    made: dict[str, dict[str, Any]],
+    command: str,
+) -> dict[str, Any]:
+    """Scores, films and writes."""
+    from motion_jax.compare import page, score
+    from motion_jax.compare.movers import frame_seconds
+    from motion_jax.evaluate import score as scores
+    from motion_jax.evaluate.lpips import BACKBONES, load
+    from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.video.reader import probe
+
+    lpips, no_lpips = load("alex", options.lpips)
+    if lpips and min(stage.size) < BACKBONES["alex"].least:
+        least = BACKBONES["alex"].least
+        lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
+    bundle, detail, no_poses = choose_detector(
+        stage.target.dataset, options.reestimate, options.pose_model
+    )
+    moves = stage.moves()
+    longest = max(moves, key=len)
+    for name, mover in movers.items():
+        made[name] |= {
+            "frame_seconds": frame_seconds(mover, longest),
+            "parameters": mover.parameters,
+        }
+    total = sum(count for _, count in stage.held)
+    with contextlib.ExitStack() as stack:
+        again = None
+        if bundle:
+            again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
+        stream = _metered(score.held_out_pieces(stage, movers), total, "Held-out frames")
+        found = scores.compare(again.tap(stream) if again else stream, total=total, lpips=lpips)
+        poses, pose_frames = again.results() if again else ({}, 0)
+    if again and not pose_frames:
+        no_poses = "the held-out stretches are too short for the pose estimator"
+    film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
+    has_audio = probe(options.source).has_audio
+    truth = options.truth and score.true_frames(options.truth, options.source, stage)
+    moments = _filmed(score.transfer(stage, movers, truth), film, grids, options, has_audio)
+    moved: dict[str, dict[str, Any]] = {}
+    if truth is None:
+        for _ in moments:
+            pass
+    else:
+        found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
+        moved = score.transfer_figures(found_moves)
+    empty = {"pose_distance": None, "missed_detections": None}
+    result = {
+        "methods": {
+            name: found.methods[name]
+            | (poses.get(name) or empty)
+            | moved.get(name, {})
+            | made[name]
+            for name in movers
+        },
+        "frames": found.frames,
+        "moments": grids.total,
+        "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
+        "sound": has_audio,
+        "reestimated_real": poses.get("real"),
+        "reestimated_frames": pose_frames,
+        "absent": {
+            name: reason
+            for name, reason in (
+                ("lpips", no_lpips),
+                ("pose_distance", no_poses),
+                ("missed_detections", no_poses),
+            )
+            if reason
+        },
+        "notes": _notes(movers, truth is not None),
+        "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
+        "facts": _facts(options, stage, command),
+    }
+    files.write_text(options.out / "table.md", page.markdown(result))
+    page.write_page(options.out / "index.html", result, found.examples, grids.kept, film)
+    # Last: where it is, the comparison is whole.
+    files.write_json(options.out / "table.json", result)
+    _print(options, result)
+    return result
+
+
+def _metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    with Meter(what, total) as meter:
+        for piece in stream:
+            yield piece
+            meter.advance(len(piece.real))
+
+
+def _filmed(
+    moments: Iterator[Any], path: Path, grids: Any, options: CompareOptions, has_audio: bool
+) -> Iterator[Any]:
+    """Passes the moments on while writing them side by side into a video."""
+    from motion_jax import __version__
+    from motion_jax.compare.page import film_frame
+    from motion_jax.transfer import SYNTHETIC
+    from motion_jax.video.writer import VideoWriter
+
+    tags = {
+        "title": f"Synthetic video: {options.target.name} moving like {options.source.name}",
+        "comment": (
+            "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
+            "they are not recordings."
+        ),
+        "digital_source_type": SYNTHETIC,
+        "motion_jax_synthetic": "true",
+        "motion_jax_version": __version__,
+        "motion_jax_source": options.source.name,
+    }
+    begun: float | None = None
+    with contextlib.ExitStack() as stack:
+        meter = stack.enter_context(Meter("The same dance by all", grids.total))
+        for moment in moments:
+            picture = film_frame(moment)
+            if begun is None:
+                begun = moment.time
+                writer = stack.enter_context(
+                    VideoWriter(
+                        path,
+                        *picture.shape[:2],
+                        audio_from=options.source if has_audio else None,
+                        audio_start=begun,
+                        metadata=tags,
+                        crf=21,
+                    )
+                )
+            writer.write(picture, moment.time - begun)
+            grids.look(moment)
+            meter.advance()
+            yield moment
+
+
+def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
+    """What each method was shown."""
+    pictures = [n for n in movers if n in METHODS and METHODS[n].shown == "picture"]
+    lines = [
+        "Held-out frames are the last part of each clip of the target; no method was trained on "
+        "them or may show them. Shown their poses: "
+        f"{', '.join(n for n in movers if n not in pictures) or 'none'}."
+    ]
+    if pictures:
+        lines.append(
+            f"{' and '.join(pictures)} cannot be shown a pose. For a held-out frame they see the "
+            "source's picture whose pose, fitted to the target, is nearest, so part of their error "
+            "there is that pose's; such a picture may have been trained on, the target's true "
+            "frame not."
+        )
+    if truth:
+        lines.append(
+            "Transfer figures compare with the target really drawn in the source's motion; the "
+            "fitting of the source's pose to the target's body is part of the error."
+        )
+    lines.append(
+        "Training seconds are those of steps. Compiling, saving and sample pictures come besides, "
+        "and the sources' poses, which all share."
+    )
+    return lines
+
+
+def _facts(options: CompareOptions, stage: Any, command: str) -> dict[str, Any]:
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "command": command,
+        "target": f"{options.target} ({len(stage.training)} training frames)",
+        "source": f"{options.source} ({len(stage.poses)} frames with a pose)",
+        "size": f"{stage.size[1]}x{stage.size[0]}",
+        "normalize": options.normalize,
+        "device": f"{device.platform} {device.device_kind}, {os.cpu_count()} CPU cores",
+        "software": f"jax {jax.__version__}, Python {platform.python_version()}",
+    }
+
+
+def _print(options: CompareOptions, result: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from motion_jax.compare.page import notes, text_table
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(text_table(result))
+    for line in notes(result):
+        console.print(line, markup=False)
+    console.print(f"Page:  {options.out / 'index.html'}", markup=False)
+    console.print(f"Video: {options.out / 'side_by_side.mp4'}", markup=False)

@@ -1,0 +1,116 @@
+"""Methods at work: moments in, pictures out, whether they were trained or look frames up."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+# Frames computed at once.
+CHUNK = 16
+# Frames that the speed of a method is measured on, after some that are not counted.
+TIMED, WARM_UP = 48, 4
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Consecutive moments.
+
+    Attributes:
+      keypoints: float32 [N, 137, 3], as the target would take the poses, in pixels of the table's
+        size; face_boxes: float32 [N, 4] in them.
+      pictures: (first, last) -> uint8 [last - first, H, W, 3], the source's pictures that belong to
+        those moments.
+      times: float64 [N], seconds.
+    """
+
+    keypoints: np.ndarray
+    face_boxes: np.ndarray
+    pictures: Callable[[int, int], np.ndarray]
+    times: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def first(self, count: int) -> "Clip":
+        """Its beginning."""
+        parts = self.keypoints[:count], self.face_boxes[:count]
+        return Clip(*parts, self.pictures, self.times[:count])
+
+
+class Mover(Protocol):
+    """A method that is ready to be used. parameters: of the networks that make the picture."""
+
+    parameters: int
+
+    def move(self, clip: Clip) -> Iterator[np.ndarray]:
+        """One uint8 [H, W, 3] for each moment, in order; every clip begins anew."""
+
+
+class RunMover:
+    """A trained run. pictures: it is shown the source's pictures, not poses."""
+
+    def __init__(self, run: Any, pictures: bool):
+        from motion_jax.profiling.cost import count_parameters
+
+        self.parameters, self._pictures = count_parameters(run.params), pictures
+        self._synthesizer = run.synthesizer(chunk=CHUNK)
+
+    def move(self, clip: Clip) -> Iterator[np.ndarray]:
+        self._synthesizer.reset()
+        for start in range(0, len(clip), CHUNK):
+            stop = min(start + CHUNK, len(clip))
+            shown = clip.pictures(start, stop) if self._pictures else clip.keypoints[start:stop]
+            yield from self._synthesizer.feed(shown, clip.face_boxes[start:stop])
+
+
+class RetrievalMover:
+    """Frames of the target's training part, chosen for a whole clip at once as `motion-jax transfer
+    --method nearest` does by default (retrieval.choice.path).
+
+    stage: score.Stage; space: what poses are compared by (retrieval.features).
+    """
+
+    parameters = 0
+
+    def __init__(self, stage: Any, space: str):
+        from motion_jax.retrieval.features import points
+
+        self._frames, self._records, self._space = stage.target, stage.training, space
+        dataset = stage.target.dataset
+        self._how = (space, float(stage.target.height), dataset.info.pixel_aspect)
+        scale = np.float32([1 / stage.target.factor, 1 / stage.target.factor, 1])
+        self._database = points(dataset.keypoints()[stage.training] * scale, *self._how)
+        # The frame filmed next, where it may be shown too.
+        clips = np.repeat(np.arange(len(dataset.clips)), [n for _, n in dataset.clips])
+        number = np.arange(len(stage.training))
+        after = np.minimum(number + 1, len(number) - 1)
+        goes_on = (stage.training[after] == stage.training + 1) & (
+            clips[stage.training[after]] == clips[stage.training]
+        )
+        self._following = np.where(goes_on, after, number)
+
+    def move(self, clip: Clip) -> Iterator[np.ndarray]:
+        from motion_jax.retrieval.choice import path
+        from motion_jax.retrieval.features import nearest, points
+        from motion_jax.retrieval.options import RetrievalOptions
+
+        options = RetrievalOptions()
+        queries = points(clip.keypoints, *self._how)
+        count = min(options.candidates, len(self._records))
+        distances, candidates = nearest(queries, self._database, count)
+        chosen = path(distances, candidates, self._database, self._following, options.jump)
+        for record in self._records[chosen]:
+            yield self._frames.read(int(record))[0]
+
+
+def frame_seconds(mover: Mover, clip: Clip) -> float:
+    """Seconds of a picture, once everything is compiled: the mean over the clip's beginning, with
+    what the method reads and looks up for it."""
+    clip = clip.first(TIMED)
+    for _ in mover.move(clip.first(WARM_UP)):
+        pass
+    begun = time.perf_counter()
+    count = sum(1 for _ in mover.move(clip))
+    return (time.perf_counter() - begun) / count

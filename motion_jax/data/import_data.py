@@ -7,6 +7,7 @@ grow with the pictures: only their names, clips and keypoints are held.
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from motion_jax.data import import_shards, records
 from motion_jax.data.again import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, detect
-from motion_jax.data.import_options import DEFAULTS, FPS, VIDEO, ImportOptions, difference
+from motion_jax.data.import_densepose import DensePlan, describe, plan
+from motion_jax.data.import_options import (
+    DEFAULTS,
+    DENSEPOSE,
+    FPS,
+    VIDEO,
+    ImportOptions,
+    difference,
+)
 from motion_jax.data.import_plan import (
     common_size,
     plan_shards,
@@ -41,14 +50,15 @@ def import_data(options: ImportOptions) -> Path:
     workers = worker_count(options.workers)
     layout = _layout(options)
     how = _resize(options, layout)
-    groups = read_groups(options, layout)
-    size = common_size(options, layout, how, groups)
+    dense = plan(options) if layout == DENSEPOSE else None
+    groups = [dense.group] if dense else read_groups(options, layout)
+    size = how.result(*dense.size) if dense else common_size(options, layout, how, groups)
     if how.crops and how.crop_size > min(size):
         raise UserError(
             f"--resize {how.mode} is to cut {how.crop_size}x{how.crop_size} out of pictures of "
             f"{size[1]}x{size[0]}, which are smaller; give a smaller --crop-size, or --resize none."
         )
-    resolved = resolve(options, layout, how, groups, size)
+    resolved = resolve(options, layout, how, groups, size, dense)
     out, partial = options.out, options.out / ".partial"
     page = out / "report" / "index.html"
     if is_made(out, partial, resolved, lambda *both: difference(options, *both)):
@@ -56,8 +66,10 @@ def import_data(options: ImportOptions) -> Path:
         return page
     if layout == VIDEO:
         _warn_of_a_plain_video(options)
+    if dense:
+        say(describe(dense))
     groups = [with_keypoints(options, layout, group) for group in groups]
-    shards = plan_shards(options, layout, groups, resolved, size, partial)
+    shards = plan_shards(options, layout, groups, resolved, size, partial, dense)
     files.check_writable(out)
     files.check_writable(partial)
     if (partial / "options.json").is_file():
@@ -69,7 +81,7 @@ def import_data(options: ImportOptions) -> Path:
         if missing:
             with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
                 import_shards.write(missing, workers, f"Pictures to {out}")
-        info = _finish(options, layout, groups, shards, resolved, size, out)
+        info = _finish(options, layout, groups, shards, resolved, size, out, dense)
         from motion_jax.data.import_report import write_report
 
         write_report(page, records.open_dataset(out))
@@ -85,6 +97,13 @@ def _layout(options: ImportOptions) -> str:
     source = options.source
     if not source.exists():
         raise UserError(f"There is no file or folder {source}; check SOURCE.")
+    if options.layout == DENSEPOSE:
+        return DENSEPOSE
+    for option in ("region", "frames_region"):
+        if getattr(options, option) is not None:
+            raise UserError(f"--{option.replace('_', '-')} goes with --layout densepose alone.")
+    if options.densepose_as != "auto":
+        raise UserError("--densepose-as goes with --layout densepose alone.")
     if source.is_file():
         if options.layout not in ("auto", VIDEO):
             raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
@@ -93,7 +112,7 @@ def _layout(options: ImportOptions) -> str:
     if options.layout == VIDEO:
         raise UserError(f"{source} is a folder; the layout {VIDEO} wants a video.")
     if options.frames is not None:
-        raise UserError("--frames goes with a skeleton video alone.")
+        raise UserError("--frames goes with a skeleton video or --layout densepose alone.")
     layout = detect(source) if options.layout == "auto" else options.layout
     say(f"{source}: layout {layout}.")
     return layout
@@ -119,6 +138,14 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
         raise UserError(f"--crop-size {crop} is larger than --load-size {load}.")
     if options.fps is not None and not options.fps > 0:
         raise UserError(f"--fps {options.fps:g} is no rate; give frames a second above 0.")
+    if options.fit != "stretch":
+        if options.size is None:
+            raise UserError(f"--fit {options.fit} wants a size to fit into; give --size too.")
+        if layout == "edn":
+            raise UserError(
+                f"--fit {options.fit} does not go with the layout edn, whose labels were stretched "
+                "and are all of one size; leave it out."
+            )
     if options.size is None:
         # The programs of the layouts that need multiples of 4 alone are pix2pix's.
         least = crop if multiple == 4 else 0
@@ -127,7 +154,8 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
         raise UserError("--size and --resize contradict each other; give one of them.")
     from motion_jax.data.prepare import parse_size
 
-    return Resize("size", size=parse_size(options.size))
+    fit = None if options.fit == "stretch" else options.fit
+    return Resize("size", size=parse_size(options.size), fit=fit)
 
 
 def _written(job: ImportJob) -> bool:
@@ -150,6 +178,7 @@ def _finish(
     resolved: dict[str, Any],
     size: tuple[int, int],
     out: Path,
+    dense: DensePlan | None,
 ) -> records.DatasetInfo:
     """Shards to their final names, then the metadata; each step may be done again."""
     found = [import_shards.outcome(job.path, len(job.source.items)) for job in jobs]
@@ -162,6 +191,8 @@ def _finish(
             files.write_text(job.path.with_suffix(".moved"), final.name)
             os.replace(job.path, final)
     clips, sources, held_out, skipped, record = [], [], [], [], 0
+    content: list[list[int]] = []
+    figures: Counter[str] = Counter()
     for number, group in enumerate(groups):
         mine = [
             (job, one)
@@ -172,6 +203,12 @@ def _finish(
         for job, one in mine:
             digest.update(one["sha256"].encode())
             skipped += one["names"]
+            figures.update(one.get("figures", {}))
+            for box in one.get("content", []):
+                if content and content[-1][1:] == box:
+                    content[-1][0] += 1
+                else:
+                    content.append([1, *box])
             left_out = set(one["skipped"])
             for i, item in enumerate(job.source.items):
                 if i in left_out:
@@ -186,7 +223,10 @@ def _finish(
                     if group.phase != "train":
                         held_out.append(item.clip)
                 record, kept = record + 1, kept + 1
-        sources.append(_source_entry(options, layout, group, digest.hexdigest(), kept, size))
+        entry = _source_entry(options, layout, group, digest.hexdigest(), kept, size)
+        sources.append(entry | (_dense_entry(dense, options) if dense else {}))
+    whole = [0, 0, *size]
+    content = [] if all(run[1:] == whole for run in content) else content
     info = records.DatasetInfo(
         height=size[0],
         width=size[1],
@@ -197,6 +237,7 @@ def _finish(
             "kept": record,
             "rejected": {"damaged": len(skipped)} if skipped else {},
             "skipped": skipped,
+            **figures,
         },
         options=resolved,
         picture=resolved["picture"],
@@ -205,6 +246,8 @@ def _finish(
         pose_interpolation="nearest" if resolved["label_interpolation"] == "nearest" else "area",
         pose_style=_style(options, groups) if resolved["pose_picture"] else None,
         held_out=tuple(dict.fromkeys(held_out)),
+        densepose=dense.drawing if dense else None,
+        content=tuple(map(tuple, content)),
     )
     records.finish_dataset(out, info, [count for _, count in full])
     return info
@@ -238,12 +281,22 @@ def _source_entry(
         "height": height,
         "frames": len(group.frames),
         "kept": kept,
-        "fit": fit,
+        "fit": fit if options.fit == "stretch" else options.fit,
         "estimator": {k: v for k, v in group.poses_of.items() if k != "folder"},
     }
     if aspect is not None:
         entry["pixel_aspect"] = aspect
     return entry if group.domain is None else entry | {"domain": group.domain}
+
+
+def _dense_entry(dense: DensePlan, options: ImportOptions) -> dict[str, Any]:
+    times = dense.times
+    rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
+    height, width = dense.size
+    entry = {"width": width, "height": height, "densepose": dense.reading.kind}
+    if options.fps is None:
+        entry["fps"] = round(float(rate), 3)
+    return entry
 
 
 def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None:
@@ -272,6 +325,8 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
     if skipped:
         text += f"; {len(skipped)} damaged left out ({', '.join(skipped[:3])}"
         text += ", …)" if len(skipped) > 3 else ")"
+    if info.detection.get("nobody"):
+        text += f"; nobody in {info.detection['nobody']}"
     lacks = [what for what, _ in remarks(dataset)]
     text += f"; {', '.join(lacks)} (what follows from it: {page})" if lacks else ""
     say(text + ".")
@@ -282,4 +337,4 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
         )
 
 
-assert set(NEEDED) | {VIDEO} == set(DEFAULTS)
+assert set(NEEDED) | {VIDEO, DENSEPOSE} == set(DEFAULTS)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 VIDEO = "skeleton-video"
+DENSEPOSE = "densepose"
 FPS = 25.0
 # (load size, crop size, multiple) that the reference programs of a layout begin with.
 DEFAULTS = {
@@ -16,6 +17,7 @@ DEFAULTS = {
     "side-by-side": (286, 256, 4),
     "unpaired": (286, 256, 4),
     VIDEO: (1024, 512, 16),
+    DENSEPOSE: (1024, 512, 16),
 }
 
 
@@ -25,20 +27,41 @@ class ImportOptions:
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Folder of an Everybody Dance Now, pix2pixHD, pix2pix, CycleGAN or vid2vid experiment's data,
-    or a video of drawn skeletons."""
+    a video of drawn skeletons, or DensePose output (a folder of pictures or a video)."""
     out: Path
     """Folder of the dataset; new, or begun by the same command before."""
     layout: Literal[
-        "auto", "edn", "aligned", "side-by-side", "unpaired", "vid2vid", "skeleton-video"
+        "auto",
+        "edn",
+        "aligned",
+        "side-by-side",
+        "unpaired",
+        "vid2vid",
+        "skeleton-video",
+        "densepose",
     ] = "auto"
     """How the data lies in SOURCE: "edn" (train_label, train_img), "aligned" (train_A, train_B),
     "side-by-side" (train/ with A|B pictures), "unpaired" (trainA, trainB), "vid2vid"
-    (train_openpose, train_img), "skeleton-video"; "auto" looks."""
+    (train_openpose, train_img), "skeleton-video", "densepose" (IUV pictures or a video of parts);
+    "auto" looks, and never takes data for DensePose."""
     frames: Path | None = None
-    """With a skeleton video: the video that it was drawn from, frame by frame. Without it the drawn
-    pictures stand for the frames too (to look at, or to drive runs)."""
+    """With a skeleton video or DensePose: the video that it was made from, frame by frame; with
+    DensePose a folder of pictures too. Without it the drawn pictures stand for the frames too (to
+    look at, to drive runs, or as CycleGAN's domain A)."""
+    region: str | None = None
+    """densepose: which part of SOURCE's pictures shows it: "left" or "right" (that half of a side
+    by side video, without white bars), or X,Y,WIDTH,HEIGHT in pixels; default: all."""
+    frames_region: str | None = None
+    """densepose: the same for the pictures of --frames, which may be the same video."""
+    densepose_as: Literal["auto", "iuv", "parts", "viridis", "parula"] = "auto"
+    """densepose: how it is drawn for the network: "iuv" (part, U and V as red, green and blue),
+    "parts" (each part in a colour far from all others'), or the colours of a map; auto: iuv where
+    SOURCE tells U and V, else parts."""
     size: str | None = None
-    """WIDTHxHEIGHT of the dataset's pictures: all are resized (stretched) to it."""
+    """WIDTHxHEIGHT of the dataset's pictures: all are resized to it, see --fit."""
+    fit: Literal["stretch", "letterbox", "crop"] = "stretch"
+    """With --size, what happens to other proportions: "stretch"; "letterbox": bars, which are cut
+    off again from results and are not measured; "crop": the middle."""
     resize: Literal["none", "resize_and_crop", "crop", "scale_width", "scale_width_and_crop"] = (
         "none"
     )

@@ -12,8 +12,10 @@ import numpy as np
 from motion_jax import files
 from motion_jax.data import import_shards
 from motion_jax.data.edn_files import KEYPOINTS, on_label, read_aspect, read_face_text
+from motion_jax.data.fitting import place
 from motion_jax.data.folders import Group, read_layout
-from motion_jax.data.import_options import FPS, VIDEO, ImportOptions
+from motion_jax.data.import_densepose import SAME_SHAPE, DensePlan
+from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
 from motion_jax.data.pictures import Resize, Unreadable, picture_size
 from motion_jax.errors import UserError
@@ -54,6 +56,14 @@ def common_size(
         from motion_jax.video.reader import probe
 
         info = probe(options.source)
+        if options.frames is not None and options.fit != "stretch":
+            other = probe(options.frames)
+            if abs(info.width * other.height / (info.height * other.width) - 1) > SAME_SHAPE:
+                raise UserError(
+                    f"{options.source} is {info.width}x{info.height} and {options.frames} "
+                    f"{other.width}x{other.height}, so --fit {options.fit} would not lay one over "
+                    "the other; give videos of one shape, or --fit stretch."
+                )
         return how.result(info.height, info.width)
     if how.mode in ("size", "resize_and_crop"):
         return how.result(0, 0)
@@ -82,15 +92,20 @@ def common_size(
 
 
 def resolve(
-    options: ImportOptions, layout: str, how: Resize, groups: list[Group], size: tuple[int, int]
+    options: ImportOptions,
+    layout: str,
+    how: Resize,
+    groups: list[Group],
+    size: tuple[int, int],
+    dense: DensePlan | None = None,
 ) -> dict[str, Any]:
     """The options that decide what the dataset is, as JSON; file names and sizes for contents."""
     digest, count = hashlib.sha256(), 0
     roots = [options.source] if layout == VIDEO else []
-    roots += [options.frames] if options.frames is not None else []
+    roots += [options.frames] if layout == VIDEO and options.frames is not None else []
     for path in roots:
         digest.update(f"{path.name}\0{files.sha256(path)}\n".encode())
-    for group in groups if layout != VIDEO else ():
+    for group in groups if layout not in (VIDEO, DENSEPOSE) else ():
         for name in (
             *group.frames,
             *(() if group.split else group.poses),
@@ -99,8 +114,12 @@ def resolve(
             digest.update(f"{name}\0{_bytes(options.source / name)}\n".encode())
             count += 1
     first = Path(groups[0].frames[0]).suffix.lower()
+    if dense is not None:
+        # Drawn parts that stand for the frames too would suffer from JPEG.
+        reel = dense.frame
+        first = ".png" if reel is None else reel.files[0].suffix.lower() if reel.files else ".jpg"
     films = layout == VIDEO or first in (".jpg", ".jpeg")
-    label = "nearest" if layout == "edn" else "bicubic"
+    label = "nearest" if layout in ("edn", DENSEPOSE) else "bicubic"
     paired = bool(groups[0].poses)
     keypoints = _keypoint_folder(options, layout)
     value = {
@@ -121,6 +140,8 @@ def resolve(
         "drawn_as": options.drawn_as,
         "face_points": options.face_points,
     }
+    if dense is not None:
+        value |= dense.options
     if keypoints is not None or layout == "vid2vid":
         value |= {"keypoints_size": options.keypoints_size, "person": options.person}
         folders = [Path(g.poses_of["folder"]) for g in groups if layout == "vid2vid"]
@@ -156,9 +177,9 @@ def _keypoint_folder(options: ImportOptions, layout: str) -> Path | None:
         if not options.keypoints.is_dir():
             raise UserError(f"There is no folder of poses {options.keypoints}; check --keypoints.")
         return options.keypoints
-    for place in ("keypoints", "train/keypoints", "train_keypoints"):
-        if (options.source / place).is_dir():
-            return options.source / place
+    for name in ("keypoints", "train/keypoints", "train_keypoints"):
+        if (options.source / name).is_dir():
+            return options.source / name
     return None
 
 
@@ -216,12 +237,13 @@ def plan_shards(
     resolved: dict[str, Any],
     size: tuple[int, int],
     partial: Path,
+    dense: DensePlan | None = None,
 ) -> list[ImportJob]:
     """All shards, each of one group, with what is to be written into them."""
     jobs, clip = [], 0
     for number, group in enumerate(groups):
         chosen, items = [], []
-        times = _times(options, layout, len(group.frames))
+        times = dense.times if dense else _times(options, layout, len(group.frames))
         for first, last in group.clips:
             for i in range(first, last):
                 pose = group.poses[i] if group.poses else ""
@@ -234,7 +256,9 @@ def plan_shards(
             jobs.append(
                 ImportJob(
                     path=partial / f"group-{number:03d}-{first:08d}.array_record",
-                    source=_source(options, layout, group, part, first),
+                    source=dense.source(part, first)
+                    if dense
+                    else _source(options, layout, group, part, first),
                     height=size[0],
                     width=size[1],
                     picture=resolved["picture"],
@@ -243,6 +267,7 @@ def plan_shards(
                     skip=options.corrupt == "skip",
                     keypoints=keypoints[first:last],
                     face_boxes=boxes[first:last],
+                    fit=options.fit,
                 )
             )
     return jobs
@@ -282,13 +307,17 @@ def _poses(
 
     keypoints = np.zeros((len(chosen), skeleton.COUNT, 3), np.float32)
     boxes = np.zeros((len(chosen), 4), np.float32)
-    if layout == VIDEO or (group.keypoints is None and not group.boxes):
+    if layout in (VIDEO, DENSEPOSE) or (group.keypoints is None and not group.boxes):
         return keypoints, boxes
     name = (group.poses if layout == "edn" else group.frames)[0]
     height, width = picture_size(options.source / name)
     down, right = size[0] / height, size[1] / width
     if group.keypoints is not None:
-        keypoints = skeleton.observed_only(skeleton.scaled(group.keypoints[chosen], right, down))
+        if options.fit == "stretch":
+            placed = skeleton.scaled(group.keypoints[chosen], right, down)
+        else:
+            placed = place((height, width), size, options.fit).points(group.keypoints[chosen])
+        keypoints = skeleton.observed_only(placed)
         outside = (keypoints[..., 0] < 0) | (keypoints[..., 1] < 0)
         outside |= (keypoints[..., 0] > size[1]) | (keypoints[..., 1] > size[0])
         keypoints[outside] = 0

@@ -2,24 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from motion_jax import files
+from motion_jax.data.fitting import BLACK, Fit, Placement, place
 from motion_jax.data.pictures import (
     BICUBIC,
     NEAREST,
     Unreadable,
     read_picture,
-    resized,
     stored_as,
 )
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
+from motion_jax.pose.ready import ground
 from motion_jax.workers import advance, run_jobs
 
 FEWEST, MOST = 128, 1024
@@ -63,6 +66,16 @@ class Films:
     first: int
 
 
+class Rows(Protocol):
+    """Another source: it makes its rows itself."""
+
+    items: tuple[Item, ...]
+
+    def rows(self, job: "ImportJob", digest: "hashlib._Hash") -> Iterator[dict | Unreadable]:
+        """For each item: frame and pose_picture at the dataset's size; with "content", where in
+        them the picture is, and "figures", numbers that are added up; or what is wrong."""
+
+
 @dataclass(frozen=True)
 class ImportJob:
     """One shard.
@@ -75,10 +88,11 @@ class ImportJob:
       label: "nearest" or "bicubic", how pose pictures are resized.
       skip: whether damaged pictures are left out instead of being an error.
       keypoints: float32 [n, 137, 3] in pixels of the dataset; face_boxes: float32 [n, 4].
+      fit: how other proportions come to the dataset's, see fitting.place.
     """
 
     path: Path
-    source: Files | Films
+    source: Files | Films | Rows
     height: int
     width: int
     picture: str
@@ -87,6 +101,7 @@ class ImportJob:
     skip: bool
     keypoints: np.ndarray
     face_boxes: np.ndarray
+    fit: Fit = "stretch"
 
 
 def advised(error: Unreadable) -> UserError:
@@ -104,7 +119,8 @@ def plan(count: int) -> list[tuple[int, int]]:
 
 def outcome(path: Path, items: int) -> dict | None:
     """What the .json beside a finished shard says: records, skipped (numbers among its items),
-    names of them, sha256 of all that was read. None where it is still to be written."""
+    names of them, sha256 of all that was read, content (where each record's picture is) where
+    there are bars, figures (sums). None where it is still to be written."""
     try:
         value = json.loads(path.with_suffix(".json").read_text())
         whole = value["records"] + len(value["skipped"]) == items
@@ -121,11 +137,13 @@ def write(jobs: list[ImportJob], workers: int, description: str) -> None:
 def _write(job: ImportJob) -> None:
     from motion_jax.data.records import ShardWriter
 
-    digest, skipped = hashlib.sha256(), []
+    digest, skipped, content = hashlib.sha256(), [], []
+    figures: Counter[str] = Counter()
     writer = ShardWriter(job.path, job.height, job.width, job.picture, job.pose_picture)
-    read = _of_files if isinstance(job.source, Files) else _of_films
+    read = {Files: _of_files, Films: _of_films}.get(type(job.source))
+    rows = read(job, digest) if read else job.source.rows(job, digest)
     with writer:
-        for number, found in enumerate(read(job, digest)):
+        for number, found in enumerate(rows):
             advance()
             item = job.source.items[number]
             if isinstance(found, Unreadable):
@@ -133,6 +151,8 @@ def _write(job: ImportJob) -> None:
                     raise advised(found)
                 skipped.append(number)
                 continue
+            content.append(found.pop("content", None))
+            figures.update(found.pop("figures", {}))
             writer.write(
                 found
                 | {
@@ -152,6 +172,8 @@ def _write(job: ImportJob) -> None:
             "skipped": skipped,
             "names": [job.source.items[number].frame for number in skipped],
             "sha256": digest.hexdigest(),
+            **({"content": content} if job.fit == "letterbox" else {}),
+            **({"figures": dict(figures)} if figures else {}),
         },
     )
 
@@ -168,7 +190,11 @@ def _of_files(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict | Unread
 def _pair(job: ImportJob, item: Item, source: Files, digest: "hashlib._Hash") -> dict:
     frame, data = _read(source.root / item.frame, digest)
     if not item.pose:
-        return {"frame": _encoded(frame, data, job, job.picture, BICUBIC)}
+        placed = _placed(frame, job)
+        return {
+            "frame": _encoded(frame, data, placed, job.picture, BICUBIC),
+            "content": placed.content,
+        }
     if item.pose == item.frame:
         # The reference's halves: width // 2 each, the right one with the odd column.
         middle, (width, height) = frame.width // 2, frame.size
@@ -180,10 +206,25 @@ def _pair(job: ImportJob, item: Item, source: Files, digest: "hashlib._Hash") ->
         )
     else:
         pose, pose_data = _read(source.root / item.pose, digest)
+    placed, other = _placed(frame, job), _placed(pose, job)
+    if max(abs(a - b) for a, b in zip(placed.content, other.content, strict=True)) > 1:
+        raise UserError(
+            f"{item.frame} is {frame.width}x{frame.height} and {item.pose} {pose.width}x"
+            f"{pose.height}, so --fit {job.fit} would not lay one over the other; give pictures of "
+            "one shape, or --fit stretch."
+        )
+    other = replace(other, content=placed.content)
+    bars = ground(np.asarray(pose)) if job.fit == "letterbox" else BLACK
+    kind, method = job.pose_picture, _METHODS[job.label]
     return {
-        "frame": _encoded(frame, data, job, job.picture, BICUBIC),
-        "pose_picture": _encoded(pose, pose_data, job, job.pose_picture, _METHODS[job.label]),
+        "frame": _encoded(frame, data, placed, job.picture, BICUBIC),
+        "pose_picture": _encoded(pose, pose_data, other, kind, method, bars),
+        "content": placed.content,
     }
+
+
+def _placed(image: Image.Image, job: ImportJob) -> Placement:
+    return place((image.height, image.width), (job.height, job.width), job.fit)
 
 
 def _read(path: Path, digest: "hashlib._Hash") -> tuple[Image.Image, bytes]:
@@ -198,19 +239,23 @@ def _read(path: Path, digest: "hashlib._Hash") -> tuple[Image.Image, bytes]:
 
 
 def _encoded(
-    image: Image.Image, data: bytes, job: ImportJob, kind: str, method: Image.Resampling
+    image: Image.Image,
+    data: bytes,
+    placed: Placement,
+    kind: str,
+    method: Image.Resampling,
+    bars: Sequence[int] = BLACK,
 ) -> np.ndarray | bytes:
     """The file's own bytes where they serve, so that nothing is lost; else the pixels."""
-    size = job.height, job.width
-    if image.size == size[::-1] and data and stored_as(data) == kind:
+    if image.size == placed.size[::-1] and data and stored_as(data) == kind:
         return data
-    return np.asarray(resized(image, size, method))
+    return np.asarray(placed.picture(image, method, bars))
 
 
 def _of_films(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict]:
     from motion_jax.pose.detect import frames
 
-    source, size = job.source, (job.height, job.width)
+    source = job.source
     first, last = source.first, source.first + len(source.items)
     films = {"frame": (source.frame, BICUBIC), "pose_picture": (source.pose, _METHODS[job.label])}
     if source.frame.path == source.pose.path:
@@ -222,7 +267,12 @@ def _of_films(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict]:
         for name, (stream, how) in streams.items():
             _, image = next(stream)
             digest.update(image.tobytes())
-            row[name] = np.asarray(resized(Image.fromarray(image), size, how))
+            picture = Image.fromarray(image)
+            placed = _placed(picture, job)
+            drawn = name == "pose_picture" and job.fit == "letterbox"
+            bars = ground(image) if drawn else BLACK
+            row[name] = np.asarray(placed.picture(picture, how, bars))
+            row["content"] = placed.content
         yield {"frame": row["pose_picture"]} | row
     for stream, _ in streams.values():
         stream.close()

@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from motion_jax import __version__
 from motion_jax.pose import skeleton
@@ -32,6 +36,10 @@ class DatasetInfo:
       pose_style: the fields of a pose.draw.PoseStyle, where it is known how they were drawn.
       held_out: numbers of the clips that are held out of training, whole; where there are any, the
         share `data.holdout` of a config does not count.
+      densepose: how DensePose was drawn in the pose pictures (a pose.densepose.Drawing); None where
+        they are something else.
+      content: where the pictures are in letterboxed frames: runs (number of records, top, left,
+        bottom, right in pixels), in the order of the records; empty where `sources` tell it.
     """
 
     height: int
@@ -50,6 +58,8 @@ class DatasetInfo:
     pose_interpolation: str = "area"
     pose_style: dict | None = None
     held_out: tuple[int, ...] = ()
+    densepose: str | None = None
+    content: tuple[tuple[int, int, int, int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values. What only some datasets have is left out of the others, so that a run's
@@ -58,9 +68,47 @@ class DatasetInfo:
         for name in ("pose_pictures", "pose_format", "pose_interpolation", "pose_style"):
             if not self.pose_pictures:
                 del value[name]
-        if not self.held_out:
-            del value["held_out"]
+        for name in ("held_out", "densepose", "content"):
+            if not value[name]:
+                del value[name]
         return value
+
+    @cached_property
+    def contents(self) -> np.ndarray:
+        """int [N, 4] (top, left, bottom, right) of each record's frame: where the picture is that
+        was letterboxed, or all of the frame."""
+        whole = (0, 0, self.height, self.width)
+        if self.content:
+            counts, boxes = [run[0] for run in self.content], [run[1:] for run in self.content]
+            return np.repeat(np.array(boxes, int), counts, axis=0)
+        boxes = [self._letterboxed(source) or whole for source in self.sources]
+        rows = [(boxes[s] if s < len(boxes) else whole, n) for _, s, _, n in self.clips]
+        if not rows:
+            return np.zeros((0, 4), int)
+        return np.repeat(np.array([box for box, _ in rows], int), [n for _, n in rows], axis=0)
+
+    def _letterboxed(self, source: dict) -> tuple[int, int, int, int] | None:
+        """Of a video that `prepare --fit letterbox` laid into the frame: whole pixels inside it."""
+        crop = source.get("crop")
+        if source.get("fit") != "letterbox" or not crop:
+            return None
+        found = []
+        for start, length, full, side in (
+            (crop["top"], crop["height"], source["height"], self.height),
+            (crop["left"], crop["width"], source["width"], self.width),
+        ):
+            low, high = max(-start, 0), min(full - start, length)
+            found.append((math.ceil(low * side / length), math.floor(high * side / length)))
+        (top, bottom), (left, right) = found
+        return top, left, bottom, right
+
+    @property
+    def one_content(self) -> tuple[int, int, int, int] | None:
+        """The box of `contents` where it is one for all records and not the whole frame."""
+        boxes = np.unique(self.contents, axis=0)
+        if len(boxes) != 1 or tuple(boxes[0]) == (0, 0, self.height, self.width):
+            return None
+        return tuple(int(side) for side in boxes[0])
 
     @property
     def pixel_aspect(self) -> float:
@@ -93,4 +141,5 @@ class DatasetInfo:
             clips=tuple((int(c), int(s), int(a), int(n)) for c, s, a, n in info.clips),
             sources=tuple(dict(source) for source in info.sources),
             held_out=tuple(int(clip) for clip in info.held_out),
+            content=tuple(tuple(int(side) for side in run) for run in info.content),
         )

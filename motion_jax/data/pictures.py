@@ -165,6 +165,7 @@ class Resize:
       least: lowest height with "scale_width" and "scale_width_and_crop": pix2pix takes its crop
         size, pix2pixHD none.
       size: (height, width) for "size".
+      fit: with "size", see fitting.place; None: "stretch".
     """
 
     mode: str = "none"
@@ -173,6 +174,7 @@ class Resize:
     multiple: int = 16
     least: int = 0
     size: tuple[int, int] | None = None
+    fit: str | None = None
 
     @property
     def crops(self) -> bool:

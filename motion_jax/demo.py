@@ -60,7 +60,9 @@ def demo(options: DemoOptions) -> dict[str, Any]:
                 out=out / "datasets" / name,
                 size=f"{SIZE}x{SIZE}",
                 fit="squash",  # drawn at this size already: nothing is cut or scaled
-                smooth=False,  # drawn joints do not tremble
+                smooth=False,  # drawn joints do not tremble, and there is nothing to mend
+                swaps=False,
+                bones=False,
             )
         )
     say(f"2/4  Training on {TARGET}")
@@ -94,6 +96,8 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
         out=out / "transfer.mp4",
         normalize="limbs",
         smooth=False,
+        swaps=False,
+        bones=False,
     )
     transfer(options)
     run = load_run(folder)

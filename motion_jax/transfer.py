@@ -1,6 +1,6 @@
 """A driving video through a trained run: the run's person moves like the person in the video.
 
-    poses of the source → gaps filled, smoothed → normalised to the target → synthesized → MP4
+    poses of the source → mended, smoothed → normalised to the target → synthesized → MP4
 
 Only poses are kept for the whole video (they are small); pictures stream, a chunk at a time, so
 memory does not grow with the length, and every chunk has the same shape, so that one program is
@@ -71,6 +71,17 @@ def transfer(options: TransferOptions) -> Path:
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
+    if options.method is not None:
+        from motion_jax.retrieval.transfer import transfer_retrieved
+
+        return transfer_retrieved(options)
+    if options.run is None:
+        raise UserError(
+            "Say who is to move: --run RUN (trained), or --method nearest with --data DATASET "
+            "(without training)."
+        )
+    if options.data is not None:
+        raise UserError("--data goes with --method alone; a run knows its own dataset.")
     run = load_run(options.run)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.ready_poses or not run.config.recipe.draws_poses:
@@ -116,7 +127,7 @@ def render(
     pictures = synthesize(synthesizer, keypoints, boxes, lost, times, options.chunk, options.gaps)
     if options.side_by_side:
         pictures = _beside(pictures, keypoints, run, options)
-    _write(pictures, times, run, options, has_audio)
+    write_video(pictures, times, options, tags(run, options), has_audio)
 
 
 def source_poses(options: TransferOptions) -> PoseTrack:
@@ -156,8 +167,9 @@ def source_poses(options: TransferOptions) -> PoseTrack:
 
 
 def prepare_track(track: PoseTrack, options: TransferOptions) -> PoseTrack:
-    """Fills short gaps and smooths. Raises UserError where no frame has a person."""
-    from motion_jax.pose.smooth import fill_gaps, smooth_track
+    """Mends the poses, fills short gaps and smooths. Raises UserError where no frame has a
+    person."""
+    from motion_jax.pose.mend import mend, tell
 
     if not track.found.any():
         reason, count = Counter(track.reasons).most_common(1)[0]
@@ -166,8 +178,15 @@ def prepare_track(track: PoseTrack, options: TransferOptions) -> PoseTrack:
             f"{reason}, {count} frames); use a video that shows one person from head to foot, or "
             "give the poses with --poses."
         )
-    track = fill_gaps(track, options.max_gap)
-    return smooth_track(track, zero_phase=True) if options.smooth else track
+    track, repairs = mend(
+        track,
+        swaps=options.swaps,
+        bones=options.bones,
+        max_gap=options.max_gap,
+        filter=options.filter if options.smooth else None,
+    )
+    tell(options.source.name, repairs)
+    return track
 
 
 def normalised_poses(
@@ -360,13 +379,15 @@ def _beside(
         yield side_by_side([to_height(frame.image, shown), pose, picture], labels)
 
 
-def _write(
+def write_video(
     pictures: Iterator[np.ndarray],
     times: np.ndarray,
-    run: object,
     options: TransferOptions,
+    metadata: dict[str, str],
     has_audio: bool,
 ) -> None:
+    """Writes `options.out`: N pictures uint8 [H, W, 3] shown at `times` (seconds of the source),
+    with the tags, and the source's sound where it has some that is wanted."""
     from motion_jax.video.background import BackgroundWriter
     from motion_jax.video.writer import VideoWriter
 
@@ -377,7 +398,7 @@ def _write(
             *first.shape[:2],
             audio_from=options.source if has_audio and options.audio == "keep" else None,
             audio_start=float(times[0]),
-            metadata=tags(run, options),
+            metadata=metadata,
         )
         with BackgroundWriter(writer) as background:
             for picture, time in zip(itertools.chain([first], pictures), times, strict=True):

@@ -1,24 +1,34 @@
 """The options of `motion-jax transfer`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from motion_jax.retrieval.options import RetrievalOptions
 
 Method = Literal["global", "limbs", "none"]
 
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """Make the person of a trained run move like the person in a video; a CycleGAN of frames is
-    shown the video's frames themselves."""
+    """Make the person of a trained run, or without training of a dataset (--method), move like the
+    person in a video; a CycleGAN of frames is shown the video's frames themselves."""
 
-    run: Path
-    """Run folder made by `motion-jax train` or `motion-jax import`."""
     source: Path
     """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
     the frames that are translated: no pose is estimated."""
     out: Path
     """The video to write; must end in .mp4."""
+    run: Path | None = None
+    """Run folder made by `motion-jax train` or `motion-jax import`. Without it: --method."""
+    method: Literal["nearest", "nearest-angle"] | None = None
+    """Instead of a run: real frames of --data, those whose poses are nearest by the places of the
+    joints ("nearest") or by the directions of the limbs ("nearest-angle", whatever the bodies'
+    size and place). See docs/retrieval.md."""
+    data: Path | None = None
+    """With --method: the target's dataset, made by `motion-jax prepare`."""
+    retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
+    """With --method: how frames are chosen and put together."""
     side_by_side: bool = False
     """Show the source, the pose given to the network and the result next to each other."""
     ready_poses: bool = False
@@ -53,8 +63,14 @@ class TransferOptions:
     max_gap: int = 10
     """Gaps in the pose of up to so many frames are filled by interpolation (frames)."""
     smooth: bool = True
-    """Smooth the poses over time against jitter (one-euro filter, forwards and backwards, so that
-    the motion does not lag behind the sound)."""
+    """Smooth the poses over time against jitter, without lag (see --filter)."""
+    filter: Literal["one-euro", "zero-lag"] = "one-euro"
+    """How to smooth: "one-euro" (forwards and backwards; rest is smoothed more than motion), or
+    "zero-lag" (a parabola through the frames around each frame)."""
+    swaps: bool = True
+    """Put left and right limbs right where the estimator mixed them up (found over time)."""
+    bones: bool = True
+    """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
     chunk: int = 16
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"

@@ -106,5 +106,7 @@ def differing(earlier: dict, now: dict) -> str:
                 return f"videos {shown[0]}, not {shown[1]}"
             if name == "poses":
                 return "other poses"
+            if name not in earlier:
+                return f"by a version of motion_jax that had no --{name.replace('_', '-')}"
             return f"{name.replace('_', '-')} {before}, not {after}"
     return "another version of motion_jax"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from motion_jax import files
 from motion_jax.data import records, statistics
 from motion_jax.pose.smooth import DERIVATIVE_CUTOFF
+from motion_jax.pose.zero_lag import WIDTH
 
 if TYPE_CHECKING:
     from motion_jax.data.prepare import PrepareOptions
@@ -64,14 +65,27 @@ def finish(
     height, width = parse_size(options.size)
     clips, entries = _numbered_through(videos)
     detection = _detection(entries)
-    smoothing = {"min_cutoff": options.min_cutoff, "beta": options.beta}
+    one_euro = {"min_cutoff": options.min_cutoff, "beta": options.beta}
+    if options.filter == "zero-lag":
+        smoothing = {"filter": "zero-lag", "width": WIDTH}
+    else:
+        smoothing = {
+            "filter": "one-euro, forwards and backwards",
+            **one_euro,
+            "derivative_cutoff": DERIVATIVE_CUTOFF,
+        }
     quality = {
         "version": 1,
         "size": [height, width],
         "fit": options.fit,
         "detail": options.detail if options.poses is None else "files",
         "options": resolved,
-        "smoothing": {"on": options.smooth, **smoothing, "max_gap": options.max_gap},
+        "smoothing": {
+            "on": options.smooth,
+            "filter": options.filter,
+            **one_euro,
+            "max_gap": options.max_gap,
+        },
         "records": detection["kept"],
         "frames": detection["frames"],
         "clips": clips,
@@ -84,13 +98,7 @@ def finish(
         width=width,
         clips=tuple((c["clip"], c["video"], c["first_record"], c["length"]) for c in clips),
         sources=tuple(video.source for video in videos),
-        smoothing={
-            "filter": "one-euro, forwards and backwards",
-            **smoothing,
-            "derivative_cutoff": DERIVATIVE_CUTOFF,
-        }
-        if options.smooth
-        else None,
+        smoothing=smoothing if options.smooth else None,
         max_gap=options.max_gap,
         detection=detection,
         options=resolved,

@@ -1,6 +1,6 @@
 """Videos of people into a dataset: poses, one fixed crop, shards, a report on how good it is.
 
-    video → poses (estimated, or from files) → gaps filled → smoothed → clips
+    video → poses (estimated, or from files) → mended, gaps filled, smoothed → clips
           → one region a video → shards, in parallel → metadata, quality.json, report
 
 While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
@@ -25,8 +25,9 @@ from motion_jax.data.again import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
+from motion_jax.pose.mend import mend, tell
 from motion_jax.pose.person import check_person
-from motion_jax.pose.smooth import BETA, MIN_CUTOFF, fill_gaps, runs, smooth_track
+from motion_jax.pose.smooth import BETA, MIN_CUTOFF, runs
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.workers import pool, worker_count
@@ -80,8 +81,14 @@ class PrepareOptions:
     use instead of estimating; with several videos it has a folder for each, named like the video
     without its suffix."""
     smooth: bool = True
-    """Smooth the poses over time against jitter (one-euro filter, forwards and backwards, so that
-    poses do not lag behind the pictures)."""
+    """Smooth the poses over time against jitter, without lag (see --filter)."""
+    filter: Literal["one-euro", "zero-lag"] = "one-euro"
+    """How to smooth: "one-euro" (forwards and backwards; rest is smoothed more than motion), or
+    "zero-lag" (a parabola through the frames around each frame)."""
+    swaps: bool = True
+    """Put left and right limbs right where the estimator mixed them up (found over time)."""
+    bones: bool = True
+    """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
     min_cutoff: float = MIN_CUTOFF
     """One-euro filter: cutoff at rest (Hz); lower trembles less."""
     beta: float = BETA
@@ -272,9 +279,16 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
 
     height, width = parse_size(options.size)
     measured = _poses(options, info)
-    track = fill_gaps(measured, options.max_gap)
-    if options.smooth:
-        track = smooth_track(track, options.min_cutoff, options.beta, zero_phase=True)
+    track, repairs = mend(
+        measured,
+        swaps=options.swaps,
+        bones=options.bones,
+        max_gap=options.max_gap,
+        filter=options.filter if options.smooth else None,
+        min_cutoff=options.min_cutoff,
+        beta=options.beta,
+    )
+    tell(info.path.name, repairs)
     clips = runs(track, SHORTEST_CLIP)
     inside = np.zeros(len(track), bool)
     for first, last in clips:
@@ -301,6 +315,7 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
         clips=clips,
         keypoints=keypoints,
         face_boxes=face_boxes(keypoints, height, width),
+        repairs=repairs.to_json(),
     )
 
 

@@ -143,7 +143,6 @@ def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
     lengths = [clip["length"] for clip in quality["clips"]]
     sharpness = advising.kept_values(quality, "blur")
     faces = advising.kept_values(quality, "face_height")
-    smoothing = quality["smoothing"]
     estimators = {
         " ".join(str(video["estimator"].get(key, "")) for key in ("name", "version")).strip()
         for video in quality["videos"]
@@ -163,10 +162,8 @@ def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
                 "hands visible": _hands(quality) if holistic else "not looked for",
                 "sharpness, median": _middle(sharpness),
                 "poses": ", ".join(sorted(estimators)) or "from files",
-                "smoothing": f"one-euro, cutoff {smoothing['min_cutoff']} Hz, beta "
-                f"{smoothing['beta']}, gaps up to {smoothing['max_gap']} frames filled"
-                if smoothing["on"]
-                else "off",
+                "smoothing": _smoothing(quality["smoothing"]),
+                "poses mended": _mended(quality),
                 "fit": quality["fit"],
             }
         ),
@@ -187,6 +184,25 @@ def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
             ],
         ),
     ]
+
+
+def _smoothing(smoothing: dict) -> str:
+    if not smoothing["on"]:
+        return "off"
+    name = "zero-lag"
+    if smoothing.get("filter", "one-euro") == "one-euro":
+        name = f"one-euro, cutoff {smoothing['min_cutoff']} Hz, beta {smoothing['beta']}"
+    return f"{name}, gaps up to {smoothing['max_gap']} frames filled"
+
+
+def _mended(quality: dict) -> str:
+    """What prepare put right in the estimated poses, over all videos."""
+    from motion_jax.pose.mend import Repairs
+
+    found = [video["repairs"] for video in quality["videos"] if "repairs" in video]
+    if not found:
+        return "not recorded"
+    return Repairs.together(Repairs(**each) for each in found).describe() or "nothing to mend"
 
 
 def _middle(values: np.ndarray) -> str:

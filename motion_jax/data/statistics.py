@@ -3,15 +3,16 @@
 quality.json (the quality report is made from it and from the dataset):
 
   version 1; size [H, W] of the dataset's frames; fit; detail ("holistic", "body", or "files" where
-  the poses were not estimated); options; smoothing {on, min_cutoff, beta, max_gap}; records and
-  frames (kept, considered); rejected {reason: frames};
+  the poses were not estimated); options; smoothing {on, filter (older files lack it: one-euro),
+  min_cutoff, beta, max_gap}; records and frames (kept, considered); rejected {reason: frames};
   clips: [{clip, video, first_record, length, first_frame, start_time, end_time, ended_by}];
   videos: [{name, sha256, width, height, fps, duration, rotation, estimator, crop {left, top, width,
     height in source pixels}, frames, kept, body_visible {legs, arms}, and lists with one entry a
     considered frame: reasons ("" kept), times (s), record and clip (-1 not kept), confidence {joint
     or group: [0...1], as measured}, filled (of 137), face_visible, left_hand_visible,
     right_hand_visible, face_height (pixels of the dataset's frame, null unseen), blur (variance of
-    the Laplacian in the person's box, null not kept), people}].
+    the Laplacian in the person's box, null not kept), people; and of the poses repairs {swapped
+    {arms, legs} (frames), dropped {joint: frames}, filled (keypoints)}, which older files lack}].
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Prepared:
       region: what becomes the dataset's frame.
       clips: (first, last + 1) frames of each clip.
       keypoints: float32 [N, 137, 3] in pixels of the dataset's frame; face_boxes [N, 4].
+      repairs: what was mended in the poses (`pose.mend.Repairs` as JSON).
     """
 
     info: VideoInfo
@@ -57,6 +59,7 @@ class Prepared:
     clips: list[tuple[int, int]]
     keypoints: np.ndarray
     face_boxes: np.ndarray
+    repairs: dict
 
     @property
     def kept(self) -> int:
@@ -155,6 +158,7 @@ def video_entry(video: Prepared, clips: list[dict], blur: dict[int, float]) -> d
         },
         "blur": [blur.get(frame) for frame in range(count)],
         "people": list(track.estimator.get("people", [0] * count)),
+        "repairs": video.repairs,
     }
 
 

@@ -123,8 +123,7 @@ def smooth_track(
     of the person's size), where the one-way filter lags behind by 1.8-2.7 %.
     """
     keypoints = np.array(track.keypoints, np.float32)
-    filled = _filled(track)
-    measured = (keypoints[..., 2] > 0) & ~filled
+    measured, filled = measured_keypoints(track)
     size = person_size(keypoints)
     if size <= 0:
         return track
@@ -140,9 +139,14 @@ def smooth_track(
         backwards = run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])
         smooth = (smooth + backwards[::-1]) / 2
     keypoints[..., :2] = np.where(measured[..., None], smooth * size, keypoints[..., :2])
-    if filled.any():
-        _interpolate(keypoints, np.asarray(track.times), measured, filled)
+    interpolate_filled(keypoints, np.asarray(track.times), measured, filled)
     return dataclasses.replace(track, keypoints=keypoints)
+
+
+def measured_keypoints(track: PoseTrack) -> tuple[np.ndarray, np.ndarray]:
+    """bool [N, 137] each: which keypoints were measured, and which were interpolated."""
+    filled = _filled(track)
+    return (track.keypoints[..., 2] > 0) & ~filled, filled
 
 
 def _filled(track: PoseTrack) -> np.ndarray:
@@ -151,7 +155,7 @@ def _filled(track: PoseTrack) -> np.ndarray:
     return np.array(track.filled)
 
 
-def _interpolate(
+def interpolate_filled(
     keypoints: np.ndarray, times: np.ndarray, measured: np.ndarray, wanted: np.ndarray
 ) -> None:
     """Fills the wanted [N, K] places in place, linearly in time between measured neighbours, with
@@ -188,7 +192,7 @@ def fill_gaps(track: PoseTrack, max_gap: int) -> PoseTrack:
             if 0 < right - left - 1 <= max_gap:
                 wanted[left + 1 : right, joint] = True
     keypoints[~found] = 0
-    _interpolate(keypoints, np.asarray(track.times, np.float64), known, wanted)
+    interpolate_filled(keypoints, np.asarray(track.times, np.float64), known, wanted)
 
     joints = (keypoints[:, BODY, 2] > 0).sum(1)
     reasons = list(track.reasons)

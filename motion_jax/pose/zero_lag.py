@@ -1,0 +1,107 @@
+"""Offline smoothing without lag: at every frame a parabola through the frames around it.
+
+The filter sees as much of the future as of the past, so that nothing comes late, and a parabola
+follows constant acceleration exactly, so that turning points are not cut off. It is Savitzky and
+Golay's filter (1964) with Gaussian weights, solved frame by frame, so that it takes uneven frame
+times and gaps as they are.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from motion_jax.pose.smooth import RESET_AFTER, interpolate_filled, measured_keypoints
+from motion_jax.pose.track import PoseTrack
+
+# Standard deviation of the weights in seconds; they end at REACH standard deviations.
+WIDTH = 0.06
+REACH = 3.0
+# A parabola through three frames would leave them as they are.
+LEAST_FRAMES = 4
+
+
+def local_parabola(
+    values: np.ndarray,
+    times: np.ndarray,
+    observed: np.ndarray,
+    width: float = WIDTH,
+    reset_after: int = RESET_AFTER,
+) -> np.ndarray:
+    """At each time the weighted least squares parabola's value there, for many signals at once.
+
+    Args:
+      values: [N, K, D] samples; times: [N] seconds, strictly increasing.
+      observed: bool [N, K]; the others neither count nor change.
+      width: standard deviation of the Gaussian weights, in seconds.
+      reset_after: samples that are parted by more unobserved ones than this do not see each other.
+
+    Returns:
+      float64 [N, K, D]; samples with fewer than 4 in reach, themselves included, are as they were.
+
+    Raises:
+      ValueError: times that do not increase or of another number, or a width of 0 or less.
+    """
+    values, times = np.asarray(values, np.float64), np.asarray(times, np.float64)
+    if times.shape != values.shape[:1] or (np.diff(times) <= 0).any():
+        raise ValueError(f"{len(values)} samples need as many times, each later than the last")
+    if not width > 0:
+        raise ValueError(f"the width is {width} s; it must be above 0")
+    count = len(values)
+    piece = _pieces(observed, reset_after)
+    # Sums over the frames in reach: of weight x time^n, n = 0...4, and x value, n = 0...2.
+    powers = np.zeros((5, *observed.shape))
+    sums = np.zeros((3, *values.shape))
+    frames = np.zeros(observed.shape, int)
+    for offset in range(-count + 1, count):
+        here = slice(max(0, -offset), count - max(0, offset))
+        there = slice(max(0, offset), count - max(0, -offset))
+        # In widths, so that the equations are well scaled.
+        apart = (times[there] - times[here]) / width
+        if (np.abs(apart) > REACH).all():
+            continue
+        weight = np.exp(-(apart**2) / 2) * (np.abs(apart) <= REACH)
+        together = observed[here] & observed[there] & (piece[here] == piece[there])
+        weight = weight[:, None] * together
+        frames[here] += weight > 0
+        for n in range(5):
+            powers[n, here] += weight * apart[:, None] ** n
+        for n in range(3):
+            sums[n, here] += (weight * apart[:, None] ** n)[..., None] * values[there]
+    usable = observed & (frames >= LEAST_FRAMES)
+    matrix = np.stack([np.stack([powers[i + j] for j in range(3)], -1) for i in range(3)], -2)
+    result = values.copy()
+    solved = np.linalg.solve(matrix[usable], np.moveaxis(sums, 0, -2)[usable])
+    result[usable] = solved[:, 0]
+    return result
+
+
+def _pieces(observed: np.ndarray, reset_after: int) -> np.ndarray:
+    """int [N, K]: the number of the stretch that a sample belongs to; a new one begins where more
+    than `reset_after` samples were missing."""
+    missing = np.zeros(observed.shape[1], int)
+    number = np.zeros(observed.shape[1], int)
+    pieces = np.zeros(observed.shape, int)
+    for frame, seen in enumerate(observed):
+        number = number + (seen & (missing > reset_after))
+        missing = np.where(seen, 0, missing + 1)
+        pieces[frame] = number
+    return pieces
+
+
+def zero_lag_track(
+    track: PoseTrack, width: float = WIDTH, reset_after: int = RESET_AFTER
+) -> PoseTrack:
+    """A track whose measured keypoints went through `local_parabola`, x and y separately.
+
+    Interpolated (`filled`) keypoints do not count: they are interpolated anew between the smoothed
+    ones. Confidences stay.
+    """
+    measured, filled = measured_keypoints(track)
+    if not measured.any():
+        return track
+    keypoints = np.array(track.keypoints, np.float32)
+    times = np.asarray(track.times, np.float64)
+    smooth = local_parabola(keypoints[..., :2], times, measured, width, reset_after)
+    keypoints[..., :2] = np.where(measured[..., None], smooth, keypoints[..., :2])
+    interpolate_filled(keypoints, times, measured, filled)
+    return dataclasses.replace(track, keypoints=keypoints)

@@ -102,15 +102,30 @@ def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
 
 
 def _unknown(kind: type, verb: str, word: str) -> str:
-    import dataclasses
     import difflib
 
     if not word.startswith("-"):
         return f"{word!r} is one argument too many; see motion-jax {verb} --help."
-    known = [f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)]
-    near = difflib.get_close_matches(word.split("=")[0], known, 1)
+    near = difflib.get_close_matches(word.split("=")[0], _options(kind), 1)
     hint = f"did you mean {near[0]}?" if near else f"see motion-jax {verb} --help."
     return f"There is no option {word.split('=')[0]}; {hint}"
+
+
+def _options(kind: type, before: str = "--") -> list[str]:
+    """The options that a dataclass makes, those of the dataclasses in it as --field.name."""
+    import dataclasses
+    import typing
+
+    types, names = typing.get_type_hints(kind, include_extras=True), []
+    for field in dataclasses.fields(kind):
+        inner = types[field.name]
+        # Annotated with tyro.conf.arg(name=…) where the name is no identifier.
+        named = [
+            given.name for given in getattr(inner, "__metadata__", ()) if hasattr(given, "name")
+        ]
+        name = before + (next(filter(None, named), None) or field.name.replace("_", "-"))
+        names += _options(inner, f"{name}.") if dataclasses.is_dataclass(inner) else [name]
+    return names
 
 
 def _prepare(arguments: list[str]) -> None:

@@ -142,7 +142,7 @@ def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path, monkeypatc
         "motion_jax.transfer._write", lambda pictures, *settings: shown.extend(pictures)
     )
     folder = runs("cyclegan")[2]
-    transfer(TransferOptions(folder, source, tmp_path / "out.mp4", chunk=2))
+    transfer(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
     frames = np.stack([frame.image for frame in read_frames(source)])
     made = load_run(folder).synthesizer().feed(frames, np.zeros((3, 4)))
     np.testing.assert_array_equal(np.stack(shown), made)

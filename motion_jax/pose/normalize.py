@@ -57,7 +57,7 @@ class PoseStatistics:
     # Median place of the neck (the head where no shoulders are seen).
     neck_x: float | None
     neck_y: float | None
-    # Lengths by name, see `limbs.LIMBS`; right and left are one.
+    # Lengths by name, see `limbs.LIMBS`, half way between close and far; right and left are one.
     limbs: dict[str, float]
 
     def to_json(self) -> dict:
@@ -88,9 +88,11 @@ def fit_target(keypoints: np.ndarray, pixel_aspect: float = 1.0) -> PoseStatisti
     foot, height, seen = _feet(keypoints)
     tall = seen & (height > 0)
     close = far = height_close = height_far = None
+    middle = keypoints
     if tall.sum() >= max(1, FOOT_SHARE * frames):
         close, far = _close_and_far(foot[tall])
         height_close, height_far = _heights(foot[tall], height[tall], close, far)
+        middle = keypoints * _to_middle(foot, seen, close, far, height_close / height_far)
     neck = _neck(keypoints)
     return PoseStatistics(
         frames=frames,
@@ -102,11 +104,22 @@ def fit_target(keypoints: np.ndarray, pixel_aspect: float = 1.0) -> PoseStatisti
         root_x=_median(_root(keypoints), 0),
         neck_x=_median(neck, 0),
         neck_y=_median(neck, 1),
-        limbs=limb_lengths(keypoints),
+        limbs=limb_lengths(middle),
     )
 
 
 fit_source = fit_target
+
+
+def _to_middle(
+    foot: np.ndarray, seen: np.ndarray, close: float, far: float, larger: float
+) -> np.ndarray:
+    """[N, 1, 3]: what makes each frame's lengths those of the person half way between close and
+    far, who is `larger` times as large at close as at far."""
+    frames = np.arange(len(foot))
+    p = np.interp(frames, frames[seen], (foot[seen] - far) / max(close - far, 1e-9))
+    factor = (1 + larger) / 2 / (1 + np.clip(p, 0, 1) * (larger - 1))
+    return np.stack([factor, factor, np.ones_like(factor)], -1)[:, None]
 
 
 def _square(keypoints: np.ndarray, aspect: float) -> np.ndarray:
@@ -308,11 +321,12 @@ def _transform(
 def _depth(
     foot: np.ndarray, source: PoseStatistics, target: PoseStatistics
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scale [N], the scale half way between far and close, and the target's S [N], for every S [N]
-    of the source."""
+    """Scale [N], the scale half way between far and close (where the limbs were measured), and the
+    target's S [N], for every S [N] of the source."""
     source_range = source.foot_close - source.foot_far
     close, far = target.foot_close, target.foot_far
     height_close, height_far = target.height_close, target.height_far
+    size = (height_close + height_far) / (source.height_close + source.height_far)
     # In body heights, because the two videos may have different resolutions.
     wanted = source_range * target.height_close / source.height_close
     if wanted < close - far:
@@ -329,7 +343,7 @@ def _depth(
         p = np.full(len(foot), 0.5)
     scale = at_far + p * (at_close - at_far)
     inside = source.foot_far + p * source_range
-    return scale, (at_close + at_far) / 2, far + p * (close - far) + scale * (foot - inside)
+    return scale, size, far + p * (close - far) + scale * (foot - inside)
 
 
 def _replant(

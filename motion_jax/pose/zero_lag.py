@@ -13,8 +13,10 @@ import numpy as np
 from motion_jax.pose.smooth import RESET_AFTER, interpolate_filled, measured_keypoints
 from motion_jax.pose.track import PoseTrack
 
-# Standard deviation of the weights in seconds; they end at REACH standard deviations.
+# Standard deviation of the weights in seconds, but LEAST_WIDTH frames at least, so that two frames
+# on each side count; they end at REACH standard deviations.
 WIDTH = 0.06
+LEAST_WIDTH = 0.75
 REACH = 3.0
 # A parabola through three frames would leave them as they are.
 LEAST_FRAMES = 4
@@ -91,7 +93,8 @@ def _pieces(observed: np.ndarray, reset_after: int) -> np.ndarray:
 def zero_lag_track(
     track: PoseTrack, width: float = WIDTH, reset_after: int = RESET_AFTER
 ) -> PoseTrack:
-    """A track whose measured keypoints went through `local_parabola`, x and y separately.
+    """A track whose measured keypoints went through `local_parabola`, x and y separately, with
+    `width` seconds or LEAST_WIDTH frames, whichever is more.
 
     Interpolated (`filled`) keypoints do not count: they are interpolated anew between the smoothed
     ones. Confidences stay.
@@ -101,6 +104,8 @@ def zero_lag_track(
         return track
     keypoints = np.array(track.keypoints, np.float32)
     times = np.asarray(track.times, np.float64)
+    if len(times) > 1:
+        width = max(width, LEAST_WIDTH * float(np.median(np.diff(times))))
     smooth = local_parabola(keypoints[..., :2], times, measured, width, reset_after)
     keypoints[..., :2] = np.where(measured[..., None], smooth, keypoints[..., :2])
     interpolate_filled(keypoints, times, measured, filled)

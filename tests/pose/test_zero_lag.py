@@ -112,3 +112,11 @@ def test_filled_keypoints_are_interpolated_between_smoothed_ones():
     )
     empty = dataclasses.replace(raw, keypoints=np.zeros_like(keypoints), filled=None)
     assert zero_lag_track(empty) is empty
+
+
+def test_few_frames_a_second_are_smoothed_too():
+    keypoints = np.ones((40, 137, 3), np.float32)
+    keypoints[..., :2] += np.random.default_rng(3).normal(50, 3, (40, 137, 2))
+    slow = dataclasses.replace(track(keypoints), times=np.arange(40) / 5)
+    smooth = zero_lag_track(slow).keypoints
+    assert 0.3 < smooth[..., 0].std() / keypoints[..., 0].std() < 0.9

@@ -145,14 +145,18 @@ class Outcome:
 
 
 def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) -> Outcome:
-    """Trains a run folder within its plan, goes on with it, or finds it done."""
+    """Trains a run folder within its plan, goes on with it, or finds it done.
+
+    Raises UserError where the folder holds a run of other settings."""
     from motion_jax.train.checkpoint import newest_record
     from motion_jax.train.loop import train
+    from motion_jax.train.run import read_config
 
     checkpoints = folder / "checkpoints"
     record, last = newest_record(checkpoints), list(made.limits)[-1]
     reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
     if reused:
+        _check_same(name, read_config(folder), made.config, folder)
         say(f"{name} is trained already; {folder} is used as it is.")
     else:
         steps = ", ".join(
@@ -162,7 +166,23 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
         say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
         train(made.config, data, folder, command=command, limits=made.limits)
         record = newest_record(checkpoints)
-    return _outcome(record, made.config, reused)
+    return _outcome(record, read_config(folder), reused)
+
+
+def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> None:
+    """The number of steps may differ: it depends on how quick the machine was."""
+    from motion_jax.config import differences
+
+    wrong = [
+        line
+        for line in differences(before, now)
+        if not line.split(":")[0].endswith(("_stage.steps", "_stage.decay_steps"))
+    ]
+    if wrong:
+        raise UserError(
+            f"{folder} was trained with other settings ({'; '.join(wrong[:3])}); remove that "
+            f"folder to train {name} anew, or choose another --out."
+        )
 
 
 def _outcome(record: Mapping[str, Any], config: "Config", reused: bool) -> Outcome:

@@ -27,6 +27,9 @@ from motion_jax.compare.methods import METHODS, Method, base_config, choose, sta
 from motion_jax.errors import UserError
 from motion_jax.progress import Meter, say
 
+# Torso lengths between two poses that are paired: farther apart no two are.
+FARTHEST = 100.0
+
 
 @dataclass(frozen=True)
 class CompareOptions:
@@ -266,6 +269,8 @@ def _pairs(options: CompareOptions) -> None:
             kind="pics2pics",
             holdout=options.holdout,
             normalize=options.normalize,
+            # Every frame of the source has its partner, near or not, as for the other methods.
+            max_distance=FARTHEST,
         )
     )
 
@@ -466,7 +471,7 @@ def _print(options: CompareOptions, result: Mapping[str, Any]) -> None:
     from motion_jax.compare.page import notes, text_table
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(text_table(result))
+    console.print(text_table(result), width=max(console.width, 118))
     for line in notes(result):
         console.print(line, markup=False)
     console.print(f"Page:  {options.out / 'index.html'}", markup=False)

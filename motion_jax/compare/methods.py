@@ -33,7 +33,7 @@ class Method:
       name: as --methods takes it.
       about: one sentence for the table's notes.
       shown: see Shown.
-      retrieval: what poses are compared by (see retrieval.features), of a method without training.
+      retrieval: its name there, of a method without training.
       cpu, accelerator: name of the config that is trained on such a machine, and its changes.
       data: what it is trained on: the target's own pairs, pairs of source and target
         (motion_jax/pairing), or pictures of both that are not paired.
@@ -44,7 +44,7 @@ class Method:
     name: str
     about: str
     shown: Shown = "pose"
-    retrieval: Literal["", "joints", "angles"] = ""
+    retrieval: Literal["", "nearest", "nearest-angle"] = ""
     cpu: tuple[str, Settings] = ("", {})
     accelerator: tuple[str, Settings] = ("", {})
     data: Literal["target", "pairs", "unpaired"] = "target"
@@ -92,12 +92,12 @@ METHODS = {
         Method(
             "nearest",
             "shows frames of the target whose joints lie nearest to those of the pose; no training",
-            retrieval="joints",
+            retrieval="nearest",
         ),
         Method(
             "nearest-angle",
             "shows frames of the target whose limbs point most nearly the same way; no training",
-            retrieval="angles",
+            retrieval="nearest-angle",
         ),
         Method(
             "pose2pics",

@@ -66,43 +66,22 @@ class RunMover:
 
 
 class RetrievalMover:
-    """Frames of the target's training part, chosen for a whole clip at once as `motion-jax transfer
-    --method nearest` does by default (retrieval.choice.path).
+    """Frames of the target's training part, as `motion-jax transfer --method NAME` chooses them by
+    default, a clip at a time.
 
-    stage: score.Stage; space: what poses are compared by (retrieval.features).
+    stage: score.Stage. Raises UserError as retrieval.retriever does.
     """
 
     parameters = 0
 
-    def __init__(self, stage: Any, space: str):
-        from motion_jax.retrieval.features import points
+    def __init__(self, stage: Any, name: str):
+        from motion_jax.retrieval.retriever import retriever
 
-        self._frames, self._records, self._space = stage.target, stage.training, space
         dataset = stage.target.dataset
-        self._how = (space, float(stage.target.height), dataset.info.pixel_aspect)
-        scale = np.float32([1 / stage.target.factor, 1 / stage.target.factor, 1])
-        self._database = points(dataset.keypoints()[stage.training] * scale, *self._how)
-        # The frame filmed next, where it may be shown too.
-        clips = np.repeat(np.arange(len(dataset.clips)), [n for _, n in dataset.clips])
-        number = np.arange(len(stage.training))
-        after = np.minimum(number + 1, len(number) - 1)
-        goes_on = (stage.training[after] == stage.training + 1) & (
-            clips[stage.training[after]] == clips[stage.training]
-        )
-        self._following = np.where(goes_on, after, number)
+        self._retriever = retriever(dataset, name, records=stage.training, size=stage.size)
 
     def move(self, clip: Clip) -> Iterator[np.ndarray]:
-        from motion_jax.retrieval.choice import path
-        from motion_jax.retrieval.features import nearest, points
-        from motion_jax.retrieval.options import RetrievalOptions
-
-        options = RetrievalOptions()
-        queries = points(clip.keypoints, *self._how)
-        count = min(options.candidates, len(self._records))
-        distances, candidates = nearest(queries, self._database, count)
-        chosen = path(distances, candidates, self._database, self._following, options.jump)
-        for record in self._records[chosen]:
-            yield self._frames.read(int(record))[0]
+        yield from self._retriever.pictures(clip.keypoints)
 
 
 def frame_seconds(mover: Mover, clip: Clip) -> float:

@@ -106,21 +106,22 @@ def _best(column: Column, name: str, result: Mapping[str, Any]) -> bool:
 
 
 def text_table(result: Mapping[str, Any]) -> object:
-    """For the terminal, methods across (a rich table)."""
+    """For the terminal (a rich table)."""
     from rich.table import Table
 
+    columns = shown(FIRST, result)
     made = Table(title=f"{result['frames']} held-out frames", title_justify="left")
-    made.add_column("")
-    for name in result["methods"]:
-        made.add_column(name, justify="right")
-    for column in shown(FIRST, result):
+    made.add_column("", no_wrap=True)
+    for column in columns:
+        made.add_column(column.title, justify="right", min_width=5)
+    for name, figures in result["methods"].items():
         made.add_row(
-            column.title,
+            name,
             *(
                 f"[bold]{cell(figures, column)}[/bold]"
                 if _best(column, name, result)
                 else cell(figures, column)
-                for name, figures in result["methods"].items()
+                for column in columns
             ),
         )
     return made

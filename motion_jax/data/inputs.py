@@ -61,6 +61,7 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
             f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
             f"version trains on {skeleton.NAME!r}; prepare it again."
         )
+    _check_flips(dataset, config)
     if recipe.unpaired:
         for domain in domains(dataset, config):
             pairs.reduction(domain.dataset, stage.height, stage.width, config.data.augment.crop)
@@ -72,6 +73,7 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
             "is no pose to learn from; give a dataset that motion-jax prepare or motion-jax "
             "import-data made of pairs."
         )
+    recipe.check_dataset(dataset)
     if not len(pairs.windows(dataset, stage.window, config.data.holdout)):
         raise UserError(
             f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
@@ -83,4 +85,17 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
             f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
             "leave it out with --recipe.face-stage.steps 0 (of imported weights: motion-jax import "
             "--no-face)."
+        )
+
+
+def _check_flips(dataset: PoseFrames, config: "Config") -> None:
+    """Raises UserError where DensePose would be mirrored: left parts would be called right ones,
+    and U and V be wrong."""
+    if not config.data.augment.flip or not config.recipe.draws_poses:
+        return
+    source = domains(dataset, config)[0].dataset if config.recipe.unpaired else dataset
+    if source.info.densepose:
+        raise UserError(
+            f"The dataset {source.folder} holds DensePose, which tells left from right, so its "
+            "pictures cannot be mirrored in training; leave out --data.augment.flip."
         )

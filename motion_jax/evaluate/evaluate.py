@@ -189,6 +189,7 @@ def _pieces(
 ) -> Iterator[Any]:
     """The held-out frames with what each method makes of their poses."""
     from motion_jax.evaluate.baseline import NearestFrame, NearestPicture
+    from motion_jax.evaluate.content import within
     from motion_jax.evaluate.score import Piece
     from motion_jax.pose.pictures import poses_of
 
@@ -212,16 +213,21 @@ def _pieces(
         for start in range(first, first + count, options.batch):
             length = min(options.batch, first + count - start)
             window = frames.window(start, length)
-            poses, boxes = poses_of(window), window["face_boxes"]
-            yield Piece(
+            boxes, seen = window["face_boxes"], run.config.recipe.seen(window)
+            shown = {"nearest_frame": poses_of(window)}
+            piece = Piece(
                 real=window["frames"],
-                fakes={name: method.feed(poses, boxes) for name, method in methods.items()},
+                fakes={
+                    name: method.feed(shown.get(name, seen), boxes)
+                    for name, method in methods.items()
+                },
                 keypoints=window["keypoints"],
                 face_boxes=boxes,
                 pose_pictures=window.get("pose_pictures"),
                 first=start == first,
                 labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
             )
+            yield from within(piece, frames, start)
 
 
 @contextlib.contextmanager
@@ -252,6 +258,13 @@ def _result(
             "The dataset has no keypoints, so there are no figures of the body and no pose "
             "distance; the nearest frame is the one whose pose picture differs least."
         )
+    if getattr(getattr(run.config.recipe, "conditions", None), "canny", False):
+        notes.append(
+            "The generator is shown edges of the true frames, which a transfer does not have: it "
+            "takes those of the driving video; the figures flatter."
+        )
+    if (frames.dataset.info.contents != (0, 0, *frames.dataset.size)).any():
+        notes.append("The bars of letterboxed frames are cut off and not measured.")
     if len(found.labels) < 50:
         notes.append(f"Only {found.frames} frames: the means are uncertain.")
     height, width = run.size

@@ -12,9 +12,11 @@ from motion_jax.errors import UserError
 from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pictures import drawn
 from motion_jax.progress import track
+from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
 
 DESCRIPTION = "poses.json"
+PLAIN = Conditions()
 
 
 def write_pose_pictures(
@@ -41,6 +43,11 @@ def write_pose_pictures(
         raise UserError(f"{folder} holds pose pictures already; choose another folder.")
     height, width = run.size
     recipe = run.config.recipe
+    if not getattr(recipe, "conditions", PLAIN).plain:
+        raise UserError(
+            "--pose-pictures writes drawn poses alone, and the run is shown other channels besides "
+            "(recipe.conditions); leave it out."
+        )
 
     @jax.jit
     def picture(pose: jax.Array) -> jax.Array:

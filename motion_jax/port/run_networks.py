@@ -116,6 +116,12 @@ def _basic(recipe: Any, judged: int) -> tuple[dict, dict]:
 
 
 def _pix2pix(recipe: Any, stage: str) -> dict[str, dict]:
+    if not recipe.conditions.plain:
+        raise UserError(
+            "The run's generator is shown more or other channels than the pose picture "
+            "(recipe.conditions), which no exported form describes; export a run that was trained "
+            "with the skeleton alone."
+        )
     generator, discriminator = _basic(recipe, 6)
     return {"generator": generator, "discriminator": discriminator}
 

@@ -7,6 +7,7 @@ from typing import Any
 from jax import Array
 
 from motion_jax.errors import UserError
+from motion_jax.pose.pictures import poses_of
 from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Params, State
 
@@ -97,6 +98,13 @@ class Recipe:
             f"The recipe {self.name} has neither batch norm nor dropout in its generator, so there "
             f"is no {' or '.join(changes)} to choose; leave it out."
         )
+
+    def seen(self, batch: Mapping[str, Any]) -> Any:
+        """What `synthesize` is given as poses, of a batch or window of frames with their poses."""
+        return poses_of(batch) if self.draws_poses else batch["frames"]
+
+    def check_dataset(self, dataset: Any) -> None:
+        """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
 
     def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
         """What a batch of a stage holds: {name: (shape, dtype)}. Where the dataset has ready pose

@@ -1,13 +1,13 @@
 """pix2pix (Isola, Zhu, Zhou, Efros; CVPR 2017) from pose pictures to frames.
 
-A U-Net (or CycleGAN's ResNet) sees one pose picture; a PatchGAN judges pose picture and frame
-together. Nothing is carried from frame to frame. The defaults are those of its PyTorch code;
-docs/reference-behaviour.md lists what differs.
+A U-Net (or CycleGAN's ResNet) sees one pose picture, or the channels that conditions.py switches
+on; a PatchGAN judges them and the frame together. Nothing is carried from frame to frame. The
+defaults are those of its PyTorch code; docs/reference-behaviour.md lists what differs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +24,17 @@ from motion_jax.nets.pix2pix import (
     UnetGenerator,
 )
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pictures import drawn, pose_pictures
+from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes import schedule
+from motion_jax.recipes.conditions import Conditions, Seen
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
 from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Params, State
+
+if TYPE_CHECKING:
+    from motion_jax.data.records import PoseFrames
 
 Norm = Literal["batch", "instance", "none"]
 
@@ -136,6 +140,8 @@ class Pix2Pix(OneStage):
     losses: Losses = field(default_factory=Losses)
     main_stage: Stage = field(default_factory=Stage)
     test: Test = field(default_factory=Test)
+    conditions: Conditions = field(default_factory=Conditions)
+    """What the generator and the discriminator are shown."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
     """How pose pictures are drawn, where the dataset has no ready ones."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -148,6 +154,21 @@ class Pix2Pix(OneStage):
     @property
     def name(self) -> str:
         return "pix2pix"
+
+    def validate(self) -> None:
+        """Raises UserError where the fields contradict each other or the networks' needs."""
+        super().validate()
+        self.conditions.check()
+
+    def check_dataset(self, dataset: "PoseFrames") -> None:
+        if self.conditions.face_contour and not (dataset.keypoints()[:, FACE, 2] > 0).any():
+            raise UserError(
+                f"The dataset {dataset.folder} has no face points to draw contours of; train with "
+                "--recipe.conditions.face-contour False, or prepare it with --detail holistic."
+            )
+
+    def seen(self, batch: Mapping[str, Any]) -> Seen:
+        return self.conditions.seen(batch)
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -163,8 +184,9 @@ class Pix2Pix(OneStage):
         stage = self.stages()[name]
         key, *keys = jax.random.split(key, 3)
         shape, params = (1, stage.height, stage.width), {}
+        shown = self.conditions.channels
         for each, channels, (network, module) in zip(
-            keys, (3, 6), self.modules(name).items(), strict=True
+            keys, (shown, shown + 3), self.modules(name).items(), strict=True
         ):
             picture = jnp.zeros((*shape, channels))
             params[network] = initialise(module, each, picture, zero_bias=True)
@@ -190,16 +212,18 @@ class Pix2Pix(OneStage):
         them.
         """
         stage = self.stages()[name]
-        poses = pose_pictures(batch, self.pose_style, stage.height, stage.width)
+        size = stage.height, stage.width
+        poses = self.conditions.pictures(self.seen(batch), self.pose_style, *size)
         with jax.named_scope("input"):
             images = to_float(batch["frames"])
-            flat = (-1, stage.height, stage.width, 3)
-        return self.step(state, poses.reshape(flat), images.reshape(flat), name)
+            poses = poses.reshape(-1, *size, self.conditions.channels)
+        return self.step(state, poses, images.reshape(-1, *size, 3), name)
 
     def step(
         self, state: State, poses: Array, images: Array, name: str
     ) -> tuple[State, dict[str, Array]]:
-        """train_step from pictures [B, H, W, 3] in [-1, 1]."""
+        """train_step from condition pictures [B, H, W, conditions.channels] and frames
+        [B, H, W, 3], in [-1, 1]."""
         networks, gan = self.modules(name), losses.GAN[self.losses.gan]
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)
@@ -270,25 +294,20 @@ class Pix2Pix(OneStage):
 
     # --- synthesis -----------------------------------------------------------------------------
 
-    def draw(self, poses: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
-        (uint8 [..., H, W, 3])."""
-        return drawn(poses, self.pose_style, height, width)
-
     def synthesize(
         self,
         params: Params,
-        poses: Array,
+        poses: Seen,
         boxes: Array,
         carry: Array,
         name: str,
         recurrent: bool = True,
     ) -> tuple[Array, Array]:
-        """Frames from poses, each by itself, as `test` says; arguments and results as
-        EverybodyDanceNow.synthesize's, but boxes, carry and recurrent have no influence.
+        """Frames from poses (or what `seen` gives), each by itself, as `test` says; arguments and
+        results as EverybodyDanceNow.synthesize's, but boxes, carry and recurrent have no influence.
         """
         stage = self.stages()[name]
-        pictures = 2.0 * self.draw(poses, stage.height, stage.width) - 1.0
+        pictures = self.conditions.pictures(poses, self.pose_style, stage.height, stage.width)
         frames = generated(self.generator, self.test, self.dtype, params["generator"], pictures)
         return frames, jnp.broadcast_to(carry, frames.shape)
 

@@ -72,9 +72,9 @@ class Sampler:
         self._synthesizer.reset()
         return self._synthesizer.dispatch(self._seen(clip), clip["face_boxes"])
 
-    def _seen(self, clip: dict[str, np.ndarray]) -> np.ndarray:
+    def _seen(self, clip: dict[str, np.ndarray]) -> Any:
         """What the generator sees of a clip."""
-        return poses_of(clip) if self.recipe.draws_poses else clip["frames"]
+        return self.recipe.seen(clip)
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
         """The pictures of a clip that are shown, by label."""

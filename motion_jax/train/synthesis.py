@@ -47,29 +47,34 @@ class Synthesizer:
         places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(self.params)[:1]]
         self._carry = jax.device_put(carry, places[0]) if places and places[0] else carry
 
-    def dispatch(self, poses: np.ndarray, face_boxes: np.ndarray) -> list[jax.Array]:
+    def dispatch(self, poses: Any, face_boxes: np.ndarray) -> list[jax.Array]:
         """As feed, without waiting for the device: chunks whose frames together are the result, the
         last one perhaps longer than needed."""
         chunks = []
-        if not is_ready(poses):
-            poses = poses.astype(np.float32)
-        for start in range(0, len(poses), self.chunk):
-            part, boxes = poses[start:][: self.chunk], face_boxes[start:][: self.chunk]
-            count = len(part)
+        poses = jax.tree.map(lambda x: x if is_ready(x) else x.astype(np.float32), poses)
+        for start in range(0, len(face_boxes), self.chunk):
+            boxes = face_boxes[start:][: self.chunk]
+            count = len(boxes)
             padding = self.chunk - count
-            part = np.pad(part, ((0, padding), *[(0, 0)] * (part.ndim - 1)))
-            boxes = np.pad(boxes, ((0, padding), (0, 0))).astype(np.float32)
+
+            def padded(values: np.ndarray, start: int = start, padding: int = padding) -> Any:
+                part = values[start:][: self.chunk]
+                return np.pad(part, ((0, padding), *[(0, 0)] * (part.ndim - 1)))
+
+            part = jax.tree.map(padded, poses)
+            boxes = padded(face_boxes).astype(np.float32)
             made, self._carry = self._synthesize(self.params, part, boxes, count, self._carry)
             chunks.append(made)
         return chunks
 
-    def begin(self, poses: np.ndarray, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+    def begin(self, poses: Any, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
         """Starts the next n frames, and gives them one by one as they are ready: meanwhile the
         frames after them can be started.
 
         Args:
           poses: keypoints [n, 137, 3] in pixels of the run's size, or ready pose pictures uint8
-            [n, H, W, 3]; always the same kind, or another program is compiled.
+            [n, H, W, 3], or what the recipe's `seen` gives; always the same kind, or another
+            program is compiled.
           face_boxes: [n, 4] in pixels of the run's size.
         Returns:
           n pictures, uint8 [H, W, 3].
@@ -78,9 +83,9 @@ class Synthesizer:
         for chunk in chunks:
             chunk.copy_to_host_async()
         pictures = (picture for chunk in chunks for picture in np.asarray(chunk))
-        return itertools.islice(pictures, len(poses))
+        return itertools.islice(pictures, len(face_boxes))
 
-    def feed(self, poses: np.ndarray, face_boxes: np.ndarray) -> np.ndarray:
+    def feed(self, poses: Any, face_boxes: np.ndarray) -> np.ndarray:
         """As begin, and waits for all of them: uint8 [n, H, W, 3]."""
         pictures = list(self.begin(poses, face_boxes))
         if not pictures:

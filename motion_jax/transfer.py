@@ -84,6 +84,8 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError("--data goes with --method alone; a run knows its own dataset.")
     run = load_run(options.run)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
+    if options.region is not None and run.config.recipe.draws_poses and not options.ready_poses:
+        raise UserError("--region goes with --ready-poses alone; poses are looked for everywhere.")
     if options.ready_poses or not run.config.recipe.draws_poses:
         from motion_jax.transfer_ready import transfer_ready
 
@@ -125,9 +127,30 @@ def render(
         recurrent=options.recurrent, face=options.face, chunk=options.chunk
     )
     pictures = synthesize(synthesizer, keypoints, boxes, lost, times, options.chunk, options.gaps)
+    content = shown_part(run, keypoints)
+    if content is not None:
+        top, left, bottom, right = content
+        pictures = (np.ascontiguousarray(p[top:bottom, left:right]) for p in pictures)
     if options.side_by_side:
-        pictures = _beside(pictures, keypoints, run, options)
+        pictures = _beside(pictures, keypoints, run, options, content or (0, 0, *run.size))
     write_video(pictures, times, options, tags(run, options), has_audio)
+
+
+def shown_part(run: object, poses: "np.ndarray | ReadyPoses") -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) of the run's pictures that is no bar, where that is not all: as
+    its letterboxed dataset says, or of frames that are translated, as they were laid in."""
+    from motion_jax.data.fitting import in_frame
+    from motion_jax.data.info import DatasetInfo
+
+    if not run.config.recipe.draws_poses:
+        return poses.content if poses.undistorted else None
+    if "info" not in run.dataset:
+        return None
+    info = DatasetInfo.from_json(run.dataset["info"])
+    if info.one_content is None:
+        return None
+    size = info.height, info.width
+    return in_frame(info.one_content, size, run.size, bool(run.dataset.get("crop")))
 
 
 def source_poses(options: TransferOptions) -> PoseTrack:
@@ -356,27 +379,34 @@ def _beside(
     keypoints: "np.ndarray | ReadyPoses",
     run: object,
     options: TransferOptions,
+    content: tuple[int, int, int, int],
 ) -> Iterator[np.ndarray]:
     """Source, pose and result in one picture, at the result's height (or a multiple of it); the
-    source is left out where it is the pose."""
+    source is left out where it is the pose. content: the part of the run's pictures that they
+    are."""
     from motion_jax.montage import enlarge, side_by_side, to_height
 
     if options.ready_poses:
+        top, left, bottom, right = content
         for pose, picture in zip(keypoints, pictures, strict=True):
+            pose = pose[top:bottom, left:right]
             yield side_by_side([enlarge(pose), picture], ["pose", "result (synthetic)"])
         return
     from motion_jax.pose.draw import draw_host
     from motion_jax.video.reader import read_frames
 
     height, width = run.size
-    shown = enlarge(np.zeros((height, 1, 3), np.uint8)).shape[0]
+    rows = content[2] - content[0]
+    times = enlarge(np.zeros((rows, 1, 3), np.uint8)).shape[0] // rows
+    top, left, bottom, right = (times * side for side in content)
+    shown = times * height
     labels = ["source", "pose", "result (synthetic)"]
     frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
     scale = np.array([shown / height, shown / height, 1], np.float32)
     style = run.config.recipe.pose_style
     for frame, points, picture in zip(frames, keypoints, pictures, strict=True):
-        pose = draw_host(points * scale, shown, width * shown // height, style)
-        yield side_by_side([to_height(frame.image, shown), pose, picture], labels)
+        pose = draw_host(points * scale, shown, width * times, style)[top:bottom, left:right]
+        yield side_by_side([to_height(frame.image, bottom - top), pose, picture], labels)
 
 
 def write_video(

@@ -34,7 +34,12 @@ class TransferOptions:
     ready_poses: bool = False
     """SOURCE shows drawn poses (a skeleton video, or a folder of label pictures): they are given to
     the network as they are, without estimating, normalising or smoothing anything. For runs that
-    were trained on ready pose pictures."""
+    were trained on ready pose pictures. Of DensePose, raw IUV pictures and videos in the colours of
+    Viridis or Parula are taken, and shown to the network as it knows them."""
+    region: str | None = None
+    """With --ready-poses, and for CycleGAN runs: which part of SOURCE's pictures is meant, "left"
+    or "right" (that half of a side by side video, without white bars) or X,Y,WIDTH,HEIGHT in
+    pixels; default: all."""
     face_boxes: Path | None = None
     """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
     face stage (in pixels of SOURCE's pictures)."""

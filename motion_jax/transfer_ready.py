@@ -4,11 +4,13 @@ There is nothing to estimate, to smooth or to normalise: the pictures are resize
 network as they are.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from motion_jax.data.fitting import BLACK
 from motion_jax.errors import UserError
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import say
@@ -31,7 +33,8 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
     if not options.source.exists():
         raise UserError(f"There is no file or folder {options.source}; check --source.")
     has_audio = False if options.source.is_dir() else probe(options.source).has_audio
-    info = run.dataset.get("info", {})
+    info = shown_info(run)
+    convert, bars = _conversion(options, run, info)
     poses = ReadyPoses(
         options.source,
         *run.size,
@@ -39,6 +42,8 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
         start=options.start,
         end=options.end,
         fps=options.fps,
+        convert=convert,
+        bars=bars,
     )
     if run.config.recipe.draws_poses and not info.get("pose_pictures"):
         say(
@@ -48,7 +53,8 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
     if poses.undistorted:
         say(
             f"The pictures are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
-            f"{run.size[0]}: bars are added, so that nothing is stretched."
+            f"{run.size[0]}: bars are added, so that nothing is stretched"
+            f"{'' if run.config.recipe.draws_poses else ', and cut off from the result'}."
         )
     boxes = _boxes(options, poses, run)
     lost = np.zeros(len(poses), bool)
@@ -59,6 +65,37 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
     render(run, poses, boxes, lost, poses.times, options, has_audio)
     say(f"Wrote {options.out}: {len(poses)} synthetic frames.")
     return options.out
+
+
+def shown_info(run: Any) -> dict[str, Any]:
+    """What is known of the dataset whose poses (or domain A) the run's generator is shown."""
+    return run.dataset.get("domain_a") or run.dataset.get("info", {})
+
+
+def _conversion(
+    options: TransferOptions, run: Any, info: dict[str, Any]
+) -> tuple[Callable[[np.ndarray], np.ndarray] | None, Sequence[int] | None]:
+    """(what makes a pose picture of each of the source's, colour of the bars); None: as they are.
+
+    Of a run that was trained on DensePose, the source's DensePose of any kind is drawn alike.
+    """
+    drawing, ready = info.get("densepose"), run.config.recipe.draws_poses
+    bars = None if ready else BLACK
+    if drawing is None and options.region is None:
+        return None, bars
+    from motion_jax.data.reel import open_reel
+    from motion_jax.pose import densepose
+
+    reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
+    reel = reel.at(options.region)
+    cut = reel.cut.of if reel.cut else (lambda picture: picture)
+    if drawing is None or not ready:
+        return (lambda picture: np.ascontiguousarray(cut(picture))), bars
+    reading = densepose.recognise(reel.samples(), str(options.source))
+    densepose.check_drawing(reading, drawing, str(options.source))
+    say(f"{options.source}: DensePose ({reading.kind}), shown to the network as {drawing}.")
+    bars = densepose.draw(np.zeros(3, np.uint8), drawing)
+    return (lambda picture: densepose.draw(reading.read(cut(picture)), drawing)), bars
 
 
 def _boxes(options: TransferOptions, poses: ReadyPoses, run: Any) -> np.ndarray:

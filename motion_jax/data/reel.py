@@ -108,8 +108,7 @@ def open_reel(
 
         times = frame_times(path, start=start, end=end, fps=fps)
         return Reel(path, times, film=Source(path, start, end, fps, times))
-    files = [f for f in list_pictures(path) if not f.name.lower().endswith(_NO_PICTURES)]
-    files = _in_order(files)
+    files = picture_files(path)
     times = np.arange(len(files)) / (fps or FOLDER_FPS)
     chosen = (times >= (start or 0.0)) & (times < (np.inf if end is None else end))
     files = [file for file, taken in zip(files, chosen, strict=True) if taken]
@@ -121,8 +120,10 @@ def open_reel(
     return Reel(path, times[chosen], files=tuple(files))
 
 
-def _in_order(files: list[Path]) -> list[Path]:
-    """By number; the number of X_0012_IUV.png stands before its last word."""
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
+    word, and the X_0012_INDS.png beside them do not count."""
+    files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
     ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
     if ends == {"iuv"}:
         by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}

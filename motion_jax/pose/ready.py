@@ -6,7 +6,7 @@ order.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -46,6 +46,8 @@ class ReadyPoses:
         start: float | None = None,
         end: float | None = None,
         fps: float | None = None,
+        convert: Callable[[np.ndarray], np.ndarray] | None = None,
+        bars: Sequence[int] | None = None,
     ):
         """
         Args:
@@ -54,11 +56,14 @@ class ReadyPoses:
             own and gets bars of its ground's colour.
           interpolation: "nearest" or "area", how they are made smaller.
           start, end, fps: as for `video.reader.read_frames`.
+          convert: makes of each picture of the source, uint8 RGB [*, *, 3], the pose picture.
+          bars: colour [3] of the bars; None: that of the ground.
         Raises UserError where there is no picture.
         """
         self.source, self.size = Path(source), (height, width)
         self._smaller = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_AREA
         self._span = {"start": start, "end": end, "fps": fps}
+        self._convert = convert
         self._files: list[Path] = []
         if self.source.is_dir():
             self._list(start, end, fps or FOLDER_FPS)
@@ -68,16 +73,16 @@ class ReadyPoses:
             self.times = frame_times(self.source, **self._span)
         first = next(self._raw())
         self.shape = first.shape[:2]
-        self._ground = ground(first)
+        self._ground = ground(first) if bars is None else np.array(bars, np.uint8)
         scale = height / width * self.shape[1] / self.shape[0]
         self.undistorted = abs(scale - 1) > SAME_SHAPE
         self._iterator: Iterator[np.ndarray] | None = None
         self._at, self._picture = -1, first
 
     def _list(self, start: float | None, end: float | None, fps: float) -> None:
-        from motion_jax.data.pictures import in_order, list_pictures
+        from motion_jax.data.reel import picture_files
 
-        files = in_order(list_pictures(self.source))
+        files = picture_files(self.source)
         times = np.arange(len(files)) / fps
         chosen = (times >= (start or 0.0)) & (times < (np.inf if end is None else end))
         self._files = [file for file, taken in zip(files, chosen, strict=True) if taken]
@@ -89,6 +94,10 @@ class ReadyPoses:
             )
 
     def _raw(self) -> Iterator[np.ndarray]:
+        pictures = self._decoded()
+        return pictures if self._convert is None else map(self._convert, pictures)
+
+    def _decoded(self) -> Iterator[np.ndarray]:
         if self._files:
             from motion_jax.data.pictures import read_picture
 
@@ -124,6 +133,17 @@ class ReadyPoses:
                 self._picture = self._fitted(image)
         return self._picture
 
+    @property
+    def content(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right): where in the pictures the source's picture is."""
+        height, width = self.size
+        rows, columns = height, width
+        if self.undistorted:
+            scale = min(height / self.shape[0], width / self.shape[1])
+            rows, columns = (max(1, round(scale * side)) for side in self.shape)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return top, left, top + rows, left + columns
+
     def place_boxes(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes [N, 4] (top, left, bottom, right) in pixels of the source → float32 [N, 4] in
         pixels of the pictures; empty ones stay zero."""
@@ -144,10 +164,8 @@ class ReadyPoses:
                 f"{self.shape[0]} and {image.shape[1]}x{image.shape[0]}); give them one size."
             )
         height, width = self.size
-        rows, columns = height, width
-        if self.undistorted:
-            scale = min(height / image.shape[0], width / image.shape[1])
-            rows, columns = (max(1, round(scale * side)) for side in image.shape[:2])
+        top, left, bottom, right = self.content
+        rows, columns = bottom - top, right - left
         if image.shape[:2] != (rows, columns):
             grows = rows > image.shape[0]
             how = cv2.INTER_CUBIC if grows and self._smaller == cv2.INTER_AREA else self._smaller
@@ -156,7 +174,6 @@ class ReadyPoses:
             return np.ascontiguousarray(image)
         whole = np.empty((height, width, 3), np.uint8)
         whole[:] = self._ground
-        top, left = (height - rows) // 2, (width - columns) // 2
         whole[top : top + rows, left : left + columns] = image
         return whole
 

@@ -58,9 +58,12 @@ class _Drawing:
 
     def paste(self, name: str, origin: np.ndarray, axes: np.ndarray) -> None:
         """`axes` columns: where the part's right and down point, in shares of the height."""
+        self.parts[name].paste(self.canvas, self.matrix(origin, axes), self.tint)
+
+    def matrix(self, origin: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        """[2, 3] from a part's coordinates to the canvas's pixels."""
         place = origin * self.scale + self.middle
-        matrix = np.concatenate([axes * self.scale, place[:, None]], axis=1)
-        self.parts[name].paste(self.canvas, matrix, self.tint)
+        return np.concatenate([axes * self.scale, place[:, None]], axis=1)
 
     def bone(self, name: str, start: np.ndarray, end: np.ndarray, mirror: bool = False) -> None:
         """A part that hangs from `start` towards `end`."""

@@ -37,6 +37,19 @@ class Sprite:
     def paste(self, canvas: np.ndarray, matrix: np.ndarray, tint: np.ndarray | float = 1.0) -> None:
         """Lays the part onto a float32 RGB canvas. `matrix` [2, 3] maps the part's coordinates to
         the canvas's, in pixels from its left and top edge."""
+        found = self.warped(canvas.shape[:2], matrix)
+        if found is None:
+            return
+        rows, columns, layer = found
+        target = canvas[rows, columns]
+        target *= 1 - layer[..., 3:]
+        target += layer[..., :3] * tint
+
+    def warped(
+        self, size: tuple[int, int], matrix: np.ndarray
+    ) -> tuple[slice, slice, np.ndarray] | None:
+        """The part in its place: (rows, columns) of a canvas of `size` (height, width) and the
+        picture float32 [h, w, 4] that covers them; None where it lies outside."""
         height, width = self.image.shape[:2]
         linear = matrix[:, :2] / self.scale
         # Between edges of pixels (ours) and their middles (OpenCV's) lies half a pixel.
@@ -44,14 +57,12 @@ class Sprite:
         corners = linear @ np.array([[0, width, 0, width], [0, 0, height, height]], float)
         corners += offset[:, None]
         x0, y0 = np.maximum(np.floor(corners.min(axis=1)) - 1, 0).astype(int)
-        x1, y1 = np.minimum(np.ceil(corners.max(axis=1)) + 2, canvas.shape[1::-1]).astype(int)
+        x1, y1 = np.minimum(np.ceil(corners.max(axis=1)) + 2, size[::-1]).astype(int)
         if x1 <= x0 or y1 <= y0:
-            return
+            return None
         warp = np.concatenate([linear, (offset - (x0, y0))[:, None]], axis=1)
         layer = cv2.warpAffine(self.image, warp, (int(x1 - x0), int(y1 - y0)))
-        target = canvas[y0:y1, x0:x1]
-        target *= 1 - layer[..., 3:]
-        target += layer[..., :3] * tint
+        return slice(y0, y1), slice(x0, x1), layer
 
 
 class Painter:

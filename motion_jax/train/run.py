@@ -19,7 +19,7 @@ import numpy as np
 from motion_jax import __version__
 from motion_jax.config import Config, from_json, to_json
 from motion_jax.data.pairs import stretches
-from motion_jax.data.records import PoseFrames
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
 from motion_jax.pose.draw import PoseStyle
@@ -71,9 +71,17 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
             "info": dataset.info.to_json(),
             "frames": len(dataset),
             **({"crop": True} if config.data.augment.crop else {}),
+            **_domain_a(config),
             "target_statistics": _statistics(training, dataset),
         },
     )
+
+
+def _domain_a(config: Config) -> dict[str, Any]:
+    """What is known of another dataset that is domain A of an unpaired recipe."""
+    if not (config.recipe.unpaired and config.data.domain_a):
+        return {}
+    return {"domain_a": open_dataset(Path(config.data.domain_a)).info.to_json()}
 
 
 def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | None:

@@ -23,3 +23,23 @@ def shared() -> Path:
             "(set MOTION_JAX_SHARED to its place)"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def quick_compilation(tmp_path_factory):
+    """Compiled programs are kept on the disk, so that a run which is begun again compiles nothing,
+    and optimised little: they run for milliseconds."""
+    import jax
+
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": 0,
+        "jax_disable_most_optimizations": True,
+    }
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)

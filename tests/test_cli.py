@@ -67,6 +67,7 @@ def test_help_and_version(capsys):
 
 
 def options_of(verb):
+    from motion_jax.compare.command import CompareOptions
     from motion_jax.data.export_data import ExportOptions as DataExportOptions
     from motion_jax.data.import_data import ImportOptions as DataImportOptions
     from motion_jax.data.prepare import PrepareOptions
@@ -88,7 +89,7 @@ def options_of(verb):
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
         "parity": ParityOptions, "import-data": DataImportOptions,
         "export-data": DataExportOptions, "compile": CompileOptions,
-        "pair": PairOptions,
+        "pair": PairOptions, "compare": CompareOptions,
     }[verb]  # fmt: skip
 
 

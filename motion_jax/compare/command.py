@@ -445,7 +445,7 @@ def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
         )
     lines.append(
         "Training seconds are those of steps. Compiling, saving and sample pictures come besides, "
-        "and the sources' poses, which all share."
+        "and so do the source's poses, which all methods share."
     )
     return lines
 

@@ -170,14 +170,19 @@ def moment_panels(moment: Moment) -> dict[str, np.ndarray]:
     panels = {"source": moment.source}
     if moment.truth is not None:
         panels["true answer"] = moment.truth
-    return panels | dict(moment.fakes)
+    return panels | _titled(moment.fakes)
+
+
+def _titled(fakes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By names that may be wrapped between words."""
+    return {name.replace("-", " "): picture for name, picture in fakes.items()}
 
 
 def example_panels(example: Example) -> dict[str, np.ndarray]:
     """The same of a held-out frame."""
     height, width = example.real.shape[:2]
     pose = draw_host(example.pose, height, width, PoseStyle(stroke=2))
-    return {"pose": pose, "true frame": example.real} | dict(example.fakes)
+    return {"pose": pose, "true frame": example.real} | _titled(example.fakes)
 
 
 def grid(rows: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:

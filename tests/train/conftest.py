@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -59,24 +58,6 @@ CONFIG = Config(
     data=Data(holdout=0.25),
     record=Record(log_every=1, sample_every=100, sample_seconds=0.2, checkpoint_every=2, keep=9),
 )
-
-
-@pytest.fixture(scope="session")
-def quick_compilation(tmp_path_factory):
-    """Compiled programs are kept on the disk, so that a run which is begun again compiles nothing,
-    and optimised little: they run for milliseconds."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-        "jax_disable_most_optimizations": True,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,339 @@
+"""`motion-jax compare`: the whole of it on drawn dancers, and its parts."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from motion_jax import cli, puppet
+from motion_jax.compare import budget, methods, page, score
+from motion_jax.compare.command import CompareOptions, compare
+from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
+from motion_jax.config import load_config
+from motion_jax.data.prepare import PrepareOptions, prepare
+from motion_jax.data.records import open_dataset
+from motion_jax.errors import UserError
+from motion_jax.evaluate.metrics import psnr
+from motion_jax.retrieval.retriever import retriever
+from motion_jax.video.reader import probe, read_frames
+from motion_jax.video.writer import VideoWriter
+
+SIZE, FPS = 32, 25
+TARGET, SOURCE = 40, 18
+
+TINY = {
+    "recipe.generator.ngf": 4,
+    "recipe.discriminator.ndf": 4,
+    "recipe.discriminator.n_layers": 1,
+    "data.augment.scale": 0.0,
+    "data.augment.shift": 0.0,
+}
+
+
+@pytest.fixture(scope="session")
+def dancers(tmp_path_factory) -> Path:
+    """ben_data (dataset), ada/video.mp4 with sound and ada/poses, truth/video.mp4: ben dancing
+    ada's dance."""
+    folder = tmp_path_factory.mktemp("dancers")
+    for name, who, frames, seed in (
+        ("ben", "ben", TARGET, 0), ("silent", "ada", SOURCE, 1), ("truth", "ben", SOURCE, 1)
+    ):  # fmt: skip
+        dance = puppet.dance(frames, FPS, seed)
+        puppet.make_video(folder / name, puppet.CHARACTERS[who], dance, SIZE, SIZE)
+    prepare(
+        PrepareOptions(
+            videos=(folder / "ben" / "video.mp4",), poses=folder / "ben" / "poses",
+            out=folder / "ben_data", size=f"{SIZE}x{SIZE}", fit="squash", smooth=False, workers=1,
+        )
+    )  # fmt: skip
+    voice = folder / "voice.wav"
+    with av.open(str(voice), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        wave = (np.sin(np.arange(16000) * 0.2) * 9000).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        frame.rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    ada = folder / "ada"
+    with VideoWriter(ada / "video.mp4", SIZE, SIZE, audio_from=voice, crf=4) as writer:
+        for frame in read_frames(folder / "silent" / "video.mp4"):
+            writer.write(frame.image, frame.time)
+    (folder / "silent" / "poses").rename(ada / "poses")
+    return folder
+
+
+def options(dancers: Path, out: Path, **changes) -> CompareOptions:
+    values = {
+        "target": dancers / "ben_data", "source": dancers / "ada" / "video.mp4",
+        "poses": dancers / "ada" / "poses", "truth": dancers / "truth" / "video.mp4",
+        "methods": "nearest,pose2pics", "budget": "0.5s", "smooth": False, "out": out,
+    }  # fmt: skip
+    return CompareOptions(**values | changes)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """pose2pics with networks of a few channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        small = dataclasses.replace(methods.METHODS["pose2pics"], cpu=("pix2pix", TINY))
+        patch.setitem(methods.METHODS, "pose2pics", small)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(dancers, tmp_path_factory, tiny, quick_compilation) -> Path:
+    out = tmp_path_factory.mktemp("compared") / "out"
+    compare(options(dancers, out), "motion-jax compare …")
+    return out
+
+
+def test_the_table(made):
+    result = json.loads((made / "table.json").read_text())
+    assert list(result["methods"]) == ["nearest", "pose2pics"]
+    assert (result["frames"], result["moments"]) == (round(0.2 * TARGET), SOURCE)
+    near, trained = result["methods"].values()
+    for figures in (near, trained):
+        assert 8 < figures["psnr"] < 60 and 0 < figures["frame_seconds"] < 10
+    assert near["parameters"] == 0 and "train_seconds" not in near
+    assert trained["parameters"] > 1000 and trained["compile_seconds"] > 0
+    steps, planned = trained["steps"]["main"], trained["planned_steps"]["main"]
+    assert 1 <= steps <= planned
+    # Either all steps were made, or the time was over: then the last step went beyond it.
+    assert steps == planned or trained["train_seconds"] >= 0.5
+    assert "retrieval" not in trained["made"] and f"{steps} of {planned}" in trained["made"]
+    assert any("nearest, pose2pics" in note for note in result["notes"])
+
+
+def test_the_transfer_is_measured_against_the_true_answer(made, dancers):
+    """The same figure, put together from the parts."""
+    ben = open_dataset(dancers / "ben_data")
+    training = np.arange(TARGET - round(0.2 * TARGET))
+    source = open_dataset(made / "source")
+    stage = score.set_stage(ben, source, (SIZE, SIZE), [(32, 8)], training, "limbs")
+    shown = np.stack(list(retriever(ben, "nearest", records=training).pictures(stage.poses)))
+    real = np.stack([frame.image for frame in read_frames(dancers / "truth" / "video.mp4")])
+    expected = float(np.mean(psnr(real, shown)))
+    figures = json.loads((made / "table.json").read_text())["methods"]["nearest"]
+    assert figures["transfer_psnr"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_page_and_the_video(made):
+    text = (made / "index.html").read_text()
+    assert "data:video/mp4;base64," in text and text.count("data:image/jpeg") == 2
+    assert "http://" not in text and "https://" not in text and "<script" not in text
+    for word in ("nearest", "pose2pics", "Held-out frames", "0.5s of training", "transfer PSNR"):
+        assert word in text, word
+    film = probe(made / "side_by_side.mp4")
+    assert film.has_audio and "with the source&#x27;s sound" in text
+    # source, true answer and two methods, 32 pixels enlarged to 192, in one row.
+    assert film.width == 4 * 192 + 3 * 4
+    assert sum(1 for _ in read_frames(made / "side_by_side.mp4")) == SOURCE
+    lines = (made / "table.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["nearest", "pose2pics"]
+
+
+def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
+    command = (made / "runs" / "pose2pics" / "command.txt").read_text()
+    before = json.loads((made / "table.json").read_text())["methods"]["pose2pics"]
+    again = compare(options(dancers, made, methods="pose2pics,nearest-angle"))
+    said = capsys.readouterr().err
+    assert "pose2pics is trained already" in said and "compiling" not in said
+    assert (made / "runs" / "pose2pics" / "command.txt").read_text() == command
+    assert list(again["methods"]) == ["pose2pics", "nearest-angle"]
+    for name in ("psnr", "train_seconds", "steps", "transfer_psnr"):
+        assert again["methods"]["pose2pics"][name] == before[name]
+    with pytest.raises(UserError, match=r"holds a comparison with --budget 0\.5s; choose another"):
+        compare(options(dancers, made, budget="2s"))
+    other = {**TINY, "recipe.generator.ngf": 6}
+    changed = dataclasses.replace(methods.METHODS["pose2pics"], cpu=("pix2pix", other))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "pose2pics", changed)
+        patch.setattr(budget, "measure", lambda config: {"main": 0.01})
+        with pytest.raises(UserError, match=r"other settings \(recipe\.generator\.ngf: 4 -> 6\)"):
+            compare(options(dancers, made, methods="pose2pics"))
+
+
+def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers, monkeypatch):
+    monkeypatch.setattr(budget, "measure", lambda config: {"main": 7.5})
+    with pytest.raises(UserError) as caught:
+        compare(options(dancers, tmp_path / "out", budget="5s"))
+    assert str(caught.value) == (
+        "--budget 5s is too small for pose2pics: one step takes 7.5 s on this machine; give 8s or "
+        "more (minutes, for a result worth seeing), or leave the method out."
+    )
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"methods": "nearest,pose2pic"}, "no method 'pose2pic'; did you mean 'pose2pics'"),
+        ({"methods": "nearest,nearest"}, "names 'nearest' twice"),
+        ({"methods": " , "}, "names no method; there are nearest"),
+        ({"budget": "ten"}, "--budget ten is no time to train"),
+        ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check --source"),
+        ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check --truth"),
+        ({"target": Path("nowhere")}, "no dataset folder nowhere"),
+        ({"holdout": 0.0}, "has no held-out frames at --holdout 0"),
+        ({"holdout": 1.0}, "--holdout 1 is not a share"),
+        ({"size": "48x48"}, "not that size or a whole fraction"),
+        ({"max_frames": 0}, "--max-frames 0 is less than 1"),
+        ({"end": 0.5}, "leave --start and --end out"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, dancers, changes, sentence):
+    with pytest.raises(UserError) as caught:
+        compare(options(dancers, tmp_path / "out", **changes))
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truth_of_other_moments(tmp_path, dancers):
+    wrong = options(dancers, tmp_path / "out", truth=dancers / "ben" / "video.mp4")
+    with pytest.raises(UserError, match="has 40 frames and --source .* 18, or at other times"):
+        compare(dataclasses.replace(wrong, methods="nearest"))
+    assert not (tmp_path / "out" / "table.json").exists()
+
+
+def test_the_command_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "--target", "x", "--source", "y", "--out", "z", "--methods", "all"])
+    assert ended.value.code == 2
+    assert "there is no method 'all'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("600", 600), (" 2M ", 120)],
+)
+def test_budgets(text, seconds):
+    assert budget.parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5m", "10 days", "1m30s", "nan"])
+def test_what_is_no_budget(text):
+    with pytest.raises(UserError, match="is no time to train"):
+        budget.parse_budget(text)
+
+
+def test_budgets_are_shown_as_they_are_given():
+    assert [budget.show_seconds(s) for s in (0.5, 90, 600)] == ["0.5s", "90s", "10m"]
+
+
+def planned(face_height: float, seconds: float = 100.0) -> budget.Plan:
+    method = methods.METHODS["everybody-dance-now"]
+    config = methods.base_config(
+        method, (128, 128), on_cpu=True, holdout=0.25, seed=3, face_height=face_height
+    )
+    shares = methods.stage_shares(method, config)
+    assert sum(shares.values()) == pytest.approx(1)
+    measured = {"global": 0.1, "local": 0.4, "face": 0.2}
+    times = {name: measured[name] for name in shares}
+    return budget.plan("everybody-dance-now", config, shares, seconds, times)
+
+
+def test_steps_fill_the_budget_of_each_stage():
+    plan = planned(face_height=40)
+    assert plan.limits == pytest.approx({"global": 28, "local": 62, "face": 10})
+    stages = plan.config.recipe.stages()
+    # 95 % of 28 s at 0.1 s a step, and so on.
+    assert {name: stage.steps for name, stage in stages.items()} == {
+        "global": 266, "local": 147, "face": 47
+    }  # fmt: skip
+    assert [stage.decay_steps for stage in stages.values()] == [0, 73, 23]
+    assert [(stage.height, stage.width) for stage in stages.values()] == [
+        (64, 64), (128, 128), (128, 128)
+    ]  # fmt: skip
+    assert (plan.config.data.holdout, plan.config.seed) == (0.25, 3)
+    plan.config.validate()
+
+
+def test_faces_of_a_few_pixels_have_no_stage():
+    plan = planned(face_height=8)
+    assert plan.limits == pytest.approx({"global": 28 / 0.9, "local": 62 / 0.9})
+    assert list(plan.config.recipe.stages()) == ["global", "local"]
+
+
+def test_a_step_of_each_stage_is_made_whatever_the_shares():
+    stages = planned(face_height=40, seconds=0.7).config.recipe.stages()
+    assert [stage.steps for stage in stages.values()] == [1, 1, 1]
+    with pytest.raises(UserError, match="one step of each of its 3 stages takes 0.7 s"):
+        planned(face_height=40, seconds=0.6)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("name", [m.name for m in methods.METHODS.values() if m.trained])
+def test_every_method_has_a_config_that_works(name, on_cpu):
+    method = methods.METHODS[name]
+    config = methods.base_config(
+        method, (256, 256), on_cpu=on_cpu, holdout=0.2, seed=0, face_height=40, domain_a="source"
+    )
+    assert set(config.recipe.stages()) == set(method.shares)
+    assert not config.recipe.needs_vgg19, "needs no download"
+    assert config.recipe.draws_poses == (method.shown == "pose") or method.data == "pairs"
+    assert not on_cpu or config.recipe.generator.ngf <= 32
+
+
+def test_sizes_that_networks_cannot_have():
+    with pytest.raises(UserError, match="pose2pics cannot be trained on pictures of 48x48: "):
+        methods.base_config(
+            methods.METHODS["pose2pics"], (48, 48), on_cpu=True, holdout=0.2, seed=0
+        )
+    assert [methods.halvings(size) for size in ((512, 512), (256, 128), (96, 64))] == [8, 7, 5]
+    with pytest.raises(UserError, match="no setting recipe.generator.nfg"):
+        methods.changed(load_config("small"), {"recipe.generator.nfg": 3})
+
+
+def test_held_out_frames_are_never_shown(dancers, made):
+    ben, source = open_dataset(dancers / "ben_data"), open_dataset(made / "source")
+    held, training = score.check_target(ben, 0.2)
+    stage = score.set_stage(ben, source, (SIZE, SIZE), held, training, "limbs")
+    clip = stage.held_out(*held[0])
+    allowed = {ben[int(record)]["frame"].tobytes() for record in training}
+    for name in ("nearest", "nearest-angle"):
+        shown = list(RetrievalMover(stage, name).move(clip))
+        assert len(shown) == len(clip) and all(x.tobytes() in allowed for x in shown)
+    # What methods that see pictures are shown then: the source's of the nearest pose.
+    gap = np.linalg.norm(
+        stage.poses[None, :, :15, :2] - clip.keypoints[:, None, :15, :2], axis=-1
+    ).mean(-1)
+    given = clip.pictures(0, len(clip))
+    for i, picture in enumerate(given):
+        chosen = [n for n in range(SOURCE) if (source[n]["frame"] == picture).all()]
+        assert gap[i, chosen].min() < gap[i].min() + 0.5
+
+
+def test_speed_leaves_the_first_frames_out():
+    class Slow:
+        parameters, calls = 0, 0
+
+        def move(self, clip):
+            import time
+
+            self.calls += 1
+            time.sleep(0.2 if self.calls == 1 else 0.0)
+            yield from np.zeros((len(clip), 2, 2, 3), np.uint8)
+
+    zeros = np.zeros((8, 137, 3), np.float32), np.zeros((8, 4), np.float32)
+    assert frame_seconds(Slow(), Clip(*zeros, lambda a, b: None, np.arange(8.0))) < 0.02
+
+
+def test_the_best_of_each_column_is_marked():
+    result = {
+        "methods": {
+            "a": {"psnr": 20.0, "flicker": 2.0, "parameters": 0, "train_seconds": None},
+            "b": {"psnr": 25.5, "flicker": 3.0, "parameters": 12345, "train_seconds": 60.0},
+        },
+        "notes": ["One note."],
+        "absent": {"lpips": "no weights"},
+    }
+    assert page.markdown(result).splitlines()[:4] == [
+        "| method | PSNR, dB | flicker | training, s | parameters |",
+        "|---|---|---|---|---|",
+        "| a | 20.0 | **2.00** | – | – |",
+        "| b | **25.5** | 3.00 | 60.0 | 12,345 |",
+    ]
+    assert page.notes(result) == ["No LPIPS: no weights.", "One note."]

@@ -171,10 +171,10 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _compare(arguments: list[str]) -> None:
-    from motion_jax.compare.command import CompareOptions, compare
+    from motion_jax.compare.command import CompareOptions, run
 
     command = "motion-jax compare " + shlex.join(arguments)
-    compare(parse(CompareOptions, "compare", arguments), command)
+    run(parse(CompareOptions, "compare", arguments), command)
 
 
 def _profile(arguments: list[str]) -> None:

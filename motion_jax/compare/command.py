@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,17 @@ class CompareOptions:
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     lpips: Path | None = None
     """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""
+
+
+def run(options: CompareOptions, command: str) -> None:
+    """The verb: `compare`, and an end with a sentence where a signal asked for one."""
+    from motion_jax.train.signals import Interrupted
+
+    try:
+        compare(options, command)
+    except Interrupted as interrupted:
+        say(str(interrupted))
+        sys.exit(interrupted.status)
 
 
 def compare(options: CompareOptions, command: str = "motion-jax compare") -> dict[str, Any]:
@@ -154,7 +166,9 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
     path = options.out / "options.json"
     if path.is_file():
         before = json.loads(path.read_text())
-        wrong = [name for name in now if before.get(name) != now[name]]
+        # What only training depends on may change as long as nothing is trained.
+        free = () if (options.out / "runs").is_dir() else ("budget", "seed")
+        wrong = [name for name in now if before.get(name) != now[name] and name not in free]
         if wrong:
             long = "target", "source", "poses"
             said = [

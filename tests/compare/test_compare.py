@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from motion_jax import cli, puppet
-from motion_jax.compare import budget, methods, page, score
+from motion_jax.compare import budget, command, methods, page, score
 from motion_jax.compare.command import CompareOptions, compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
 from motion_jax.config import load_config
@@ -18,6 +18,7 @@ from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.evaluate.metrics import psnr
 from motion_jax.retrieval.retriever import retriever
+from motion_jax.train.signals import Interrupted
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -136,12 +137,12 @@ def test_the_page_and_the_video(made):
 
 
 def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
-    command = (made / "runs" / "pose2pics" / "command.txt").read_text()
+    begun = (made / "runs" / "pose2pics" / "command.txt").read_text()
     before = json.loads((made / "table.json").read_text())["methods"]["pose2pics"]
     again = compare(options(dancers, made, methods="pose2pics,nearest-angle"))
     said = capsys.readouterr().err
     assert "pose2pics is trained already" in said and "compiling" not in said
-    assert (made / "runs" / "pose2pics" / "command.txt").read_text() == command
+    assert (made / "runs" / "pose2pics" / "command.txt").read_text() == begun
     assert list(again["methods"]) == ["pose2pics", "nearest-angle"]
     for name in ("psnr", "train_seconds", "steps", "transfer_psnr"):
         assert again["methods"]["pose2pics"][name] == before[name]
@@ -165,6 +166,20 @@ def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers
         "more (minutes, for a result worth seeing), or leave the method out."
     )
     assert not (tmp_path / "out" / "runs").exists()
+    # Nothing was trained, so another budget may be tried in the same folder.
+    with pytest.raises(UserError, match="--budget 7s is too small"):
+        compare(options(dancers, tmp_path / "out", budget="7s"))
+
+
+def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
+    def interrupted(options, command):
+        raise Interrupted(130, "Stopped by SIGINT; saved.")
+
+    monkeypatch.setattr(command, "compare", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "--target", "x", "--source", "y", "--out", str(tmp_path)])
+    assert ended.value.code == 130
+    assert "Stopped by SIGINT; saved." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

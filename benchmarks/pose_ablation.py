@@ -109,6 +109,8 @@ class Options:
     """The clip that the networks learn."""
     size: int = 64
     """Its width and height in pixels."""
+    held_out: int = 160
+    """Held-out frames to measure on, at most."""
     out: Path = Path("out/pose_ablation")
     """Folder of the datasets and the runs."""
     json: bool = False
@@ -341,11 +343,12 @@ def _length(poses: np.ndarray, bone: tuple[int, int]) -> float:
 
 
 def network(size: int) -> Any:
-    """The config `small` with its global stage alone, at this size, ended by steps or the clock."""
+    """The config `two_cores` with its global stage alone, at this size, ended by steps or the
+    clock."""
     from motion_jax.config import load_config
     from motion_jax.data.augment import AugmentConfig
 
-    config = load_config("small")
+    config = load_config("two_cores")
     recipe = config.recipe
     stage = replace(
         recipe.global_stage, steps=100_000, decay_steps=0, height=size, width=size, batch_size=2
@@ -390,7 +393,9 @@ def quality(options: Options) -> list[dict[str, Any]]:
         record = newest_record(folder / "checkpoints")
         steps = record["step"]
         with contextlib.redirect_stdout(sys.stderr):
-            found = evaluate(EvaluateOptions(run=folder, reestimate="no"))
+            found = evaluate(
+                EvaluateOptions(run=folder, reestimate="no", max_frames=options.held_out)
+            )
         jax.clear_caches()  # the programs of a run are of no use to the next
         method = found["methods"]["frame_by_frame"]
         rows.append(

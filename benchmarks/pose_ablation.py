@@ -12,6 +12,7 @@ body, median over the clip).
 """
 
 import contextlib
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -392,10 +393,11 @@ def quality(options: Options) -> list[dict[str, Any]]:
             sys.exit(interrupted.status)
         record = newest_record(folder / "checkpoints")
         steps = record["step"]
-        with contextlib.redirect_stdout(sys.stderr):
-            found = evaluate(
-                EvaluateOptions(run=folder, reestimate="no", max_frames=options.held_out)
-            )
+        measured = folder / "evaluation" / "evaluation.json"
+        if not measured.is_file() or json.loads(measured.read_text())["step"] != steps:
+            with contextlib.redirect_stdout(sys.stderr):
+                evaluate(EvaluateOptions(run=folder, reestimate="no", max_frames=options.held_out))
+        found = json.loads(measured.read_text())
         jax.clear_caches()  # the programs of a run are of no use to the next
         method = found["methods"]["frame_by_frame"]
         rows.append(

@@ -45,13 +45,14 @@ class Stage:
 
     def held_out(self, first: int, count: int) -> Clip:
         """Frames of the target, with the source's pictures of the nearest poses."""
-        window = self.target.window(first, count)
-        near = nearest_pose(window["keypoints"], self.poses)
+        dataset, factor, rows = self.target.dataset, self.target.factor, slice(first, first + count)
+        keypoints = dataset.keypoints()[rows] / np.float32([factor, factor, 1])
+        near = nearest_pose(keypoints, self.poses)
         return Clip(
-            window["keypoints"],
-            window["face_boxes"],
+            keypoints,
+            dataset.face_boxes()[rows] / np.float32(factor),
             lambda a, b: np.stack([self.source.read(int(r))[0] for r in near[a:b]]),
-            self.target.dataset.times()[first : first + count],
+            dataset.times()[rows],
         )
 
     def moves(self) -> list[Clip]:
@@ -155,7 +156,14 @@ def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment of the transfer. pictures: uint8 [H, W, 3] by label, the source's first."""
+    """One moment of the transfer: pictures are uint8 [H, W, 3].
+
+    Attributes:
+      time: seconds of the source.
+      first: whether a clip begins here.
+      source: its picture; pose: [137, 3], as the target takes it.
+      fakes: by method; truth: the true picture, where it is known.
+    """
 
     time: float
     first: bool

@@ -1,4 +1,4 @@
-"""CycleGAN's shipped settings against the published program's (losses and steps: tests/test_parity.py)."""
+"""CycleGAN's shipped settings against the published program's (steps: tests/test_parity.py)."""
 
 import pytest
 

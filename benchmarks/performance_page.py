@@ -36,6 +36,7 @@ TITLES = {
     "pod": "A pod on a laptop",
     "compile_time": "Time to the first step",
     "separable_blocks": "Separable residual blocks",
+    "pose_ablation": "Repairs of poses",
 }
 INTRODUCTION = """# Performance
 

@@ -121,3 +121,29 @@ def test_the_networks_differ_in_their_poses_alone():
         names = {f.name for f in dataclasses.fields(plain)
                  if getattr(plain, f.name) != getattr(changed, f.name)}  # fmt: skip
         assert names <= {"swaps", "bones", "smooth", "filter"}
+
+
+def test_the_picture_shows_the_frames_before_and_after(tmp_path, monkeypatch):
+    import cv2
+
+    from benchmarks import pose_picture
+    from motion_jax.pose import estimate
+    from motion_jax.pose.sides import moved_with
+
+    keypoints = puppet.pose(puppet.CHARACTERS["ada"], puppet.dance(40, 25, 0), 256, 256)
+    for name in ("hip", "knee", "ankle"):
+        left, right = moved_with(name)
+        part = keypoints[20:24]
+        part[:, left], part[:, right] = part[:, right], part[:, left]
+    monkeypatch.setattr(estimate, "estimate_cached", lambda path: track(keypoints))
+    out = tmp_path / "poses.png"
+    pose_picture.main(["dance.mp4", "--first", "19", "--last", "21", "--out", str(out)])
+    drawn = cv2.imread(str(out))
+    # Four parts, three figures wide; some orange (blue is first in OpenCV's order).
+    assert drawn.shape[0] > 3 * pose_picture.HEIGHT and drawn.shape[1] > 300
+    assert ((drawn[..., 2] > 200) & (drawn[..., 0] < 100)).any()
+    options = pose_picture.Options(tmp_path / "dance.mp4", 19, 40)
+    with pytest.raises(UserError, match="no frames 19 to 40"):
+        pose_picture.picture(options)
+    with pytest.raises(UserError, match="tail is no joint"):
+        pose_picture.picture(dataclasses.replace(options, last=20, joint="tail"))

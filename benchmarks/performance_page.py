@@ -31,6 +31,8 @@ TITLES = {
     "synthesis": "Synthesis",
     "cpu_convolutions": "Forms of a convolution on a CPU",
     "transfer": "Transfer of a video",
+    "retrieval": "Nearest poses",
+    "retrieval_video": "Transfer by nearest frames",
     "loader": "Loader",
     "tpu_compile": "Compiled for TPUs",
     "pod": "A pod on a laptop",

@@ -71,7 +71,8 @@ def blend(pictures: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarra
     if len(kept) == 1:
         return kept[0][0]
     first = pictures[0]
-    flows = [flow(first, picture) for picture, _ in kept]
+    still = np.zeros((*first.shape[:2], 2), np.float32)
+    flows = [still if picture is first else flow(first, picture) for picture, _ in kept]
     mean = sum(np.float32(share) * way for (_, share), way in zip(kept, flows, strict=True))
     # A pixel p of the first goes to p + mean(p). Which one comes to p: found by going back, twice.
     back = -mean

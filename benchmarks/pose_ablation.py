@@ -194,7 +194,7 @@ def filters(tracks: Sequence[PoseTrack]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "filter": name,
-                "lag_ms": float(np.mean(lags)),
+                "lag_ms": round(float(np.mean(lags)), 1),
                 "distance": float(every.mean()),
                 "far": float(np.quantile(every, 0.99)),
                 "jitter": float(np.mean(left)),
@@ -288,7 +288,7 @@ def drawn(frames: int, seeds: int) -> list[dict[str, Any]]:
                 "step": name,
                 "error": float(every.mean()),
                 "far": float(np.quantile(every, 0.99)),
-                "missing": 100 * missing / there,
+                "missing": round(100 * missing / there, 2),
             }
         )
     return rows
@@ -334,7 +334,7 @@ def retarget(frames: int, seeds: int) -> list[dict[str, Any]]:
                         "feet": 1e3 * np.abs(off[:, ankles, 1][standing]).mean() / size,
                     }
                 )
-            means = {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
+            means = {key: round(float(np.mean([f[key] for f in figures])), 2) for key in figures[0]}
             rows.append({"from_to": f"{source}, {target}", "method": method, **means})
     return rows
 

@@ -6,6 +6,8 @@ trusted (--recipe.domain-A poses).
 Data: 256x256; one dataset of two domains, or two datasets:
     motion-jax import-data FOLDER --out data/NAME        (trainA, trainB)
     motion-jax prepare VIDEO --out data/B; … --data data/B --data.domain-a data/A
+    motion-jax import-data DENSEPOSE --layout densepose --out data/A; … --data data/B \
+        --data.domain-a data/A --recipe.domain-A poses     (docs/densepose.md)
 Weights: none.
 Command:
     motion-jax train cyclegan --data data/NAME --run runs/NAME
@@ -13,7 +15,8 @@ Command:
 Hardware: one GPU; on two CPU cores only much narrower and shallower (--width 8 --blocks 3). Hours
 and memory: not measured yet.
 Result: not measured yet. 200,000 steps are the published 200 passes over 1,000 pictures. An author
-who trained it on one person found the best pictures after 20 to 50 passes: look at the samples.
+who trained it on one person found the best pictures after 20 to 50 passes: choose by the held-out
+score (with poses as domain A), or look at the samples.
 
 Differs from the published program: pictures are shifted and scaled a little instead of cut out of
 286x286 (--data.augment.crop does that with a dataset of such frames), and not mirrored

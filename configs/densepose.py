@@ -12,18 +12,18 @@ Command:
     motion-jax transfer --run runs/NAME --source OTHER_DENSEPOSE --ready-poses --out OUT.mp4
 Hardware: one GPU; on two CPU cores only much narrower (--width 16). Hours and memory: not measured
 yet.
-Result: not trained at this size yet; docs/densepose.md shows a small one. 40,000 steps are 50
-passes over 800 frames: who trained on DensePose found the best after 20 to 50 passes and worse ones
-after hundreds, so choose by the held-out score.
+Result: not trained at this size yet; a small one at 128x128 is measured in docs/densepose.md.
+40,000 steps are 50 passes over 800 frames: who trained on DensePose found the best after 20 to 50
+passes and worse ones after hundreds, so choose by the held-out score.
 
-Differs from config pix2pix: fewer steps, no mirrored frames (the parts tell left from right).
+Differs from config pix2pix: fewer steps, and frames are not shifted and scaled, because bars and a
+still camera's room are always in the same place. Never mirror them: parts tell left from right.
 """
 
 from motion_jax.config import Config, Data
-from motion_jax.data.augment import AugmentConfig
 from motion_jax.recipes.pix2pix import Pix2Pix, Stage
 
 config = Config(
     recipe=Pix2Pix(main_stage=Stage(steps=40_000, decay_steps=20_000, height=256, width=256)),
-    data=Data(holdout=0.2, augment=AugmentConfig(scale=0.06, shift=0.05)),
+    data=Data(holdout=0.2),
 )

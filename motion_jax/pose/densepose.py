@@ -48,6 +48,8 @@ LEAST_SHARE = 0.6
 REACH = 6.0
 # Spots apart from the body that are smaller than this share of all that is shown are no person.
 SPOT = 0.01
+# And spots of a part smaller than this share of the body are mixtures at an edge.
+CRUMB = 0.002
 _STEP = 4  # Levels of a channel that share an entry of the lookup table.
 _SCALE = np.array([i * 255 // PARTS for i in range(PARTS + 1)], np.uint8)
 
@@ -212,9 +214,10 @@ def decode(picture: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
     near = distance <= TOLERANCE
     sure = np.zeros(parts.shape, np.uint8)
     square = np.ones((3, 3), np.uint8)
+    crumb = CRUMB * float((near & (parts > 0)).sum())
     for number in np.unique(parts[near]):
         mask = (near & (parts == number)).astype(np.uint8)
-        sure |= cv2.morphologyEx(mask, cv2.MORPH_OPEN, square)
+        sure |= _without_crumbs(cv2.morphologyEx(mask, cv2.MORPH_OPEN, square), crumb)
     sure[_spots(sure, parts)] = 0
     if not sure.any():
         return np.zeros_like(parts), 1.0
@@ -238,6 +241,14 @@ def _exact(picture: np.ndarray, kind: str) -> np.ndarray | None:
         return None
     values = np.array([known[int(value)] for value in present], np.uint8)
     return values[inverse].reshape(packed.shape)
+
+
+def _without_crumbs(mask: np.ndarray, least: float) -> np.ndarray:
+    _, labels, figures, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = figures[:, cv2.CC_STAT_AREA]
+    kept = areas >= least
+    kept[0] = False
+    return mask if kept[1:].all() else kept[labels].astype(np.uint8)
 
 
 def _spots(sure: np.ndarray, parts: np.ndarray) -> np.ndarray:

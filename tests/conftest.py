@@ -1,5 +1,6 @@
 """Shared by all tests: where the real videos, pose models and parity fixtures are, if anywhere."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick_compilation(tmp_path_factory):
-    """Compiled programs are kept on the disk, so that a run which is begun again compiles nothing,
-    and optimised little: they run for milliseconds."""
+def quickly(tmp_path_factory):
+    """A context manager: compiled programs are kept on the disk, so that a run which is begun again
+    compiles nothing, and optimised little, since they run for milliseconds."""
     import jax
 
     settings = {
@@ -37,9 +38,23 @@ def quick_compilation(tmp_path_factory):
         "jax_persistent_cache_min_entry_size_bytes": 0,
         "jax_disable_most_optimizations": True,
     }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+
+    @contextlib.contextmanager
+    def settled():
+        before = {name: jax.config.values[name] for name in settings}
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)
+
+    return settled
+
+
+@pytest.fixture(scope="module")
+def quick_compilation(quickly):
+    """For a file alone: other tests see programs as they are for users."""
+    with quickly():
+        yield

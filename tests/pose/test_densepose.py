@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from motion_jax import puppet
 from motion_jax.errors import UserError
 from motion_jax.pose import densepose
 from motion_jax.pose.densepose import Reading, decode, draw, recognise, table
@@ -114,6 +115,18 @@ def test_compressed_colours(tmp_path, kind, ground):
     assert not wrong[inner > 0].any()
     parts, _ = decode(pictures[1], kind)
     assert not parts[296:].any() and (parts == big[..., 0])[:270].mean() > 0.99
+
+
+@pytest.mark.parametrize("kind", ["viridis", "parula"])
+def test_a_drawn_dancers_video(tmp_path, kind):
+    """Thin limbs of two parts each, at a usual compression: the figure of docs/densepose.md."""
+    motion = puppet.dance(1, 10, seed=1)
+    (iuv,) = puppet.draw_iuv(puppet.CHARACTERS["ben"], motion, 512, 512)
+    with VideoWriter(tmp_path / "v.mp4", 512, 512, crf=23) as writer:
+        writer.write(draw(iuv, kind), 0.0)
+    parts, _ = decode(next(read_frames(tmp_path / "v.mp4")).image, kind)
+    wrong = parts != iuv[..., 0]
+    assert wrong.sum() / (iuv[..., 0] > 0).sum() < 0.065
 
 
 def test_regions():

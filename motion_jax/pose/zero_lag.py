@@ -54,13 +54,11 @@ def local_parabola(
     powers = np.zeros((5, *observed.shape))
     sums = np.zeros((3, *values.shape))
     frames = np.zeros(observed.shape, int)
-    for offset in range(-count + 1, count):
+    for offset in _offsets(times, REACH * width):
         here = slice(max(0, -offset), count - max(0, offset))
         there = slice(max(0, offset), count - max(0, -offset))
         # In widths, so that the equations are well scaled.
         apart = (times[there] - times[here]) / width
-        if (np.abs(apart) > REACH).all():
-            continue
         weight = np.exp(-(apart**2) / 2) * (np.abs(apart) <= REACH)
         together = observed[here] & observed[there] & (piece[here] == piece[there])
         weight = weight[:, None] * together
@@ -75,6 +73,14 @@ def local_parabola(
     solved = np.linalg.solve(matrix[usable], np.moveaxis(sums, 0, -2)[usable])
     result[usable] = solved[:, 0]
     return result
+
+
+def _offsets(times: np.ndarray, reach: float) -> range:
+    """How many frames away others may be and still within `reach` seconds, anywhere."""
+    far = 0
+    while far + 1 < len(times) and (times[far + 1 :] - times[: -far - 1]).min() <= reach:
+        far += 1
+    return range(-far, far + 1)
 
 
 def _pieces(observed: np.ndarray, reset_after: int) -> np.ndarray:

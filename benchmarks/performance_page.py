@@ -33,6 +33,7 @@ TITLES = {
     "transfer": "Transfer of a video",
     "retrieval": "Nearest poses",
     "retrieval_video": "Transfer by nearest frames",
+    "retrieval_quality": "Ways of retrieval on held-out frames",
     "loader": "Loader",
     "tpu_compile": "Compiled for TPUs",
     "pod": "A pod on a laptop",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import retrieval, retrieval_video
+from benchmarks import retrieval, retrieval_quality, retrieval_video
 from benchmarks.search_worker import build
 from motion_jax.errors import UserError
 
@@ -44,6 +44,19 @@ def test_the_worker_finds_what_is_nearest(tmp_path):
 def test_senseless_options_of_the_search(options, message):
     with pytest.raises(UserError, match=message):
         retrieval.measure(retrieval.Options(**options))
+
+
+def test_ways_on_held_out_frames(tmp_path):
+    retrieval_video.make_dataset(tmp_path, retrieval_video.Options(size=64, records=20))
+    result = retrieval_quality.measure(retrieval_quality.Options(tmp_path))
+    assert (result["training_frames"], result["frames"]) == (16, 4)
+    ways = {(way["method"], way["way"]): way for way in result["ways"]}
+    assert len(ways) == 2 * len(retrieval_quality.WAYS)
+    assert all(10 < way["psnr"] < 60 and way["distance"] > 0 for way in ways.values())
+    assert ways["nearest", "nearest, median"]["psnr"] == ways["nearest", "nearest"]["psnr"]
+    assert "| nearest-angle | path, jump 2 |" in retrieval_quality.section(result)
+    with pytest.raises(UserError, match="--holdout 1 "):
+        retrieval_quality.measure(retrieval_quality.Options(tmp_path, holdout=1.0))
 
 
 def test_every_way_makes_a_video():

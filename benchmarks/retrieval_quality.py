@@ -23,8 +23,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "threshold, lambda 0.1": {"choice": "threshold"},
     "threshold, lambda 0.3": {"choice": "threshold", "threshold": 0.3},
     "path, jump 0.1": {"jump": 0.1},
-    "path, jump 0.5": {},
-    "path, jump 2": {"jump": 2.0},
+    "path, jump 1": {},
+    "path, jump 3": {"jump": 3.0},
     "path, 3 blended": {"k": 3},
     "path, every 3rd": {"every": 3},
 }

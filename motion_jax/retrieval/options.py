@@ -21,7 +21,7 @@ class RetrievalOptions:
     lambda, "nearest" takes the nearest each time."""
     candidates: int = 40
     """Nearest frames that "path" chooses from at each moment."""
-    jump: float = 0.5
+    jump: float = 1.0
     """Weight of a jump for "path": the distance of the new frame's pose from the pose that the
     target really took next is multiplied by it. 0 is the same as "nearest"."""
     threshold: Annotated[float, tyro.conf.arg(name="lambda")] = 0.1

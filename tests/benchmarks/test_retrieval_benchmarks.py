@@ -54,7 +54,7 @@ def test_ways_on_held_out_frames(tmp_path):
     assert len(ways) == 2 * len(retrieval_quality.WAYS)
     assert all(10 < way["psnr"] < 60 and way["distance"] > 0 for way in ways.values())
     assert ways["nearest", "nearest, median"]["psnr"] == ways["nearest", "nearest"]["psnr"]
-    assert "| nearest-angle | path, jump 2 |" in retrieval_quality.section(result)
+    assert "| nearest-angle | path, jump 3 |" in retrieval_quality.section(result)
     with pytest.raises(UserError, match="--holdout 1 "):
         retrieval_quality.measure(retrieval_quality.Options(tmp_path, holdout=1.0))
 

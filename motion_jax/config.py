@@ -56,8 +56,11 @@ class Record:
     keep_hours: float = 0.0
     """Besides, one checkpoint for every so many hours of training is kept for good; 0: none."""
     keep_best: str = ""
-    """Besides, of each stage the checkpoint with the lowest loss of this name ("G_GAN_Feat", say),
-    the mean over the steps logged since the checkpoint before it. Empty: none."""
+    """Besides, of each stage the checkpoint with the lowest score of this name: "heldout", measured
+    on up to 64 held-out pictures at each checkpoint (1 - SSIM; of pictures without partners the
+    sliced Wasserstein distance), or a loss of training ("G_GAN_Feat", say), the mean over the steps
+    logged since the checkpoint before it. Empty: none. transfer and evaluate take it with --step
+    best."""
     trace: bool = True
     """Trace steps 10 to 14 of each stage into RUN/trace, for XProf and TensorBoard."""
 

@@ -1,13 +1,16 @@
 """What a generator is shown of a driving video besides its poses: the frames, moved as the poses
 were fitted to the target."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from motion_jax.errors import UserError
+from motion_jax.progress import say
 
 if TYPE_CHECKING:
     from motion_jax.pose.track import PoseTrack
@@ -25,6 +28,56 @@ def seen(
     if not getattr(getattr(run.config.recipe, "conditions", None), "canny", False):
         return keypoints
     return Driven(keypoints, Moved(options, placements(track.keypoints, keypoints), run.size))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The driver's side of a dataset of paired pictures (pics2pics): what the network is shown.
+
+    Attributes:
+      driver: what the dataset's options say of dataset A: "height", "width" and "sources".
+      size: (height, width) of the pairs' dataset.
+    """
+
+    driver: dict[str, Any]
+    size: tuple[int, int]
+
+    def cutter(self, source: Path) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes of a frame of `source` a picture as the pairs have it: a video of the size
+        that the driver's videos had is cut as those were, any other is shown whole."""
+        from motion_jax.data.crop import Region, cut_out, whole
+        from motion_jax.pairing.pair import letterboxed
+        from motion_jax.video.reader import probe
+
+        rows, columns = self.driver["height"], self.driver["width"]
+        region = None
+        if not source.is_dir():
+            info = probe(source)
+            for entry in self.driver["sources"]:
+                if (entry.get("height"), entry.get("width")) == (info.height, info.width):
+                    region = Region(**entry["crop"]) if "crop" in entry else None
+                    break
+            else:
+                say(
+                    f"{source} has {info.width}x{info.height}, unlike the videos that the run was "
+                    "trained on: its frames are shown whole, and should be framed as those were."
+                )
+
+        def cut(image: np.ndarray) -> np.ndarray:
+            place = region or whole(*image.shape[:2], rows, columns)
+            picture = cut_out(image, place, rows, columns)
+            return picture if picture.shape[:2] == self.size else letterboxed(picture, *self.size)
+
+        return cut
+
+
+def of_pictures(run: Any) -> Pictures | None:
+    """Of a run that is shown pictures of the driver and no poses; None: of any other."""
+    info = run.dataset.get("info", {})
+    options = info.get("options", {})
+    if options.get("kind") != "pics2pics" or options.get("made_by") != "pair":
+        return None
+    return Pictures(options["a"], (info["height"], info["width"]))
 
 
 def check_ready(run: Any) -> None:

@@ -58,6 +58,9 @@ def transfer(options: TransferOptions) -> Path:
 
     Raises UserError: for every bad input, before or without leaving anything half-made.
     """
+    from motion_jax.driving import of_pictures, seen
+    from motion_jax.pose.face import face_boxes
+    from motion_jax.stabilise import steadied, way
     from motion_jax.train.run import load_run
     from motion_jax.transfer_ready import check_drawable
     from motion_jax.video.reader import probe
@@ -82,22 +85,26 @@ def transfer(options: TransferOptions) -> Path:
         )
     if options.data is not None:
         raise UserError("--data goes with --method alone; a run knows its own dataset.")
-    run = load_run(options.run)
+    run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and run.config.recipe.draws_poses and not options.ready_poses:
         raise UserError("--region goes with --ready-poses alone; poses are looked for everywhere.")
-    if options.ready_poses or not run.config.recipe.draws_poses:
+    if options.ready_poses or not run.config.recipe.draws_poses or of_pictures(run):
         from motion_jax.transfer_ready import transfer_ready
 
         return transfer_ready(options, run)
     info = probe(options.source)
     check_drawable(run)
+    steadying = way(options, run, posed=True)
     track = prepare_track(source_poses(options), options)
     if options.normalize != "none":
         from motion_jax.pose.normalize import describe
 
         say(describe(*_statistics(track.keypoints[track.found], run)))
     keypoints, boxes, lost = normalised_poses(track, run, options.normalize)
+    if steadying == "pose":
+        keypoints = steadied(keypoints, track.times, lost, *run.size)
+        boxes = face_boxes(keypoints, *run.size)
     if lost.any():
         say(
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
@@ -107,7 +114,8 @@ def transfer(options: TransferOptions) -> Path:
         from motion_jax.port.pose_pictures import write_pose_pictures
 
         write_pose_pictures(options.pose_pictures, run, keypoints, boxes, lost, track.times)
-    render(run, keypoints, boxes, lost, track.times, options, info.has_audio)
+    shown = seen(run, track, keypoints, options)
+    render(run, keypoints, boxes, lost, track.times, options, info.has_audio, shown, steadying)
     say(f"Wrote {options.out}: {len(track)} synthetic frames.")
     return options.out
 
@@ -120,13 +128,22 @@ def render(
     times: np.ndarray,
     options: TransferOptions,
     has_audio: bool = False,
+    shown: object = None,
+    steadying: str = "none",
 ) -> None:
     """Poses as `normalised_poses` gives them, or ready pictures → the MP4 `options.out`, shown at
-    `times` (seconds); `has_audio`: whether `options.source` has sound to keep."""
+    `times` (seconds); `has_audio`: whether `options.source` has sound to keep; `shown`: what the
+    networks are given (see driving.seen; None: the poses); `steadying`: "face" aligns the
+    result."""
+    shown = keypoints if shown is None else shown
     synthesizer = run.synthesizer(
         recurrent=options.recurrent, face=options.face, chunk=options.chunk
     )
-    pictures = synthesize(synthesizer, keypoints, boxes, lost, times, options.chunk, options.gaps)
+    pictures = synthesize(synthesizer, shown, boxes, lost, times, options.chunk, options.gaps)
+    if steadying == "face":
+        from motion_jax.stabilise import face_aligned
+
+        pictures = face_aligned(pictures, keypoints)
     content = shown_part(run, keypoints)
     if content is not None:
         top, left, bottom, right = content
@@ -386,11 +403,13 @@ def _beside(
     are."""
     from motion_jax.montage import enlarge, side_by_side, to_height
 
-    if options.ready_poses:
+    if not isinstance(keypoints, np.ndarray):
+        poses = run.config.recipe.draws_poses and options.ready_poses
+        labels = ["pose" if poses else "source", "result (synthetic)"]
         top, left, bottom, right = content
         for pose, picture in zip(keypoints, pictures, strict=True):
             pose = pose[top:bottom, left:right]
-            yield side_by_side([enlarge(pose), picture], ["pose", "result (synthetic)"])
+            yield side_by_side([enlarge(pose), picture], labels)
         return
     from motion_jax.pose.draw import draw_host
     from motion_jax.video.reader import read_frames

@@ -6,6 +6,7 @@ from typing import Literal
 
 from motion_jax.retrieval.options import RetrievalOptions
 
+Stabilise = Literal["auto", "none", "face", "pose"]
 Method = Literal["global", "limbs", "none"]
 
 
@@ -29,6 +30,9 @@ class TransferOptions:
     """With --method: the target's dataset, made by `motion-jax prepare`."""
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     """With --method: how frames are chosen and put together."""
+    step: str = "latest"
+    """Which checkpoint: "latest", "best" (by the held-out score of training, or by motion-jax
+    evaluate --step all), or its step."""
     side_by_side: bool = False
     """Show the source, the pose given to the network and the result next to each other."""
     ready_poses: bool = False
@@ -76,6 +80,11 @@ class TransferOptions:
     """Put left and right limbs right where the estimator mixed them up (found over time)."""
     bones: bool = True
     """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
+    stabilise: Stabilise = "auto"
+    """Against a trembling person: "pose" smooths the path of the trunk and moves the person back
+    where limbs would leave the picture; "face" shifts the finished pictures so that the face stays
+    in its place, and repeats their edges; "none"; "auto": "pose" for runs that make each frame by
+    itself (pix2pix, CycleGAN), unless --no-smooth or no poses are known, else "none"."""
     chunk: int = 16
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"

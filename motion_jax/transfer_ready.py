@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from motion_jax.data.fitting import BLACK
+from motion_jax.driving import check_ready, of_pictures
 from motion_jax.errors import UserError
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import say
+from motion_jax.stabilise import way
 from motion_jax.transfer import TransferOptions, render
 
 
@@ -32,6 +34,8 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
         )
     if not options.source.exists():
         raise UserError(f"There is no file or folder {options.source}; check --source.")
+    check_ready(run)
+    way(options, run, posed=False)
     has_audio = False if options.source.is_dir() else probe(options.source).has_audio
     info = shown_info(run)
     convert, bars = _conversion(options, run, info)
@@ -79,6 +83,8 @@ def _conversion(
 
     Of a run that was trained on DensePose, the source's DensePose of any kind is drawn alike.
     """
+    if (paired := of_pictures(run)) is not None and options.region is None:
+        return paired.cutter(options.source), BLACK
     drawing, ready = info.get("densepose"), run.config.recipe.draws_poses
     bars = None if ready else BLACK
     if drawing is None and options.region is None:

@@ -30,6 +30,9 @@ class EvaluateOptions:
 
     run: Path
     """Run folder made by `motion-jax train`."""
+    step: str = "latest"
+    """Which checkpoint: "latest", "best" (by the held-out score of training, or by an evaluation of
+    all before), its step, or "all": every one that is kept, and a table."""
     data: Path | None = None
     """Dataset folder (default: the one that the run was trained on)."""
     json: bool = False
@@ -59,7 +62,19 @@ class EvaluateOptions:
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
-    """Evaluates, writes evaluation.json, frames.csv and index.html, and prints the figures.
+    """As `measure`, and prints the figures; with --step all of every checkpoint (see
+    steps.evaluate_all, whose result it returns)."""
+    if options.step == "all":
+        from motion_jax.evaluate.steps import evaluate_all
+
+        return evaluate_all(options)
+    result = measure(options)
+    _print(result, options.json)
+    return result
+
+
+def measure(options: EvaluateOptions) -> dict[str, Any]:
+    """Evaluates one checkpoint and writes evaluation.json, frames.csv and index.html.
 
     Returns the contents of evaluation.json: "methods" {method: {metric: mean or None}}, "absent"
     {metric: why it is None}, "frames", "run", "step", "checkpoint", "data", "size", "notes".
@@ -73,7 +88,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 
     if options.batch < 1:
         raise UserError(f"--batch {options.batch} is less than 1; give a number of frames.")
-    run = load_run(options.run)
+    run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     out = options.out or options.run / "evaluation"
@@ -115,7 +130,6 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         found.per_frame,
         heading=f"Evaluation of {options.run.resolve().name}",
     )
-    _print(result, options.json)
     say(f"Report: {out / 'index.html'}")
     return result
 

@@ -25,6 +25,7 @@ from motion_jax.port.vgg19 import load_vgg19
 from motion_jax.processes import Job, Place, join
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
+from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.folder import alone, check_run, check_shared
@@ -94,7 +95,7 @@ def train(
             raise ValueError("limits are for a training of one process")
         check_layout(config)
         frozen = load_frozen(config, vgg)
-        check_best(config, frozen)
+        check_best(config, frozen, dataset)
         if job.first:
             check_run(folder, config, dataset)
             stack.enter_context(alone(folder))
@@ -141,9 +142,13 @@ def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
 
 
-def check_best(config: Config, frozen: dict[str, Any]) -> None:
-    """Raises UserError where record.keep_best is no loss of one of the stages."""
+def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> None:
+    """Raises UserError where record.keep_best is no loss of one of the stages, or nothing is held
+    out to be scored."""
     best = config.record.keep_best
+    if best == heldout.NAME:
+        heldout.check(config, dataset)
+        return
     for name in config.recipe.stages() if best else ():
         batch = {
             key: jax.ShapeDtypeStruct(*of) for key, of in config.recipe.batch_shapes(name).items()
@@ -155,7 +160,7 @@ def check_best(config: Config, frozen: dict[str, Any]) -> None:
         if best not in metrics:
             raise UserError(
                 f"record.keep_best = {best!r} is no loss of the {name} stage; use one of "
-                f"{', '.join(sorted(metrics))}."
+                f"{', '.join(sorted(metrics))}, or {heldout.NAME}."
             )
 
 
@@ -260,6 +265,9 @@ class _Training:
             writes=first,
         )
         sampler = Sampler(self.folder, config, name, self.dataset) if first else None
+        scorer = None
+        if first and settings.keep_best == heldout.NAME:
+            scorer = heldout.HeldOut(config, name, self.dataset)
         rows = meshes.data_rows(mesh, stage.batch_size)
         examples = open_batches(self.dataset, config, name, record["position"], rows)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
@@ -310,7 +318,11 @@ class _Training:
                         "step_seconds": seconds,
                         "compile_seconds": compiling,
                     }
-                    record = self._save(state, record, recorder, metrics)
+                    score = recorder.means().get(settings.keep_best)
+                    if settings.keep_best == heldout.NAME:
+                        params = on_one_device(config.recipe.synthesis_params(state), mesh)
+                        score = self._agreed(scorer and scorer.score(params))
+                    record = self._save(state, record, recorder, metrics, score)
                 self.checkpoints.before = watch.since and offset + watch.since - 1
                 if sampled:
                     if first:
@@ -352,13 +364,17 @@ class _Training:
         return max(offset for offset in offsets if offset < total_step)
 
     def _save(
-        self, state: State, record: dict[str, Any], recorder: Recorder, metrics: Any
+        self,
+        state: State,
+        record: dict[str, Any],
+        recorder: Recorder,
+        metrics: Any,
+        score: float | None,
     ) -> dict[str, Any]:
         """Begins to save, where nothing of the state is NaN; a failure to write stops nothing."""
         step, total_step = record["step"], record["total_step"]
         # A state that holds a NaN must not become the newest checkpoint.
         checksum = recorder.check(step, metrics, state)
-        score = recorder.means().get(self.config.record.keep_best)
         record |= {"seconds": recorder.seconds, "images": recorder.images, "checksum": checksum}
         record |= {"config": to_json(self.config)} | ({} if score is None else {"score": score})
         self._written(wait=True)
@@ -374,6 +390,10 @@ class _Training:
             self.unsaved = None
         self.saved_at = time.monotonic()
         return record
+
+    def _agreed(self, score: float | None) -> float:
+        """Process 0's score, in all processes."""
+        return float(self.job.share("" if score is None else repr(score)))
 
     def _written(self, wait: bool = True) -> None:
         """Notices a save that failed in the background."""

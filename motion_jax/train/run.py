@@ -24,6 +24,7 @@ from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
+from motion_jax.progress import say
 from motion_jax.train.synthesis import Synthesizer
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "mediapipe")
@@ -197,12 +198,13 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     return dataclasses.replace(config, recipe=recipe)
 
 
-def load_run(folder: Path) -> Run:
-    """The newest checkpoint of a run directory.
+def load_run(folder: Path, step: str = "latest") -> Run:
+    """A checkpoint of a run directory: the newest, or as train.choose says of `step`.
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
+    from motion_jax.train.choose import choose
     from motion_jax.train.imported import laid_out_with
     from motion_jax.train.step import abstract_state
 
@@ -219,6 +221,9 @@ def load_run(folder: Path) -> Run:
         )
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         latest = checkpoints.latest()
+        if step != "latest":
+            latest, why = choose(folder, step)
+            say(f"{folder}: checkpoint of step {latest} ({why}).")
         record = checkpoints.record(latest)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         abstract = abstract_state(laid_out_with(record, config), record["stage"], sharding)

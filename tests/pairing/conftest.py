@@ -12,7 +12,9 @@ from motion_jax.pose.face import face_boxes
 FPS = 10
 
 
-def _write(folder: Path, name: str, seconds: int, seed: int, height: int, width: int) -> Path:
+def _write(
+    folder: Path, name: str, seconds: int, seed: int, height: int, width: int, /, **source
+) -> Path:
     """A dancer's true keypoints; the pictures are of one colour each, which tells the frame."""
     motion = puppet.dance(8 * FPS, FPS, seed)[: seconds * FPS]
     keypoints = puppet.pose(puppet.CHARACTERS[name], motion, height, width)
@@ -24,16 +26,17 @@ def _write(folder: Path, name: str, seconds: int, seed: int, height: int, width:
              "time": i / FPS}
         )  # fmt: skip
     records.write_shard(records.shard_path(folder, 0, 1), rows, height, width, "png")
-    source = {"file": f"{name}.mp4", "fps": FPS, "width": width, "height": height, "fit": "none"}
+    entry = {"file": f"{name}.mp4", "fps": FPS, "width": width, "height": height, "fit": "none"}
     clips = ((0, 0, 0, len(rows)),)
-    info = records.DatasetInfo(height, width, clips, (source,), picture="png")
+    info = records.DatasetInfo(height, width, clips, (entry | source,), picture="png")
     records.finish_dataset(folder, info, [len(rows)])
     return folder
 
 
 @pytest.fixture(scope="session")
 def write_dancer():
-    """(folder, name, seconds, seed, height, width) -> folder, with a dataset in it."""
+    """(folder, name, seconds, seed, height, width, **what the metadata say of the video) -> folder,
+    with a dataset in it."""
     return _write
 
 

@@ -1,0 +1,145 @@
+"""A person who does not tremble in the result.
+
+"face" is the published way (Chao, Li, Swamy: Generative Models for Pose Transfer): each finished
+picture is shifted so that the face stays where the first picture has it, and the gap is filled by
+repeating the edge. It moves the room with the person and cuts off whoever walks away.
+
+"pose" shifts the poses before anything is drawn: the path of the trunk is smoothed, and where limbs
+would leave the picture the person is moved back into it. The room stands still and nothing is cut.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import savgol_filter
+
+from motion_jax.errors import UserError
+from motion_jax.pose.face import face_centre
+from motion_jax.pose.skeleton import BODY, INDEX
+from motion_jax.transfer_options import TransferOptions
+
+# Seconds of the window in which the trunk's path is a parabola, as that of a jump is.
+WINDOW = 0.36
+# Seconds over which a person is moved back into the picture, before and after.
+RETURN = 0.5
+# Room around the joints that are to stay in the picture, as a share of its height: hands and hair
+# reach further than joints.
+MARGIN = 0.03
+_TRUNK = [
+    INDEX[name]
+    for name in ("neck", "mid_hip", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
+]
+
+
+def way(options: TransferOptions, run: Any, posed: bool) -> str:
+    """ "none", "face" or "pose", for a transfer.
+
+    posed: whether the poses are known as keypoints.
+    Raises UserError where what is asked for needs poses that are not known.
+    """
+    if options.stabilise in ("face", "pose") and not posed:
+        raise UserError(
+            f"--stabilise {options.stabilise} needs to know where the person is, which drawn poses "
+            "and frames that are translated do not tell; leave it out."
+        )
+    if options.stabilise != "auto":
+        return options.stabilise
+    alone = not run.config.recipe.recurrent
+    return "pose" if posed and options.smooth and alone else "none"
+
+
+def face_aligned(pictures: Iterable[np.ndarray], keypoints: np.ndarray) -> Iterator[np.ndarray]:
+    """Each picture, uint8 [H, W, 3], shifted by whole pixels so that the face is where it is in the
+    first frame with one; a frame without a face is shifted as the one before it.
+
+    keypoints: [N, 137, 3] that the pictures were made of, in their pixels.
+    """
+    anchor, shift = None, np.zeros(2, int)
+    for picture, centre in zip(pictures, face_centre(keypoints), strict=True):
+        if centre[2] > 0:
+            anchor = centre[:2] if anchor is None else anchor
+            shift = np.rint(anchor - centre[:2]).astype(int)
+        yield shifted(picture, int(shift[1]), int(shift[0]))
+
+
+def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The picture [H, W, ...] moved by whole pixels; the first and last rows and columns fill the
+    gap."""
+    height, width = picture.shape[:2]
+    rows = np.clip(np.arange(height) - down, 0, height - 1)
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    return picture[rows[:, None], columns[None, :]]
+
+
+def steadied(
+    keypoints: np.ndarray, times: np.ndarray, lost: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Poses [N, 137, 3] in pixels of height x width, each shifted as a whole: see above.
+
+    times: seconds [N]; lost: bool [N], frames without a pose, which stay as they are; what lies on
+    either side of them is steadied by itself.
+    """
+    result = np.array(keypoints, np.float32)
+    lost = np.asarray(lost, bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        part = result[start:stop]
+        step = float(np.median(np.diff(times[start:stop]))) if stop - start > 1 else 1.0
+        part[..., :2] += _smoothing(part, step)[:, None]
+        part[..., :2] += _returning(part, step, height, width)[:, None]
+        part[part[..., 2] <= 0] = 0
+    return result
+
+
+def jitter(keypoints: np.ndarray) -> float:
+    """Root mean square of the trunk's second differences, pixels a frame squared; NaN for fewer
+    than three frames with a trunk in a row."""
+    path, known = trunk(keypoints)
+    every = known[:-2] & known[1:-1] & known[2:]
+    bend = np.diff(path, 2, axis=0)[every]
+    return float(np.sqrt((bend**2).sum(-1).mean())) if len(bend) else float("nan")
+
+
+def trunk(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle of shoulders, neck and hips [N, 2], and whether all of them are seen [N]: a mean over
+    others in each frame would jump."""
+    points = np.asarray(keypoints, np.float64)[:, _TRUNK]
+    return points[..., :2].mean(1), (points[..., 2] > 0).all(1)
+
+
+def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
+    """[n, 2]: what brings the trunk onto its smoothed path; 0 where it is not seen."""
+    path, known = trunk(keypoints)
+    shift = np.zeros_like(path)
+    window = max(5, 2 * round(WINDOW / step / 2) + 1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        if stop - start >= window:
+            part = path[start:stop]
+            shift[start:stop] = savgol_filter(part, window, 2, axis=0, mode="interp") - part
+    return shift
+
+
+def _returning(keypoints: np.ndarray, step: float, height: int, width: int) -> np.ndarray:
+    """[n, 2]: what brings the body's joints into the picture, slowly; where they do not fit, they
+    are centred."""
+    body = np.asarray(keypoints, np.float64)[:, BODY]
+    seen = (body[..., 2] > 0)[..., None]
+    any_seen = seen.any((1, 2))[:, None]
+    low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
+    size, margin = np.array([width, height]), MARGIN * height
+    high = np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)
+    before = np.where(any_seen, np.maximum(margin - low, 0), 0)
+    beyond = np.where(any_seen, np.maximum(high + margin - size, 0), 0)
+    reach = 2 * max(1, round(RETURN / step)) + 1
+    # Never less than is needed: of the largest needs around, the mean.
+    grown = [
+        uniform_filter1d(
+            maximum_filter1d(need, reach, axis=0, mode="nearest"), reach, axis=0, mode="nearest"
+        )
+        for need in (before, beyond)
+    ]
+    both = (before > 0) & (beyond > 0)
+    return np.where(both, (before - beyond) / 2, grown[0] - grown[1])

@@ -1,0 +1,184 @@
+"""What transfer writes is what evaluation measured, and the checkpoint that evaluation likes best
+is the one that transfer takes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from motion_jax.config import Config, Data, Record
+from motion_jax.data.pairs import heldout_frames
+from motion_jax.data.records import open_dataset
+from motion_jax.errors import UserError
+from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.train.checkpoint import quick_record
+from motion_jax.train.loop import train
+from motion_jax.train.run import load_run
+from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.video.writer import VideoWriter
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+HOLDOUT = 0.25
+STYLE = PoseStyle(face_points=0, hands=False, stroke=2.0)
+STAGE = pix2pix.Stage(steps=3, decay_steps=1, height=32, width=32, learning_rate=0.01)
+GENERATOR = pix2pix.Generator("resnet", 2, n_blocks=0, norm="batch", dropout=True)
+DISCRIMINATOR = pix2pix.Discriminator("pixel", 2, norm="instance")
+RECIPES = {
+    "pix2pix": pix2pix.Pix2Pix(
+        generator=GENERATOR,
+        discriminator=DISCRIMINATOR,
+        main_stage=STAGE,
+        pose_style=STYLE,
+        averaging=0.9,
+    ),
+    "cyclegan": cyclegan.CycleGAN(
+        generator=replace(GENERATOR, norm="instance", dropout=False),
+        discriminator=DISCRIMINATOR,
+        losses=cyclegan.Losses(identity=0.0),
+        main_stage=STAGE,
+        domain_A="poses",
+        pose_style=STYLE,
+        pool_size=2,
+    ),
+}
+RECORD = Record(
+    log_every=1, sample_every=100, sample_seconds=0.1, checkpoint_every=1, keep=9, trace=False,
+    keep_best="heldout",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, dataset, quick_compilation):
+    """name -> run folder of three checkpoints, each trained once."""
+    made = {}
+
+    def run(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("served") / name
+            config = Config(recipe=RECIPES[name], data=Data(holdout=HOLDOUT), record=RECORD)
+            train(config, dataset, made[name])
+        return made[name]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory, dataset):
+    """(video of as many frames as are held out, folder of their poses as OpenPose JSON)."""
+    folder, data = tmp_path_factory.mktemp("held"), open_dataset(dataset)
+    [(first, count)] = heldout_frames(data, HOLDOUT)
+    with VideoWriter(folder / "source.mp4", 32, 32) as writer:
+        for i in range(count):
+            writer.write(data[first + i]["frame"], i / 25)
+    (folder / "poses").mkdir()
+    for i, pose in enumerate(data.keypoints()[first : first + count]):
+        person = {"pose_keypoints_2d": pose[:25].astype(float).ravel().tolist()}
+        text = json.dumps({"people": [person]})
+        (folder / "poses" / f"{i:012d}_keypoints.json").write_text(text)
+    return folder / "source.mp4", folder / "poses"
+
+
+@pytest.mark.parametrize("step", ["latest", "best", "1"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_transfer_gives_the_pictures_that_evaluation_saw(
+    runs, held, name, step, tmp_path, monkeypatch, capsys
+):
+    from motion_jax.evaluate import score
+
+    measured, served, compare = [], [], score.compare
+
+    def watched(stream, **settings):
+        def seen():
+            for piece in stream:
+                measured.extend(piece.fakes["trained"])
+                yield piece
+
+        return compare(seen(), **settings)
+
+    monkeypatch.setattr(score, "compare", watched)
+    options = {"reestimate": "no", "json": True, "batch": 4}
+    found = evaluate(EvaluateOptions(runs(name), step=step, out=tmp_path / "e", **options))
+    monkeypatch.setattr(
+        "motion_jax.transfer.write_video", lambda pictures, *settings: served.extend(pictures)
+    )
+    source, poses = held
+    transfer(
+        TransferOptions(
+            source=source, out=tmp_path / "out.mp4", run=runs(name), step=step, poses=poses,
+            normalize="none", smooth=False, swaps=False, bones=False, chunk=3,
+        )
+    )  # fmt: skip
+    assert len(served) == len(measured) == found["frames"] == 6
+    np.testing.assert_array_equal(np.stack(served), np.stack(measured))
+    assert (served[0] != served[-1]).any()
+
+
+def test_training_scores_each_checkpoint_as_evaluation_does(runs, capsys, tmp_path):
+    folder = runs("pix2pix")
+    scores = {s: quick_record(folder / "checkpoints", s)["score"] for s in (1, 2, 3)}
+    assert len(set(scores.values())) == 3
+    for step, score in scores.items():
+        found = evaluate(
+            EvaluateOptions(folder, step=str(step), out=tmp_path, reestimate="no", json=True)
+        )
+        assert found["step"] == step
+        assert 1 - found["methods"]["trained"]["ssim"] == pytest.approx(score, abs=1e-5)
+    best = min(scores, key=scores.get)
+    assert load_run(folder, "best").step == best
+    assert "the lowest of 3 checkpoints" in capsys.readouterr().err
+
+
+def test_all_checkpoints_in_one_table(runs, tmp_path, capsys):
+    folder = runs("cyclegan")
+    found = evaluate(EvaluateOptions(folder, step="all", out=tmp_path / "all", reestimate="no"))
+    assert [row["step"] for row in found["steps"]] == [1, 2, 3]
+    table = capsys.readouterr().out
+    for row in found["steps"]:
+        one = tmp_path / "all" / f"step-{row['step']:07d}" / "evaluation.json"
+        figures = json.loads(one.read_text())["methods"]["trained"]
+        assert {name: row[name] for name in ("psnr", "ssim")} == {
+            name: figures[name] for name in ("psnr", "ssim")
+        }
+        assert f"{row['psnr']:.3f}"[:5] in table
+    assert found["best"] == max(found["steps"], key=lambda row: row["ssim"])["step"]
+    assert json.loads((tmp_path / "all" / "steps.json").read_text()) == found
+    assert f"step {found['best']}" in (tmp_path / "all" / "steps.html").read_text()
+
+
+def test_best_without_a_score_needs_an_evaluation(runs, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(runs("pix2pix"), folder)
+    for path in folder.glob("checkpoints/*/record/metadata"):
+        record = json.loads(path.read_text())
+        del record["score"]
+        path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="motion-jax evaluate --run .* --step all"):
+        load_run(folder, "best")
+    found = evaluate(EvaluateOptions(folder, step="all", reestimate="no", json=True))
+    assert load_run(folder, "best").step == found["best"]
+
+
+@pytest.mark.parametrize(
+    "step, sentence",
+    [("7", "keeps no checkpoint of step 7; it has those of 1, 2, 3"), ("first", "is none of")],
+)
+def test_checkpoints_that_are_not_there(runs, step, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_run(runs("pix2pix"), step)
+
+
+def test_pictures_without_partners_are_scored_too(unpaired, tmp_path):
+    recipe = replace(RECIPES["cyclegan"], domain_A="frames")
+    config = Config(recipe=recipe, data=Data(holdout=0.4), record=RECORD)
+    train(config, unpaired, tmp_path / "run")
+    scores = [quick_record(tmp_path / "run" / "checkpoints", s)["score"] for s in (1, 2, 3)]
+    assert all(0 < score < 100 for score in scores) and len(set(scores)) == 3
+    nothing = replace(config, data=Data(holdout=0.0))
+    with pytest.raises(UserError, match=r"holds out none with data.holdout = 0"):
+        train(nothing, unpaired, tmp_path / "other")

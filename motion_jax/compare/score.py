@@ -15,6 +15,7 @@ from motion_jax.compare.movers import CHUNK, Clip, Mover
 from motion_jax.data.pairs import Frames, stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
+from motion_jax.evaluate.content import within
 from motion_jax.evaluate.score import Piece
 
 METRICS = ("psnr", "ssim", "lpips", "flicker")
@@ -141,7 +142,7 @@ def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece
         for start in range(first, first + count, CHUNK):
             length = min(CHUNK, first + count - start)
             window = stage.target.window(start, length)
-            yield Piece(
+            piece = Piece(
                 real=window["frames"],
                 fakes={
                     name: np.stack(list(itertools.islice(stream, length)))
@@ -152,6 +153,8 @@ def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece
                 first=start == first,
                 labels=[f"clip {number}, {times[r]:.2f} s" for r in range(start, start + length)],
             )
+            # The bars of letterboxed frames are not measured.
+            yield from within(piece, stage.target, start)
 
 
 @dataclass(frozen=True)

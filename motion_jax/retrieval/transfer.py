@@ -48,8 +48,12 @@ def transfer_retrieved(options: TransferOptions) -> Path:
         )
     at = output_times(track.times, options.retrieval.fps)
     pictures = _pictures(made, keypoints, lost, track.times, at, options)
+    content = dataset.info.one_content or (0, 0, *dataset.size)
+    top, left, bottom, right = content
+    # Without the bars of letterboxed frames.
+    pictures = (np.ascontiguousarray(p[top:bottom, left:right]) for p in pictures)
     if options.side_by_side:
-        pictures = _beside(pictures, keypoints, track.times, at, target, options)
+        pictures = _beside(pictures, keypoints, track.times, at, target, options, content)
     write_video(pictures, at, options, tags(dataset, options), info.has_audio)
     say(f"Wrote {options.out}: {len(at)} frames, of {len(made.records)} real ones rearranged.")
     return options.out
@@ -158,22 +162,27 @@ def _beside(
     at: np.ndarray,
     target: Target,
     options: TransferOptions,
+    content: tuple[int, int, int, int],
 ) -> Iterator[np.ndarray]:
-    """Source, pose and result in one picture."""
+    """Source, pose and result in one picture. content: the part of the frames that they are."""
     from motion_jax.montage import enlarge, side_by_side, to_height
     from motion_jax.pose.draw import PoseStyle, draw_host
     from motion_jax.video.reader import read_frames
 
     height, width = target.size
-    shown = enlarge(np.zeros((height, 1, 3), np.uint8)).shape[0]
+    rows = content[2] - content[0]
+    times_larger = enlarge(np.zeros((rows, 1, 3), np.uint8)).shape[0] // rows
+    top, left, bottom, right = (times_larger * side for side in content)
+    shown = times_larger * height
     scale = np.float32([shown / height, shown / height, 1])
     frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
     number, frame = -1, None
     for row, picture in zip(_shown(times, at), pictures, strict=True):
         while number < row:
             frame, number = next(frames), number + 1
-        pose = draw_host(keypoints[row] * scale, shown, width * shown // height, PoseStyle())
-        panels = [to_height(frame.image, shown), pose, picture]
+        pose = draw_host(keypoints[row] * scale, shown, width * times_larger, PoseStyle())
+        pose = pose[top:bottom, left:right]
+        panels = [to_height(frame.image, bottom - top), pose, picture]
         yield side_by_side(panels, ["source", "pose", "result (synthetic)"])
 
 

@@ -97,16 +97,17 @@ class Retriever:
         scale = np.float32([1 / self.frames.factor, 1 / self.frames.factor, 1])
         self.poses = self._points(keypoints[self.records] * scale)
         self._following = _following(dataset, self.records)
+        self._interval = _interval(dataset)
         self._pictures: collections.OrderedDict[tuple, np.ndarray] = collections.OrderedDict()
 
     def _points(self, keypoints: np.ndarray) -> features.Points:
         space = "joints" if self.method == "nearest" else "angles"
         return features.points(keypoints, space, self.size[0], self._aspect)
 
-    def choose(self, keypoints: np.ndarray) -> Chosen:
+    def choose(self, keypoints: np.ndarray, steps: int = 1) -> Chosen:
         """Which frames are shown for poses [T, 137, 3] of consecutive moments, in pixels of `size`.
 
-        Every pose must have a body joint.
+        steps: how many frames of the target pass from a moment to the next, for "path".
         """
         options = self.options
         if options.missing == "median":
@@ -119,7 +120,10 @@ class Retriever:
         distances, near = features.nearest(queries, self.poses, wanted)
         origin = np.arange(len(queries))
         if options.choice == "path":
-            taken = choice.path(distances, near, self.poses, self._following, options.jump)
+            later = np.arange(len(self.records))
+            for _ in range(steps):
+                later = self._following[later]
+            taken = choice.path(distances, near, self.poses, later, options.jump)
         elif options.choice == "threshold":
             taken = choice.thresholded(queries, self.poses, near[:, 0], options.threshold)
             # A frame that is kept keeps its company, or the picture would not stand still.
@@ -151,18 +155,21 @@ class Retriever:
 
         Args:
           keypoints: [T, 137, 3] in pixels of `size`.
-          times: seconds [T], ascending (default 0, 1, 2, ...).
+          times: seconds [T], ascending (default: at the dataset's own frame rate).
           at: seconds [S], ascending (default: `times`); what lies between two chosen frames is
             interpolated, what lies before the first or after the last shows that one.
         """
-        times = np.arange(len(keypoints), dtype=float) if times is None else np.asarray(times)
+        if times is None:
+            times = np.arange(len(keypoints)) * self._interval
         at = times if at is None else at
         if not len(keypoints):
             return
         keys = np.arange(0, len(keypoints), self.options.every)
         if keys[-1] != len(keypoints) - 1:
             keys = np.append(keys, len(keypoints) - 1)
-        chosen, times = self.choose(keypoints[keys]), times[keys]
+        times = np.asarray(times)[keys]
+        apart = float(np.median(np.diff(times))) if len(keys) > 1 else self._interval
+        chosen = self.choose(keypoints[keys], max(1, round(apart / self._interval)))
         pair, between = -1, None
         for time in at:
             # Times are often sums: what is a frame's time up to rounding is that frame.
@@ -259,3 +266,11 @@ def _following(dataset: PoseFrames, records: np.ndarray) -> np.ndarray:
     clip = np.searchsorted([start for start, _ in dataset.clips], records, side="right")
     goes_on = (np.diff(records) == 1) & (np.diff(clip) == 0)
     return np.where(np.append(goes_on, False), rows + 1, rows)
+
+
+def _interval(dataset: PoseFrames) -> float:
+    """Seconds from a frame to the next: the median over all clips."""
+    times = dataset.times()
+    steps = [np.diff(times[start : start + length]) for start, length in dataset.clips]
+    steps = [step for step in np.concatenate(steps) if step > 0]
+    return float(np.median(steps)) if steps else 0.04

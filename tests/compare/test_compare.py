@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from motion_jax.data.prepare import PrepareOptions, prepare
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.evaluate.metrics import psnr
+from motion_jax.profiling.cost import fastest, mean
 from motion_jax.retrieval.retriever import retriever
 from motion_jax.train.signals import Interrupted
 from motion_jax.video.reader import probe, read_frames
@@ -326,14 +328,24 @@ def test_speed_leaves_the_first_frames_out():
         parameters, calls = 0, 0
 
         def move(self, clip):
-            import time
-
             self.calls += 1
             time.sleep(0.2 if self.calls == 1 else 0.0)
             yield from np.zeros((len(clip), 2, 2, 3), np.uint8)
 
     zeros = np.zeros((8, 137, 3), np.float32), np.zeros((8, 4), np.float32)
     assert frame_seconds(Slow(), Clip(*zeros, lambda a, b: None, np.arange(8.0))) < 0.02
+
+
+def test_a_shared_machine_is_planned_with_as_it_is():
+    """Every second run takes ten times as long: the plan must not go by the quick ones."""
+    runs = []
+
+    def run():
+        runs.append(0.002 if len(runs) % 2 else 0.02)
+        time.sleep(runs[-1])
+
+    assert 0.009 < mean(run, least=0.2) < 0.03
+    assert fastest(run, least=0.2) < 0.009
 
 
 def test_the_best_of_each_column_is_marked():

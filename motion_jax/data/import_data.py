@@ -17,7 +17,7 @@ from motion_jax.data import import_shards, records
 from motion_jax.data.again import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, detect
-from motion_jax.data.import_densepose import DensePlan, describe, plan
+from motion_jax.data.import_densepose import DensePlan, describe, plan, shows_densepose
 from motion_jax.data.import_options import (
     DEFAULTS,
     DENSEPOSE,
@@ -125,6 +125,12 @@ def _warn_of_a_plain_video(options: ImportOptions) -> None:
         say(
             f"Warning: {options.source} does not look like drawn skeletons (no one colour fills "
             "most of its pictures); a dataset of an ordinary video is made by motion-jax prepare."
+        )
+        return
+    if options.layout == "auto" and shows_densepose(options):
+        say(
+            f"{options.source} looks like DensePose: --layout densepose would tell its parts apart "
+            "whatever compression did to their colours."
         )
 
 

@@ -168,6 +168,16 @@ def plan(options: ImportOptions) -> DensePlan:
     return DensePlan(pose, frame, reading, drawing, size, resolved)
 
 
+def shows_densepose(options: ImportOptions) -> bool:
+    """Whether SOURCE holds DensePose in all of its pictures."""
+    reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
+    try:
+        densepose.recognise(reel.samples(), str(options.source))
+    except UserError:
+        return False
+    return True
+
+
 def _contents(reel: Reel) -> str:
     """Of a video its bytes, of a folder names and sizes."""
     if reel.film is not None:

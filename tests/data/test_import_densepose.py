@@ -108,6 +108,13 @@ def test_a_coloured_video_alone_is_a_domain(dancer, tmp_path):
     assert not any((one == picture).all() for picture in shown for one in batch["B"])
 
 
+def test_a_densepose_video_taken_for_skeletons_is_noticed(dancer, tmp_path, capsys):
+    source = dancer[0] / "viridis.mp4"
+    import_data(ImportOptions(source=source, out=tmp_path / "data", workers=1, size="32x48"))
+    assert "looks like DensePose: --layout densepose" in capsys.readouterr().err
+    assert records.open_dataset(tmp_path / "data").info.densepose is None
+
+
 def test_both_halves_of_a_side_by_side_video(dancer, tmp_path):
     folder, iuv, frames = dancer
     data = run(folder / "side.mp4", tmp_path / "data", region="right", frames_region="left",

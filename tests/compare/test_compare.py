@@ -344,8 +344,7 @@ def test_a_shared_machine_is_planned_with_as_it_is():
         runs.append(0.002 if len(runs) % 2 else 0.02)
         time.sleep(runs[-1])
 
-    assert 0.009 < mean(run, least=0.2) < 0.03
-    assert fastest(run, least=0.2) < 0.009
+    assert mean(run, least=0.2) > 2 * fastest(run, least=0.2)
 
 
 def test_the_best_of_each_column_is_marked():

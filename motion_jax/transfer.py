@@ -28,6 +28,7 @@ from motion_jax.errors import UserError
 from motion_jax.files import check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
+from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.transfer_options import Method, TransferOptions
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def transfer(options: TransferOptions) -> Path:
         )
     if options.data is not None:
         raise UserError("--data goes with --method alone; a run knows its own dataset.")
+    if options.retrieval != RetrievalOptions():
+        raise UserError("--retrieval goes with --method alone; a run draws its frames.")
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and run.config.recipe.draws_poses and not options.ready_poses:

@@ -5,6 +5,7 @@ normalisation, the same gaps, sound and tags. The frames are real ones, so the r
 of recordings; it is labelled as synthetic all the same.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,12 @@ from motion_jax.transfer_options import TransferOptions
 
 # IPTC's term for several recordings put together into one.
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
+
+# Options that say how a network is fed or run.
+OF_NETWORKS = (
+    "step", "ready_poses", "region", "face_boxes", "pose_pictures", "statistics", "dropout_seed",
+    "face", "recurrent",
+)  # fmt: skip
 
 
 def transfer_retrieved(options: TransferOptions) -> Path:
@@ -46,6 +53,10 @@ def transfer_retrieved(options: TransferOptions) -> Path:
             f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
+    if options.stabilise == "pose":
+        from motion_jax.stabilise import steadied
+
+        keypoints = steadied(keypoints, track.times, lost, *target.size)
     at = output_times(track.times, options.retrieval.fps)
     pictures = _pictures(made, keypoints, lost, track.times, at, options)
     content = dataset.info.one_content or (0, 0, *dataset.size)
@@ -69,12 +80,18 @@ def _check(options: TransferOptions) -> None:
         )
     if problem := options.retrieval.error():
         raise UserError(problem)
-    for name in ("ready_poses", "face_boxes", "pose_pictures", "statistics", "dropout_seed"):
-        if getattr(options, name) not in (None, False):
+    for field in dataclasses.fields(options):
+        if field.name in OF_NETWORKS and getattr(options, field.name) != field.default:
+            given = field.name.replace("_", "-")
             raise UserError(
-                f"--{name.replace('_', '-')} goes with --run alone; there is no network with "
-                f"--method {options.method}."
+                f"--{'no-' if field.default is True else ''}{given} goes with --run alone; there "
+                f"is no network with --method {options.method}."
             )
+    if options.stabilise == "face":
+        raise UserError(
+            f"--stabilise face goes with --run alone; with --method {options.method} the room "
+            "would jump: use --stabilise pose."
+        )
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,26 @@ def test_start_end_and_gaps(dancer, ada, tmp_path, capsys):
     assert len(list(read_frames(out))) == 5
 
 
+def test_steadied_poses_choose_other_frames(dancer, ada, tmp_path):
+    """A whole person that trembles: their path is smoothed before frames are looked for."""
+    import json
+    import shutil
+
+    shutil.copytree(ada, tmp_path / "ada")
+    for i, file in enumerate(sorted((tmp_path / "ada" / "poses").glob("*.json"))):
+        poses = json.loads(file.read_text())
+        body = np.array(poses["people"][0]["pose_keypoints_2d"]).reshape(-1, 3)
+        body[body[:, 2] > 0, 0] += 5 * (-1) ** i
+        poses["people"][0]["pose_keypoints_2d"] = body.ravel().tolist()
+        file.write_text(json.dumps(poses))
+    shown = []
+    for way in ("none", "pose"):
+        out = tmp_path / f"{way}.mp4"
+        transfer(dancer, tmp_path / "ada", out, "--stabilise", way, "--no-smooth")
+        shown.append(np.stack([frame.image for frame in read_frames(out)]))
+    assert shown[0].shape == shown[1].shape and (shown[0] != shown[1]).any()
+
+
 def test_times_of_another_rate():
     times = 2 + np.arange(50) / 25
     np.testing.assert_array_equal(output_times(times, None), times)
@@ -92,6 +112,10 @@ def test_times_of_another_rate():
         (["--method", "nearest"], "--method nearest needs the target's dataset: give --data"),
         (["--method", "nearest", "--data", "{data}", "--run", "r"], "leave one of them out"),
         (["--run", "r", "--data", "{data}"], "--data goes with --method alone"),
+        (["--run", "r", "--retrieval.k", "2"], "--retrieval goes with --method alone"),
+        (["--method", "nearest", "--data", "{data}", "--no-recurrent"], "--no-recurrent goes with"),
+        (["--method", "nearest", "--data", "{data}", "--step", "best"], "--step goes with --run"),
+        (["--method", "nearest", "--data", "{data}", "--stabilise", "face"], "--stabilise pose"),
         (["--method", "nearest", "--data", "nowhere"], "no dataset folder nowhere"),
         (
             ["--method", "nearest", "--data", "{data}", "--ready-poses"],

@@ -243,6 +243,10 @@ def _show_manifest(target: Target) -> None:
     print(render(target), end="")
 
 
-if __name__ == "__main__":
+def main() -> None:
     verbs = {"render": _show_manifest, "submit": submit, "follow": follow, "delete": delete}
     run(__doc__, Target, verbs)
+
+
+if __name__ == "__main__":
+    main()

@@ -229,9 +229,13 @@ def _copy(target: Target, files: list[Path]) -> None:
     )  # fmt: skip
 
 
-if __name__ == "__main__":
+def main() -> None:
     verbs = {
         "create": create, "install": install, "run": begin, "follow": follow, "watch": watch,
         "delete": delete,
     }  # fmt: skip
     run(__doc__, Target, verbs)
+
+
+if __name__ == "__main__":
+    main()

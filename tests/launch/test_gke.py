@@ -21,7 +21,7 @@ def gke(program, fakes):
 
 @pytest.fixture
 def target(gke):
-    return gke.load(gke.Target, LAUNCH / "gke.yaml")
+    return sys.modules["target"].load(gke.Target, LAUNCH / "gke.yaml")
 
 
 def problems(value, kind: str, at: str) -> list[str]:
@@ -140,7 +140,7 @@ def test_a_failure_of_kubectl_is_one_sentence(gke, fakes, monkeypatch, capsys):
     )
     monkeypatch.setattr(sys, "argv", ["gke.py", str(LAUNCH / "gke.yaml"), "submit"])
     with pytest.raises(SystemExit) as stop:
-        sys.modules["target"].run(gke.main)
+        gke.main()
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.count("\n") == 1
     assert said.startswith("gke.py: error: kubectl create failed: error: no matches for kind")

@@ -45,7 +45,7 @@ class NoiseRun:
 @pytest.fixture
 def run(monkeypatch):
     fake = types.ModuleType("motion_jax.train.run")
-    fake.load_run = lambda folder: NoiseRun()
+    fake.load_run = lambda folder, step: NoiseRun()
     monkeypatch.setitem(sys.modules, "motion_jax.train.run", fake)
 
 

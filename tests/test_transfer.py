@@ -52,7 +52,9 @@ class FakeSynthesizer:
 class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
     config = types.SimpleNamespace(
-        recipe=types.SimpleNamespace(pose_style=PoseStyle(stroke=2.0), draws_poses=True)
+        recipe=types.SimpleNamespace(
+            pose_style=PoseStyle(stroke=2.0), draws_poses=True, recurrent=True
+        )
     )
 
     def __init__(self):
@@ -102,7 +104,7 @@ def run(monkeypatch):
     """A run that load_run gives."""
     made = FakeRun()
     fake = types.ModuleType("motion_jax.train.run")
-    fake.load_run = lambda folder: made
+    fake.load_run = lambda folder, step: made
     monkeypatch.setitem(sys.modules, "motion_jax.train.run", fake)
     return made
 

@@ -18,6 +18,7 @@ from motion_jax.evaluate import reestimate, report, score
 from motion_jax.evaluate.baseline import NearestFrame
 from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate, limit
 from motion_jax.pose.face import face_boxes
+from motion_jax.pose.pictures import poses_of
 from motion_jax.train.run import fingerprint
 
 HEIGHT, WIDTH = 32, 24
@@ -93,14 +94,15 @@ def run(tmp_path, monkeypatch):
         step=7,
         checkpoint="c" * 64,
         config=SimpleNamespace(
-            data=Data(holdout=0.3), recipe=SimpleNamespace(draws_poses=True, recurrent=True)
+            data=Data(holdout=0.3),
+            recipe=SimpleNamespace(draws_poses=True, recurrent=True, seen=poses_of),
         ),
         tested=lambda **changes: made,
         data_path=tmp_path / "data",
         dataset={"fingerprint": fingerprint(data)},
         synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
     )
-    monkeypatch.setattr("motion_jax.train.run.load_run", lambda folder: made)
+    monkeypatch.setattr("motion_jax.train.run.load_run", lambda folder, step: made)
     monkeypatch.setenv("MOTION_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MOTION_JAX_MODELS", raising=False)
     return made

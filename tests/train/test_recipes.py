@@ -139,7 +139,7 @@ def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path, monkeypatc
     """Without poses; bit for bit what the run makes of them."""
     shown = []
     monkeypatch.setattr(
-        "motion_jax.transfer._write", lambda pictures, *settings: shown.extend(pictures)
+        "motion_jax.transfer.write_video", lambda pictures, *settings: shown.extend(pictures)
     )
     folder = runs("cyclegan")[2]
     transfer(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))

@@ -51,9 +51,8 @@ STEPS = {
 # Options of prepare for each network.
 POSES = {
     "as estimated": {"swaps": False, "bones": False, "smooth": False},
-    "swaps and bones": {"smooth": False},
-    "and one-euro": {},
-    "and zero-lag": {"filter": "zero-lag"},
+    "mended, one-euro": {},
+    "mended, zero-lag": {"filter": "zero-lag"},
 }
 METRICS = ("psnr", "ssim", "body_psnr", "body_ssim")
 
@@ -375,7 +374,7 @@ def quality(options: Options) -> list[dict[str, Any]]:
 
     rows, steps, config = [], None, network(options.size)
     for name, changes in POSES.items():
-        place = name.replace(" ", "_")
+        place = name.replace(", ", "_").replace(" ", "_")
         data, folder = options.out / "datasets" / place, options.out / "runs" / place
         size = f"{options.size}x{options.size}"
         prepare(PrepareOptions(videos=(options.train_video,), out=data, size=size, **changes))

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from motion_jax import puppet
+from motion_jax import layout, puppet
 from motion_jax.errors import UserError
+from motion_jax.pose import contours
 from motion_jax.pose.contours import LINES, draw_contours, segments
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.draw_device import rasterize
@@ -98,7 +99,7 @@ def test_contours_lie_where_the_face_points_are(batch):
     assert np.asarray(draw_contours(hidden, SIZE, SIZE)).sum() < picture.sum()
 
 
-def test_a_step_trains_on_all_of_them(batch):
+def test_a_step_trains_on_all_of_them(batch, quick_compilation):
     key = jax.random.key(1)
     state, metrics = jax.jit(lambda s, b: RECIPE.train_step(s, b, "main", {}))(
         RECIPE.init(key, "main"), batch
@@ -127,3 +128,21 @@ def test_what_is_not_there_is_said(batch):
     both = {"pose_pictures": ready, "keypoints": keypoints}
     chosen = Conditions(face_contour=True)
     assert module.Conditions.pictures(chosen, chosen.seen(both), PoseStyle(), SIZE, SIZE).any()
+
+
+def test_edges_are_refused_where_devices_share_a_picture(batch):
+    chosen = Conditions(canny=True)
+    mesh = jax.sharding.AbstractMesh((1, 2), ("data", "space"))
+    with (
+        layout.over(mesh),
+        pytest.raises(UserError, match="use --devices.space 1, or switch canny"),
+    ):
+        jax.eval_shape(lambda b: chosen.pictures(b, PoseStyle(), SIZE, SIZE), chosen.seen(batch))
+
+
+def test_contours_drawn_in_parts_are_those_drawn_at_once(batch):
+    """As devices do that share a picture."""
+    pose, half = batch["keypoints"][0, 0], SIZE // 2
+    parts = [contours._draw(pose, first, half, SIZE, SIZE, 1.0) for first in (0, half)]
+    whole = np.asarray(draw_contours(pose, SIZE, SIZE))[..., 0]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

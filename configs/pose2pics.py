@@ -15,8 +15,8 @@ Result: not trained yet at this size. A thousand pairs for 200 passes is what th
 method trained on: 200,000 steps.
 
 The condition is the skeleton; the face's contours have a channel of their own
-(--recipe.conditions.face-contour False leaves them out), edges are off
-(--recipe.conditions.canny True): they fit one person's outline. No augmentation moves the pairs.
+(--recipe.conditions.no-face-contour leaves them out), edges are off
+(--recipe.conditions.canny): they fit one person's outline. No augmentation moves the pairs.
 """
 
 from motion_jax.config import Config, Data

@@ -338,7 +338,7 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
     say(text + ".")
     if how.crops:
         say(
-            f"Train with --data.augment.crop True --data.augment.flip True and a stage of "
+            f"Train with --data.augment.crop --data.augment.flip and a stage of "
             f"{how.crop_size}x{how.crop_size}."
         )
 

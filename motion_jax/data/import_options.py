@@ -66,7 +66,7 @@ class ImportOptions:
         "none"
     )
     """pix2pix's and pix2pixHD's ways to a size, without the randomness: a random crop and a flip
-    are settings of training (--data.augment.crop True, --data.augment.flip True)."""
+    are settings of training (--data.augment.crop, --data.augment.flip)."""
     load_size: int | None = None
     """Pixels for --resize (default 286 for side-by-side and unpaired, else 1024, vid2vid 512)."""
     crop_size: int | None = None

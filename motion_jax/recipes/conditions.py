@@ -81,12 +81,12 @@ class Conditions:
 
 NO_CONTOUR = (
     "The run is shown face contours (recipe.conditions.face_contour), and drawn poses have no face "
-    "points: drive it with a video of a person, or train with --recipe.conditions.face-contour "
-    "False."
+    "points: drive it with a video of a person, or train with "
+    "--recipe.conditions.no-face-contour."
 )
 NO_EDGES = (
     "The run is shown edges of frames (recipe.conditions.canny), and drawn poses come without "
-    "frames: drive it with a video of a person, or train with --recipe.conditions.canny False."
+    "frames: drive it with a video of a person, or train with --recipe.conditions.no-canny."
 )
 
 

@@ -164,7 +164,7 @@ class Pix2Pix(OneStage):
         if self.conditions.face_contour and not (dataset.keypoints()[:, FACE, 2] > 0).any():
             raise UserError(
                 f"The dataset {dataset.folder} has no face points to draw contours of; train with "
-                "--recipe.conditions.face-contour False, or prepare it with --detail holistic."
+                "--recipe.conditions.no-face-contour, or prepare it with --detail holistic."
             )
 
     def seen(self, batch: Mapping[str, Any]) -> Seen:

@@ -116,7 +116,9 @@ def test_what_is_said_is_short(tmp_path, capsys, monkeypatch):
     assert "/s" not in said, "a rate of what took no time"
     run(root, tmp_path / "cut", resize="crop", crop_size=32)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("Train with --data.augment.crop True") and "32x32" in last
+    assert (
+        last.startswith("Train with --data.augment.crop --data.augment.flip ") and "32x32" in last
+    )
 
 
 def test_what_differs_from_the_dataset_that_is_there(tmp_path):

@@ -2,10 +2,11 @@
 
 Distances to a block of the database come from one matrix product, ‖x‖² - 2 q·x. Of each group of
 `GROUP` rows only the least is kept, so that what has to be sorted is `GROUP` times shorter: the k
-nearest rows lie in the k groups with the least minima. The rows of those groups (and of `SPARE`
-more) are then compared again by Σ (q - x)², which does not cancel, and sorted by (distance, index).
-Whether rounding of the product can have hidden a nearer row is checked; the rare queries of which
-that cannot be excluded are compared with every row.
+nearest rows lie in the k groups with the least minima. (For the product the rows' mean is moved to
+the origin: smaller numbers are rounded by less.) The rows of those groups (and of `SPARE` more) are
+then compared again by Σ (q - x)², which does not cancel, and sorted by (distance, index). Whether
+rounding of the product can have hidden a nearer row is checked; the rare queries of which that
+cannot be excluded are compared with every row.
 
 Memory: the database as it is, and BLOCK x QUERIES distances.
 """
@@ -84,12 +85,12 @@ def _search(
         database = np.pad(database, ((0, block - count), (0, 0)))
     step = min(QUERIES, 1 << (len(queries) - 1).bit_length())
     on_device = jnp.asarray(database)
-    largest = jnp.max(jnp.sum(jnp.square(on_device), -1))
+    centre, largest = _middle(on_device, count, mask)
     parts = []
     for first in range(0, len(queries), step):
         part = queries[first : first + step]
         padded = np.pad(part, ((0, step - len(part)), (0, 0)))
-        parts.append(_block(padded, on_device, largest, count, k, block, mask))
+        parts.append(_block(padded, on_device, centre, largest, count, k, block, mask))
     values, places, sure = (
         np.concatenate(each)[: len(queries)] for each in zip(*parts, strict=True)
     )
@@ -99,11 +100,12 @@ def _search(
 
 
 @functools.partial(jax.jit, static_argnames=("count", "k", "block", "mask"))
-def _block(queries, database, largest, count, k, block, mask):
+def _block(queries, database, centre, largest, count, k, block, mask):
     """(squared distances [q, k], indices [q, k], whether they are certain [q])."""
     blocks = -(-count // block)
     groups = block // GROUP
-    made = _query_features(queries, mask)
+    moved = _moved(queries, centre, mask)
+    made = _query_features(moved, mask)
 
     def minima(_, number):
         # The last block begins earlier, so that it is whole; what was seen before does not count.
@@ -111,7 +113,7 @@ def _block(queries, database, largest, count, k, block, mask):
         rows = jax.lax.dynamic_slice_in_dim(database, start, block)
         index = start + jnp.arange(block)
         real = (index >= number * block) & (index < count)
-        scores = _scores(made, rows, real[:, None], mask)
+        scores = _scores(made, _moved(rows, centre, mask), real[:, None], mask)
         # A group is every `groups`-th row: the minimum is then one of whole vectors.
         return None, scores.reshape(-1, GROUP, groups).min(1)
 
@@ -129,12 +131,36 @@ def _block(queries, database, largest, count, k, block, mask):
     found, places = _least(exact, index, k)
     if chosen == blocks * groups:
         return found, places, jnp.ones(len(queries), bool)
-    own = jnp.sum(jnp.square(queries), -1)
+    own = jnp.sum(jnp.square(moved), -1)
     rest = jnp.max(-values, 1)  # No row outside these groups scores less.
     rest = rest + own if mask is None else rest
-    # More than rounding can change a sum of so many terms of this size.
-    worst = 8 * (database.shape[1] + 3) * EPSILON * (largest + own)
+    # More than rounding can change a sum of so many terms of this size: Σ |terms| is at most
+    # 2 (‖x‖² + ‖q‖²), each is rounded D + 3 times by EPSILON / 2; the same again for the exact sum.
+    worst = 3 * (database.shape[1] + 3) * EPSILON * (largest + own)
     return found, places, (rest - worst > found[:, -1]) | (rest >= FAR)
+
+
+@functools.partial(jax.jit, static_argnames=("count", "mask"))
+def _middle(database, count, mask):
+    """The mean of the rows [D], and the largest ‖x - mean‖²: the nearer rows are to the origin, the
+    less the product rounds."""
+    real = (jnp.arange(len(database)) < count)[:, None]
+    if mask is None:
+        centre = jnp.sum(jnp.where(real, database, 0), 0) / count
+    else:
+        seen = jnp.split(database, 3, axis=-1)[0]
+        number = jnp.maximum(seen.sum(0), 1)
+        mean = database.sum(0) / jnp.tile(number, 3)
+        centre = mean.at[: len(number)].set(0)
+    moved = jnp.where(real, _moved(database, centre, mask), 0)
+    return centre, jnp.max(jnp.sum(jnp.square(moved), -1))
+
+
+def _moved(rows, centre, mask):
+    """Rows with the centre at the origin; missing points stay 0."""
+    if mask is None:
+        return rows - centre
+    return rows - centre * jnp.tile(jnp.split(rows, 3, axis=-1)[0], 3)
 
 
 @functools.partial(jax.jit, static_argnames=("count", "k", "mask"))

@@ -79,3 +79,16 @@ def test_senseless_k():
         with pytest.raises(ValueError, match=f"k is {k}.*3 rows"):
             search.flat(rows, rows, k)
     assert search.flat(rows[:0], rows, 2)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize("away", [0.0, 1000.0])
+def test_few_rows_need_the_long_way(away, monkeypatch):
+    """Ordinary rows, near the origin or far from it, are told apart by the blocks alone."""
+    random = np.random.default_rng(3)
+    database = random.standard_normal((20000, 10), np.float32) + np.float32(away)
+    asked = random.standard_normal((60, 10), np.float32) + np.float32(away)
+    every, calls = search._every, []
+    monkeypatch.setattr(search, "_every", lambda *given: calls.append(1) or every(*given))
+    _, indices = search.flat(asked, database, 5)
+    assert len(calls) < 3
+    np.testing.assert_array_equal(indices, brute(asked, database, 5)[1])

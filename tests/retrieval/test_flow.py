@@ -28,6 +28,17 @@ def test_half_way_the_disc_is_half_way():
     assert psnr(Between(a, b)(0.25), blob(42)) > psnr(middle, blob(42))
 
 
+def test_what_flow_cannot_follow_is_shown_once():
+    """A disc that jumps across the picture: one of the two, never both half transparent."""
+    a, b = blob(20), blob(76)
+    between = Between(a, b)
+    for t, shown in ((0.3, a), (0.7, b)):
+        picture = between(t)
+        faded = cv2.addWeighted(a, 1 - t, b, t, 0)
+        inside = (np.abs(a.astype(int) - b) > 60).any(-1)
+        assert psnr(picture[inside], shown[inside]) > psnr(faded[inside], shown[inside]) + 5
+
+
 def test_the_ends_are_the_pictures():
     a, b = blob(40), blob(48)
     between = Between(a, b)
@@ -54,5 +65,5 @@ def test_several_meet_in_their_mean():
 
 
 def test_pictures_too_small_for_flow_are_faded():
-    a, b = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 100, np.uint8)
-    assert Between(a, b)(0.5).mean() == pytest.approx(50, abs=1)
+    a, b = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 16, np.uint8)
+    assert Between(a, b)(0.5).mean() == pytest.approx(8, abs=0.6)

@@ -112,16 +112,17 @@ class Times:
     def __init__(self, path: Path):
         self.path = path
 
-    def of(self, name: str, config: "Config") -> dict[str, float]:
-        """By stage; measured where it is not known of this config."""
+    def of(self, name: str, config: "Config", anew: bool = False) -> dict[str, float]:
+        """By stage; measured where it is not known of this config, or `anew`."""
         import json
 
         from motion_jax.config import config_hash
 
         known = json.loads(self.path.read_text()) if self.path.is_file() else {}
         key = config_hash(config)
-        if known.get(name, {}).get("config") != key:
-            say(f"{name}: compiling, to see how long a step takes here …")
+        if anew or known.get(name, {}).get("config") != key:
+            if not anew:
+                say(f"{name}: compiling, to see how long a step takes here …")
             known[name] = {"config": key, "step_seconds": measure(config)}
             files.write_json(self.path, known)
         return known[name]["step_seconds"]

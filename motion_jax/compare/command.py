@@ -217,17 +217,15 @@ def _make(
         _pairs(options)
     configs = {method.name: _config(options, method, stage) for method in trained}
     times = budgets.Times(options.out / "step_seconds.json")
+
+    def planned(method: Method, anew: bool = False) -> budgets.Plan:
+        config = configs[method.name]
+        took = times.of(method.name, config, anew)
+        return budgets.plan(method.name, config, stage_shares(method, config), seconds, took)
+
     # All of them before the first is trained: a budget that is too small is said at once.
-    plans = {
-        method.name: budgets.plan(
-            method.name,
-            configs[method.name],
-            stage_shares(method, configs[method.name]),
-            seconds,
-            times.of(method.name, configs[method.name]),
-        )
-        for method in trained
-    }
+    for method in trained:
+        planned(method)
     movers, made = {}, {}
     for method in methods:
         if not method.trained:
@@ -236,7 +234,8 @@ def _make(
             continue
         folder = options.out / "runs" / method.name
         data = options.out / "pairs" if method.data == "pairs" else options.target
-        plan = plans[method.name]
+        # Hours later the machine may be busier or less; a run that is begun keeps its steps.
+        plan = planned(method, anew=not (folder / "config.json").is_file())
         outcome = budgets.train_within(method.name, plan, data, folder, command)
         movers[method.name] = RunMover(load_run(folder), method.shown == "picture")
         made[method.name] = {

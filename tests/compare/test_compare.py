@@ -343,12 +343,12 @@ def test_steps_are_planned_by_what_they_take_just_before(tmp_path, dancers, monk
     def train_within(name, made, *_):
         raise Planned(made.config.recipe.main_stage.steps)
 
-    took = iter([{"main": 0.5}, {"main": 0.05}])
+    took = iter([{"main": 0.5}, {"main": 0.04}])
     monkeypatch.setattr(budget, "measure", lambda config: next(took))
     monkeypatch.setattr(budget, "train_within", train_within)
     with pytest.raises(Planned) as planned:
         compare(options(dancers, tmp_path / "out", methods="pose2pics", budget="2s"))
-    assert planned.value.args == (38,), "95 % of 2 s at 0.05 s a step"
+    assert planned.value.args == (47,), "95 % of 2 s at 0.04 s a step"
 
 
 def test_a_shared_machine_is_planned_with_as_it_is():

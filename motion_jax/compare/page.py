@@ -141,6 +141,16 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"{html.format_value(real['missed_detections'], 3)} joints a frame (means "
             f"over {result['reestimated_frames']} frames)."
         )
+    nobody = [
+        name
+        for name, figures in result["methods"].items()
+        if figures.get("missed_detections") is not None and figures.get("pose_distance") is None
+    ]
+    if nobody:
+        lines.append(
+            f"The detector finds nobody in the pictures of {', '.join(nobody)}, so they have no "
+            "pose distance."
+        )
     return lines + list(result["notes"])
 
 

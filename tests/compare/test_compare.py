@@ -378,3 +378,5 @@ def test_the_best_of_each_column_is_marked():
         "| b | **25.5** | 3.00 | 60.0 | 12,345 |",
     ]
     assert page.notes(result) == ["No LPIPS: no weights.", "One note."]
+    result["methods"]["b"] |= {"missed_detections": 39.2, "pose_distance": None}
+    assert "finds nobody in the pictures of b, so" in page.notes(result)[1]

@@ -60,3 +60,14 @@ def test_difference():
     assert (result[0, 1] == 0).all()
     with pytest.raises(ValueError, match="no difference"):
         montage.difference(a, plain(3, 2, 0))
+
+
+def test_letters_shrink_until_each_label_fits_one_line():
+    short, long = ["source"], ["source", "everybody dance now"]
+    assert montage.letters(short, 400) == montage._font_size(400)
+    size = montage.letters(long, 128)
+    assert size < montage._font_size(128) or size == 8
+    assert (
+        montage.label_bar(long[1], 128, 1, size).shape == montage.label_bar("a", 128, 1, size).shape
+    )
+    assert montage.letters(["x" * 500], 64) == 8, "no smaller than can be read"

@@ -4,6 +4,7 @@ is the one that transfer takes."""
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.train import heldout
 from motion_jax.train.checkpoint import quick_record
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
@@ -173,12 +175,15 @@ def test_checkpoints_that_are_not_there(runs, step, sentence):
         load_run(runs("pix2pix"), step)
 
 
-def test_pictures_without_partners_are_scored_too(unpaired, tmp_path):
+def test_pictures_without_partners_are_scored_too(unpaired):
     recipe = replace(RECIPES["cyclegan"], domain_A="frames")
-    config = Config(recipe=recipe, data=Data(holdout=0.4), record=RECORD)
-    train(config, unpaired, tmp_path / "run")
-    scores = [quick_record(tmp_path / "run" / "checkpoints", s)["score"] for s in (1, 2, 3)]
-    assert all(0 < score < 100 for score in scores) and len(set(scores)) == 3
-    nothing = replace(config, data=Data(holdout=0.0))
+    config, data = Config(recipe=recipe, data=Data(holdout=0.4)), open_dataset(unpaired)
+    scorer, scores = heldout.HeldOut(config, "main", data), []
+    for seed in range(2):
+        params = recipe.synthesis_params(recipe.init(jax.random.key(seed), "main"))
+        scores.append(scorer.score(params))
+        assert scorer.score(params) == scores[-1]
+    assert all(0 < score < 100 for score in scores) and scores[0] != scores[1]
+    assert not scorer.paired
     with pytest.raises(UserError, match=r"holds out none with data.holdout = 0"):
-        train(nothing, unpaired, tmp_path / "other")
+        heldout.check(replace(config, data=Data(holdout=0.0)), data)

@@ -22,6 +22,9 @@ from motion_jax.config import Config, Data
 from motion_jax.recipes.pix2pix import Pix2Pix, Stage
 
 config = Config(
-    recipe=Pix2Pix(main_stage=Stage(steps=200_000, decay_steps=100_000, height=256, width=256)),
+    recipe=Pix2Pix(
+        main_stage=Stage(steps=200_000, decay_steps=100_000, height=256, width=256),
+        ready_pictures=True,
+    ),
     data=Data(holdout=0.2),
 )

@@ -66,7 +66,6 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
         for domain in domains(dataset, config):
             pairs.reduction(domain.dataset, stage.height, stage.width, config.data.augment.crop)
         return
-    pairs.reduction(dataset, stage.height, stage.width, config.data.augment.crop)
     if recipe.draws_poses and not dataset.info.pose_pictures and not dataset.has_keypoints:
         raise UserError(
             f"The dataset {dataset.folder} has neither keypoints nor ready pose pictures, so there "
@@ -74,6 +73,7 @@ def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
             "import-data made of pairs."
         )
     recipe.check_dataset(dataset)
+    pairs.reduction(dataset, stage.height, stage.width, config.data.augment.crop)
     if not len(pairs.windows(dataset, stage.window, config.data.holdout)):
         raise UserError(
             f"The dataset {dataset.folder} is shorter than needed: no clip leaves "

@@ -142,6 +142,9 @@ class Pix2Pix(OneStage):
     test: Test = field(default_factory=Test)
     conditions: Conditions = field(default_factory=Conditions)
     """What the generator and the discriminator are shown."""
+    ready_pictures: bool = False
+    """Train only on datasets with ready pictures to show (pairs of pictures), never on poses that
+    are drawn from keypoints."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
     """How pose pictures are drawn, where the dataset has no ready ones."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -161,6 +164,12 @@ class Pix2Pix(OneStage):
         self.conditions.check()
 
     def check_dataset(self, dataset: "PoseFrames") -> None:
+        if self.ready_pictures and not dataset.info.pose_pictures:
+            raise UserError(
+                f"The dataset {dataset.folder} has poses, and this config turns one person's "
+                "pictures into another's (recipe.ready_pictures): pair two people's datasets with "
+                "motion-jax pair --kind pics2pics, or train pose2pics on this one."
+            )
         if self.conditions.face_contour and not (dataset.keypoints()[:, FACE, 2] > 0).any():
             raise UserError(
                 f"The dataset {dataset.folder} has no face points to draw contours of; train with "

@@ -6,6 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from motion_jax.compare.methods import changed
+from motion_jax.config import load_config
+from motion_jax.data.inputs import check_data
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import decode_picture, open_dataset
 from motion_jax.errors import UserError
@@ -110,6 +113,23 @@ def test_pics2pics_shows_pictures_of_both(dancers, tmp_path, write_dancer):
         assert not pose[:16].any() and not pose[48:].any()
         np.testing.assert_array_equal(made[record]["frame"], b[theirs]["frame"])
         np.testing.assert_array_equal(made.keypoints()[record], b.keypoints()[theirs])
+
+
+def test_pics2pics_refuses_a_dataset_of_poses(dancers, tmp_path):
+    pair(PairOptions(*dancers, out=tmp_path / "pairs", kind="pics2pics", max_distance=9.0))
+    small = {
+        "recipe.main_stage.height": 64,
+        "recipe.main_stage.width": 64,
+        "recipe.generator.n_downsampling": 6,
+    }
+    config = changed(load_config("pics2pics"), small)
+    with pytest.raises(UserError, match=r"ada has poses.*motion-jax pair --kind pics2pics"):
+        check_data(open_dataset(dancers[0]), config, "main")
+    check_data(open_dataset(tmp_path / "pairs"), config, "main")
+    # The others take both.
+    config = changed(load_config("pix2pix"), small)
+    for folder in (dancers[0], tmp_path / "pairs"):
+        check_data(open_dataset(folder), config, "main")
 
 
 def test_the_report_says_what_was_paired_and_dropped(dancers, tmp_path):

@@ -259,6 +259,7 @@ def _metered(stream: Iterator[Any], total: int) -> Iterator[Iterator[Any]]:
 def _result(
     options: EvaluateOptions, run: Any, frames: Any, found: Any, training: np.ndarray
 ) -> dict[str, Any]:
+    from motion_jax.pairing.report import flattering
     from motion_jax.train.run import fingerprint
 
     notes = []
@@ -267,6 +268,9 @@ def _result(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "
             f"the {len(training)} frames of its training part, the model has seen none of them."
         )
+    info = frames.dataset.info
+    if info.options.get("made_by") == "pair" and not info.held_out:
+        notes.append(flattering(info.options["holdout"]))
     if not frames.dataset.has_keypoints:
         notes.append(
             "The dataset has no keypoints, so there are no figures of the body and no pose "

@@ -25,6 +25,7 @@ def evaluate_all(options: "EvaluateOptions") -> dict[str, Any]:
     Raises UserError as evaluate does.
     """
     from motion_jax.evaluate.evaluate import measure
+    from motion_jax.evaluate.report import remarks
     from motion_jax.train.checkpoint import has_checkpoint
     from motion_jax.train.choose import TABLE, steps_of
 
@@ -36,7 +37,8 @@ def evaluate_all(options: "EvaluateOptions") -> dict[str, Any]:
     rows = []
     for step in steps_of(options.run):
         folder = out / f"step-{step:07d}"
-        figures = measure(replace(options, step=str(step), out=folder))["methods"]["trained"]
+        measured = measure(replace(options, step=str(step), out=folder))
+        figures = measured["methods"]["trained"]
         rows.append({"step": step} | {name: figures.get(name) for name in SHOWN})
     best = max(rows, key=lambda row: (row["ssim"], row["step"]))["step"]
     result = {"run": str(options.run), "best": best, "steps": rows}
@@ -59,6 +61,9 @@ def evaluate_all(options: "EvaluateOptions") -> dict[str, Any]:
         print(flush=True)
     else:
         _print(header, table, best)
+        # The same of every step.
+        for line in remarks(measured):
+            say(line)
     say(f"Report: {out / 'steps.html'}")
     return result
 

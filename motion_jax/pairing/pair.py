@@ -83,7 +83,7 @@ def pair(options: PairOptions) -> Path:
 
     Raises UserError for everything a user can mend, before anything is written.
     """
-    from motion_jax.pairing.report import summary, write_report
+    from motion_jax.pairing.report import flattering, summary, write_report
 
     _check(options)
     a, b = open_dataset(options.a), open_dataset(options.b)
@@ -94,6 +94,8 @@ def pair(options: PairOptions) -> Path:
     page = out / "report" / "index.html"
     if is_made(out, partial, resolved):
         say(f"{out} is up to date: the same datasets and options; nothing to do.")
+        if not open_dataset(out).info.held_out:
+            say(f"Warning: {flattering(options.holdout)}")
         return page
     paired = find_pairs(options, a, b)
     files.check_writable(out)
@@ -104,6 +106,8 @@ def pair(options: PairOptions) -> Path:
     files.remove_tree(partial)
     say(f"{summary(paired)} Pairing report: {page}")
     say(f"Train with: motion-jax train {options.kind} --data {out} --run runs/{out.name}")
+    if not any(run.held_out for run in paired.runs):
+        say(f"Warning: {flattering(options.holdout)}")
     return page
 
 

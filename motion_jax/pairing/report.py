@@ -65,6 +65,7 @@ def _part(matches: Matches) -> dict[str, Any]:
         "most_often_used": {"record": int(used[times.argmax()]), "times": int(times.max())}
         if len(used)
         else None,
+        "kept_median_distance": float(np.median(matches.distance[kept])) if kept.any() else None,
         "nearest_distance": {
             f"{round(100 * q)} %": float(np.quantile(finite, q)) for q in quantiles
         }
@@ -75,18 +76,33 @@ def _part(matches: Matches) -> dict[str, Any]:
 
 
 def summary(paired: "Paired") -> str:
-    """One line on what came out."""
-    train = paired.matches["train"]
-    kept, part = train.kept, _part(train)
-    held = sum(len(run.a) for run in paired.runs if run.held_out)
+    """What came out, in a line."""
+    parts = {name: _part(matches) for name, matches in paired.matches.items()}
+    part, held = parts["train"], parts.get("heldout", {"pairs": 0})
     text = (
-        f"{int(kept.sum())} pairs for training and {held} held out: "
+        f"{part['pairs']} pairs for training and {held['pairs']} held out: "
         f"{percent(part['share_a_paired'])} of A's frames have a partner, "
-        f"{percent(part['share_b_used'])} of B's frames are one; median distance "
-        f"{np.median(train.distance[kept]):.3f} torso lengths."
+        f"{percent(part['share_b_used'])} of B's frames are one; median distance of the pairs that "
+        f"are kept {part['kept_median_distance']:.3f} torso lengths, of all frames of A from their "
+        f"nearest {part['nearest_distance']['50 %']:.3f}."
     )
-    dropped = [f"{reason}: {n}" for reason, n in part["dropped"].items() if n]
-    return text + (f" Dropped: {', '.join(dropped)}." if dropped else "")
+    for name, title in (("train", "Dropped"), ("heldout", "Dropped of the held-out frames")):
+        counts = parts[name]["dropped"].items() if name in parts else ()
+        dropped = [f"{reason}: {n}" for reason, n in counts if n]
+        text += f" {title}: {', '.join(dropped)}." if dropped else ""
+    return text
+
+
+def flattering(holdout: float) -> str:
+    """What follows where no pair is held out, and what to do; holdout: what `pair` was given."""
+    remedy = "--holdout 0.2"
+    if holdout:
+        remedy = "longer clips, a larger --holdout or a larger --max-distance"
+    return (
+        "No pair is held out: training will hold out the ends of the paired clips (data.holdout), "
+        "and pictures of B that lie there may be trained on as well, so figures of evaluate "
+        f"flatter; pair again with {remedy}."
+    )
 
 
 def notes(options: "PairOptions", paired: "Paired") -> list[str]:
@@ -104,10 +120,7 @@ def notes(options: "PairOptions", paired: "Paired") -> list[str]:
             "little of B; a larger --k uses more."
         )
     if not any(run.held_out for run in paired.runs):
-        found.append(
-            "No pair is held out: training will hold out the end of each clip (data.holdout), and "
-            "pictures of B that lie there may be trained on as well; figures of evaluate flatter."
-        )
+        found.append(flattering(options.holdout))
     return found
 
 
@@ -158,12 +171,14 @@ def _numbers(found: dict[str, Any]) -> str:
                 part["pairs"],
                 percent(part["share_a_paired"]),
                 percent(part["share_b_used"]),
+                part["kept_median_distance"],
                 median,
                 *part["dropped"].values(),
             ]
         )
     header = ["part", "frames of A", "frames of B", "pairs", "A with partner", "B used"]
-    header += ["median distance", *(f"dropped: {name}" for name in REASONS[1:])]
+    header += ["median distance, kept", "median distance, all of A"]
+    header += [*(f"dropped: {name}" for name in REASONS[1:])]
     return html.section(
         "What was paired",
         html.table(header, rows, digits=3),

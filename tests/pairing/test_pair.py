@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from motion_jax.pairing.match import (
     runs,
     torso_length,
 )
-from motion_jax.pairing.pair import PairOptions, pair
+from motion_jax.pairing.pair import PairOptions, find_pairs, pair
+from motion_jax.pairing.report import flattering, summary
 
 
 def _poses(xs) -> np.ndarray:
@@ -147,6 +149,36 @@ def test_the_report_says_what_was_paired_and_dropped(dancers, tmp_path):
     for title in ("Best pairs", "Worst pairs that are kept", "Nearest pairs that are dropped"):
         assert title in text
     assert text.count("data:image/jpeg") == 3
+
+
+def test_nothing_held_out_is_said_where_it_is_read(dancers, tmp_path, capsys):
+    options = PairOptions(*dancers, out=tmp_path / "pairs", max_distance=9.0, holdout=0.0)
+    page = pair(options)
+    warning = flattering(0.0)
+    assert warning.endswith("flatter; pair again with --holdout 0.2.")
+    assert capsys.readouterr().err.splitlines()[-1] == f"Warning: {warning}"
+    pair(options)
+    assert capsys.readouterr().err.splitlines()[-1] == f"Warning: {warning}"
+    assert warning in page.read_text()
+    pair(replace(options, out=tmp_path / "held", holdout=0.2))
+    assert "No pair is held out" not in capsys.readouterr().err
+    assert "longer clips" in flattering(0.2)
+
+
+def test_the_summary_counts_all_that_was_dropped(dancers, tmp_path):
+    options = PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.12)
+    paired = find_pairs(options, *map(open_dataset, dancers))
+    text = summary(paired)
+    reasons = {name: (found.reason == TOO_FAR).sum() for name, found in paired.matches.items()}
+    assert reasons["train"] and reasons["heldout"]
+    assert f" Dropped: too far: {reasons['train']}." in text
+    assert f" Dropped of the held-out frames: too far: {reasons['heldout']}." in text
+    train = paired.matches["train"]
+    kept, near = np.median(train.distance[train.kept]), np.median(train.distance[:, 0])
+    assert (
+        f"kept {kept:.3f} torso lengths, of all frames of A from their nearest {near:.3f}." in text
+    )
+    assert f"{kept:.3f}" != f"{near:.3f}"
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(dancers, tmp_path, capsys):

@@ -171,7 +171,8 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _compare(arguments: list[str]) -> None:
-    from motion_jax.compare.command import CompareOptions, run
+    from motion_jax.compare.command import run
+    from motion_jax.compare.options import CompareOptions
 
     command = "motion-jax compare " + shlex.join(arguments)
     run(parse(CompareOptions, "compare", arguments), command)

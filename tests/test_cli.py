@@ -67,7 +67,7 @@ def test_help_and_version(capsys):
 
 
 def options_of(verb):
-    from motion_jax.compare.command import CompareOptions
+    from motion_jax.compare.options import CompareOptions
     from motion_jax.data.export_data import ExportOptions as DataExportOptions
     from motion_jax.data.import_data import ImportOptions as DataImportOptions
     from motion_jax.data.prepare import PrepareOptions

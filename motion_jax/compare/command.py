@@ -16,67 +16,22 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from motion_jax import files
 from motion_jax.compare import budget as budgets
 from motion_jax.compare.methods import METHODS, Method, base_config, choose, stage_shares
+from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
 from motion_jax.progress import Meter, say
 
 # Torso lengths between two poses that are paired: farther apart no two are.
 FARTHEST = 100.0
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """Train several methods under one budget and compare them in one table, page and video."""
-
-    target: Path
-    """Dataset of the person who is to move, made by `motion-jax prepare`."""
-    source: Path
-    """Video of the person whose motion is taken."""
-    out: Path
-    """Folder of the page, the table, the runs and all else; the same command again goes on."""
-    methods: str = ",".join(METHODS)
-    """Methods, with commas between them; the order is that of the table's rows."""
-    budget: str = "10m"
-    """Training time of each method that is trained: 90s, 10m, 1h. Seconds of training steps;
-    compiling comes besides."""
-    truth: Path | None = None
-    """Video of the target really performing the source's motion, frame by frame, where there is
-    one (drawn dancers): measures the transfer itself."""
-    size: str | None = None
-    """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
-    holdout: float = 0.2
-    """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
-    normalize: Literal["global", "limbs", "none"] = "limbs"
-    """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
-    poses: Path | None = None
-    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
-    to use instead of estimating poses."""
-    start: float | None = None
-    """Begin at this second of the source."""
-    end: float | None = None
-    """End before this second of the source."""
-    smooth: bool = True
-    """Smooth the source's poses over time against jitter."""
-    seed: int = 0
-    """Of all training."""
-    max_frames: int | None = None
-    """At most so many held-out frames (default: all)."""
-    reestimate: Literal["auto", "yes", "no"] = "auto"
-    """Estimate poses anew on the results, as in `motion-jax evaluate`."""
-    reestimate_frames: int = 100
-    """At most so many frames of each method are estimated anew."""
-    pose_model: Path | None = None
-    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
-    lpips: Path | None = None
-    """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""
+# Says what a folder compares; written first.
+OPTIONS = "options.json"
 
 
 def run(options: CompareOptions, command: str) -> None:
@@ -105,8 +60,8 @@ def compare(options: CompareOptions, command: str = "motion-jax compare") -> dic
     held, training = _check(options, target)
     size = _size(options, target)
     files.check_writable(options.out)
-    _same_as_before(options, target, size)
-    source = _source(options, size)
+    settings = _same_as_before(options, target, size)
+    source = _source(options, size, settings)
     stage = score.set_stage(target, source, size, held, training, options.normalize)
     movers, made = _make(options, methods, stage, seconds, command)
     return _compare(options, stage, movers, made, command)
@@ -146,12 +101,19 @@ def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
     if options.size is None:
         return target.size
     height, width = parse_size(options.size)
-    reduction(target, height, width)
+    try:
+        reduction(target, height, width)
+    except UserError as error:
+        raise UserError(
+            f"--size {options.size} is not the size of the target's frames "
+            f"({target.size[1]}x{target.size[0]}) or a whole fraction of it; choose one that is, "
+            "or prepare the target again with that size."
+        ) from error
     return height, width
 
 
-def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> None:
-    """Raises UserError where the folder holds a comparison of something else."""
+def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """What this comparison is of. Raises UserError where the folder holds anything else."""
     from motion_jax.data.again import folder_digest
     from motion_jax.train.run import fingerprint
 
@@ -163,7 +125,12 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         "poses": None if options.poses is None else folder_digest(options.poses),
         "size": f"{size[1]}x{size[0]}",
     }
-    path = options.out / "options.json"
+    path = options.out / OPTIONS
+    if not path.is_file() and options.out.is_dir() and any(options.out.iterdir()):
+        raise UserError(
+            f"{options.out} holds other files, and no comparison; choose another --out, or an "
+            "empty folder."
+        )
     if path.is_file():
         before = json.loads(path.read_text())
         # What only training depends on may change as long as nothing is trained.
@@ -179,28 +146,39 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
                 f"{options.out} holds a comparison with {' and '.join(said)}; choose another --out "
                 "or give the same again."
             )
-    files.write_json(path, now)
+    return now
 
 
-def _source(options: CompareOptions, size: tuple[int, int]) -> Any:
-    """The source's video as a dataset of the table's size."""
+def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, Any]) -> Any:
+    """The source's video as a dataset of the table's size, in a folder that says what it is for.
+
+    Raises UserError, and leaves no new folder, where nothing can be made of the video."""
     from motion_jax.data.prepare import PrepareOptions, make
     from motion_jax.data.records import open_dataset
 
-    folder = options.out / "source"
+    folder, note = options.out / "source", options.out / OPTIONS
+    new = not note.is_file()
+    files.write_json(note, settings)
     say(f"The source as a dataset: {folder}")
-    make(
-        PrepareOptions(
-            videos=(options.source,),
-            out=folder,
-            size=f"{size[1]}x{size[0]}",
-            poses=options.poses,
-            start=options.start,
-            end=options.end,
-            smooth=options.smooth,
-            pose_model=options.pose_model,
-        )
+    asked = PrepareOptions(
+        videos=(options.source,),
+        out=folder,
+        size=f"{size[1]}x{size[0]}",
+        poses=options.poses,
+        start=options.start,
+        end=options.end,
+        smooth=options.smooth,
+        pose_model=options.pose_model,
     )
+    try:
+        make(asked)
+    except UserError:
+        if new:
+            files.remove_tree(folder)
+            note.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                options.out.rmdir()
+        raise
     files.remove_tree(folder / ".partial")
     return open_dataset(folder)
 
@@ -446,10 +424,10 @@ def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
     ]
     if pictures:
         lines.append(
-            f"{' and '.join(pictures)} cannot be shown a pose. For a held-out frame they see the "
-            "source's picture whose pose, fitted to the target, is nearest, so part of their error "
-            "there is that pose's; such a picture may have been trained on, the target's true "
-            "frame not."
+            f"Shown pictures and not poses: {', '.join(pictures)}. For a held-out frame that is "
+            "the source's picture whose pose, fitted to the target, is nearest, so part of their "
+            "error there is that pose's; such a picture may have been trained on, the target's "
+            "true frame not."
         )
     if truth:
         lines.append(

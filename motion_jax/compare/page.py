@@ -149,7 +149,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     if nobody:
         lines.append(
             f"The detector finds nobody in the pictures of {', '.join(nobody)}, so they have no "
-            "pose distance."
+            "pose distance (it needs a person of some size and sharpness, with a face or hands)."
         )
     return lines + list(result["notes"])
 

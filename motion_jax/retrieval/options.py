@@ -39,9 +39,9 @@ class RetrievalOptions:
         for name, least in (("k", 1), ("candidates", 1), ("every", 1), ("jump", 0)):
             value = getattr(self, name)
             if not least <= value < float("inf"):
-                return f"--retrieval.{name} {value:g} is less than {least} or not finite."
+                return f"--retrieval.{name} {value:g} is not a number of {least} or more."
         if not 0 <= self.threshold < float("inf"):
-            return f"--retrieval.lambda {self.threshold:g} is negative or not finite."
+            return f"--retrieval.lambda {self.threshold:g} is not a number of 0 or more."
         if self.fps is not None and not 0 < self.fps <= 1000:
-            return f"--retrieval.fps {self.fps:g} is not between 0 and 1000 frames a second."
+            return f"--retrieval.fps {self.fps:g} is not above 0 and at most 1000 frames a second."
         return None

@@ -11,8 +11,9 @@ import pytest
 
 from motion_jax import cli, puppet
 from motion_jax.compare import budget, command, methods, page, score
-from motion_jax.compare.command import CompareOptions, compare
+from motion_jax.compare.command import compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
+from motion_jax.compare.options import CompareOptions
 from motion_jax.config import load_config
 from motion_jax.data.prepare import PrepareOptions, prepare
 from motion_jax.data.records import open_dataset
@@ -196,9 +197,10 @@ def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
         ({"target": Path("nowhere")}, "no dataset folder nowhere"),
         ({"holdout": 0.0}, "has no held-out frames at --holdout 0"),
         ({"holdout": 1.0}, "--holdout 1 is not a share"),
-        ({"size": "48x48"}, "not that size or a whole fraction"),
+        ({"size": "48x48"}, "--size 48x48 is not the size of the target's frames"),
         ({"max_frames": 0}, "--max-frames 0 is less than 1"),
         ({"end": 0.5}, "leave --start and --end out"),
+        ({"source": Path(__file__)}, "test_compare.py"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, dancers, changes, sentence):
@@ -206,6 +208,13 @@ def test_bad_input_is_one_sentence(tmp_path, dancers, changes, sentence):
         compare(options(dancers, tmp_path / "out", **changes))
     assert sentence in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, dancers):
+    (tmp_path / "letter.txt").write_text("Dear Ada")
+    with pytest.raises(UserError, match="holds other files, and no comparison; choose another"):
+        compare(options(dancers, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_a_truth_of_other_moments(tmp_path, dancers):

@@ -126,7 +126,10 @@ def test_times_of_another_rate():
             ["--method", "nearest", "--data", "{data}", "--retrieval.k", "99"],
             "k 99 is more than the 60",
         ),
-        (["--method", "nearest", "--data", "{data}", "--retrieval.every", "0"], "every 0 is less"),
+        (
+            ["--method", "nearest", "--data", "{data}", "--retrieval.every", "0"],
+            "every 0 is not a number of 1",
+        ),
         (["--method", "nearest", "--retrieval.lamda", "1"], "did you mean --retrieval.lambda"),
     ],
 )

@@ -1,0 +1,54 @@
+"""Options of `motion-jax compare`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from motion_jax.compare.methods import METHODS
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train several methods under one budget and compare them in one table, page and video."""
+
+    target: Path
+    """Dataset of the person who is to move, made by `motion-jax prepare`."""
+    source: Path
+    """Video of the person whose motion is taken."""
+    out: Path
+    """Folder of the page, the table, the runs and all else; the same command again goes on."""
+    methods: str = ",".join(METHODS)
+    """Methods, with commas between them; the order is that of the table's rows."""
+    budget: str = "10m"
+    """Training time of each method that is trained: 90s, 10m, 1h (a number alone is seconds).
+    Seconds of training steps; compiling comes besides."""
+    truth: Path | None = None
+    """Video of the target really performing the source's motion, frame by frame, where there is
+    one (drawn dancers): measures the transfer itself."""
+    size: str | None = None
+    """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
+    holdout: float = 0.2
+    """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
+    normalize: Literal["global", "limbs", "none"] = "limbs"
+    """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
+    to use instead of estimating poses."""
+    start: float | None = None
+    """Begin at this second of the source."""
+    end: float | None = None
+    """End before this second of the source."""
+    smooth: bool = True
+    """Smooth the source's poses over time against jitter."""
+    seed: int = 0
+    """Of all training."""
+    max_frames: int | None = None
+    """At most so many held-out frames (default: all)."""
+    reestimate: Literal["auto", "yes", "no"] = "auto"
+    """Estimate poses anew on the results, as in `motion-jax evaluate`."""
+    reestimate_frames: int = 100
+    """At most so many frames of each method are estimated anew."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    lpips: Path | None = None
+    """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""

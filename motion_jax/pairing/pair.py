@@ -8,7 +8,7 @@ is both trained on and measured with.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,10 +105,47 @@ def pair(options: PairOptions) -> Path:
     write_report(out, options, paired)
     files.remove_tree(partial)
     say(f"{summary(paired)} Pairing report: {page}")
-    say(f"Train with: motion-jax train {options.kind} --data {out} --run runs/{out.name}")
+    say(_hint(options.kind, out, paired.b.size))
     if not any(run.held_out for run in paired.runs):
         say(f"Warning: {flattering(options.holdout)}")
     return page
+
+
+def _hint(kind: str, out: Path, size: tuple[int, int]) -> str:
+    """What to train with on pictures of `size` (height, width)."""
+    try:
+        words = settings_for(kind, *size)
+    except UserError as error:
+        return f"{kind} cannot be trained on pictures of this size: {error}"
+    return " ".join(
+        [f"Train with: motion-jax train {kind} --data {out} --run runs/{out.name}", *words]
+    )
+
+
+def settings_for(kind: str, height: int, width: int) -> list[str]:
+    """The options that the config `kind` needs to train on pictures of this size.
+
+    Raises UserError where no network of its kind takes them.
+    """
+    from motion_jax.config import load_config
+    from motion_jax.recipes.pix2pix import LEAST_HALVINGS, deepest
+
+    recipe = load_config(kind).recipe
+    stage, generator = recipe.main_stage, recipe.generator
+    factor = height // stage.height
+    if factor and (stage.height * factor, stage.width * factor) == (height, width):
+        return []
+    words = [f"--recipe.main-stage.height {height}", f"--recipe.main-stage.width {width}"]
+    most = deepest(height, width)
+    if most < LEAST_HALVINGS:
+        generator = replace(generator, kind="resnet")
+        words.append("--recipe.generator.kind resnet")
+    elif most < generator.n_downsampling:
+        generator = replace(generator, n_downsampling=most)
+        words.append(f"--recipe.generator.n-downsampling {most}")
+    stage = replace(stage, height=height, width=width)
+    replace(recipe, main_stage=stage, generator=generator).validate()
+    return words
 
 
 def _check(options: PairOptions) -> None:

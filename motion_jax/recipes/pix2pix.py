@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     from motion_jax.data.records import PoseFrames
 
 Norm = Literal["batch", "instance", "none"]
+LEAST_HALVINGS = 5
+
+
+def deepest(height: int, width: int) -> int:
+    """How often both sides can be halved."""
+    together = height | width
+    return (together & -together).bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,25 @@ class Generator:
         if self.kind == "resnet":
             schedule.check_size(name, stage, 4, 16, "the ResNet's two halvings need")
             return
-        if self.n_downsampling < 5:
+        if self.n_downsampling < LEAST_HALVINGS:
             raise UserError(
-                f"recipe.generator.n_downsampling = {self.n_downsampling}: the U-Net has 5 "
-                "halvings or more."
+                f"recipe.generator.n_downsampling = {self.n_downsampling}: the U-Net has "
+                f"{LEAST_HALVINGS} halvings or more."
             )
         multiple = 2**self.n_downsampling
         why = f"the U-Net's {self.n_downsampling} halvings need"
-        schedule.check_size(name, stage, multiple, multiple, why)
+        most = deepest(stage.height, stage.width)
+        if most < LEAST_HALVINGS:
+            instead = (
+                f"No number of halvings fits {stage.width}x{stage.height}; "
+                "--recipe.generator.kind resnet takes multiples of 4 from 16."
+            )
+        else:
+            instead = (
+                f"Or give --recipe.generator.n-downsampling {most}, the most that fit "
+                f"{stage.width}x{stage.height}."
+            )
+        schedule.check_size(name, stage, multiple, multiple, why, instead)
 
 
 @dataclass(frozen=True)

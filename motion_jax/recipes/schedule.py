@@ -66,15 +66,19 @@ def check_stage(name: str, stage: Any) -> None:
             )
 
 
-def check_size(name: str, stage: Any, multiple: int, least: int, why: str) -> None:
-    """Raises UserError where a side is no multiple, or less than `least`; why: who needs it."""
+def check_size(
+    name: str, stage: Any, multiple: int, least: int, why: str, instead: str = ""
+) -> None:
+    """Raises UserError where a side is no multiple, or less than `least`; why: who needs it;
+    instead: what else could be changed."""
     for side in ("height", "width"):
         value = getattr(stage, side)
         if value < least or value % multiple:
             low = max(value // multiple, -(-least // multiple)) * multiple
             raise UserError(
                 f"recipe.{name}_stage.{side} = {value} must be divisible by {multiple} and at "
-                f"least {least}, as {why}; the nearest sizes that are: {low} and {low + multiple}."
+                f"least {least}, as {why}; the nearest sizes that are: {low} and {low + multiple}"
+                + (f". {instead}" if instead else ".")
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motion_jax.compare.methods import changed
-from motion_jax.config import load_config
+from motion_jax.config import flatten, load_config, to_json
 from motion_jax.data.inputs import check_data
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import decode_picture, open_dataset
@@ -23,8 +23,9 @@ from motion_jax.pairing.match import (
     runs,
     torso_length,
 )
-from motion_jax.pairing.pair import PairOptions, find_pairs, pair
+from motion_jax.pairing.pair import PairOptions, find_pairs, pair, settings_for
 from motion_jax.pairing.report import flattering, summary
+from motion_jax.train.command import parse
 
 
 def _poses(xs) -> np.ndarray:
@@ -179,6 +180,43 @@ def test_the_summary_counts_all_that_was_dropped(dancers, tmp_path):
         f"kept {kept:.3f} torso lengths, of all frames of A from their nearest {near:.3f}." in text
     )
     assert f"{kept:.3f}" != f"{near:.3f}"
+
+
+@pytest.mark.parametrize(
+    "size, settings",
+    [
+        ((256, 256), {}),
+        ((512, 512), {}),  # made smaller to 256x256
+        ((128, 128), {"height": 128, "width": 128, "n_downsampling": 7}),
+        ((192, 96), {"height": 192, "width": 96, "n_downsampling": 5}),
+        ((512, 256), {"height": 512, "width": 256}),
+        ((272, 80), {"height": 272, "width": 80, "kind": "resnet"}),
+    ],
+)
+def test_what_is_told_to_train_with_works_at_every_size(size, settings):
+    words = " ".join(settings_for("pics2pics", *size)).split()
+    default = load_config("pics2pics")
+    arguments = ["--data", "d", "--run", "r", *words]
+    _, config = parse(default, "pics2pics", arguments)
+    config.validate()
+    now = flatten(to_json(config))
+    changes = {
+        name: now[name] for name, was in flatten(to_json(default)).items() if now[name] != was
+    }
+    assert {name.split(".")[-1]: value for name, value in changes.items()} == {
+        name: value for name, value in settings.items() if value != 256
+    }
+
+
+def test_the_last_lines_tell_what_to_train_with(dancers, tmp_path, capsys):
+    pair(PairOptions(*dancers, out=tmp_path / "pairs", max_distance=9.0))
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Train with: motion-jax train pose2pics --data {tmp_path / 'pairs'} --run runs/pairs "
+        "--recipe.main-stage.height 64 --recipe.main-stage.width 64 "
+        "--recipe.generator.n-downsampling 6"
+    )
+    with pytest.raises(UserError, match="divisible by 4"):
+        settings_for("pose2pics", 90, 90)
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(dancers, tmp_path, capsys):

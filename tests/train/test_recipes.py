@@ -178,7 +178,12 @@ def test_ways_to_run_a_trained_generator(runs):
     ("recipe", "sentence"),
     [
         (replace(RECIPES["pix2pix"], main_stage=replace(STAGE, width=48)),
-         "main_stage.width = 48 must be divisible by 32 .* the U-Net's 5 halvings.*: 32 and 64"),
+         "main_stage.width = 48 must be divisible by 32 .* the U-Net's 5 halvings.*: 32 and 64. "
+         "No number of halvings fits 48x32; --recipe.generator.kind resnet"),
+        (replace(RECIPES["pix2pix"], main_stage=replace(STAGE, width=128, height=384),
+                 generator=pix2pix.Generator()),
+         "must be divisible by 256 .*512. Or give --recipe.generator.n-downsampling 7, the most "
+         "that fit 128x384."),
         (replace(RECIPES["pix2pix"], generator=pix2pix.Generator(n_downsampling=4)),
          "has 5 halvings or more"),
         (replace(RECIPES["pix2pix"], discriminator=pix2pix.Discriminator(n_layers=4)),

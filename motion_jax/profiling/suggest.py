@@ -387,7 +387,8 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
     ]
     if chosen is None:
         reasons = "; ".join(f"{c.name} {c.against}" for c in suggestion.candidates)
-        return [*lines, f"None of the shipped configs can be trained here: {reasons}."]
+        lines.append(f"None of the shipped configs can be trained here: {reasons}.")
+        return [*lines, *_instead(dataset, machine)]
     what = what or f"`{suggestion.command}`"
     if chosen.seconds is None:
         lines.append(f"Train with {what}. How long it takes is not known: {machine.how}.")
@@ -413,6 +414,32 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
         lines.append(
             f"The network is {width} channels wide instead of {shipped}: a larger one soon learns "
             "so few frames by heart (a rule of thumb, not a measurement)."
+        )
+    return lines
+
+
+def _instead(dataset: Dataset, machine: Machine) -> list[str]:
+    """What can be done with frames that no shipped config can be trained on."""
+    from motion_jax.compare.methods import METHODS, base_config
+
+    lines = [
+        "Without any training, this works at once: `motion-jax transfer --method nearest --data "
+        f"{dataset.place} --source VIDEO --out OUT.mp4`."
+    ]
+    fitting = []
+    for method in METHODS.values():
+        try:
+            if method.trained:
+                size = dataset.height, dataset.width
+                base_config(method, size, on_cpu=not machine.accelerator, holdout=0.2, seed=0)
+        except UserError:
+            continue
+        fitting.append(method.name)
+    if any(METHODS[name].trained for name in fitting):
+        chosen = "" if len(fitting) == len(METHODS) else f" --methods {','.join(fitting)}"
+        lines.append(
+            f"Smaller networks that fit this size are trained and compared by `motion-jax compare "
+            f"--target {dataset.place} --source VIDEO --out FOLDER{chosen}`."
         )
     return lines
 

@@ -85,6 +85,21 @@ def test_the_best_that_data_memory_and_a_night_allow(dataset, machine, name, set
     json.dumps(found.to_json())
 
 
+def test_where_no_config_fits_there_are_other_ways():
+    at_once = "`motion-jax transfer --method nearest --data data/me --source VIDEO --out OUT.mp4`"
+    compared = "`motion-jax compare --target data/me --source VIDEO --out FOLDER"
+    for size, methods in (
+        ((64, 64), ""),
+        # No U-Net: 80 is halved four times.
+        ((80, 80), " --methods nearest,nearest-angle,cyclegan,pix2pixhd,everybody-dance-now"),
+    ):
+        text = " ".join(sentences(propose(change(MINUTE, height=size[0], width=size[1]), LAPTOP)))
+        assert "None of the shipped configs" in text and at_once in text
+        assert f"{compared}{methods}`" in text
+    odd = " ".join(sentences(propose(change(MINUTE, height=18, width=18), LAPTOP)))
+    assert at_once in odd and "motion-jax compare" not in odd
+
+
 def test_time_is_steps_by_speed():
     found = propose(MINUTE, LAPTOP)
     recipe = found.chosen.config.recipe

@@ -240,7 +240,8 @@ def _vid2vid(root: Path, phase: str) -> list[Group]:
         count = sum(1 for entry in os.scandir(folder) if entry.name.endswith("_keypoints.json"))
         if count != len(frames):
             raise UserError(
-                f"{images / sequence} holds {len(frames)} pictures and {folder} {count} poses "
+                f"{images / sequence} holds {counted(len(frames), 'picture')} and {folder} "
+                f"{counted(count, 'pose')} "
                 "(*_keypoints.json); each picture needs one."
             )
         name = f"{phase}_img/{sequence}" if sequence else f"{phase}_img"
@@ -262,6 +263,11 @@ def _names(root: Path, folder: Path) -> tuple[str, ...]:
     return tuple(str(file.relative_to(root)) for file in files)
 
 
+def counted(number: int, what: str) -> str:
+    """1, "picture" → "1 picture"; 2, "picture" → "2 pictures"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _paired(root: Path, first: Path, second: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pictures of two folders that belong together: by name, or where no names agree, by order
     (as the reference programs pair all of theirs)."""
@@ -276,7 +282,8 @@ def _paired(root: Path, first: Path, second: Path) -> tuple[tuple[str, ...], tup
         return a, b
     alone = sorted(stems[0].keys() ^ stems[1].keys())
     raise UserError(
-        f"{first} holds {len(a)} pictures and {second} {len(b)}, and {len(alone)} of them have no "
-        f"partner of their name (the first: {alone[0] if alone else 'a name there twice'}); "
+        f"{first} holds {counted(len(a), 'picture')} and {second} {len(b)}, and {len(alone)} of "
+        f"them {'has' if len(alone) == 1 else 'have'} no partner of their name (the first: "
+        f"{alone[0] if alone else 'a name there twice'}); "
         "add the partners or remove the others."
     )

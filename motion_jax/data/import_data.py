@@ -16,7 +16,7 @@ from motion_jax import files
 from motion_jax.data import import_shards, records
 from motion_jax.data.again import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
-from motion_jax.data.folders import NEEDED, Group, detect
+from motion_jax.data.folders import NEEDED, Group, counted, detect
 from motion_jax.data.import_densepose import DensePlan, describe, plan, shows_densepose
 from motion_jax.data.import_options import (
     DEFAULTS,
@@ -319,21 +319,21 @@ def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None
 
 
 def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: Path) -> None:
-    from motion_jax.data.import_report import remarks
+    from motion_jax.data import import_report
 
     skipped = info.detection["skipped"]
     kept = info.detection["kept"]
     dataset = records.open_dataset(options.out)
-    clips = len({clip for clip, *_ in info.clips})
-    counts = f"{clips} clip{'s' if clips != 1 else ''}"
-    counts += f" ({len(info.held_out)} held out)" if info.held_out else ""
-    text = f"{options.out}: {kept} pictures of {info.width}x{info.height}, {counts}"
+    counts = counted(len(info.clips), "clip")
+    counts += f" ({import_report.held_out(info)} held out)" if info.held_out else ""
+    pictures = counted(kept, "picture")
+    text = f"{options.out}: {pictures} of {info.width}x{info.height}, {counts}"
     if skipped:
         text += f"; {len(skipped)} damaged left out ({', '.join(skipped[:3])}"
         text += ", …)" if len(skipped) > 3 else ")"
     if info.detection.get("nobody"):
         text += f"; nobody in {info.detection['nobody']}"
-    lacks = [what for what, _ in remarks(dataset)]
+    lacks = [what for what, _ in import_report.remarks(dataset)]
     text += f"; {', '.join(lacks)} (what follows from it: {page})" if lacks else ""
     say(text + ".")
     if how.crops:

@@ -5,10 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax import html, montage
-from motion_jax.data.records import PoseFrames
+from motion_jax.data.folders import counted
+from motion_jax.data.records import DatasetInfo, PoseFrames
 
 SHOWN = 12
 HEIGHT = 192
+
+
+def held_out(info: DatasetInfo) -> int:
+    """How many of the clips are held out; pictures left out cut one into several of one number."""
+    return sum(clip in info.held_out for clip, *_ in info.clips)
 
 
 def remarks(dataset: PoseFrames) -> list[tuple[str, str]]:
@@ -99,7 +105,7 @@ def write_report(path: Path, dataset: PoseFrames) -> None:
                 {
                     "size": f"{info.width}x{info.height}",
                     "clips": len(info.clips),
-                    "held out": f"{len(info.held_out)} clips",
+                    "held out": counted(held_out(info), "clip"),
                     "frames stored as": info.picture,
                     "pose pictures": info.pose_encoding or "none",
                 }
@@ -120,5 +126,5 @@ def write_report(path: Path, dataset: PoseFrames) -> None:
         shown = [*skipped[:200], *(["…"] if len(skipped) > 200 else [])]
         sections.append(html.section(f"Left out: {len(skipped)} damaged", html.bullets(shown)))
     size = f"{info.width}x{info.height}"
-    text = f"{len(dataset)} pictures of {size}, imported ({info.options['layout']})"
+    text = f"{counted(len(dataset), 'picture')} of {size}, imported ({info.options['layout']})"
     html.write(path, html.page(f"Dataset {dataset.folder.resolve().name}", sections, text))

@@ -134,7 +134,7 @@ def bad(tmp_path, *names):
         (("other/a.png",), None, r"none of the known layouts.*it holds other"),
         (("train_label/a.png",), "edn", r"not the layout edn: there is no train_img"),
         (("train_A/a.png", "train_B/a.png", "train_B/b.png"), "aligned",
-         r"train_A holds 1 pictures and .*train_B 2.*no partner.*first: b"),
+         r"train_A holds 1 picture and .*train_B 2, and 1 of them has no partner.*first: b"),
         (("train_A/a.png", "train_A/c.png", "train_B/a.png", "train_B/b.png"), "aligned",
          r"no partner of their name.*first: b"),
         (("train_A/a.png", "train_B/a.png", "test_A/a.png"), "aligned",

@@ -337,7 +337,7 @@ def test_what_looks_drawn(shared):
     assert not looks_drawn(folder / "dancer-bluescreen-63s.avi", end=1)
 
 
-def test_a_damaged_picture_is_named_or_left_out(tmp_path):
+def test_a_damaged_picture_is_named_or_left_out(tmp_path, capsys):
     root = edn(tmp_path / "edn", train=range(6))
     whole = (root / "train_img/frame000002.png").read_bytes()
     (root / "train_img/frame000002.png").write_bytes(whole[: len(whole) // 2])
@@ -346,6 +346,8 @@ def test_a_damaged_picture_is_named_or_left_out(tmp_path):
     assert not records.is_dataset(tmp_path / "data")
     data = run(root, tmp_path / "data", corrupt="skip")
     assert data.clips == [(0, 2), (2, 3), (5, 2)] and data.info.held_out == (1,)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "7 pictures of 64x32, 3 clips (1 held out); 1 damaged left out" in said
     assert data.info.detection["skipped"] == ["train_img/frame000002.png"]
     np.testing.assert_array_equal([data[r]["index"] for r in range(5)], [0, 1, 3, 4, 5])
     (root / "train_img/frame000002.png").write_bytes(whole)

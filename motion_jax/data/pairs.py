@@ -102,7 +102,8 @@ def reduction(dataset: PoseFrames, height: int, width: int, crop: bool = False) 
         raise UserError(
             f"The dataset {dataset.folder} has frames of {have_width}x{have_height}, the config "
             f"wants {width}x{height}, which is not that size or a whole fraction of it; prepare "
-            f"the dataset again with --size {width}x{height} or change the config's size (of "
+            f"the dataset again with --size {width}x{height} or change the config's size "
+            "(--recipe.STAGE-stage.height and .width, STAGE being main, local or another; of "
             "imported weights: motion-jax import again, with --data or --size)."
         )
     return factor

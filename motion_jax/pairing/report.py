@@ -99,7 +99,7 @@ def flattering(holdout: float) -> str:
     if holdout:
         remedy = "longer clips, a larger --holdout or a larger --max-distance"
     return (
-        "No pair is held out: training will hold out the ends of the paired clips (data.holdout), "
+        "No pair is held out: training holds out the ends of the paired clips (data.holdout), "
         "and pictures of B that lie there may be trained on as well, so figures of evaluate "
         f"flatter; pair again with {remedy}."
     )

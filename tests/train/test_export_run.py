@@ -258,9 +258,10 @@ def test_onnx_runtime_gives_the_same_frames(small, trained, tmp_path, monkeypatc
     scope = {"poses": poses, "frames": [], "height": side, "width": side}
     exec(example("onnx"), scope)
     previous = np.zeros((1, side, side, 3), np.float32)
-    for pose, frame in zip(poses, scope["frames"], strict=True):
+    for count, (pose, frame) in enumerate(zip(poses, scope["frames"], strict=True), 1):
         previous = apply(ours["G"], pose.transpose(0, 2, 3, 1), previous)
-        np.testing.assert_allclose(frame.transpose(0, 2, 3, 1), previous, atol=TOLERANCE)
+        # Each frame is shown the one before with its rounding, which processors do differently.
+        np.testing.assert_allclose(frame.transpose(0, 2, 3, 1), previous, atol=count * TOLERANCE)
 
 
 def psnr(a, b):

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_parts import content
-from test_prepare import make_clip
+from test_prepare import make_clip, make_clips
 
 from motion_jax.data import beam as room
 from motion_jax.data import prepare
@@ -31,14 +31,7 @@ quiet = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> prepare.PrepareOptions:
     folder = tmp_path_factory.mktemp("whole")
-    videos = tuple(
-        make_clip(folder / "in", name, frames, lost)
-        for name, frames, lost in (
-            ("one", 24, (4, *range(12, 19))),
-            ("two", 12, ()),
-            ("three", 20, range(7, 15)),
-        )
-    )
+    videos = make_clips(folder / "in", 3)
     options = prepare.PrepareOptions(
         videos=videos, out=folder / "data", size="48x48", poses=folder / "in" / "poses", workers=1
     )

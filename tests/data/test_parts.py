@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_prepare import make_clip
+from test_prepare import make_clips
 
 from motion_jax.data import parts, prepare, records
 from motion_jax.data.prepare import PrepareOptions
@@ -20,15 +20,7 @@ from motion_jax.workers import Stopped
 def whole(tmp_path_factory) -> PrepareOptions:
     """The dataset of four videos, one of them with two clips, made in one go."""
     folder = tmp_path_factory.mktemp("whole")
-    videos = tuple(
-        make_clip(folder / "in", name, frames, lost)
-        for name, frames, lost in (
-            ("one", 24, (4, *range(12, 19))),
-            ("two", 12, ()),
-            ("three", 20, range(7, 15)),
-            ("four", 14, (0, 1)),
-        )
-    )
+    videos = make_clips(folder / "in", 4)
     options = PrepareOptions(
         videos=videos, out=folder / "data", size="48x48", poses=folder / "in" / "poses", workers=1
     )

@@ -65,6 +65,20 @@ def make_clip(folder, name="clip", frames=24, lost=()):
     return video
 
 
+# name: frames, those in which nobody is found.
+CLIPS = {
+    "one": (24, (4, *range(12, 19))),
+    "two": (12, ()),
+    "three": (20, range(7, 15)),
+    "four": (14, (0, 1)),
+}
+
+
+def make_clips(folder, count):
+    """The first `count` of CLIPS, made in `folder`."""
+    return tuple(make_clip(folder, name, *CLIPS[name]) for name in list(CLIPS)[:count])
+
+
 @pytest.fixture
 def clip(tmp_path):
     """Options for a clip of 24 frames in which 3 frames, and later 7 frames, are lost."""

@@ -105,8 +105,8 @@ def seeded_vgg() -> dict[str, Any]:
 def _train(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[], int]]:
     import jax
 
-    from motion_jax import mesh as meshes
     from motion_jax.config import Devices
+    from motion_jax.devices import mesh as meshes
     from motion_jax.nets.conv import target_platform
     from motion_jax.profiling.cost import flops
     from motion_jax.train.loop import compile_ahead, compiled_step

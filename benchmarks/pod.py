@@ -134,7 +134,7 @@ def _compile_network(config: Any, name: str, mesh: Any) -> Any:
     from jax.sharding import NamedSharding
     from jax.sharding import PartitionSpec as P
 
-    from motion_jax.mesh import replicated
+    from motion_jax.devices.mesh import replicated
     from motion_jax.nets import spatial
     from motion_jax.nets.conv import target_platform
 

@@ -46,8 +46,8 @@ class Options:
 
 def picture(options: Options) -> np.ndarray:
     """uint8 [H, W, 3]. Raises UserError for frames or a joint that the clip does not have."""
-    from motion_jax.montage import BACKGROUND, grid, labelled
     from motion_jax.pose.estimate import estimate_cached
+    from motion_jax.report.montage import BACKGROUND, grid, labelled
 
     track = estimate_cached(options.video)
     if not 0 <= options.first <= options.last < len(track):

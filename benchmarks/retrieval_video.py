@@ -54,7 +54,7 @@ def measure(options: Options) -> dict[str, Any]:
     from motion_jax.data.records import open_dataset
     from motion_jax.retrieval.options import RetrievalOptions
     from motion_jax.retrieval.retriever import retriever
-    from motion_jax.retrieval.transfer import output_times
+    from motion_jax.transfer.retrieved import output_times
 
     if options.size < 64:
         raise UserError(f"--size {options.size} is too small; give 64 or more.")

@@ -196,7 +196,7 @@ def make_turns(
     import jax.numpy as jnp
     import numpy as np
 
-    from motion_jax import transfer
+    from motion_jax.transfer import command as transfer
     from motion_jax.video.writer import VideoWriter
 
     recipe = run.config.recipe

@@ -86,7 +86,12 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     from motion_jax.evaluate.score import compare, pieces
     from motion_jax.pose.face import face_boxes
     from motion_jax.train.run import load_run
-    from motion_jax.transfer import TransferOptions, normalised_poses, source_poses, transfer
+    from motion_jax.transfer.command import (
+        TransferOptions,
+        normalised_poses,
+        source_poses,
+        transfer,
+    )
 
     source = out / "videos" / SOURCE
     options = TransferOptions(
@@ -155,9 +160,9 @@ def _filmed(
     run: Any,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Passes the stream on while writing it side by side into a video."""
-    from motion_jax import montage
     from motion_jax.pose.draw import draw_host
-    from motion_jax.transfer import tags
+    from motion_jax.report import montage
+    from motion_jax.transfer.command import tags
     from motion_jax.video.reader import read_frames
     from motion_jax.video.writer import VideoWriter
 
@@ -183,8 +188,8 @@ def _filmed(
 
 
 def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
-    from motion_jax import html
     from motion_jax.evaluate.report import write_report
+    from motion_jax.report import html
 
     links = [
         html.link("run/report/index.html", "the training run"),

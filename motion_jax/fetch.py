@@ -5,8 +5,8 @@ from typing import Literal
 
 import tyro
 
-from motion_jax.port.vgg19 import fetch_vgg19
 from motion_jax.progress import say
+from motion_jax.weights.vgg19 import fetch_vgg19
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.nets.halo import Uneven
 from motion_jax.nets.packed import Packed, of, widened
 

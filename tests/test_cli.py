@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import pytest
 
 from motion_jax import __version__, cli
+from motion_jax.cli import train as command
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.errors import UserError
 from motion_jax.profiling.cost import count_parameters, flops
-from motion_jax.train import command
 
 TINY = """
 from motion_jax.config import Config
@@ -81,7 +81,7 @@ def options_of(verb):
     from motion_jax.port.parity import ParityOptions
     from motion_jax.profiling.compile import CompileOptions
     from motion_jax.profiling.profile import ProfileOptions
-    from motion_jax.transfer import TransferOptions
+    from motion_jax.transfer.command import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from motion_jax import edges
+from motion_jax.nets import edges
 
 
 def _pictures() -> list[np.ndarray]:

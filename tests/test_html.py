@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from motion_jax import charts, html
 from motion_jax.errors import UserError
+from motion_jax.report import charts, html
 
 VOID = {"meta", "link", "img", "br", "line", "circle", "polyline"}
 

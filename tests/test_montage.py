@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from motion_jax import montage
+from motion_jax.report import montage
 
 
 def plain(height, width, value):

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from motion_jax.nets.vgg import LAYERS, VGG19
-from motion_jax.port import names
 from motion_jax.port.reference import network_from_description
-from motion_jax.port.torch import read_pth
 from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+from motion_jax.weights import names
+from motion_jax.weights.torch import read_pth
 
 OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
 # Relative, of the losses at a step; the reference against itself drifts by more after the fourth.

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from motion_jax.devices.processes import Job, Place, Together, detect, join, place
 from motion_jax.errors import UserError
-from motion_jax.processes import Job, Place, Together, detect, join, place
 
 SLURM = {
     "SLURM_JOB_ID": "4242",
@@ -110,7 +110,7 @@ class Store(dict):
 
 def test_a_wish_of_process_0_is_met_at_the_same_step_everywhere(monkeypatch):
     store = Store()
-    monkeypatch.setattr("motion_jax.processes._client", lambda: store)
+    monkeypatch.setattr("motion_jax.devices.processes._client", lambda: store)
     jobs = []
     for index in range(3):
         job = object.__new__(Together)
@@ -131,7 +131,7 @@ def test_a_wish_of_process_0_is_met_at_the_same_step_everywhere(monkeypatch):
 PROGRAM = """
 import sys, time
 from motion_jax.errors import UserError
-from motion_jax.processes import Place, join
+from motion_jax.devices.processes import Place, join
 
 index = int(sys.argv[1])
 with join(Place(sys.argv[2], index, 3), dict, 120) as job:

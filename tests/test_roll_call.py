@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from motion_jax.cli.train import refuse_early
+from motion_jax.devices.roll_call import Lifeline, Presence, call, compare, report, split_address
 from motion_jax.errors import UserError
-from motion_jax.roll_call import Lifeline, Presence, call, compare, report, split_address
-from motion_jax.train.command import refuse_early
 
 
 def free_address():
@@ -187,7 +187,7 @@ def test_addresses():
 def lifelines():
     """Of processes 0, 1, 2: (lifelines, what each was told)."""
     pairs = [socket.socketpair(), socket.socketpair()]
-    from motion_jax.roll_call import Line
+    from motion_jax.devices.roll_call import Line
 
     told = [[], [], []]
     ends = [

@@ -8,7 +8,8 @@ import pytest
 from motion_jax import puppet
 from motion_jax.errors import UserError
 from motion_jax.pose.skeleton import BODY
-from motion_jax.stabilise import (
+from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.stabilise import (
     MARGIN,
     face_aligned,
     jitter,
@@ -17,7 +18,6 @@ from motion_jax.stabilise import (
     trunk,
     way,
 )
-from motion_jax.transfer_options import TransferOptions
 
 SIZE, FPS = 128, 25
 

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 
-from motion_jax import transfer as module
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.track import PoseTrack
-from motion_jax.transfer import TransferOptions, normalised_poses, synthesize, transfer
+from motion_jax.transfer import command as module
+from motion_jax.transfer.command import TransferOptions, normalised_poses, synthesize, transfer
 from motion_jax.video.reader import frame_times, probe, read_frames
 from motion_jax.video.writer import VideoWriter
 

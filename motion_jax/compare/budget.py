@@ -73,7 +73,7 @@ def plan(
       config: as methods.base_config makes it; shares: of its stages, together 1.
       budget: seconds; step_seconds: by stage, of one step.
     """
-    from motion_jax.compare.methods import with_steps
+    from motion_jax.plan.methods import with_steps
 
     least = sum(step_seconds.values())
     if least > budget:
@@ -91,9 +91,9 @@ def plan(
 def measure(config: "Config") -> dict[str, float]:
     """Seconds of one step of each stage on this machine, input included: compiles each and runs it
     a few times."""
-    from motion_jax import mesh as meshes
+    from motion_jax.devices import mesh as meshes
+    from motion_jax.plan.suggest import LOOP
     from motion_jax.profiling.cost import step_seconds
-    from motion_jax.profiling.suggest import LOOP
     from motion_jax.profiling.topology import step_inputs
     from motion_jax.train.step import compiled_step
 

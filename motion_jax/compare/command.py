@@ -23,9 +23,9 @@ import numpy as np
 
 from motion_jax import files
 from motion_jax.compare import budget as budgets
-from motion_jax.compare.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
+from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.progress import Meter, say
 
 # Torso lengths between two poses that are paired: farther apart no two are.
@@ -289,8 +289,8 @@ def _compare(
     from motion_jax.compare import page, score
     from motion_jax.compare.movers import frame_seconds
     from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.lpips import BACKBONES, load
     from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.video.reader import probe
 
     lpips, no_lpips = load("alex", options.lpips)
@@ -377,7 +377,7 @@ def _filmed(
     """Passes the moments on while writing them side by side into a video."""
     from motion_jax import __version__
     from motion_jax.compare.page import film_frame
-    from motion_jax.transfer import SYNTHETIC
+    from motion_jax.transfer.command import SYNTHETIC
     from motion_jax.video.writer import VideoWriter
 
     tags = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from motion_jax.compare.methods import METHODS
+from motion_jax.plan.methods import METHODS
 
 
 @dataclass(frozen=True)

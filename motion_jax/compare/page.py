@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from motion_jax import html, montage
-from motion_jax.compare.methods import METHODS
 from motion_jax.compare.score import Moment
-from motion_jax.evaluate import metrics
 from motion_jax.evaluate.report import COLUMNS, Column
 from motion_jax.evaluate.score import Example
+from motion_jax.metrics import frames as metrics
+from motion_jax.plan.methods import METHODS
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.report import html, montage
 
 # Moments of the transfer in the grid, and of the held-out frames.
 MOMENTS = 6

@@ -118,7 +118,7 @@ def set_stage(
     """The source's poses fitted to the target's body, and all else that methods share."""
     from motion_jax.pose.normalize import fit_target
     from motion_jax.pose.track import PoseTrack
-    from motion_jax.transfer import normalised_poses
+    from motion_jax.transfer.command import normalised_poses
 
     statistics = fit_target(target.keypoints()[training], target.info.pixel_aspect)
     body = SimpleNamespace(

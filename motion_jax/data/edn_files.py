@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_jax.data.pictures import in_order
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
 from motion_jax.pose import skeleton
+from motion_jax.video.image_files import in_order
 
 # (height, width)
 CANVAS = (1080, 1920)

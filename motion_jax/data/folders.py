@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from motion_jax.data import pictures
 from motion_jax.errors import UserError
 from motion_jax.progress import say
+from motion_jax.video import image_files as pictures
 
 PHASES = ("train", "val", "test")
 # What the first phase of each layout must hold.

@@ -34,9 +34,9 @@ from motion_jax.data.import_plan import (
     with_keypoints,
 )
 from motion_jax.data.import_shards import ImportJob
-from motion_jax.data.pictures import Resize, picture_size
 from motion_jax.errors import UserError
 from motion_jax.progress import say
+from motion_jax.video.image_files import Resize, picture_size
 from motion_jax.workers import pool, worker_count
 
 _BODIES = {25: "body25", 23: "body23", 18: "coco18"}

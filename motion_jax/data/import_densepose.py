@@ -19,11 +19,11 @@ from motion_jax.data.fitting import place
 from motion_jax.data.folders import Group
 from motion_jax.data.import_options import ImportOptions
 from motion_jax.data.import_shards import ImportJob, Item
-from motion_jax.data.pictures import BICUBIC, NEAREST, Unreadable
-from motion_jax.data.reel import Reel, open_reel
 from motion_jax.errors import UserError
 from motion_jax.pose import densepose
 from motion_jax.pose.densepose import Drawing, Reading
+from motion_jax.pose.reel import Reel, open_reel
+from motion_jax.video.image_files import BICUBIC, NEAREST, Unreadable
 
 # Proportions this close are the same: sizes are rounded to whole pixels.
 SAME_SHAPE = 0.02

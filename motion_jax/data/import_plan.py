@@ -17,10 +17,10 @@ from motion_jax.data.folders import Group, read_layout
 from motion_jax.data.import_densepose import SAME_SHAPE, DensePlan
 from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
-from motion_jax.data.pictures import Resize, Unreadable, picture_size
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton
 from motion_jax.progress import track
+from motion_jax.video.image_files import Resize, Unreadable, picture_size
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:

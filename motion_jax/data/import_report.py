@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_jax import html, montage
 from motion_jax.data.folders import counted
 from motion_jax.data.records import DatasetInfo, PoseFrames
+from motion_jax.report import html, montage
 
 SHOWN = 12
 HEIGHT = 192

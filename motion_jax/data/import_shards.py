@@ -13,16 +13,16 @@ from PIL import Image
 
 from motion_jax import files
 from motion_jax.data.fitting import BLACK, Fit, Placement, place
-from motion_jax.data.pictures import (
+from motion_jax.errors import UserError
+from motion_jax.pose.detect import Source
+from motion_jax.pose.ready import ground
+from motion_jax.video.image_files import (
     BICUBIC,
     NEAREST,
     Unreadable,
     read_picture,
     stored_as,
 )
-from motion_jax.errors import UserError
-from motion_jax.pose.detect import Source
-from motion_jax.pose.ready import ground
 from motion_jax.workers import advance, run_jobs
 
 FEWEST, MOST = 128, 1024

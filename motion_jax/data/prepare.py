@@ -444,7 +444,7 @@ def _finish(
 def write_report(out: Path) -> Path:
     """The quality report and advice of a finished dataset; its partial folder goes."""
     from motion_jax.data.quality import suggest, write_report
-    from motion_jax.profiling.suggest import sentences
+    from motion_jax.plan.suggest import sentences
 
     suggestion = suggest(out)
     page = write_report(out, suggestion)

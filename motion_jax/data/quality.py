@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from motion_jax import html, montage
 from motion_jax.data import advice as advising
 from motion_jax.data.advice import percent
 from motion_jax.data.coverage import Coverage, measure
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.report import html, montage
 
 if TYPE_CHECKING:
-    from motion_jax.profiling.suggest import Suggestion
+    from motion_jax.plan.suggest import Suggestion
 
 FILE = "quality.json"
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
@@ -67,7 +67,7 @@ def suggest(folder: Path) -> "Suggestion":
     The one thing here that needs jax, and so imported late.
     """
     from motion_jax.config import Data
-    from motion_jax.profiling import suggest as suggesting
+    from motion_jax.plan import suggest as suggesting
 
     described = suggesting.describe(open_dataset(folder), Data().holdout, str(folder))
     return suggesting.propose(described, suggesting.measured_machine())
@@ -123,7 +123,7 @@ def _advice(quality: dict, coverage: Coverage) -> list[str]:
 
 
 def _training(suggestion: "Suggestion") -> list[str]:
-    from motion_jax.profiling.suggest import HEADINGS, rows, sentences
+    from motion_jax.plan.suggest import HEADINGS, rows, sentences
 
     first, *others = sentences(suggestion, "This")
     fragments = [html.paragraph(first)]

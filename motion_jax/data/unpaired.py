@@ -18,7 +18,7 @@ from motion_jax.data.pairs import CACHE_BYTES, Batches, Frames, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.memory import keep_freed_memory
-from motion_jax.pose.pictures import poses_of
+from motion_jax.pose.pose_pictures import poses_of
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from motion_jax.data.pairs import Frames
-from motion_jax.evaluate.metrics import pad
+from motion_jax.metrics.frames import pad
 from motion_jax.pose.match import nearest
-from motion_jax.pose.pictures import is_ready
+from motion_jax.pose.pose_pictures import is_ready
 
 # Ready pose pictures are compared at so many pixels a side.
 SIDE = 24

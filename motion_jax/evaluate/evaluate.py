@@ -81,9 +81,9 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     Raises UserError for bad input, before anything is written.
     """
     from motion_jax.evaluate import report
-    from motion_jax.evaluate.lpips import BACKBONES, load
     from motion_jax.evaluate.reestimate import Reestimation, choose_detector
     from motion_jax.evaluate.score import compare
+    from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.train.run import load_run
 
     if options.batch < 1:
@@ -205,7 +205,7 @@ def _pieces(
     from motion_jax.evaluate.baseline import NearestFrame, NearestPicture
     from motion_jax.evaluate.content import within
     from motion_jax.evaluate.score import Piece
-    from motion_jax.pose.pictures import poses_of
+    from motion_jax.pose.pose_pictures import poses_of
 
     ready = frames.dataset.info.pose_pictures
     nearest = (

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_jax import montage
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
-from motion_jax.evaluate import metrics
 from motion_jax.evaluate.score import Piece
+from motion_jax.metrics import frames as metrics
 from motion_jax.pose import bundles
 from motion_jax.progress import say
+from motion_jax.report import montage
 from motion_jax.video.writer import VideoWriter
 
 REAL = "real"

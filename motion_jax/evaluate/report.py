@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_jax import html, montage
-from motion_jax.evaluate import metrics
 from motion_jax.evaluate.score import Example
+from motion_jax.metrics import frames as metrics
 from motion_jax.pose.draw import PoseStyle, draw_host
-from motion_jax.pose.pictures import is_ready
+from motion_jax.pose.pose_pictures import is_ready
+from motion_jax.report import html, montage
 
 TITLES = {
     "trained": "trained",

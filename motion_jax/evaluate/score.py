@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from motion_jax.evaluate import metrics
-from motion_jax.evaluate.lpips import Lpips
-from motion_jax.evaluate.metrics import FlickerMeter, frame_scores, pad
+from motion_jax.metrics import frames as metrics
+from motion_jax.metrics.frames import FlickerMeter, frame_scores, pad
+from motion_jax.metrics.lpips import Lpips
 
 # Frames in one call of the compiled programs.
 BATCH = 16

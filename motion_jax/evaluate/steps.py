@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from motion_jax import files, html
+from motion_jax import files
 from motion_jax.errors import UserError
 from motion_jax.progress import say
+from motion_jax.report import html
 
 if TYPE_CHECKING:
     from motion_jax.evaluate.evaluate import EvaluateOptions

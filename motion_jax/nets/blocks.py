@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.nets import conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.norm import instance_norm

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.nets.blocks import Conv, norm
 from motion_jax.nets.packed import Packed, apply, unpacked, widened
 from motion_jax.nets.spatial import whole

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motion_jax import files, html, montage
+from motion_jax import files
 from motion_jax.data.advice import percent
 from motion_jax.data.quality import overlay
 from motion_jax.pairing.match import REASONS, Matches
+from motion_jax.report import html, montage
 
 if TYPE_CHECKING:
     from motion_jax.pairing.pair import Paired, PairOptions

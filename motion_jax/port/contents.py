@@ -9,8 +9,8 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.port import options as option_files
-from motion_jax.port.architecture import STATISTICS
-from motion_jax.port.weights import read_weights, recognise
+from motion_jax.weights.architecture import STATISTICS
+from motion_jax.weights.read import read_weights, recognise
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -40,8 +40,8 @@ class Weights:
         if self.params is not None:
             tree = {"params": self.params["params"]}
         elif self.config is not None:
-            from motion_jax.port import names
             from motion_jax.port.reference import network_from_description
+            from motion_jax.weights import names
 
             _, entries = network_from_description(self.config)
             tree = {"params": names.from_torch(self.arrays, entries(), "the file")["params"]}

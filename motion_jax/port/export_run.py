@@ -132,13 +132,13 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
 
 def _torch(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.port.torch import write_pth
+    from motion_jax.weights.torch import write_pth
 
     return _weight_files(job, options, ".pth", write_pth)
 
 
 def _safetensors(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.port.safetensors import write_safetensors
+    from motion_jax.weights.safetensors import write_safetensors
 
     def write(path: Path, weights: dict[str, np.ndarray]) -> None:
         # The entry by which the Transformers library and others know PyTorch's layout.

@@ -12,9 +12,9 @@ import numpy as np
 import tyro
 
 from motion_jax.errors import UserError
-from motion_jax.port import architecture
-from motion_jax.port.architecture import STATISTICS
 from motion_jax.port.contents import Contents, Weights, look_into
+from motion_jax.weights import architecture
+from motion_jax.weights.architecture import STATISTICS
 
 
 @dataclass(frozen=True)

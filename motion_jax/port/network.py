@@ -12,12 +12,12 @@ import numpy as np
 from flax import linen as nn
 
 from motion_jax.errors import UserError
-from motion_jax.port import names
 from motion_jax.port import options as option_files
 from motion_jax.port.reference import network_from_description
-from motion_jax.port.safetensors import write_safetensors
-from motion_jax.port.torch import write_pth
-from motion_jax.port.weights import read_weights, recognise
+from motion_jax.weights import names
+from motion_jax.weights.read import read_weights, recognise
+from motion_jax.weights.safetensors import write_safetensors
+from motion_jax.weights.torch import write_pth
 
 
 @dataclass(frozen=True)

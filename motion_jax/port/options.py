@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from motion_jax.errors import UserError
-from motion_jax.port.unpickle import quoted
+from motion_jax.weights.unpickle import quoted
 
 FILES = ("opt.txt", "train_opt.txt")
 _MOST = 2**20
@@ -66,7 +66,7 @@ def check_built(network: str | None) -> None:
     if network == "E":
         raise UserError(
             "This is pix2pixHD's encoder of instance features (_net_E), which motion_jax does not "
-            "build; its weights can be read with motion_jax.port.torch.read_pth."
+            "build; its weights can be read with motion_jax.weights.torch.read_pth."
         )
 
 

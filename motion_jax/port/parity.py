@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 from motion_jax.errors import UserError
-from motion_jax.port.unpickle import quoted
+from motion_jax.weights.unpickle import quoted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 

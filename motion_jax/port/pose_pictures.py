@@ -10,7 +10,7 @@ import numpy as np
 from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable, write_bytes, write_json
-from motion_jax.pose.pictures import drawn
+from motion_jax.pose.pose_pictures import drawn
 from motion_jax.progress import track
 from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners

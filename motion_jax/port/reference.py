@@ -20,7 +20,7 @@ from motion_jax.nets.pix2pixhd import (
     MultiscaleDiscriminator,
     NLayerDiscriminator,
 )
-from motion_jax.port import names
+from motion_jax.weights import names
 
 
 def network_from_description(

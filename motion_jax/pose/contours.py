@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.pose.draw import CANVAS_HEIGHT, FACE_MEAN_CONFIDENCE
 from motion_jax.pose.skeleton import FACE
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.pose.draw import (
     BLEND,
     BONE_HALF_WIDTH,

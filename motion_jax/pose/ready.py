@@ -80,7 +80,7 @@ class ReadyPoses:
         self._at, self._picture = -1, first
 
     def _list(self, start: float | None, end: float | None, fps: float) -> None:
-        from motion_jax.data.reel import picture_files
+        from motion_jax.pose.reel import picture_files
 
         files = picture_files(self.source)
         times = np.arange(len(files)) / fps
@@ -99,7 +99,7 @@ class ReadyPoses:
 
     def _decoded(self) -> Iterator[np.ndarray]:
         if self._files:
-            from motion_jax.data.pictures import read_picture
+            from motion_jax.video.image_files import read_picture
 
             for file in self._files:
                 yield np.asarray(read_picture(file))

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from motion_jax import html
 from motion_jax.errors import UserError
 from motion_jax.files import write_json
 from motion_jax.profiling.figures import scaled
 from motion_jax.profiling.scopes import Scope
+from motion_jax.report import html
 
 # What is compared of each scope, and the smallest change worth a line: a share of the step's total.
 MEASURES = {

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config
+from motion_jax.devices import mesh as meshes
 
 
 def count_parameters(tree: Any) -> int:

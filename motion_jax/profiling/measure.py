@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config
+from motion_jax.devices import mesh as meshes
 from motion_jax.progress import say
 from motion_jax.train import trace
 

@@ -240,7 +240,7 @@ def _last_stage(run: Path) -> str:
 def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
     import jax
 
-    from motion_jax import mesh as meshes
+    from motion_jax.devices import mesh as meshes
     from motion_jax.profiling import chips
     from motion_jax.profiling.attribution import attribute
     from motion_jax.profiling.measure import measure, synthetic_batches

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from motion_jax import html
 from motion_jax.profiling.cost_table import Cost, Table
 from motion_jax.profiling.figures import Point, roofline, scaled, stacked
 from motion_jax.profiling.scopes import REST, Scope
+from motion_jax.report import html
 
 DIRECTIONS = ("forward", "backward")
 IDLE = "nothing under way"

@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config, from_json, to_json
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
 

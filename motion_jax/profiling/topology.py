@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.chips import Chip, chip, chip_of

@@ -7,7 +7,7 @@ from typing import Any
 from jax import Array
 
 from motion_jax.errors import UserError
-from motion_jax.pose.pictures import poses_of
+from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Params, State
 

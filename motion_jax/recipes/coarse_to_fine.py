@@ -12,7 +12,7 @@ from jax import Array
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
-from motion_jax.pose.pictures import drawn
+from motion_jax.pose.pose_pictures import drawn
 from motion_jax.recipes import schedule
 from motion_jax.recipes.adam import adam
 from motion_jax.recipes.base import Recipe

@@ -10,7 +10,7 @@ from jax import Array
 
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pictures import drawn, is_ready
+from motion_jax.pose.pose_pictures import drawn, is_ready
 
 # What the generator sees: a pose (keypoints or a ready picture) alone, or with what else its
 # conditions are made of: {"poses", and of these what is needed: "keypoints", "frames"}.
@@ -92,8 +92,8 @@ NO_EDGES = (
 
 def _edges(frames: Array) -> Array:
     """uint8 [..., H, W, 3] -> float32 [..., H, W, 1], 0 or 1."""
-    from motion_jax import layout
-    from motion_jax.edges import canny
+    from motion_jax.devices import layout
+    from motion_jax.nets.edges import canny
 
     def part(frames: Array) -> Array:
         if layout.place()[1] > 1:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax import layout
+from motion_jax.devices import layout
 
 
 def crop_corners(boxes: Array, size: int, height: int, width: int) -> tuple[Array, Array]:

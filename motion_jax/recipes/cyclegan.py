@@ -20,12 +20,12 @@ from motion_jax import losses
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pictures import drawn
+from motion_jax.pose.pose_pictures import drawn
 from motion_jax.recipes import pool
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
 from motion_jax.recipes.one_stage import OneStage
-from motion_jax.recipes.pictures import to_float
 from motion_jax.recipes.pix2pix import Discriminator, Generator, Test, generated
+from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Params, State
 

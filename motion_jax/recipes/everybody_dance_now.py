@@ -20,11 +20,11 @@ from jax import Array
 from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pictures import poses_of
+from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
-from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Params, State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.recipes.adam import adam, updated
 from motion_jax.recipes.state import Params
 

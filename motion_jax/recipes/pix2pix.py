@@ -29,7 +29,7 @@ from motion_jax.recipes import schedule
 from motion_jax.recipes.conditions import Conditions, Seen
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
 from motion_jax.recipes.one_stage import OneStage
-from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Params, State
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pictures import pose_pictures
+from motion_jax.pose.pose_pictures import pose_pictures
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator, Losses, Stage
-from motion_jax.recipes.pictures import to_float
+from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Params, State
 from motion_jax.recipes.two_frame_step import Clip, two_frame_step
 

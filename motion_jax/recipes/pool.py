@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax import layout
+from motion_jax.devices import layout
 from motion_jax.recipes.state import Params
 
 

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax import layout, losses
+from motion_jax import losses
+from motion_jax.devices import layout
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.vgg import VGG19
 from motion_jax.recipes.adam import updated

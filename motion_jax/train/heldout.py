@@ -2,7 +2,7 @@
 
 Of frames with their poses it is 1 - SSIM of the generated frames to the true ones. Of two domains
 without partners there is no true picture: there it is the sliced Wasserstein distance (see
-evaluate/sliced.py) of the generated pictures from held-out pictures of domain B. Lower is better.
+metrics/sliced.py) of the generated pictures from held-out pictures of domain B. Lower is better.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ class HeldOut:
         generated = np.concatenate(made)
         if self.paired:
             from motion_jax.evaluate.content import one_box
-            from motion_jax.evaluate.metrics import ssim
+            from motion_jax.metrics.frames import ssim
 
             # Without the bars of letterboxed frames.
             top, left, bottom, right = one_box(frames) or (0, 0, frames.height, frames.width)
@@ -72,7 +72,7 @@ class HeldOut:
                 np.asarray(ssim(a[inside], b[inside])) for a, b in zip(real, made, strict=True)
             ]
             return float(1 - np.concatenate(scores).mean(dtype=np.float64))
-        from motion_jax.evaluate.sliced import sliced_wasserstein
+        from motion_jax.metrics.sliced import sliced_wasserstein
 
         frames, runs = self._sides[1]
         others = np.concatenate([frames.window(first, n)["frames"] for first, n in runs])

@@ -16,13 +16,12 @@ from typing import Any
 
 import jax
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config, to_json
 from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
+from motion_jax.devices import mesh as meshes
+from motion_jax.devices.processes import Job, Place, join
 from motion_jax.errors import UserError
-from motion_jax.port.vgg19 import load_vgg19
-from motion_jax.processes import Job, Place, join
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
 from motion_jax.train import heldout
@@ -39,6 +38,7 @@ from motion_jax.train.samples import Sampler
 from motion_jax.train.signals import Interrupted, Signals
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
+from motion_jax.weights.vgg19 import load_vgg19
 
 # After a save that failed the next one is tried so soon.
 RETRY_MINUTES = 1.0

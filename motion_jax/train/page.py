@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from motion_jax import html
-from motion_jax.charts import chart
+from motion_jax.report import html
+from motion_jax.report.charts import chart
 from motion_jax.train.record import read_metrics
 
 # How the names of losses begin, whatever the recipe.

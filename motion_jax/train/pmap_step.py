@@ -4,7 +4,7 @@ For those who ask for it; train/step.py has the way that jax recommends. pmap is
 since jax 0.8, a wrapper of jit and shard_map (as here: this is compiled as one jitted program, and
 its state lies as the other strategy's does), and its own runtime is gone since 0.10. Parameters and
 optimiser are on every device, gradients and batch statistics are meant over all of them
-(motion_jax/layout.py), and the result is that of the jitted step.
+(motion_jax/devices/layout.py), and the result is that of the jitted step.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from motion_jax import layout
-from motion_jax import mesh as meshes
 from motion_jax.config import Config
+from motion_jax.devices import layout
+from motion_jax.devices import mesh as meshes
 from motion_jax.recipes.state import State
 
 

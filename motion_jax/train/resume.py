@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config, config_hash, flatten, to_json
 from motion_jax.data.records import PoseFrames
-from motion_jax.processes import Job
+from motion_jax.devices import mesh as meshes
+from motion_jax.devices.processes import Job
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
 from motion_jax.train import imported

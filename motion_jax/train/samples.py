@@ -12,13 +12,13 @@ import cv2
 import jax
 import numpy as np
 
-from motion_jax import montage
 from motion_jax.config import Config
 from motion_jax.data import inputs
 from motion_jax.data.pairs import load
 from motion_jax.data.records import PoseFrames
 from motion_jax.files import write_bytes
-from motion_jax.pose.pictures import poses_of, shown
+from motion_jax.pose.pose_pictures import poses_of, shown
+from motion_jax.report import montage
 from motion_jax.train.journal import going_on
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter

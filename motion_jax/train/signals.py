@@ -5,7 +5,7 @@ import signal
 import threading
 from typing import Any
 
-from motion_jax.processes import Job
+from motion_jax.devices.processes import Job
 
 # SIGUSR1 is what Slurm is asked to send some time before a job's limit (--signal=USR1@180).
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

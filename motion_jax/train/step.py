@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, Sharding
 
-from motion_jax import layout
-from motion_jax import mesh as meshes
 from motion_jax.config import Config
+from motion_jax.devices import layout
+from motion_jax.devices import mesh as meshes
 from motion_jax.memory import give_back_freed_memory
 from motion_jax.nets import spatial
 from motion_jax.recipes.state import State

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.nets.conv import on_cpu
-from motion_jax.pose.pictures import is_ready
-from motion_jax.recipes.pictures import to_uint8
+from motion_jax.pose.pose_pictures import is_ready
+from motion_jax.recipes.pixels import to_uint8
 
 
 class Synthesizer:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motion_jax import cli, puppet
-from motion_jax.compare import budget, command, methods, page, score
+from motion_jax.compare import budget, command, page, score
 from motion_jax.compare.command import compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
@@ -18,7 +18,8 @@ from motion_jax.config import load_config
 from motion_jax.data.prepare import PrepareOptions, prepare
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
-from motion_jax.evaluate.metrics import psnr
+from motion_jax.metrics.frames import psnr
+from motion_jax.plan import methods
 from motion_jax.profiling.cost import fastest, mean
 from motion_jax.retrieval.retriever import retriever
 from motion_jax.train.signals import Interrupted

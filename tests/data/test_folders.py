@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_jax.data import folders, pictures
-from motion_jax.data.pictures import Resize
+from motion_jax.data import folders
 from motion_jax.errors import UserError
+from motion_jax.video import image_files as pictures
+from motion_jax.video.image_files import Resize
 
 
 def picture(path: Path, seed: int = 0, size=(32, 48)) -> np.ndarray:

@@ -18,7 +18,7 @@ from motion_jax.evaluate import reestimate, report, score
 from motion_jax.evaluate.baseline import NearestFrame
 from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate, limit
 from motion_jax.pose.face import face_boxes
-from motion_jax.pose.pictures import poses_of
+from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.train.run import fingerprint
 
 HEIGHT, WIDTH = 32, 24

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from motion_jax.errors import UserError
-from motion_jax.evaluate import lpips
+from motion_jax.metrics import lpips
 
 
 def state(network, seed=0):
@@ -133,7 +133,7 @@ def test_published_heads_are_read(shared, tmp_path):
     folder = shared / "models" / "lpips"
     if not folder.is_dir():
         pytest.skip("no LPIPS heads among the shared models")
-    from motion_jax.port.torch import read_pth
+    from motion_jax.weights.torch import read_pth
 
     for network in ("vgg", "alex"):
         backbone, _ = state(network)

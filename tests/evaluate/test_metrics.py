@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from motion_jax.evaluate import metrics
+from motion_jax.metrics import frames as metrics
 
 
 def frames(count=3, height=40, width=28, seed=0):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from motion_jax.evaluate.sliced import sliced_wasserstein
+from motion_jax.metrics.sliced import sliced_wasserstein
 
 
 def _scenes(count: int, seed: int, sharp: float = 1.0) -> np.ndarray:

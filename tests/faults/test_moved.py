@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from motion_jax import mesh as meshes
+from motion_jax.devices import mesh as meshes
 from motion_jax.config import load_config
 from motion_jax.data import pairs
 from motion_jax.train import loop, resume

@@ -11,9 +11,9 @@ from motion_jax.errors import UserError
 from motion_jax.nets import blocks, conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
-from motion_jax.port import names
 from motion_jax.profiling.cost import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
+from motion_jax.weights import names
 
 
 @pytest.mark.parametrize("size", [(6, 8), (2, 3), (3, 2)], ids=str)

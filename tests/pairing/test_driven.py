@@ -7,13 +7,13 @@ import pytest
 from motion_jax import puppet
 from motion_jax.config import Config, Data, Record
 from motion_jax.data.crop import Region, cut_out
-from motion_jax.driving import moved, of_pictures, placements
 from motion_jax.errors import UserError
 from motion_jax.pairing.pair import PairOptions, letterboxed, pair
 from motion_jax.recipes import pix2pix
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.driving import moved, of_pictures, placements
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -46,7 +46,8 @@ def test_a_run_of_pictures_is_shown_frames_cut_as_its_driver_was(
             picture = np.random.default_rng(i).integers(0, 256, (size[0] // 10, 4, 3), np.uint8)
             writer.write(cv2.resize(picture, size[::-1]), i / 25)
     monkeypatch.setattr(
-        "motion_jax.transfer.write_video", lambda pictures, *settings: shown.extend(pictures)
+        "motion_jax.transfer.command.write_video",
+        lambda pictures, *settings: shown.extend(pictures),
     )
     transfer(TransferOptions(tmp_path / "source.mp4", tmp_path / "out.mp4", run))
     frames = [frame.image for frame in read_frames(tmp_path / "source.mp4")]

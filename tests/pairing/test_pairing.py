@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from motion_jax.compare.methods import changed
+from motion_jax.cli.train import parse
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.data.inputs import check_data
 from motion_jax.data.pairs import stretches
@@ -25,7 +25,7 @@ from motion_jax.pairing.match import (
 )
 from motion_jax.pairing.pair import PairOptions, find_pairs, pair, settings_for
 from motion_jax.pairing.report import flattering, summary
-from motion_jax.train.command import parse
+from motion_jax.plan.methods import changed
 
 
 def _poses(xs) -> np.ndarray:

@@ -13,8 +13,8 @@ reference_modules = pytest.importorskip("reference_modules")
 
 from motion_jax.port import load_network, save_safetensors, save_torch  # noqa: E402
 from motion_jax.port.parity import ParityOptions, parity  # noqa: E402
-from motion_jax.port.torch import read_pth, write_pth  # noqa: E402
-from motion_jax.port.weights import recognise  # noqa: E402
+from motion_jax.weights.read import recognise  # noqa: E402
+from motion_jax.weights.torch import read_pth, write_pth  # noqa: E402
 
 DESCRIPTIONS = [
     {"class": "GlobalGenerator", "input_nc": 6, "output_nc": 3, "ngf": 2, "n_downsampling": 3,

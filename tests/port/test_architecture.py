@@ -13,12 +13,13 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
-from motion_jax.port import Network, load_network, names, options, save_safetensors, save_torch
-from motion_jax.port.architecture import describe, layers, sentence
+from motion_jax.port import Network, load_network, options, save_safetensors, save_torch
 from motion_jax.port.reference import network_from_description
-from motion_jax.port.safetensors import read_safetensors, write_safetensors
-from motion_jax.port.torch import read_pth, write_pth
-from motion_jax.port.weights import recognise, spectral_norm, weight_norm
+from motion_jax.weights import names
+from motion_jax.weights.architecture import describe, layers, sentence
+from motion_jax.weights.read import recognise, spectral_norm, weight_norm
+from motion_jax.weights.safetensors import read_safetensors, write_safetensors
+from motion_jax.weights.torch import read_pth, write_pth
 
 ROLES = {
     "G": "generator", "D": "discriminator", "Gface": "face_generator",

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from motion_jax.errors import UserError
-from motion_jax.port import torch, unpickle
-from motion_jax.port.safetensors import read_safetensors, write_safetensors
-from motion_jax.port.torch import read_pth, write_pth
+from motion_jax.weights import torch, unpickle
+from motion_jax.weights.safetensors import read_safetensors, write_safetensors
+from motion_jax.weights.torch import read_pth, write_pth
 
 RNG = np.random.default_rng(5)
 WEIGHTS = {

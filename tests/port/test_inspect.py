@@ -11,15 +11,16 @@ from PIL import Image
 from motion_jax import cli
 from motion_jax.config import to_json
 from motion_jax.errors import UserError
-from motion_jax.port import architecture, load_network
+from motion_jax.port import load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.import_run import ImportOptions, import_run
 from motion_jax.port.inspect import difference
 from motion_jax.port.parity import compare
-from motion_jax.port.safetensors import write_safetensors
-from motion_jax.port.torch import write_pth
 from motion_jax.train import imported
 from motion_jax.train.run import read_config
+from motion_jax.weights import architecture
+from motion_jax.weights.safetensors import write_safetensors
+from motion_jax.weights.torch import write_pth
 
 GENERATOR = {"class": "GlobalGenerator", "input_nc": 6, "output_nc": 3, "ngf": 2,
              "n_downsampling": 1, "n_blocks": 1}  # fmt: skip

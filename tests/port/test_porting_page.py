@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motion_jax import cli
-from motion_jax.port.torch import write_pth
+from motion_jax.weights.torch import write_pth
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "porting.md").read_text()
 BLOCKS = re.findall(r"(<!-- \w+ -->\n)?```(\w+)\n(.*?)```", PAGE, re.S)
@@ -259,6 +259,6 @@ OPTIONS = {
     "parity": _lazily("motion_jax.port.parity", "ParityOptions"),
     "import": _lazily("motion_jax.port.import_run", "ImportOptions"),
     "export": _lazily("motion_jax.port.export_run", "ExportOptions"),
-    "transfer": _lazily("motion_jax.transfer", "TransferOptions"),
+    "transfer": _lazily("motion_jax.transfer.command", "TransferOptions"),
     "prepare": _lazily("motion_jax.data.prepare", "PrepareOptions"),
 }

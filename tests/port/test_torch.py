@@ -18,9 +18,9 @@ from motion_jax.nets.pix2pixhd import (
     MultiscaleDiscriminator,
     NLayerDiscriminator,
 )
-from motion_jax.port import names
 from motion_jax.port.reference import network_from_description
-from motion_jax.port.torch import read_pth
+from motion_jax.weights import names
+from motion_jax.weights.torch import read_pth
 
 ARRAYS = {
     "model.1.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),

@@ -11,7 +11,7 @@ import pytest
 from motion_jax.errors import UserError
 from motion_jax.fetch import FetchOptions, fetch
 from motion_jax.nets.vgg import TORCHVISION_INDEX
-from motion_jax.port import vgg19
+from motion_jax.weights import vgg19
 
 # The true file's names; its sizes would be 575 MB.
 WEIGHTS = {}

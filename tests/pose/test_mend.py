@@ -16,8 +16,8 @@ from motion_jax.pose.mend import Repairs, mend
 from motion_jax.pose.sides import moved_with
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
-from motion_jax.transfer import prepare_track
-from motion_jax.transfer_options import TransferOptions
+from motion_jax.transfer.command import prepare_track
+from motion_jax.transfer.options import TransferOptions
 
 SIZE = 64
 

@@ -13,8 +13,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from motion_jax import cli
-from motion_jax import mesh as meshes
 from motion_jax.config import Devices, load_config
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.profiling import saved, topology
 from motion_jax.profiling.compile import CompileOptions, compile_config, lines

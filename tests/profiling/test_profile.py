@@ -316,7 +316,7 @@ def test_profiles_of_different_kinds_are_not_compared(made, tmp_path):
 
 
 def test_three_steps_compile_once(tiny):
-    from motion_jax import mesh as meshes
+    from motion_jax.devices import mesh as meshes
     from motion_jax.train.step import compiled_step
 
     mesh = meshes.of_stage(tiny, "global")

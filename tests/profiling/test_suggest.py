@@ -6,11 +6,11 @@ import re
 
 import pytest
 
+from motion_jax.cli import train as command
 from motion_jax.config import load_config
 from motion_jax.data import quality
-from motion_jax.profiling import suggest
-from motion_jax.profiling.suggest import Dataset, Machine, propose, sentences
-from motion_jax.train import command
+from motion_jax.plan import suggest
+from motion_jax.plan.suggest import Dataset, Machine, propose, sentences
 
 LAPTOP = Machine("2 CPU cores", False, 16e9, {"float32": 40e9}, "measured")
 CARD = Machine("a card", True, 80e9, {"float32": 60e12, "bfloat16": 150e12}, "measured")

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from motion_jax import layout, puppet
+from motion_jax import puppet
+from motion_jax.devices import layout
 from motion_jax.errors import UserError
 from motion_jax.pose import contours
 from motion_jax.pose.contours import LINES, draw_contours, segments

@@ -10,7 +10,7 @@ from tiny_dance import GLOBAL, LOCAL, RECIPE
 from motion_jax.errors import UserError
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes import recipe_class
-from motion_jax.recipes.pictures import to_float, to_uint8
+from motion_jax.recipes.pixels import to_float, to_uint8
 
 
 def test_pictures_and_bytes():

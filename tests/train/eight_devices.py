@@ -19,8 +19,8 @@ warnings.simplefilter("error")
 
 from conftest import CONFIG  # noqa: E402
 
-from motion_jax import mesh as meshes  # noqa: E402
 from motion_jax.config import Config, Devices  # noqa: E402
+from motion_jax.devices import mesh as meshes  # noqa: E402
 from motion_jax.errors import UserError  # noqa: E402
 from motion_jax.nets.conv import target_platform  # noqa: E402
 from motion_jax.pose.draw import PoseStyle  # noqa: E402

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from motion_jax.cli import train as command
 from motion_jax.errors import UserError
 from motion_jax.profiling import cost
-from motion_jax.train import command
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -39,7 +39,7 @@ def test_with_a_dataset_it_suggests_what_fits(small, dataset, capsys):
 
 def test_the_measured_steps_are_the_measure_of_others(small, dataset, monkeypatch):
     from motion_jax.data.records import open_dataset
-    from motion_jax.profiling import suggest
+    from motion_jax.plan import suggest
 
     def suggested(seconds):
         found = command.suggestion(small, open_dataset(dataset), dataset, {"global": seconds})

@@ -13,7 +13,6 @@ from motion_jax.config import from_json, to_json
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.port import import_pix2pix, load_network
-from motion_jax.port.architecture import STATISTICS
 from motion_jax.port.contents import look_into
 from motion_jax.port.experiment import read_experiment
 from motion_jax.port.export_run import ExportOptions, export
@@ -23,16 +22,17 @@ from motion_jax.port.inspect import comparison
 from motion_jax.port.network import Network, save_torch
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_state import all_params
-from motion_jax.port.torch import read_pth, write_pth
 from motion_jax.recipes.crops import crop_corners
-from motion_jax.recipes.pictures import to_uint8
+from motion_jax.recipes.pixels import to_uint8
 from motion_jax.train import imported
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
-from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.transfer.command import TransferOptions, transfer
 from motion_jax.video.reader import frame_times
+from motion_jax.weights.architecture import STATISTICS
+from motion_jax.weights.torch import read_pth, write_pth
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

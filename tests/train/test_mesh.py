@@ -8,8 +8,8 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from motion_jax import mesh as meshes
 from motion_jax.config import Config, Devices
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.train.step import abstract_state
 

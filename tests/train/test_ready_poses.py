@@ -11,10 +11,10 @@ from PIL import Image
 from motion_jax.config import Data
 from motion_jax.data import records
 from motion_jax.errors import UserError
-from motion_jax.pose.pictures import drawn, pose_pictures, poses_of
+from motion_jax.pose.pose_pictures import drawn, pose_pictures, poses_of
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.train.run import load_run
-from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.transfer.command import TransferOptions, transfer
 from motion_jax.video.reader import frame_times, probe, read_frames
 from motion_jax.video.writer import VideoWriter
 

@@ -17,7 +17,7 @@ from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
-from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.transfer.command import TransferOptions, transfer
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -139,7 +139,8 @@ def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path, monkeypatc
     """Without poses; bit for bit what the run makes of them."""
     shown = []
     monkeypatch.setattr(
-        "motion_jax.transfer.write_video", lambda pictures, *settings: shown.extend(pictures)
+        "motion_jax.transfer.command.write_video",
+        lambda pictures, *settings: shown.extend(pictures),
     )
     folder = runs("cyclegan")[2]
     transfer(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
@@ -201,7 +202,7 @@ def test_settings_that_cannot_work(recipe, sentence):
 
 
 def test_shipped_configs_can_be_changed_on_the_command_line():
-    from motion_jax.train.command import parse
+    from motion_jax.cli.train import parse
 
     for name in RECIPES:
         options, config = parse(

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from motion_jax.cli.train import refuse_early
 from motion_jax.errors import UserError
-from motion_jax.train.command import refuse_early
 
 
 @pytest.mark.parametrize(

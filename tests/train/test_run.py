@@ -20,7 +20,7 @@ from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, pa
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
 from motion_jax.train.synthesis import Synthesizer
-from motion_jax.transfer import synthesize
+from motion_jax.transfer.command import synthesize
 
 # SHA-256 of "['a']" and eight zero bytes.
 HASH = "70f27cf86bd85c4298059f43dac910711126592b1bd2ddbd68785017cfb99f21"

@@ -19,7 +19,7 @@ from motion_jax.train import heldout
 from motion_jax.train.checkpoint import quick_record
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer import TransferOptions, transfer
+from motion_jax.transfer.command import TransferOptions, transfer
 from motion_jax.video.writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -105,7 +105,8 @@ def test_transfer_gives_the_pictures_that_evaluation_saw(
     options = {"reestimate": "no", "json": True, "batch": 4}
     found = evaluate(EvaluateOptions(runs(name), step=step, out=tmp_path / "e", **options))
     monkeypatch.setattr(
-        "motion_jax.transfer.write_video", lambda pictures, *settings: served.extend(pictures)
+        "motion_jax.transfer.command.write_video",
+        lambda pictures, *settings: served.extend(pictures),
     )
     source, poses = held
     transfer(

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from motion_jax.processes import Job
+from motion_jax.devices.processes import Job
 from motion_jax.train.signals import Signals
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_jax.data.pictures import Unreadable, in_order, list_pictures, read_picture
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
+from motion_jax.video.image_files import Unreadable, in_order, list_pictures, read_picture
 
 FOLDER_FPS = 25.0
 # Beside each IUV picture the original tool writes one of people's numbers.

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax.errors import UserError
-from motion_jax.port import architecture
-from motion_jax.port.unpickle import quoted
+from motion_jax.weights import architecture
+from motion_jax.weights.unpickle import quoted
 
 # What DataParallel and DistributedDataParallel, torch.compile and FSDP put into keys.
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
@@ -22,8 +22,8 @@ _PARAMETRIZED = ".parametrizations.weight."
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .pth, .pt or .safetensors file, by its own keys. Raises UserError."""
-    from motion_jax.port.safetensors import read_safetensors
-    from motion_jax.port.torch import read_pth
+    from motion_jax.weights.safetensors import read_safetensors
+    from motion_jax.weights.torch import read_pth
 
     path = Path(path)
     suffix = path.suffix.lower()

@@ -18,7 +18,7 @@ from scipy.signal import savgol_filter
 from motion_jax.errors import UserError
 from motion_jax.pose.face import face_centre
 from motion_jax.pose.skeleton import BODY, INDEX
-from motion_jax.transfer_options import TransferOptions
+from motion_jax.transfer.options import TransferOptions
 
 # Seconds of the window in which the trunk's path is a parabola, as that of a jump is.
 WINDOW = 0.36

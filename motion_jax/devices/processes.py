@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motion_jax import __version__, progress
-from motion_jax.errors import UserError
-from motion_jax.progress import say
-from motion_jax.roll_call import (
+from motion_jax.devices.roll_call import (
     Lifeline,
     Line,
     Presence,
@@ -30,6 +28,8 @@ from motion_jax.roll_call import (
     split_address,
     wrong_number,
 )
+from motion_jax.errors import UserError
+from motion_jax.progress import say
 
 # What a process ends with when another one went away without a word: EX_TEMPFAIL of sysexits.h,
 # "trying again may help".

@@ -247,7 +247,7 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         if folder:
             raise UserError(f"{reason}; put them there or leave --lpips out.")
         return None, f"{reason}; give another folder with --lpips"
-    from motion_jax.port.torch import read_pth
+    from motion_jax.weights.torch import read_pth
 
     try:
         return from_state(network, read_pth(backbone), read_pth(heads)), ""

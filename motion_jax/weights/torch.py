@@ -17,7 +17,7 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
-from motion_jax.port.unpickle import (
+from motion_jax.weights.unpickle import (
     MAX_BYTES,
     STORAGES,
     Refused,

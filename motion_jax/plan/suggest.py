@@ -420,7 +420,7 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
 
 def _instead(dataset: Dataset, machine: Machine) -> list[str]:
     """What can be done with frames that no shipped config can be trained on."""
-    from motion_jax.compare.methods import METHODS, base_config
+    from motion_jax.plan.methods import METHODS, base_config
 
     lines = [
         "Without any training, this works at once: `motion-jax transfer --method nearest --data "

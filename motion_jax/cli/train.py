@@ -11,8 +11,8 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
 from motion_jax.errors import UserError
-from motion_jax.roll_call import Presence, report, split_address, wrong_number
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
     from motion_jax.config import load_config, shipped
-    from motion_jax.processes import place
+    from motion_jax.devices.processes import place
     from motion_jax.progress import say
     from motion_jax.train.loop import Interrupted, train
 
@@ -258,8 +258,8 @@ def dry_run(config: "Config", data: Path | None = None) -> None:
     Raises UserError, before any of it, where the settings cannot work or the dataset is none.
     """
     from motion_jax.config import to_json
+    from motion_jax.plan.suggest import LOOP, duration
     from motion_jax.profiling.cost import describe_stage
-    from motion_jax.profiling.suggest import LOOP, duration
     from motion_jax.progress import say
 
     config.validate()
@@ -290,7 +290,7 @@ def suggestion(
     config: "Config", dataset: Any, place: Path, times: dict[str, float | None]
 ) -> dict[str, Any]:
     """What would fit a dataset and this machine, by the time that this config's steps took here."""
-    from motion_jax.profiling import suggest
+    from motion_jax.plan import suggest
     from motion_jax.profiling.size import has_formula
 
     stages = config.recipe.stages()

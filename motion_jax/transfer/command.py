@@ -29,7 +29,7 @@ from motion_jax.files import check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
-from motion_jax.transfer_options import Method, TransferOptions
+from motion_jax.transfer.options import Method, TransferOptions
 
 if TYPE_CHECKING:
     from motion_jax.pose.normalize import PoseStatistics
@@ -59,11 +59,11 @@ def transfer(options: TransferOptions) -> Path:
 
     Raises UserError: for every bad input, before or without leaving anything half-made.
     """
-    from motion_jax.driving import of_pictures, seen
     from motion_jax.pose.face import face_boxes
-    from motion_jax.stabilise import steadied, way
     from motion_jax.train.run import load_run
-    from motion_jax.transfer_ready import check_drawable
+    from motion_jax.transfer.driving import of_pictures, seen
+    from motion_jax.transfer.ready import check_drawable
+    from motion_jax.transfer.stabilise import steadied, way
     from motion_jax.video.reader import probe
 
     if options.out.suffix.lower() != ".mp4":
@@ -76,7 +76,7 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
     _check_place(options.out)
     if options.method is not None:
-        from motion_jax.retrieval.transfer import transfer_retrieved
+        from motion_jax.transfer.retrieved import transfer_retrieved
 
         return transfer_retrieved(options)
     if options.run is None:
@@ -93,7 +93,7 @@ def transfer(options: TransferOptions) -> Path:
     if options.region is not None and run.config.recipe.draws_poses and not options.ready_poses:
         raise UserError("--region goes with --ready-poses alone; poses are looked for everywhere.")
     if options.ready_poses or not run.config.recipe.draws_poses or of_pictures(run):
-        from motion_jax.transfer_ready import transfer_ready
+        from motion_jax.transfer.ready import transfer_ready
 
         return transfer_ready(options, run)
     info = probe(options.source)
@@ -144,7 +144,7 @@ def render(
     )
     pictures = synthesize(synthesizer, shown, boxes, lost, times, options.chunk, options.gaps)
     if steadying == "face":
-        from motion_jax.stabilise import face_aligned
+        from motion_jax.transfer.stabilise import face_aligned
 
         pictures = face_aligned(pictures, keypoints)
     content = shown_part(run, keypoints)
@@ -404,7 +404,7 @@ def _beside(
     """Source, pose and result in one picture, at the result's height (or a multiple of it); the
     source is left out where it is the pose. content: the part of the run's pictures that they
     are."""
-    from motion_jax.montage import enlarge, side_by_side, to_height
+    from motion_jax.report.montage import enlarge, side_by_side, to_height
 
     if not isinstance(keypoints, np.ndarray):
         poses = run.config.recipe.draws_poses and options.ready_poses

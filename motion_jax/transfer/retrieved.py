@@ -1,6 +1,6 @@
 """`motion-jax transfer --method nearest`: the target's own frames in the order of another's motion.
 
-As `motion_jax.transfer`, with a retriever in the place of a trained run: the same poses, the same
+As transfer/command.py, with a retriever in the place of a trained run: the same poses, the same
 normalisation, the same gaps, sound and tags. The frames are real ones, so the result is a composite
 of recordings; it is labelled as synthetic all the same.
 """
@@ -19,7 +19,7 @@ from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.retrieval.retriever import Retriever, compatible_keypoints, retriever
-from motion_jax.transfer_options import TransferOptions
+from motion_jax.transfer.options import TransferOptions
 
 # IPTC's term for several recordings put together into one.
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
@@ -36,7 +36,12 @@ def transfer_retrieved(options: TransferOptions) -> Path:
 
     Raises UserError for every bad input, before or without leaving anything half-made.
     """
-    from motion_jax.transfer import normalised_poses, prepare_track, source_poses, write_video
+    from motion_jax.transfer.command import (
+        normalised_poses,
+        prepare_track,
+        source_poses,
+        write_video,
+    )
     from motion_jax.video.reader import probe
 
     _check(options)
@@ -54,7 +59,7 @@ def transfer_retrieved(options: TransferOptions) -> Path:
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
         )
     if options.stabilise == "pose":
-        from motion_jax.stabilise import steadied
+        from motion_jax.transfer.stabilise import steadied
 
         keypoints = steadied(keypoints, track.times, lost, *target.size)
     at = output_times(track.times, options.retrieval.fps)
@@ -140,8 +145,8 @@ def _pictures(
     at: np.ndarray,
     options: TransferOptions,
 ) -> Iterator[np.ndarray]:
-    """One for each of the times `at`, gaps filled as `motion_jax.transfer` fills them."""
-    from motion_jax.transfer import synthesize
+    """One for each of the times `at`, gaps filled as `motion_jax.transfer.command` fills them."""
+    from motion_jax.transfer.command import synthesize
 
     now = _shown(times, at)
 
@@ -182,8 +187,8 @@ def _beside(
     content: tuple[int, int, int, int],
 ) -> Iterator[np.ndarray]:
     """Source, pose and result in one picture. content: the part of the frames that they are."""
-    from motion_jax.montage import enlarge, side_by_side, to_height
     from motion_jax.pose.draw import PoseStyle, draw_host
+    from motion_jax.report.montage import enlarge, side_by_side, to_height
     from motion_jax.video.reader import read_frames
 
     height, width = target.size

@@ -9,8 +9,8 @@ import numpy as np
 from motion_jax.download import download
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, cache_folder
-from motion_jax.port import names
-from motion_jax.port.torch import read_pth
+from motion_jax.weights import names
+from motion_jax.weights.torch import read_pth
 
 ADDRESS = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 # torchvision names its files by the first eight digits of their SHA-256.

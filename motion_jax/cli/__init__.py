@@ -153,13 +153,13 @@ def _export_data(arguments: list[str]) -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    from motion_jax.train.command import run
+    from motion_jax.cli.train import run
 
     run(arguments)
 
 
 def _transfer(arguments: list[str]) -> None:
-    from motion_jax.transfer import TransferOptions, transfer
+    from motion_jax.transfer.command import TransferOptions, transfer
 
     transfer(parse(TransferOptions, "transfer", arguments))
 
@@ -245,6 +245,3 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "fetch": _fetch,
     "demo": _demo,
 }
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ from motion_jax.progress import say
 
 if TYPE_CHECKING:
     from motion_jax.pose.track import PoseTrack
-    from motion_jax.transfer_options import TransferOptions
+    from motion_jax.transfer.options import TransferOptions
 
 
 def seen(

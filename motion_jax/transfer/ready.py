@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from motion_jax.data.fitting import BLACK
-from motion_jax.driving import check_ready, of_pictures
 from motion_jax.errors import UserError
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import say
-from motion_jax.stabilise import way
-from motion_jax.transfer import TransferOptions, render
+from motion_jax.transfer.command import TransferOptions, render
+from motion_jax.transfer.driving import check_ready, of_pictures
+from motion_jax.transfer.stabilise import way
 
 
 def transfer_ready(options: TransferOptions, run: Any) -> Path:
@@ -89,8 +89,8 @@ def _conversion(
     bars = None if ready else BLACK
     if drawing is None and options.region is None:
         return None, bars
-    from motion_jax.data.reel import open_reel
     from motion_jax.pose import densepose
+    from motion_jax.pose.reel import open_reel
 
     reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
     reel = reel.at(options.region)

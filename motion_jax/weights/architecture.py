@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motion_jax.errors import UserError
-from motion_jax.port.unpickle import quoted
+from motion_jax.weights.unpickle import quoted
 
 Shapes = Mapping[str, tuple[int, ...]]
 

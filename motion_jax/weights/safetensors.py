@@ -9,7 +9,7 @@ from safetensors import SafetensorError, TensorSpec, deserialize, serialize_file
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
-from motion_jax.port.unpickle import quoted
+from motion_jax.weights.unpickle import quoted
 
 # The format's names for types, and the library's for writing them.
 _DTYPES = {

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax import files
-from motion_jax.charts import bars, chart, heat
+from motion_jax.report.charts import bars, chart, heat
 
 __all__ = [
     "bars",

@@ -1,0 +1,1 @@
+"""What to train on this machine and how long it takes: suggestions, methods."""

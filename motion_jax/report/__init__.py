@@ -1,0 +1,1 @@
+"""What people look at: HTML pages, charts, pictures put together."""

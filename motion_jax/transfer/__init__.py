@@ -1,0 +1,1 @@
+"""A driving video through a trained run or a retriever, to a film."""

@@ -1,0 +1,1 @@
+"""Weight files of other programs: read without running their code, named, taken apart."""

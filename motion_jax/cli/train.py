@@ -11,8 +11,9 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, worded
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def run(arguments: list[str]) -> None:
 
     from motion_jax.config import load_config, shipped
     from motion_jax.devices.processes import place
-    from motion_jax.progress import say
-    from motion_jax.train.loop import Interrupted, train
+    from motion_jax.train.loop import train
 
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE.format(shipped=", ".join(shipped())))
@@ -97,7 +97,7 @@ def run(arguments: list[str]) -> None:
     for name in ("data", "run"):
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
-    try:
+    with answered(options.preempted_status):
         train(
             config,
             options.data,
@@ -106,11 +106,7 @@ def run(arguments: list[str]) -> None:
             command="motion-jax train " + shlex.join(arguments),
             place=place(options.coordinator, options.process, options.processes),
             wait_seconds=options.wait_seconds,
-            preempted_status=options.preempted_status,
         )
-    except Interrupted as interrupted:
-        say(str(interrupted))
-        sys.exit(interrupted.status)
 
 
 def refuse_early(arguments: list[str]) -> None:
@@ -151,7 +147,7 @@ def refuse_early(arguments: list[str]) -> None:
     address = given["--coordinator"]
     split_address(address)
     # At once; the others hear it as soon as process 0 listens.
-    print(f"motion-jax: error: {me.error}", file=sys.stderr, flush=True)
+    print(f"motion-jax: error: {worded(me.error)}", file=sys.stderr, flush=True)
     if count > 1:
         limit = TELL_SECONDS if seconds is None else min(seconds, TELL_SECONDS)
         print(

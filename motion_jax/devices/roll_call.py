@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motion_jax.errors import UserError
+from motion_jax.progress import say
 
 GREETING = {"motion_jax": "roll call"}
 # A message is small; what is longer is not one of ours.
@@ -115,13 +116,6 @@ def split_address(address: str) -> tuple[str, int]:
             "of it, for example 10.0.0.1:8482."
         )
     return host.strip("[]"), int(port)
-
-
-def say(text: str) -> None:
-    # A wrong number is told to process 0 before anything heavy is imported.
-    from motion_jax import progress
-
-    progress.say(text)
 
 
 def listen(address: str, me: Presence) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from motion_jax import cli, puppet
+from motion_jax import cli, events, puppet
 from motion_jax.compare import budget, command, page, score
 from motion_jax.compare.command import compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
@@ -22,7 +23,6 @@ from motion_jax.metrics.frames import psnr
 from motion_jax.plan import methods
 from motion_jax.profiling.cost import fastest, mean
 from motion_jax.retrieval.retriever import retriever
-from motion_jax.train.signals import Interrupted
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -177,7 +177,9 @@ def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers
 
 def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
     def interrupted(options, command):
-        raise Interrupted(130, "Stopped by SIGINT; saved.")
+        events.emit(events.Stoppable(1))
+        signal.raise_signal(signal.SIGINT)
+        raise events.Interrupted("Stopped by SIGINT; saved.", events.stop_token().reason)
 
     monkeypatch.setattr(command, "compare", interrupted)
     with pytest.raises(SystemExit) as ended:

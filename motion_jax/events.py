@@ -161,7 +161,7 @@ class Stopped(Exception):
     reason: who asked.
     """
 
-    def __init__(self, message: str, reason: str = ""):
+    def __init__(self, message: str = "Stopped.", reason: str = ""):
         super().__init__(message, reason)
         self.reason = reason
 

@@ -80,8 +80,6 @@ def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
     from motion_jax.config import load_config, shipped
-    from motion_jax.devices.processes import place
-    from motion_jax.train.loop import train
 
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE.format(shipped=", ".join(shipped())))
@@ -97,6 +95,9 @@ def run(arguments: list[str]) -> None:
     for name in ("data", "run"):
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
+    from motion_jax.devices.processes import place
+    from motion_jax.train.loop import train
+
     with answered(options.preempted_status):
         train(
             config,

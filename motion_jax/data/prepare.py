@@ -183,6 +183,7 @@ def _work(
             videos = []
             for number, (info, digest) in enumerate(zip(infos, digests, strict=True)):
                 with events.part(number / len(infos), (number + 1) / len(infos)):
+                    events.check()
                     videos.append(prepare_video(options, info, digest))
     except (UserError, Stopped):
         # Nothing is worth going on with: poses are in the cache, shards not begun.

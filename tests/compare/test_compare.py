@@ -140,6 +140,33 @@ def test_the_page_and_the_video(made):
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["nearest", "pose2pics"]
 
 
+def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, tiny):
+    """Watched by another observer than the terminal."""
+    out, stop, seen = tmp_path / "out", events.StopToken(), []
+
+    def watch(event):
+        seen.append(event)
+        if isinstance(event, events.Step):
+            stop.stop("the page")
+
+    with pytest.raises(events.Interrupted, match="Stopped by the page after step .* saved"):
+        compare(options(dancers, out), observer=watch, stop=stop)
+    assert not any((out / name).exists() for name in ("table.json", "index.html"))
+    begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
+    assert begun == ["source", "poses", "frames", "training", "main"]
+    seen.clear()
+    compare(options(dancers, out), observer=seen.append)
+    begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
+    assert begun[0] == "source" and begun[-1] == "scores" and "poses" not in begun
+    shares = [event.share for event in seen]
+    assert shares == sorted(shares) and len(set(shares)) > 20
+    pictures = [event for event in seen if isinstance(event, events.PictureMade)]
+    assert [event.number for event in pictures if event.what == "frame"] == list(range(SOURCE))
+    written = [event.path for event in seen if isinstance(event, events.FileWritten)]
+    assert written[-1] == out / "table.json" and out / "side_by_side.mp4" in written
+    assert seen[-1] == events.Done("compare", out, share=1.0)
+
+
 def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
     begun = (made / "runs" / "pose2pics" / "command.txt").read_text()
     before = json.loads((made / "table.json").read_text())["methods"]["pose2pics"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.events import Stopped
 from motion_jax.progress import Meter
 
@@ -41,7 +41,7 @@ def worker_count(workers: int | None) -> int:
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
     if workers < 1:
-        raise UserError(f"--workers {workers} is too few; give 1 or more.")
+        raise UserError(f"{option('workers')} {workers} is too few; give 1 or more.")
     return workers
 
 

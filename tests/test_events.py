@@ -67,7 +67,7 @@ def test_an_inner_verb_is_watched_by_the_outer_ones_observer():
         with watched(stop=stop), pytest.raises(events.Stopped):
             units(2)
         say("still watched")
-    assert [event.share for event in outer][:4] == [0.0, 0.75, 1.0, 1.0]
+    assert [event.share for event in outer][:4] == [0.5, 0.75, 1.0, 1.0]
     assert [event.share for event in inner] == [0.0, 0.5, 1.0, 1.0]
     assert outer[-1].message == "still watched"
 
@@ -110,7 +110,7 @@ def test_another_process_tells_the_rest():
         units(1)
         events.emit(events.Stoppable(2))
         events.emit(events.Ending("It failed.", 2))
-    assert seen == [events.Stoppable(2), events.Ending("It failed.", 2)]
+    assert seen == [events.Stoppable(2, share=1.0), events.Ending("It failed.", 2, share=1.0)]
 
 
 def test_without_an_observer_only_logging_hears(caplog, capfd):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
-from motion_jax.errors import UserError, worded
+from motion_jax.errors import UserError, option, worded
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -128,15 +128,16 @@ def refuse_early(arguments: list[str]) -> None:
     seconds = number("--wait-seconds", float)
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
         raise UserError(
-            f"--wait-seconds {given['--wait-seconds']} is no time to wait; give 0 seconds or more."
+            f"{option('wait_seconds')} {given['--wait-seconds']} is no time to wait; give 0 "
+            "seconds or more."
         )
     status = number("--preempted-status", int)
     if status is not None and not 0 <= status <= 255:
-        raise UserError(f"--preempted-status {status} is not between 0 and 255.")
+        raise UserError(f"{option('preempted_status')} {status} is not between 0 and 255.")
     if status in TAKEN:
         raise UserError(
-            f"--preempted-status {status} already means {TAKEN[status]}; give another one, for "
-            "example 75."
+            f"{option('preempted_status')} {status} already means {TAKEN[status]}; give another "
+            "one, for example 75."
         )
     index, count = number("--process", int), number("--processes", int)
     if index is None or count is None or count < 1 or 0 <= index < count:
@@ -176,8 +177,8 @@ def _config_of_run(arguments: list[str]) -> "Config":
     if config is None:
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
-            f"DATASET --run DIR (there are {', '.join(shipped())}), or the --run of a run that is "
-            "there."
+            f"DATASET --run DIR (there are {', '.join(shipped())}), or the {option('run')} of a "
+            "run that is there."
         )
     return config
 
@@ -219,22 +220,25 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     generator, discriminator = config.recipe.generator, config.recipe.discriminator
     fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
     changes = {}
-    for option, name in fields.items():
-        value = getattr(options, option)
+    for short, name in fields.items():
+        value = getattr(options, short)
         if value is None:
             continue
         if not hasattr(generator, name):
             raise UserError(
-                f"--{option} sets the generator's {name}, which the recipe {config.recipe.name} "
-                "does not have; leave it out."
+                f"{option(short)} sets the generator's {name}, which the recipe "
+                f"{config.recipe.name} does not have; leave it out."
             )
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
-            raise UserError(f"--{option} and {long} set the same; give one of them.")
+            raise UserError(
+                f"{option(short)} and {option(f'recipe.generator.{name}')} set the same; give one "
+                "of them."
+            )
         if name != "ngf" and value == 0:
             what = "residual block" if name == "n_blocks" else "halving"
             raise UserError(
-                f"--{option} {value} leaves no {what} in the generator; use 1 or more (the "
+                f"{option(short)} {value} leaves no {what} in the generator; use 1 or more (the "
                 f"config's is {getattr(generator, name)})."
             )
         changes[name] = value

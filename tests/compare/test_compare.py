@@ -193,12 +193,12 @@ def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers
     with pytest.raises(UserError) as caught:
         compare(options(dancers, tmp_path / "out", budget="5s"))
     assert str(caught.value) == (
-        "--budget 5s is too small for pose2pics: one step takes 7.5 s on this machine; give 8s or "
+        "budget 5s is too small for pose2pics: one step takes 7.5 s on this machine; give 8s or "
         "more (minutes, for a result worth seeing), or leave the method out."
     )
     assert not (tmp_path / "out" / "runs").exists()
     # Nothing was trained, so another budget may be tried in the same folder.
-    with pytest.raises(UserError, match="--budget 7s is too small"):
+    with pytest.raises(UserError, match="budget 7s is too small"):
         compare(options(dancers, tmp_path / "out", budget="7s"))
 
 
@@ -221,7 +221,7 @@ def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
         ({"methods": "nearest,pose2pic"}, "no method 'pose2pic'; did you mean 'pose2pics'"),
         ({"methods": "nearest,nearest"}, "names 'nearest' twice"),
         ({"methods": " , "}, "names no method; there are nearest"),
-        ({"budget": "ten"}, "--budget ten is no time to train"),
+        ({"budget": "ten"}, "budget ten is no time to train"),
         ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check --source"),
         ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check --truth"),
         ({"target": Path("nowhere")}, "no dataset folder nowhere"),

@@ -46,7 +46,9 @@ def test_another_observer_sees_it(clips, tmp_path, capfd):
     going = [event for event in seen if isinstance(event, events.Progress)]
     assert going[-1].done == going[-1].total > 12 and going[-1].state == "ended"
     shares = [event.share for event in seen]
-    assert shares == sorted(shares) and 0.7 in shares and shares[-1] == 1.0
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    # Of the poses, of the frames, of the report.
+    assert len({round(share, 3) for share in shares} - {0.0, 1.0}) >= 2
     written = [event.path for event in seen if isinstance(event, events.FileWritten)]
     assert written == [tmp_path / "out" / METADATA, page]
     assert any("frames kept" in event.message for event in seen if isinstance(event, events.Said))

@@ -11,8 +11,9 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option, worded
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -79,9 +80,6 @@ def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
     from motion_jax.config import load_config, shipped
-    from motion_jax.devices.processes import place
-    from motion_jax.progress import say
-    from motion_jax.train.loop import Interrupted, train
 
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE.format(shipped=", ".join(shipped())))
@@ -97,7 +95,10 @@ def run(arguments: list[str]) -> None:
     for name in ("data", "run"):
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
-    try:
+    from motion_jax.devices.processes import place
+    from motion_jax.train.loop import train
+
+    with answered(options.preempted_status):
         train(
             config,
             options.data,
@@ -106,11 +107,7 @@ def run(arguments: list[str]) -> None:
             command="motion-jax train " + shlex.join(arguments),
             place=place(options.coordinator, options.process, options.processes),
             wait_seconds=options.wait_seconds,
-            preempted_status=options.preempted_status,
         )
-    except Interrupted as interrupted:
-        say(str(interrupted))
-        sys.exit(interrupted.status)
 
 
 def refuse_early(arguments: list[str]) -> None:
@@ -131,15 +128,16 @@ def refuse_early(arguments: list[str]) -> None:
     seconds = number("--wait-seconds", float)
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
         raise UserError(
-            f"--wait-seconds {given['--wait-seconds']} is no time to wait; give 0 seconds or more."
+            f"{option('wait_seconds')} {given['--wait-seconds']} is no time to wait; give 0 "
+            "seconds or more."
         )
     status = number("--preempted-status", int)
     if status is not None and not 0 <= status <= 255:
-        raise UserError(f"--preempted-status {status} is not between 0 and 255.")
+        raise UserError(f"{option('preempted_status')} {status} is not between 0 and 255.")
     if status in TAKEN:
         raise UserError(
-            f"--preempted-status {status} already means {TAKEN[status]}; give another one, for "
-            "example 75."
+            f"{option('preempted_status')} {status} already means {TAKEN[status]}; give another "
+            "one, for example 75."
         )
     index, count = number("--process", int), number("--processes", int)
     if index is None or count is None or count < 1 or 0 <= index < count:
@@ -151,7 +149,7 @@ def refuse_early(arguments: list[str]) -> None:
     address = given["--coordinator"]
     split_address(address)
     # At once; the others hear it as soon as process 0 listens.
-    print(f"motion-jax: error: {me.error}", file=sys.stderr, flush=True)
+    print(f"motion-jax: error: {worded(me.error)}", file=sys.stderr, flush=True)
     if count > 1:
         limit = TELL_SECONDS if seconds is None else min(seconds, TELL_SECONDS)
         print(
@@ -179,8 +177,8 @@ def _config_of_run(arguments: list[str]) -> "Config":
     if config is None:
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
-            f"DATASET --run DIR (there are {', '.join(shipped())}), or the --run of a run that is "
-            "there."
+            f"DATASET --run DIR (there are {', '.join(shipped())}), or the {option('run')} of a "
+            "run that is there."
         )
     return config
 
@@ -222,22 +220,25 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     generator, discriminator = config.recipe.generator, config.recipe.discriminator
     fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
     changes = {}
-    for option, name in fields.items():
-        value = getattr(options, option)
+    for short, name in fields.items():
+        value = getattr(options, short)
         if value is None:
             continue
         if not hasattr(generator, name):
             raise UserError(
-                f"--{option} sets the generator's {name}, which the recipe {config.recipe.name} "
-                "does not have; leave it out."
+                f"{option(short)} sets the generator's {name}, which the recipe "
+                f"{config.recipe.name} does not have; leave it out."
             )
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
-            raise UserError(f"--{option} and {long} set the same; give one of them.")
+            raise UserError(
+                f"{option(short)} and {option(f'recipe.generator.{name}')} set the same; give one "
+                "of them."
+            )
         if name != "ngf" and value == 0:
             what = "residual block" if name == "n_blocks" else "halving"
             raise UserError(
-                f"--{option} {value} leaves no {what} in the generator; use 1 or more (the "
+                f"{option(short)} {value} leaves no {what} in the generator; use 1 or more (the "
                 f"config's is {getattr(generator, name)})."
             )
         changes[name] = value

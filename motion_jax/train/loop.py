@@ -9,20 +9,22 @@ import contextlib
 import itertools
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from motion_jax import events
 from motion_jax.config import Config, to_json
 from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
-from motion_jax.errors import UserError
-from motion_jax.progress import say
+from motion_jax.errors import UserError, marked
+from motion_jax.events import Interrupted, Observer, StopToken
+from motion_jax.progress import say, warn
 from motion_jax.recipes.state import State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
@@ -35,7 +37,6 @@ from motion_jax.train.page import write_page
 from motion_jax.train.record import NotFinite, Recorder
 from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
 from motion_jax.train.samples import Sampler
-from motion_jax.train.signals import Interrupted, Signals
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
 from motion_jax.weights.vgg19 import load_vgg19
@@ -53,8 +54,9 @@ def train(
     command: str = "",
     place: Place | None = None,
     wait_seconds: float = 300.0,
-    preempted_status: int = 0,
     limits: Mapping[str, float] | None = None,
+    observer: Observer | None = None,
+    stop: StopToken | None = None,
 ) -> None:
     """Trains what the config describes, or goes on with it.
 
@@ -66,16 +68,33 @@ def train(
       command: the command line, for the record.
       place: this process's among several; None: it trains alone.
       wait_seconds: how long the processes may take to come together.
-      preempted_status: exit status of a stop by SIGTERM, SIGUSR1 or a preemption notice.
       limits: seconds by stage after which it ends, however many of its steps are left: of steps
         alone, without compiling, saving and samples, and over all processes of a run that was
         stopped between. One step is always made. Checkpoints' records hold "step_seconds" by stage
         and "compile_seconds". For one process: the clocks of several differ.
+      observer: is told what happens; stop: asks for an end after the step under way (see
+        motion_jax.events; None: those of the caller). Of several processes it is enough that one
+        is asked.
     Raises:
       UserError: settings, dataset and run directory that do not fit together; processes that do not
         come together or differ; a NaN or a collapsed discriminator; a last save that failed.
       Interrupted: asked to stop, after saving.
     """
+    with events.watched(observer, stop):
+        _train(config, data, folder, vgg, command, place, wait_seconds, limits or {})
+        events.emit(events.Done("train", folder), at=1.0)
+
+
+def _train(
+    config: Config,
+    data: Path,
+    folder: Path,
+    vgg: Path | None,
+    command: str,
+    place: Place | None,
+    wait_seconds: float,
+    limits: Mapping[str, float],
+) -> None:
     opened: list[PoseFrames] = []
 
     def check() -> dict[str, str]:
@@ -104,7 +123,7 @@ def train(
         host, token = job.share(f"{socket.gethostname()}\n{_last_command(folder, job)}").split("\n")
         if not job.first:
             check_shared(folder, token + "\n", host)
-        signals = stack.enter_context(Signals(job))
+        stack.enter_context(_stoppable(job))
         settings, ends, total = config.record, [], 0
         for stage in config.recipe.stages().values():
             total += stage.steps
@@ -117,10 +136,8 @@ def train(
             dataset,
             frozen,
             checkpoints,
-            signals,
             job,
-            preempted_status,
-            limits or {},
+            limits,
         )
         if checkpoints.latest() == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
@@ -128,9 +145,19 @@ def train(
             training.run()
         if job.first:
             with going_on("The run's page"):
-                write_page(folder)
+                events.emit(events.FileWritten(write_page(folder)))
     if training.images:
         say(f"Trained: {training.steps} steps, {training.images} images, in {folder}")
+
+
+@contextlib.contextmanager
+def _stoppable(job: Job) -> Iterator[None]:
+    """In the block a stop is answered after a step."""
+    events.emit(events.Stoppable(job.count))
+    try:
+        yield
+    finally:
+        events.emit(events.Stoppable(0))
 
 
 def _last_command(folder: Path, job: Job) -> str:
@@ -181,15 +208,14 @@ class _Training:
     dataset: PoseFrames
     frozen: dict[str, Any]
     checkpoints: Checkpoints
-    signals: Signals
     job: Job
-    preempted_status: int
     limits: Mapping[str, float]
     images: int = 0
     steps: int = 0
     lowered: dict[str, Any] | None = None
     unsaved: UserError | None = None
     saved_at: float = field(default_factory=time.monotonic)
+    stop: StopToken = field(default_factory=events.stop_token)
 
     def run(self) -> None:
         """All stages that are left, again from a good checkpoint where the guard says so."""
@@ -272,7 +298,9 @@ class _Training:
         examples = open_batches(self.dataset, config, name, record["position"], rows)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
         watch = Watch(config.guard, name, record.get("low_since"))
-        with recorder, sampler or contextlib.nullcontext(), examples, tracer:
+        total = sum(stage.steps for stage in config.recipe.stages().values())
+        here = events.stage(name, offset / total, (offset + stage.steps) / total)
+        with here, recorder, sampler or contextlib.nullcontext(), examples, tracer:
             self.saved_at = time.monotonic()
             for step in range(start + 1, stage.steps + 1):
                 tracer.begin(step, state)
@@ -303,7 +331,7 @@ class _Training:
                     params = on_one_device(config.recipe.synthesis_params(state), mesh)
                     if sampler is not None:
                         sampler.sample(params, offset + step)
-                stop = self.signals.asked(offset + step)
+                stop = self.job.stops(offset + step, self.stop.asked)
                 if self._due(offset + step) or last or stop:
                     watch.look()
                     record = origin | {
@@ -327,7 +355,7 @@ class _Training:
                 if sampled:
                     if first:
                         with going_on("The run's page"):
-                            write_page(self.folder)
+                            events.emit(events.FileWritten(write_page(self.folder)))
                     self.job.meet()
                 if stop:
                     self._stop(step, name)
@@ -404,17 +432,18 @@ class _Training:
 
     def _not_saved(self, error: UserError) -> None:
         self.unsaved = error
-        reason = str(error).split(";")[0]
-        say(f"{reason}; training goes on and tries again at the next checkpoint.")
+        reason = marked(error).split(";")[0]
+        warn(f"{reason}; training goes on and tries again at the next checkpoint.")
 
     def _stop(self, step: int, name: str) -> None:
         self._written()
         if self.unsaved is not None:
             raise self.unsaved
+        reason = self.stop.reason or "a preemption notice to one of the processes"
         raise Interrupted(
-            self.signals.status(self.preempted_status),
-            f"Stopped by {self.signals.reason} after step {step} of the {name} stage; saved. The "
-            "same command goes on from here.",
+            f"Stopped by {reason} after step {step} of the {name} stage; saved. The same command "
+            "goes on from here.",
+            reason,
         )
 
     def _roll_back(self, failure: NotFinite | Collapsed) -> None:
@@ -431,7 +460,7 @@ class _Training:
                 self.checkpoints.delete(step)
         self.checkpoints.before = None
         self.lowered = {"stage": failure.stage, "factor": settings.factor}
-        say(
-            f"{str(failure).split(';')[0]}; going back to the last good checkpoint, with the "
+        warn(
+            f"{marked(failure).split(';')[0]}; going back to the last good checkpoint, with the "
             f"learning rate of the {failure.stage} stage times {settings.factor}."
         )

@@ -12,6 +12,7 @@ import cv2
 import jax
 import numpy as np
 
+from motion_jax import events
 from motion_jax.config import Config
 from motion_jax.data import inputs
 from motion_jax.data.pairs import load
@@ -59,7 +60,7 @@ class Sampler:
         length = min(count, max(int(seconds * 25), 2))
         self._clip = self._load(dataset, np.arange(first, first + length))
         self._synthesizer = Synthesizer(recipe, stage, None, chunk=CHUNK)
-        self._thread = ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1, initializer=events.inherit())
         self._writing: Future | None = None
 
     def _load(self, dataset: PoseFrames, records: np.ndarray) -> dict[str, np.ndarray]:
@@ -106,6 +107,8 @@ class Sampler:
         # cv2.imwrite would not say why it cannot write.
         _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         write_bytes(self.folder / f"{name}.png", encoded.tobytes())
+        events.emit(events.FileWritten(self.folder / f"{name}.png"))
+        events.emit(events.PictureMade("sample", total_step, lambda: picture))
         frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
         by_label = self._rows(self._clip, frames)
         rows = [
@@ -113,8 +116,9 @@ class Sampler:
             for pictures in zip(*by_label.values(), strict=True)
         ]
         with VideoWriter(self.folder / f"{name}.mp4", *rows[0].shape[:2]) as writer:
-            for i, picture in enumerate(rows):
-                writer.write(picture, i / 25)
+            for i, row in enumerate(rows):
+                writer.write(row, i / 25)
+        events.emit(events.FileWritten(self.folder / f"{name}.mp4"))
 
     def _pose(self, pose: np.ndarray) -> np.ndarray:
         return shown(pose, self.recipe.pose_style, self.height, self.width)

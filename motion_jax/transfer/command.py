@@ -15,6 +15,7 @@ the beginning of a video, because the frame before belongs to another pose.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from motion_jax import __version__
+from motion_jax import __version__, events
 from motion_jax.errors import UserError
+from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 FADE_SECONDS = 0.5
 # IPTC's term for pictures made by a trained model; readers of provenance know it.
 SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+# Of the whole work.
+POSES_SHARE = 0.5
 
 T = TypeVar("T")
 
@@ -54,11 +59,26 @@ class Synthesizer(Protocol):
         """Forgets the frames begun before."""
 
 
-def transfer(options: TransferOptions) -> Path:
+def transfer(
+    options: TransferOptions, *, observer: Observer | None = None, stop: StopToken | None = None
+) -> Path:
     """Runs the whole of it; returns the path written.
 
-    Raises UserError: for every bad input, before or without leaving anything half-made.
+    Args:
+      observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
+        the caller).
+    Raises:
+      UserError: for every bad input, before or without leaving anything half-made.
+      Stopped: was asked to; no film is left.
     """
+    with events.watched(observer, stop):
+        path = _transfer(options)
+        events.emit(events.FileWritten(path))
+        events.emit(events.Done("transfer", path), at=1.0)
+    return path
+
+
+def _transfer(options: TransferOptions) -> Path:
     from motion_jax.pose.face import face_boxes
     from motion_jax.train.run import load_run
     from motion_jax.transfer.driving import of_pictures, seen
@@ -173,6 +193,7 @@ def shown_part(run: object, poses: "np.ndarray | ReadyPoses") -> tuple[int, int,
     return in_frame(info.one_content, size, run.size, bool(run.dataset.get("crop")))
 
 
+@events.stage("poses", 0.0, POSES_SHARE)
 def source_poses(options: TransferOptions) -> PoseTrack:
     """The poses of the chosen frames of the source, estimated (and cached) or read from files."""
     if options.poses is None:
@@ -443,7 +464,7 @@ def write_video(
     from motion_jax.video.background import BackgroundWriter
     from motion_jax.video.writer import VideoWriter
 
-    with Meter("Synthesizing", len(times)) as meter:
+    with events.stage("frames", POSES_SHARE, 1.0), Meter("Synthesizing", len(times)) as meter:
         first = next(pictures)
         writer = VideoWriter(
             options.out,
@@ -453,8 +474,11 @@ def write_video(
             metadata=metadata,
         )
         with BackgroundWriter(writer) as background:
-            for picture, time in zip(itertools.chain([first], pictures), times, strict=True):
+            shown = zip(itertools.chain([first], pictures), times, strict=True)
+            for number, (picture, time) in enumerate(shown):
                 background.write(picture, float(time - times[0]))
+                made = functools.partial(np.asarray, picture)
+                events.emit(events.PictureMade("frame", number, made))
                 meter.advance()
 
 

@@ -1,5 +1,7 @@
 """Every convolution, in the CPU's way and in the accelerator's, against PyTorch's in numpy."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -200,3 +202,13 @@ def test_initialise_knows_no_other_parameters():
 
     with pytest.raises(ValueError, match="no rule to initialise the parameter params/embedding"):
         blocks.initialise(nn.Embed(3, 4), jax.random.key(0), jnp.zeros(2, jnp.int32))
+
+
+def test_a_threads_platform_is_its_own():
+    seen = []
+    with conv.target_platform("tpu"):
+        thread = threading.Thread(target=lambda: seen.append(conv.platform()))
+        thread.start()
+        thread.join()
+        assert conv.platform() == "tpu"
+    assert seen == [jax.default_backend()]

@@ -93,7 +93,7 @@ def measure(options: Options) -> dict[str, Any]:
                     taken[name].append((time.perf_counter() - begin) / options.frames)
             for points, box in zip(keypoints, boxes, strict=True):
                 begin = time.perf_counter()
-                live.feed(points[None], box[None])
+                live.feed({"poses": points[None], "face_boxes": box[None]})
                 if turn:
                     latencies.append(time.perf_counter() - begin)
     seconds = {name: summary(values) for name, values in taken.items()}
@@ -218,7 +218,7 @@ def make_turns(
     run.checkpoint  # noqa: B018
 
     def pictures() -> Any:
-        made = run.synthesizer(chunk=options.chunk)
+        made = transfer.Seeing(run.synthesizer(chunk=options.chunk), recipe)
         return transfer.synthesize(made, keypoints, boxes, lost, times, options.chunk)
 
     ready, dancer = list(pictures()), make_dancer(options)

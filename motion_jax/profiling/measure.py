@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.config import Config
@@ -74,15 +73,15 @@ def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
     size, random = config.recipe.stages()[stage], np.random.default_rng(0)
 
     def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        if dtype == "uint8":
-            return random.integers(0, 256, shape, np.uint8)
+        if dtype.startswith("uint"):
+            return random.integers(0, 256, shape, dtype)
         count = math.prod(shape[:-2] if shape[-2:] == (137, 3) else shape[:-1])
         motion = puppet.dance(count + 25)
         keypoints = puppet.pose(puppet.CHARACTERS["ben"], motion, size.height, size.width)[:count]
         values = face_boxes(keypoints, size.height, size.width) if shape[-1] == 4 else keypoints
         return values.reshape(shape).astype(dtype)
 
-    shapes = config.recipe.batch_shapes(stage)
+    shapes = config.recipe.reading(stage).shapes()
     return {name: made(*shape) for name, shape in shapes.items()}
 
 
@@ -104,13 +103,11 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
     """Of the networks that losses need. Random: their values change no time."""
-    from motion_jax.nets.blocks import initialise
-    from motion_jax.nets.vgg import VGG19
-
-    if not config.recipe.needs_vgg19:
-        return {}
-    make = jax.jit(lambda key: initialise(VGG19(), key, jnp.zeros((1, 16, 16, 3))))
-    return jax.device_put({"vgg19": make(jax.random.key(0))}, meshes.replicated(mesh))
+    made = {
+        name: jax.jit(network.random)(jax.random.key(0))
+        for name, network in config.recipe.pretrained().items()
+    }
+    return jax.device_put(made, meshes.replicated(mesh))
 
 
 def measure(

@@ -146,7 +146,6 @@ def _settings(config: Config, stage: str) -> Any:
 
 def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[Any, Any, Any]:
     """(state, batch, frozen) of a stage's train step as shapes, laid out over the mesh."""
-    from motion_jax.nets.vgg import VGG19
     from motion_jax.train.step import abstract_state, laid_out_state
 
     _settings(config, stage)
@@ -154,7 +153,7 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
     replicated = None if mesh is None else meshes.replicated(mesh)
     batch = {
         name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-        for name, (shape, dtype) in recipe.batch_shapes(stage).items()
+        for name, (shape, dtype) in recipe.reading(stage).shapes().items()
     }
     if mesh is not None:
         shardings = meshes.over_batch(mesh, batch)
@@ -162,12 +161,13 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
             name: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=shardings[name])
             for name, each in batch.items()
         }
-    frozen = {}
-    if recipe.needs_vgg19:
-        weights = jax.eval_shape(VGG19().init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
-        frozen["vgg19"] = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), weights
+    frozen = {
+        name: jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
+            network.shapes(),
         )
+        for name, network in recipe.pretrained().items()
+    }
     state = abstract_state(config, stage) if mesh is None else laid_out_state(config, stage, mesh)
     return state, batch, frozen
 

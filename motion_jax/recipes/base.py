@@ -1,15 +1,33 @@
 """What the rest of the program knows of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
-from motion_jax.pose.pose_pictures import poses_of
+from motion_jax.pose.pose_pictures import READY, poses_of, shown
 from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Params, State
+
+if TYPE_CHECKING:
+    from motion_jax.recipes.pretrained import Pretrained
+
+# What a generator can be shown of a moment: a pose, as keypoints or as a ready picture of it
+# ("poses"); keypoints themselves; the picture of the one who drives ("frames"); a random key
+# ("noise").
+Shown = Literal["poses", "keypoints", "frames", "noise"]
+
+# Arrays by name, each with a leading axis of moments: "keypoints" float32 [n, 137, 3] in pixels of
+# the stage's size or "pose_pictures" uint8 [n, H, W, 3]; "face_boxes" float32 [n, 4]; "frames"
+# uint8 [n, H, W, 3]; "keys" uint32 [n, 2].
+Moments = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,22 +35,19 @@ class Recipe:
     """A system: hyperparameters as fields, pure functions as methods.
 
     Loop, samples, transfer, evaluation and profiles use what is here, and the fields dtype,
-    averaging, rematerialise and, where draws_poses, pose_style. Each stage's settings are in a
-    field NAME_stage, with at least what schedule.Stage has.
+    averaging and rematerialise where there are any. Each stage's settings are in a field
+    NAME_stage, with at least what schedule.Stage has.
 
     Attributes:
-      draws_poses: what the generator sees is a pose: a dataset must have keypoints or ready pose
-        pictures. Otherwise it is a picture, and `transfer` shows it the source's frames.
-      unpaired: batches hold pictures of two domains, "A" and "B", that do not belong together
-        (data/unpaired.py); otherwise frames with their poses (data/pairs.py). See batch_shapes.
-      recurrent: whether the generator sees its previous frame.
-      needs_vgg19: whether a loss needs VGG-19, as frozen["vgg19"].
+      shows: what a trained generator is shown, see Shown. `seen` makes it of moments that have it.
+      paired: whether the frame of a record is what should be made of what is seen of it, so that
+        results can be measured against it.
+      pose_style: how keypoints are drawn; None where they are not.
     """
 
-    draws_poses = True
-    unpaired = False
-    recurrent = False
-    needs_vgg19 = False
+    shows = ("poses",)
+    paired = True
+    pose_style = None
 
     @property
     def name(self) -> str:
@@ -68,22 +83,75 @@ class Recipe:
         """The same as a plain number."""
         return schedule.learning_rate_at(getattr(self, f"{name}_stage"), step)
 
-    def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """N frames: float32 [N, H, W, 3] in [-1, 1], and what each leaves to the next, of the same
-        shape. Pure.
+    # --- synthesis -----------------------------------------------------------------------------
 
-        poses: keypoints [N, 137, 3], or pictures uint8 [N, H, W, 3]; boxes: [N, 4]; carry
-        [1, H, W, 3]: the previous output, zeros at the beginning.
-        """
+    def seen(self, moments: Moments) -> Any:
+        """What the generator sees of them: a pytree of arrays with the same leading axes."""
         raise NotImplementedError
+
+    def start(self, params: Params, reference: Array | None, name: str) -> Any:
+        """What is carried into the first frame of a clip: any pytree of arrays; () where nothing
+        is carried from frame to frame. Pure.
+
+        params: as synthesis_params gives them; reference: pictures of the target, uint8
+        [n, H, W, 3], or None.
+        """
+        return ()
+
+    @cached_property
+    def recurrent(self) -> bool:
+        """Whether anything is carried from frame to frame, as `start` says."""
+        if type(self).start is Recipe.start or not self.stages():
+            return False
+        name = list(self.stages())[-1]
+
+        def begun(key: Array) -> Any:
+            return self.start(self.synthesis_params(self.init(key, name)), None, name)
+
+        return bool(jax.tree.leaves(jax.eval_shape(begun, jax.random.key(0))))
+
+    def frame(self, params: Params, seen: Any, carry: Any, name: str) -> tuple[Array, Any]:
+        """One frame: float32 [H, W, 3], of which what is beyond [-1, 1] is cut off, and what it
+        carries to the next. Pure. A recipe has this or `synthesize`, whichever suits it.
+
+        seen: what `seen` gives, of one moment (without the leading axis).
+        """
+        pictures, carry = self.synthesize(
+            params, jax.tree.map(lambda x: x[None], seen), carry, name
+        )
+        return pictures[0], carry
+
+    def synthesize(
+        self, params: Params, seen: Any, carry: Any, name: str, count: Array | None = None
+    ) -> tuple[Array, Any]:
+        """n frames, each after the one before it: float32 [n, H, W, 3] in [-1, 1], and what the
+        last one carries on. Pure.
+
+        seen: as `seen` gives it, of n moments; carry: as `start` gives it, or what was left before.
+        count: of the moments, those that count: what lies behind is padding, and carries nothing
+        on. None: all. A recipe that carries nothing may make its frames all at once.
+        """
+
+        def step(carry: Any, moment: tuple[Array, Any]) -> tuple[Any, Array]:
+            number, seen = moment
+            picture, after = self.frame(params, seen, carry, name)
+            if count is not None:
+                after = jax.tree.map(lambda a, b: jnp.where(number < count, a, b), after, carry)
+            return after, picture
+
+        numbers = jnp.arange(len(jax.tree.leaves(seen)[0]))
+        carry, frames = jax.lax.scan(step, carry, (numbers, seen))
+        return jnp.clip(frames, -1.0, 1.0), carry
+
+    def each_alone(self, params: Params, seen: Any, carry: Any, name: str) -> Array:
+        """As synthesize, but every frame is the first of a clip: carry is what all begin with."""
+        if not jax.tree.leaves(carry):
+            return self.synthesize(params, seen, carry, name)[0]
+
+        def step(_: tuple[()], seen: Any) -> tuple[tuple[()], Array]:
+            return (), self.frame(params, seen, carry, name)[0]
+
+        return jnp.clip(jax.lax.scan(step, (), seen)[1], -1.0, 1.0)
 
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses, by network name."""
@@ -99,20 +167,51 @@ class Recipe:
             f"is no {' or '.join(changes)} to choose; leave it out."
         )
 
-    def seen(self, batch: Mapping[str, Any]) -> Any:
-        """What `synthesize` is given as poses, of a batch or window of frames with their poses."""
-        return poses_of(batch) if self.draws_poses else batch["frames"]
+    def parts(self, params: Params) -> tuple[str, ...]:
+        """Names of the parts of a trained generator that can be left out of it: see `without`."""
+        return ()
+
+    def without(self, part: str, params: Params) -> Params:
+        """The parameters with which `synthesize` leaves out a part; all where there is none of
+        that name."""
+        return params
+
+    # --- data ----------------------------------------------------------------------------------
+
+    def reading(self, name: str) -> Reading:
+        """What an example of a stage is."""
+        raise NotImplementedError
+
+    @property
+    def takes_dataset(self) -> bool:
+        """Whether any stage does."""
+        return any(self.reading(name).dataset for name in self.stages())
 
     def check_dataset(self, dataset: Any) -> None:
         """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
 
-    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
-        """What a batch of a stage holds: {name: (shape, dtype)}. Where the dataset has ready pose
-        pictures they come besides."""
-        stage = self.stages()[name]
-        lead = (stage.batch_size, stage.window)
-        return {
-            "frames": ((*lead, stage.height, stage.width, 3), "uint8"),
-            "keypoints": ((*lead, 137, 3), "float32"),
-            "face_boxes": ((*lead, 4), "float32"),
-        }
+    def pretrained(self) -> "Mapping[str, Pretrained]":
+        """The networks that losses need and nobody trains, by their names in `frozen`."""
+        return {}
+
+    # --- what is shown to people ---------------------------------------------------------------
+
+    def rows(
+        self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
+    ) -> dict[str, list[np.ndarray]]:
+        """What samples show of some moments, by label: uint8 [height, width, 3] each.
+
+        pictures: what the generator made of them.
+        """
+        made: dict[str, list[np.ndarray]] = {}
+        posed = READY in moments or "keypoints" in moments
+        if "poses" in self.shows and posed and self.pose_style is not None:
+            style = self.pose_style
+            made["pose"] = [shown(pose, style, height, width) for pose in poses_of(moments)]
+        if "frames" in moments and (self.paired or "frames" in self.shows):
+            made["real" if self.paired else "shown"] = list(moments["frames"])
+        return made | {"generated": list(pictures)}
+
+    def caveats(self) -> list[str]:
+        """Sentences that an evaluation of it must say."""
+        return []

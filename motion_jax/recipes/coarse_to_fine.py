@@ -16,6 +16,8 @@ from motion_jax.pose.pose_pictures import drawn
 from motion_jax.recipes import schedule
 from motion_jax.recipes.adam import adam
 from motion_jax.recipes.base import Recipe
+from motion_jax.recipes.perceptual import vgg19
+from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Params, State
 
 
@@ -94,9 +96,8 @@ class CoarseToFine(Recipe):
     discriminator_channels: ClassVar[int]
     perceptual_frames = 1.0
 
-    @property
-    def needs_vgg19(self) -> bool:
-        return self.losses.perceptual == "vgg19"
+    def pretrained(self) -> dict[str, Pretrained]:
+        return {"vgg19": vgg19()} if self.losses.perceptual == "vgg19" else {}
 
     # --- stages --------------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class CoarseToFine(Recipe):
 
     def check_perceptual(self, face_size: int | None = None) -> None:
         """Raises UserError where pictures (or crops of face_size) are too small for VGG-19."""
-        if not self.needs_vgg19:
+        if not self.pretrained():
             return
         smallest = min(min(stage.height, stage.width) for stage in self.stages().values())
         smallest = min(smallest, face_size or smallest)
@@ -255,36 +256,6 @@ class CoarseToFine(Recipe):
         return drawn(poses, self.pose_style, height, width)
 
     # --- synthesis -----------------------------------------------------------------------------
-
-    def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Frames from poses, each from its own pose and the frame before it.
-
-        poses: keypoints [N, 137, 3] in pixels of the stage's size, or ready pictures uint8
-        [N, H, W, 3]; boxes [N, 4]; carry [1, H, W, 3]: the
-        previous output, zeros at the beginning. recurrent = False shows the generator zeros each
-        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves
-        to the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop
-        plus its residual may leave [-1, 1]).
-        """
-        stage = self._stage(name)
-
-        def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            pose, box = inputs
-            pose = self.draw(pose, stage.height, stage.width)[None]
-            image = self.generate(params, pose, previous, box[None], name)
-            return (image if recurrent else previous), image[0]
-
-        _, frames = jax.lax.scan(frame, carry, (poses, boxes))
-        after = frames if recurrent else jnp.broadcast_to(carry, frames.shape)
-        return jnp.clip(frames, -1.0, 1.0), after
 
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses: averaged where averaging is on."""

@@ -6,22 +6,25 @@ generator A leads, and discriminator B judges domain A (the names of the PyTorch
 paper). `transfer` and samples show A as B.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import struct
 from jax import Array
 
 from motion_jax import losses
+from motion_jax.data.reading import Domains
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pose_pictures import drawn
+from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import pool
+from motion_jax.recipes.base import Moments, Shown
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
 from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pix2pix import Discriminator, Generator, Test, generated
@@ -85,10 +88,13 @@ class CycleGAN(OneStage):
     rematerialise: bool = False
     """Recompute the generators' activations in the backward pass: less memory, more time."""
 
-    unpaired = True
+    @property
+    def shows(self) -> tuple[Shown, ...]:
+        return ("poses",) if self.domain_A == "poses" else ("frames",)
 
     @property
-    def draws_poses(self) -> bool:
+    def paired(self) -> bool:
+        """A picture of domain A has no partner in B, but a pose is that of its frame."""
         return self.domain_A == "poses"
 
     @property
@@ -150,11 +156,10 @@ class CycleGAN(OneStage):
             a, b = self._pictures(batch["A"], name), to_float(batch["B"])
         return self.step(state, a, b, name)
 
-    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    def reading(self, name: str) -> Domains:
         stage = self.stages()[name]
-        pictures = ((stage.batch_size, stage.height, stage.width, 3), "uint8")
-        poses = ((stage.batch_size, 137, 3), "float32")
-        return {"A": poses if self.draws_poses else pictures, "B": pictures}
+        poses = self.domain_A == "poses"
+        return Domains(stage.height, stage.width, stage.batch_size, poses=poses)
 
     def _pictures(self, poses: Array, name: str) -> Array:
         """Of domain A, in [-1, 1], from keypoints or pictures."""
@@ -263,20 +268,26 @@ class CycleGAN(OneStage):
 
     # --- synthesis -----------------------------------------------------------------------------
 
+    def seen(self, moments: Moments) -> Array:
+        return poses_of(moments) if self.domain_A == "poses" else moments["frames"]
+
     def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Pictures of domain A (poses: uint8 [N, H, W, 3], or keypoints to draw them from) as
-        pictures of domain B, each by itself."""
-        pictures = self._pictures(poses, name)
+        self, params: Params, seen: Array, carry: tuple[()], name: str, count: Array | None = None
+    ) -> tuple[Array, tuple[()]]:
+        """Pictures of domain A (uint8 [n, H, W, 3], or keypoints to draw them from) as pictures of
+        domain B, each by itself."""
+        pictures = self._pictures(seen, name)
         frames = generated(self.generator, self.test, self.dtype, params["generator_A"], pictures)
-        return frames, jnp.broadcast_to(carry, frames.shape)
+        return frames, carry
+
+    def rows(
+        self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
+    ) -> dict[str, list[np.ndarray]]:
+        """A, and A as B."""
+        if self.domain_A == "frames":
+            return {"A": list(moments["frames"]), "A as B": list(pictures)}
+        made = super().rows(moments, pictures, height, width)
+        return {label: row for label, row in made.items() if label != "real"}
 
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses: averaged where averaging is on."""

@@ -14,14 +14,17 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
+from motion_jax.data.reading import Window
 from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
+from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.pixels import to_float
@@ -75,7 +78,6 @@ class EverybodyDanceNow(CoarseToFine):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
     # Pose and previous frame; poses and images of two frames.
-    recurrent = True
     generator_channels = 6
     discriminator_channels = 12
     # The perceptual loss is summed over the two frames; of longer windows it is twice the mean.
@@ -157,6 +159,12 @@ class EverybodyDanceNow(CoarseToFine):
                 )
         self.check_perceptual(self.face.size if "face" in stages else None)
 
+    def reading(self, name: str) -> Window:
+        """Consecutive frames; the face stage needs faces."""
+        stage = self._stage(name)
+        needs = ("poses", "face_boxes") if name == "face" else ("poses",)
+        return Window(stage.height, stage.width, stage.batch_size, needs, stage.window)
+
     # --- networks ------------------------------------------------------------------------------
 
     def face_networks(self, name: str) -> dict[str, tuple[nn.Module, int]]:
@@ -209,6 +217,38 @@ class EverybodyDanceNow(CoarseToFine):
         return stack.reshape(-1, *stack.shape[2:])
 
     # --- synthesis -----------------------------------------------------------------------------
+
+    def seen(self, moments: Moments) -> dict[str, Array]:
+        """Poses, and where faces are; zeros, where that is not known, leave the face as it is."""
+        poses = poses_of(moments)
+        boxes = moments.get("face_boxes")
+        return {
+            "poses": poses,
+            "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
+        }
+
+    def start(self, params: Params, reference: Array | None, name: str) -> Array:
+        """The previous frame [1, H, W, 3]: before the first one, zeros."""
+        stage = self._stage(name)
+        return jnp.zeros((1, stage.height, stage.width, 3))
+
+    def frame(
+        self, params: Params, seen: dict[str, Array], carry: Array, name: str
+    ) -> tuple[Array, Array]:
+        """A frame from its pose and the frame before it. What is fed back is the raw output, as in
+        the reference (a face crop plus its residual may leave [-1, 1])."""
+        stage = self._stage(name)
+        pose = self.draw(seen["poses"], stage.height, stage.width)[None]
+        image = self.generate(params, pose, carry, seen["face_boxes"][None], name)
+        return image[0], image
+
+    def parts(self, params: Params) -> tuple[str, ...]:
+        """ "face": the residual of the face stage."""
+        return ("face",) if "face_generator" in params else ()
+
+    def without(self, part: str, params: Params) -> Params:
+        left_out = {"face": "face_generator"}.get(part)
+        return {network: tree for network, tree in params.items() if network != left_out}
 
     def generate(
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str

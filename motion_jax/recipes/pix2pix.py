@@ -7,7 +7,7 @@ defaults are those of its PyTorch code; docs/reference-behaviour.md lists what d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from flax import linen as nn
 from jax import Array
 
 from motion_jax import losses
+from motion_jax.data.reading import Window
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import initialise
 from motion_jax.nets.pix2pix import (
@@ -26,7 +27,8 @@ from motion_jax.nets.pix2pix import (
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes import schedule
-from motion_jax.recipes.conditions import Conditions, Seen
+from motion_jax.recipes.base import Moments, Shown
+from motion_jax.recipes.conditions import EDGES_FLATTER, Conditions, Seen
 from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
 from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pixels import to_float
@@ -194,8 +196,20 @@ class Pix2Pix(OneStage):
                 "--recipe.conditions.no-face-contour, or prepare it with --detail holistic."
             )
 
-    def seen(self, batch: Mapping[str, Any]) -> Seen:
-        return self.conditions.seen(batch)
+    @property
+    def shows(self) -> tuple[Shown, ...]:
+        """Poses, and what else its conditions are made of."""
+        return self.conditions.shows
+
+    def reading(self, name: str) -> Window:
+        stage = self.stages()[name]
+        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+
+    def seen(self, moments: Moments) -> Seen:
+        return self.conditions.seen(moments)
+
+    def caveats(self) -> list[str]:
+        return [EDGES_FLATTER] if self.conditions.canny else []
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -322,21 +336,13 @@ class Pix2Pix(OneStage):
     # --- synthesis -----------------------------------------------------------------------------
 
     def synthesize(
-        self,
-        params: Params,
-        poses: Seen,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Frames from poses (or what `seen` gives), each by itself, as `test` says; arguments and
-        results as EverybodyDanceNow.synthesize's, but boxes, carry and recurrent have no influence.
-        """
+        self, params: Params, seen: Seen, carry: tuple[()], name: str, count: Array | None = None
+    ) -> tuple[Array, tuple[()]]:
+        """Frames from poses (or what `seen` gives), each by itself, as `test` says."""
         stage = self.stages()[name]
-        pictures = self.conditions.pictures(poses, self.pose_style, stage.height, stage.width)
+        pictures = self.conditions.pictures(seen, self.pose_style, stage.height, stage.width)
         frames = generated(self.generator, self.test, self.dtype, params["generator"], pictures)
-        return frames, jnp.broadcast_to(carry, frames.shape)
+        return frames, carry
 
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses: averaged where averaging is on."""

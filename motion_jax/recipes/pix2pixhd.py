@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from motion_jax.data.reading import Window
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pose_pictures import pose_pictures
+from motion_jax.pose.pose_pictures import pose_pictures, poses_of
+from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator, Losses, Stage
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Params, State
@@ -84,6 +86,21 @@ class Pix2PixHD(CoarseToFine):
         """Pose pictures [..., H, W, 3] in [-1, 1], as pix2pixHD has every picture, from keypoints
         [..., 137, 3] or from ready ones (uint8 [..., H, W, 3])."""
         return 2.0 * super().draw(poses, height, width) - 1.0
+
+    def reading(self, name: str) -> Window:
+        stage = self._stage(name)
+        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+
+    def seen(self, moments: Moments) -> Array:
+        return poses_of(moments)
+
+    def frame(
+        self, params: Params, seen: Array, carry: tuple[()], name: str
+    ) -> tuple[Array, tuple[()]]:
+        """A frame from its pose."""
+        stage = self._stage(name)
+        pose = self.draw(seen, stage.height, stage.width)[None]
+        return self.generate(params, pose, pose, jnp.zeros((1, 4)), name)[0], carry
 
     def generate(
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str

@@ -17,16 +17,17 @@ from typing import Any
 import jax
 
 from motion_jax.config import Config, to_json
-from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
 from motion_jax.errors import UserError
 from motion_jax.progress import say
+from motion_jax.recipes.pretrained import load_all
 from motion_jax.recipes.state import State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.dataset import check_data, open_batches
 from motion_jax.train.folder import alone, check_run, check_shared
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -38,7 +39,6 @@ from motion_jax.train.samples import Sampler
 from motion_jax.train.signals import Interrupted, Signals
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
-from motion_jax.weights.vgg19 import load_vgg19
 
 # After a save that failed the next one is tried so soon.
 RETRY_MINUTES = 1.0
@@ -46,7 +46,7 @@ RETRY_MINUTES = 1.0
 
 def train(
     config: Config,
-    data: Path,
+    data: Path | None,
     folder: Path,
     *,
     vgg: Path | None = None,
@@ -60,7 +60,7 @@ def train(
 
     Args:
       config: the experiment.
-      data: a prepared dataset.
+      data: a prepared dataset; None for a recipe that takes none.
       folder: the run directory; made where absent, continued where it holds this config's run.
       vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
       command: the command line, for the record.
@@ -76,11 +76,13 @@ def train(
         come together or differ; a NaN or a collapsed discriminator; a last save that failed.
       Interrupted: asked to stop, after saving.
     """
-    opened: list[PoseFrames] = []
+    opened: list[PoseFrames | None] = []
 
     def check() -> dict[str, str]:
         config.validate()
-        dataset = open_dataset(data)
+        dataset = None if data is None else open_dataset(data)
+        if dataset is None and config.recipe.takes_dataset:
+            raise UserError("This config is trained on a dataset; give one with --data.")
         stages = config.recipe.stages()
         # The largest first: its size is the one to prepare a dataset at.
         for name in sorted(stages, key=lambda name: -stages[name].height):
@@ -139,10 +141,10 @@ def _last_command(folder: Path, job: Job) -> str:
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     """The parameters that losses need and nobody trains."""
-    return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
+    return load_all(config.recipe.pretrained(), {"vgg19": vgg})
 
 
-def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> None:
+def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | None) -> None:
     """Raises UserError where record.keep_best is no loss of one of the stages, or nothing is held
     out to be scored."""
     best = config.record.keep_best
@@ -151,7 +153,8 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> N
         return
     for name in config.recipe.stages() if best else ():
         batch = {
-            key: jax.ShapeDtypeStruct(*of) for key, of in config.recipe.batch_shapes(name).items()
+            key: jax.ShapeDtypeStruct(*of)
+            for key, of in config.recipe.reading(name).shapes().items()
         }
         state = abstract_state(config, name)
         _, metrics = jax.eval_shape(
@@ -178,7 +181,7 @@ class _Training:
 
     config: Config
     folder: Path
-    dataset: PoseFrames
+    dataset: PoseFrames | None
     frozen: dict[str, Any]
     checkpoints: Checkpoints
     signals: Signals
@@ -238,6 +241,7 @@ class _Training:
     ) -> tuple[State, dict[str, Any]]:
         config = lowered(self.config, self.lowered)
         stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
+        reading = config.recipe.reading(name)
         mesh = meshes.of_stage(config, name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
         first, train_step, start = self.job.first, None, record["step"]
@@ -246,7 +250,7 @@ class _Training:
         seconds = dict(record.get("step_seconds", {}))
         compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
         say(
-            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} "
+            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
             f"frames at {stage.width}x{stage.height} on "
             f"{meshes.describe(mesh, stage.batch_size)}; compiling (a minute, the first time "
             "perhaps more) …"
@@ -257,7 +261,7 @@ class _Training:
             offset=offset,
             start=start,
             steps=stage.steps,
-            frames_per_step=stage.batch_size * stage.window,
+            frames_per_step=stage.batch_size * reading.frames,
             log_every=settings.log_every,
             seconds=record["seconds"],
             images=record["images"],

@@ -18,7 +18,11 @@ def write_page(folder: Path) -> Path:
     target = folder / "report" / "index.html"
     config = json.loads((folder / "config.json").read_text())
     versions = json.loads((folder / "versions.json").read_text())
-    dataset = json.loads((folder / "dataset.json").read_text())
+    dataset = folder / "dataset.json"
+    data = {}
+    if dataset.is_file():
+        known = json.loads(dataset.read_text())
+        data = {"dataset": f"{known['path']} ({known['frames']} frames)"}
     rows = read_metrics(folder)
     sections = []
     if rows:
@@ -35,8 +39,8 @@ def write_page(folder: Path) -> Path:
                         "hours": last["seconds"] / 3600,
                         "images/s": last["images_per_second"],
                         "waiting for input": f"{100 * last['input_wait']:.1f} %",
-                        "dataset": f"{dataset['path']} ({dataset['frames']} frames)",
                     }
+                    | data
                 ),
             )
         )

@@ -104,7 +104,7 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
     """Of the networks that losses need. Random: their values change no time."""
-    from motion_jax.nets.blocks import initialise
+    from motion_jax.nets.initial import initialise
     from motion_jax.nets.vgg import VGG19
 
     if not config.recipe.needs_vgg19:

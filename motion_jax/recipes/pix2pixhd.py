@@ -2,7 +2,7 @@
 
 The generator sees a pose picture, a multiscale discriminator the pose picture and the frame. Two
 stages: global (a GlobalGenerator at half size) and local (a LocalEnhancer at full size). Everybody
-Dance Now is this with two frames at once and a face stage; the train step is the same function.
+Dance Now is this with two frames at once and a face stage.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,16 @@ from jax import Array
 
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import pose_pictures
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator, Losses, Stage
+from motion_jax.recipes.coarse_to_fine import (
+    CoarseToFine,
+    Discriminator,
+    Generator,
+    Losses,
+    Scene,
+    Stage,
+)
 from motion_jax.recipes.pixels import to_float
-from motion_jax.recipes.state import Params, State
-from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+from motion_jax.recipes.state import Kind, Params, State
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,6 @@ class Pix2PixHD(CoarseToFine):
     # Pose; pose and image.
     generator_channels = 3
     discriminator_channels = 6
-    # What only a recipe with a previous frame can choose.
-    previous_noise = 0.0
-    generator_updates = 1
 
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
@@ -61,7 +64,12 @@ class Pix2PixHD(CoarseToFine):
         self.check_perceptual()
 
     def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
     ) -> tuple[State, dict[str, Array]]:
         """One update of both networks from one batch.
 
@@ -72,8 +80,21 @@ class Pix2PixHD(CoarseToFine):
         stage = self._stage(name)
         poses = pose_pictures(batch, self.pose_style, stage.height, stage.width)
         with jax.named_scope("input"):
-            clip = Clip(poses, to_float(batch["frames"]), jnp.zeros((*poses.shape[:2], 4)))
-        return two_frame_step(self, state, clip, name, frozen)
+            scene = Scene(poses, to_float(batch["frames"]), frozen)
+        return self.step(state, scene, name)
+
+    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
+        def frames(poses: Array) -> Array:
+            return self.frames(params, poses, name)
+
+        frames = jax.checkpoint(frames) if self.rematerialise else frames
+        poses = scene.poses
+        return frames(poses.reshape(-1, *poses.shape[2:])).reshape(scene.images.shape)
+
+    def frames(self, params: Params, poses: Array, name: str) -> Array:
+        """Frames [N, H, W, 3] from their pose pictures, each by itself."""
+        with jax.named_scope("generator"):
+            return self.main_generator(name).apply(params["generator"], poses)
 
     def judged(self, poses: Array, images: Array) -> Array:
         """[B, T, H, W, 3] twice -> [B * T, H, W, 6]."""
@@ -89,8 +110,7 @@ class Pix2PixHD(CoarseToFine):
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
     ) -> Array:
         """One frame [B, H, W, 3] from its pose picture; previous and boxes have no influence."""
-        with jax.named_scope("generator"):
-            return self.main_generator(name).apply(params["generator"], pose)
+        return self.frames(params, pose, name)
 
 
 RECIPE = Pix2PixHD

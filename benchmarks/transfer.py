@@ -124,7 +124,7 @@ def make_run(options: Options) -> Any:
     import jax.numpy as jnp
 
     from motion_jax.config import Config
-    from motion_jax.nets.blocks import initialise
+    from motion_jax.nets.initial import initialise
     from motion_jax.recipes import everybody_dance_now as edn
     from motion_jax.train.run import Run
 

@@ -1,20 +1,25 @@
 """What the rest of the program knows of a recipe."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax import Array
 
 from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
 from motion_jax.pose.pose_pictures import READY, poses_of, shown
-from motion_jax.recipes import schedule
-from motion_jax.recipes.state import Params, State
+from motion_jax.recipes import beginning, schedule
+from motion_jax.recipes.metric import Metric
+from motion_jax.recipes.network import Network
+from motion_jax.recipes.state import Kind, Params, State
 
 if TYPE_CHECKING:
     from motion_jax.recipes.pretrained import Pretrained
@@ -62,18 +67,70 @@ class Recipe:
         """Raises UserError where the fields contradict each other or the networks' needs."""
         raise NotImplementedError
 
+    def networks(self, name: str) -> dict[str, Network]:
+        """The networks of a stage, by their names in the state: what initialisation, checkpoints,
+        export and profiles know of them."""
+        raise NotImplementedError
+
+    def trained(self, name: str) -> tuple[str, ...]:
+        """Names of the networks that a stage updates."""
+        networks = self.networks(name)
+        return tuple(network for network in networks if networks[network].optimizer is not None)
+
+    def tested_modules(self, name: str) -> dict[str, nn.Module]:
+        """The networks of a stage as a trained run uses them, where that is another way than in
+        training: see tested."""
+        return {network: each.module for network, each in self.networks(name).items()}
+
     def init(self, key: Array, name: str, previous: State | None = None) -> State:
         """The state at the start of a stage. Pure; works under jax.eval_shape.
 
-        previous: the last state of the stage before.
+        previous: the last state of the stage before: see carried_over. Optimisers start fresh.
+        """
+        carried = None if previous is None else partial(self.carried_over, name, previous)
+        return beginning.begun(self.networks(name), key, carried)
+
+    def carried_over(self, name: str, previous: State, params: Params) -> Params:
+        """The parameters in which a stage begins after another one.
+
+        params: fresh, by network name. Here a network of the same name and shapes goes on from
+        where it was.
+        """
+        return beginning.kept(params, previous)
+
+    def train_step(
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of a stage's networks: the new state, and losses by name. Pure.
+
+        kind: what this step does besides the usual: see rhythm.
         """
         raise NotImplementedError
 
-    def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
-    ) -> tuple[State, dict[str, Array]]:
-        """One update of a stage's networks: the new state, and losses by name. Pure."""
-        raise NotImplementedError
+    def metrics(self, name: str) -> dict[str, Metric]:
+        """What the numbers are that a stage's train step gives, by name. Others are recorded, but
+        neither drawn nor guarded."""
+        return {}
+
+    def rhythm(self, name: str) -> dict[str, int]:
+        """What some steps of a stage do besides the usual: {what: n}, at every n-th step."""
+        return {}
+
+    def kind_of(self, name: str, step: int) -> Kind:
+        """Of a step, counted from 1, of a stage."""
+        return tuple(what for what, every in self.rhythm(name).items() if step % every == 0)
+
+    def kinds(self, name: str) -> dict[Kind, float]:
+        """All kinds of steps of a stage, and the share of its steps that are of each; the usual
+        first, where there is one. Each is compiled once."""
+        steps = min(self.stages()[name].steps, math.lcm(*self.rhythm(name).values()))
+        every = Counter(self.kind_of(name, step) for step in range(1, steps + 1))
+        return {kind: every[kind] / steps for kind in sorted(every, key=len)}
 
     def learning_rate(self, name: str, step: Array | int) -> Array:
         """Of a step, counted from 0, of a stage: see schedule."""

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Self
 
+from flax import linen as nn
+
 from motion_jax.errors import UserError
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import Recipe
@@ -29,6 +31,13 @@ class OneStage(Recipe):
         schedule.check_stage("main", self.main_stage)
         self.generator.check("main", self.main_stage)
         self.discriminator.check("main", self.main_stage)
+
+    def tested_modules(self, name: str) -> dict[str, nn.Module]:
+        running = self.test.statistics == "running"
+        return {
+            network: each.module.clone(running=running) if each.role == "generator" else each.module
+            for network, each in self.networks(name).items()
+        }
 
     def tested(self, **changes: object) -> Self:
         """The recipe with other fields of `test`."""

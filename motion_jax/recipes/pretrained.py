@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.recipes.state import Params
 
 

@@ -11,7 +11,7 @@ import pytest
 from motion_jax import cli
 from motion_jax.config import from_json, to_json
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.port import import_pix2pix, load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.experiment import read_experiment

@@ -6,17 +6,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax import Array
 
 from motion_jax.data.reading import Noise
+from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Recipe
+from motion_jax.recipes.network import Network, picture, updated
 from motion_jax.recipes.schedule import Stage, check_stage
-from motion_jax.recipes.state import Params, State
+from motion_jax.recipes.state import Kind, Params, State
+
+
+class Thrower(nn.Module):
+    """Noise [B, H, W, 1] -> pictures [B, H, W, 3]."""
+
+    @nn.compact
+    def __call__(self, noise: Array) -> Array:
+        return nn.tanh(nn.Conv(3, (1, 1), name="colour")(noise))
 
 
 @dataclass(frozen=True)
 class Dice(Recipe):
-    """The recipe: a picture is noise of one deviation around one colour."""
+    """The recipe."""
 
     main_stage: Stage = field(default_factory=Stage)
     dtype: str = "float32"
@@ -39,20 +50,21 @@ class Dice(Recipe):
         stage = self.main_stage
         return Noise(stage.height, stage.width, stage.batch_size)
 
-    def init(self, key: Array, name: str, previous: State | None = None) -> State:
-        params = {"dice": {"params": {"colour": jnp.zeros(3), "deviation": jnp.ones(())}}}
-        return State(jnp.zeros((), jnp.int32), params, {}, {}, key)
+    def networks(self, name: str) -> dict[str, Network]:
+        noise = picture(self.main_stage.height, self.main_stage.width, 1)
+        return {"thrower": Network(Thrower(), (noise,), "generator", Adam())}
 
     def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Any = ()
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
-        def loss(params: Params) -> Array:
+        def loss(weights: Params) -> Array:
+            params = {"thrower": {"params": weights}}
             return jnp.square(self.synthesize(params, batch["keys"], (), name)[0] - 0.5).mean()
 
-        value, gradient = jax.value_and_grad(loss)(state.params)
+        value, change = jax.value_and_grad(loss)(state.params["thrower"]["params"])
         rate = self.learning_rate(name, state.step)
-        params = jax.tree.map(lambda a, b: a - rate * b, state.params, gradient)
-        return state.replace(step=state.step + 1, params=params), {"away": value}
+        state = updated(self.networks(name), state, {"thrower": change}, rate, self.averaging)
+        return state, {"away": value}
 
     def seen(self, moments: Moments) -> Any:
         return moments["keys"]
@@ -64,8 +76,7 @@ class Dice(Recipe):
         shape = self.main_stage.height, self.main_stage.width, 1
         keys = jax.random.wrap_key_data(seen, impl="threefry2x32")
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
-        weights = params["dice"]["params"]
-        return jnp.clip(weights["colour"] + weights["deviation"] * noise, -1.0, 1.0), carry
+        return Thrower().apply(params["thrower"], noise), carry
 
     def synthesis_params(self, state: State) -> Params:
         return state.params

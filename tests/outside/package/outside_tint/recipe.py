@@ -7,15 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 from jax import Array
 
 from motion_jax.data.reading import Window
+from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Recipe
+from motion_jax.recipes.metric import GENERATOR, Metric
+from motion_jax.recipes.network import Network, picture, updated
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage, check_stage
-from motion_jax.recipes.state import Params, State
+from motion_jax.recipes.state import Kind, Params, State
 
 
 class Painter(nn.Module):
@@ -66,41 +68,34 @@ class Tint(Recipe):
     def painter(self) -> Painter:
         return Painter(self.channels, self.memory)
 
-    def init(self, key: Array, name: str, previous: State | None = None) -> State:
-        grey = jnp.zeros((1, self.main_stage.height, self.main_stage.width, 1))
-        params = {"painter": self.painter().init(key, grey, self.blank())}
-        moments = {"painter": optax.adam(1.0).init(params["painter"])}
-        return State(jnp.zeros((), jnp.int32), params, moments, {}, key)
-
-    def networks(self, name: str) -> dict[str, Any]:
-        from motion_jax.recipes.network import Network, picture
-
+    def networks(self, name: str) -> dict[str, Network]:
         memory = jax.ShapeDtypeStruct((1, self.memory), jnp.float32)
         seen = picture(self.main_stage.height, self.main_stage.width, 1), memory
-        return {"painter": Network(self.painter(), seen, "generator")}
+        return {"painter": Network(self.painter(), seen, "generator", Adam(b1=0.9))}
+
+    def metrics(self, name: str) -> dict[str, Metric]:
+        return {"difference": GENERATOR}
 
     def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Any = ()
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         films = to_float(batch["frames"])
 
-        def loss(params: Params) -> Array:
+        def loss(weights: Params) -> Array:
+            params = {"painter": {"params": weights}}
+
             def one(film: Array) -> Array:
                 memory, made = self.blank(), []
                 for frame in film:
-                    picture, memory = self.frame({"painter": params}, frame, memory, name)
+                    picture, memory = self.frame(params, frame, memory, name)
                     made.append(picture)
                 return jnp.abs(jnp.stack(made) - film).mean()
 
             return jax.vmap(one)(films).mean()
 
-        value, gradient = jax.value_and_grad(loss)(state.params["painter"])
-        optimizer = optax.adam(self.learning_rate(name, state.step))
-        change, moments = optimizer.update(gradient, state.optimizer["painter"])
-        params = optax.apply_updates(state.params["painter"], change)
-        state = state.replace(
-            step=state.step + 1, params={"painter": params}, optimizer={"painter": moments}
-        )
+        value, change = jax.value_and_grad(loss)(state.params["painter"]["params"])
+        rate = self.learning_rate(name, state.step)
+        state = updated(self.networks(name), state, {"painter": change}, rate, self.averaging)
         return state, {"difference": value}
 
     def seen(self, moments: Moments) -> Any:

@@ -39,25 +39,28 @@ Moments = Mapping[str, Any]
 class Recipe:
     """A system: hyperparameters as fields, pure functions as methods.
 
-    Loop, samples, transfer, evaluation and profiles use what is here, and the fields dtype,
-    averaging and rematerialise where there are any. Each stage's settings are in a field
-    NAME_stage, with at least what schedule.Stage has.
+    Loop, samples, transfer, evaluation and profiles use what is here. Each stage's settings are in
+    a field NAME_stage, with at least what schedule.Stage has.
 
     Attributes:
       shows: what a trained generator is shown, see Shown. `seen` makes it of moments that have it.
       paired: whether the frame of a record is what should be made of what is seen of it, so that
         results can be measured against it.
       pose_style: how keypoints are drawn; None where they are not.
+      dtype, averaging, rematerialise: of recipes that have no such field.
     """
 
     shows = ("poses",)
     paired = True
     pose_style = None
+    dtype = "float32"
+    averaging = 0.0
+    rematerialise = False
 
     @property
     def name(self) -> str:
-        """Of its module."""
-        raise NotImplementedError
+        """By which config.json knows it: its module's, or its entry point's."""
+        return type(self).__module__.rpartition(".")[2]
 
     def stages(self) -> dict[str, Any]:
         """Settings of the stages to run, in order."""
@@ -211,8 +214,9 @@ class Recipe:
         return jnp.clip(jax.lax.scan(step, (), seen)[1], -1.0, 1.0)
 
     def synthesis_params(self, state: State) -> Params:
-        """The parameters that synthesis uses, by network name."""
-        raise NotImplementedError
+        """The parameters that synthesis uses, by network name: here of all networks, averaged where
+        averaging is on."""
+        return {**state.params, **state.averaged}
 
     def tested(self, **changes: Any) -> "Recipe":
         """The recipe with another way to run a trained generator: see pix2pix.Test.

@@ -1,4 +1,4 @@
-"""What recipes share that train all their networks together, at one size."""
+"""What recipes share that train all their networks together, at one size: in main_stage."""
 
 from dataclasses import replace
 from typing import Self
@@ -10,13 +10,19 @@ from motion_jax.recipes import schedule
 from motion_jax.recipes.base import Recipe
 
 
-class OneStage(Recipe):
-    """Stages and settings of the recipes; their fields are generator, discriminator, main_stage,
-    test."""
+class OnlyStage(Recipe):
+    """The stage of recipes whose field it is, main_stage."""
+
+    main_stage: schedule.Stage
 
     def stages(self) -> dict[str, schedule.Stage]:
         """The only stage, "main"."""
         return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures."""
+        return self.main_stage.height, self.main_stage.width
 
     def validate(self) -> None:
         """Raises UserError where the fields contradict each other or the networks' needs."""
@@ -24,11 +30,19 @@ class OneStage(Recipe):
             raise UserError(
                 "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
             )
+        schedule.check_stage("main", self.main_stage)
+
+
+class OneStage(OnlyStage):
+    """Networks and settings of image-to-image recipes; their fields are generator, discriminator,
+    main_stage, test."""
+
+    def validate(self) -> None:
+        super().validate()
         schedule.check_counts(
             self,
             {"generator": {"ngf": 1, "n_blocks": 0}, "discriminator": {"ndf": 1, "n_layers": 1}},
         )
-        schedule.check_stage("main", self.main_stage)
         self.generator.check("main", self.main_stage)
         self.discriminator.check("main", self.main_stage)
 

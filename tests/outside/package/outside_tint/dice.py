@@ -30,8 +30,6 @@ class Dice(Recipe):
     """The recipe."""
 
     main_stage: Stage = field(default_factory=Stage)
-    dtype: str = "float32"
-    averaging: float = 0.0
 
     shows = ("noise",)
     paired = False
@@ -77,6 +75,3 @@ class Dice(Recipe):
         keys = jax.random.wrap_key_data(seen, impl="threefry2x32")
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
         return Thrower().apply(params["thrower"], noise), carry
-
-    def synthesis_params(self, state: State) -> Params:
-        return state.params

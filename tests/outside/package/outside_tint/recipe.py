@@ -46,8 +46,6 @@ class Tint(Recipe):
     """Numbers that are carried from frame to frame."""
     window: int = 4
     """Frames over which it is unrolled in training."""
-    dtype: str = "float32"
-    averaging: float = 0.0
 
     shows = ("frames",)
 
@@ -111,9 +109,6 @@ class Tint(Recipe):
         grey = to_float(seen).mean(-1, keepdims=True)[None]
         picture, after = self.painter().apply(params["painter"], grey, carry)
         return picture[0], after
-
-    def synthesis_params(self, state: State) -> Params:
-        return state.params
 
 
 RECIPE = Tint

@@ -200,8 +200,8 @@ class _Forward:
         import jax
         import jax.numpy as jnp
 
-        from motion_jax.nets.initial import initialise
         from motion_jax.nets.conv import target_platform
+        from motion_jax.nets.initial import initialise
         from motion_jax.profiling.cost import count_parameters, flops
 
         recipe = config.recipe

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motion_jax.nets.initial import initialise
 from motion_jax.nets.conv import target_platform
+from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pix import (
     PatchDiscriminator,
     PixelDiscriminator,

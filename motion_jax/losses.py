@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.devices import layout
-from motion_jax.nets.forms import mean_absolute, mean_square
+from motion_jax.nets.forms import mean_absolute, widened
 
 Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
 

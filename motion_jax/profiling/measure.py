@@ -127,7 +127,7 @@ def measure(
     from motion_jax.train.record import IN_FLIGHT
     from motion_jax.train.step import compiled_step
 
-    mesh = meshes.of_stage(config, stage)
+    mesh, recipe = meshes.of_stage(config, stage), config.recipe
     frozen = frozen_parameters(config, mesh)
     make_state = make_state or (lambda: initial_state(config, stage, mesh))
     first = next(batches)
@@ -139,19 +139,25 @@ def measure(
         with Compilations() as done:
             state = jax.block_until_ready(make_state())
             made = time.perf_counter()
-            step = compiled_step(config, stage, mesh)
-            state, metrics = step(state, meshes.place(first, mesh), frozen)
+            steps = {kind: compiled_step(config, stage, mesh, kind) for kind in recipe.kinds(stage)}
+            state, metrics = steps[recipe.kind_of(stage, 1)](
+                state, meshes.place(first, mesh), frozen
+            )
             jax.block_until_ready((state, metrics))
         ended = time.perf_counter()
         tracing, compiling = done.seconds_of("step")
-        return Start(made - begun, tracing, compiling, ended - begun), done.names, step, state
+        return Start(made - begun, tracing, compiling, ended - begun), done.names, steps, state
 
     with tempfile.TemporaryDirectory() as cache, _compilation_cache(cache):
         say(f"Compiling the {stage} stage anew …")
         cold, *_ = begin()
         say(f"Compiled in {cold.compiling:.1f} s; once more, from the cache …")
-        warm, names, step, state = begin()
-        executable = step.lower(state, meshes.place(first, mesh), frozen).compile()
+        warm, names, steps, state = begin()
+        executable = (
+            steps[recipe.usual_kind(stage)]
+            .lower(state, meshes.place(first, mesh), frozen)
+            .compile()
+        )
     say(f"Running {trace.LAST_STEP} steps …")
     waited, in_flight = 0.0, deque()
 
@@ -161,7 +167,7 @@ def measure(
             asked = time.perf_counter()
             batch = meshes.place(next(batches), mesh)
             waited += time.perf_counter() - asked
-            state, metrics = step(state, batch, frozen)
+            state, metrics = steps[recipe.kind_of(stage, number)](state, batch, frozen)
         in_flight.append(metrics)
         if len(in_flight) > IN_FLIGHT:
             jax.block_until_ready(in_flight.popleft())

@@ -135,6 +135,11 @@ class Recipe:
         every = Counter(self.kind_of(name, step) for step in range(1, steps + 1))
         return {kind: every[kind] / steps for kind in sorted(every, key=len)}
 
+    def usual_kind(self, name: str) -> Kind:
+        """The kind that a stage has most steps of."""
+        kinds = self.kinds(name)
+        return max(kinds, key=kinds.get)
+
     def learning_rate(self, name: str, step: Array | int) -> Array:
         """Of a step, counted from 0, of a stage: see schedule."""
         return schedule.learning_rate(getattr(self, f"{name}_stage"), step)

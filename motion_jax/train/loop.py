@@ -23,7 +23,7 @@ from motion_jax.devices.processes import Job, Place, join
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.recipes.pretrained import load_all
-from motion_jax.recipes.state import State
+from motion_jax.recipes.state import Kind, State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
@@ -130,7 +130,7 @@ def train(
             training.run()
         if job.first:
             with going_on("The run's page"):
-                write_page(folder)
+                write_page(folder, config.recipe)
     if training.images:
         say(f"Trained: {training.steps} steps, {training.images} images, in {folder}")
 
@@ -157,9 +157,15 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | Non
             for key, of in config.recipe.reading(name).shapes().items()
         }
         state = abstract_state(config, name)
-        _, metrics = jax.eval_shape(
-            lambda s, b, f, n=name: config.recipe.train_step(s, b, n, f), state, batch, frozen
-        )
+        metrics: set[str] = set()
+        for kind in config.recipe.kinds(name):
+            _, found = jax.eval_shape(
+                lambda s, b, f, n=name, k=kind: config.recipe.train_step(s, b, n, f, k),
+                state,
+                batch,
+                frozen,
+            )
+            metrics |= set(found)
         if best not in metrics:
             raise UserError(
                 f"record.keep_best = {best!r} is no loss of the {name} stage; use one of "
@@ -244,7 +250,8 @@ class _Training:
         reading = config.recipe.reading(name)
         mesh = meshes.of_stage(config, name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
-        first, train_step, start = self.job.first, None, record["step"]
+        first, start = self.job.first, record["step"]
+        steps: dict[Kind, Any] = {}
         # Where imported weights came from stays on record.
         origin = {key: value for key, value in record.items() if key == "imported"}
         seconds = dict(record.get("step_seconds", {}))
@@ -275,7 +282,7 @@ class _Training:
         rows = meshes.data_rows(mesh, stage.batch_size)
         examples = open_batches(self.dataset, config, name, record["position"], rows)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
-        watch = Watch(config.guard, name, record.get("low_since"))
+        watch = Watch(config.guard, name, config.recipe.metrics(name), record.get("low_since"))
         with recorder, sampler or contextlib.nullcontext(), examples, tracer:
             self.saved_at = time.monotonic()
             for step in range(start + 1, stage.steps + 1):
@@ -284,14 +291,16 @@ class _Training:
                     asked = time.monotonic()
                     batch = meshes.place(next(examples), mesh)
                     recorder.waited(time.monotonic() - asked)
-                    if train_step is None:
+                    if not steps:
                         begun = time.monotonic()
-                        jitted = compiled_step(config, name, mesh)
-                        train_step = compile_ahead(jitted, state, batch, frozen)
+                        for kind in config.recipe.kinds(name):
+                            jitted = compiled_step(config, name, mesh, kind)
+                            steps[kind] = compile_ahead(jitted, state, batch, frozen)
                         self.job.meet()
                         compiling += time.monotonic() - begun
                         asked += time.monotonic() - begun
-                    state, metrics = train_step(state, batch, frozen)
+                    kind = config.recipe.kind_of(name, step)
+                    state, metrics = steps[kind](state, batch, frozen)
                 tracer.end(step, state)
                 recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
                 if limit is not None:
@@ -331,7 +340,7 @@ class _Training:
                 if sampled:
                     if first:
                         with going_on("The run's page"):
-                            write_page(self.folder)
+                            write_page(self.folder, config.recipe)
                     self.job.meet()
                 if stop:
                     self._stop(step, name)

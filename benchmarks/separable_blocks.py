@@ -198,8 +198,8 @@ class _Forward:
         import jax
         import jax.numpy as jnp
 
-        from motion_jax.nets.blocks import initialise
         from motion_jax.nets.conv import target_platform
+        from motion_jax.nets.initial import initialise
         from motion_jax.profiling.cost import count_parameters, flops
 
         recipe = config.recipe

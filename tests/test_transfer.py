@@ -36,8 +36,9 @@ class FakeSynthesizer:
     def reset(self):
         self.resets, self.state = self.resets + 1, 0
 
-    def begin(self, keypoints, face_boxes):
-        return iter(self.feed(keypoints, face_boxes))
+    def begin(self, keypoints, face_boxes=None):
+        seen = keypoints if face_boxes is None else (keypoints, face_boxes)
+        return iter(self.feed(*seen))
 
     def feed(self, keypoints, face_boxes):
         self.shapes.append((keypoints.shape, face_boxes.shape))
@@ -53,7 +54,10 @@ class FakeRun:
     step, checkpoint, size = 1234, "ab" * 16, (64, 64)
     config = types.SimpleNamespace(
         recipe=types.SimpleNamespace(
-            pose_style=PoseStyle(stroke=2.0), draws_poses=True, recurrent=True
+            pose_style=PoseStyle(stroke=2.0),
+            shows=("poses",),
+            recurrent=True,
+            seen=lambda moments: (moments["keypoints"], moments["face_boxes"]),
         )
     )
 

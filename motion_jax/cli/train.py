@@ -79,10 +79,10 @@ class TrainOptions:
 def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
-    from motion_jax.config import load_config, shipped
+    from motion_jax.config import config_names, load_config
 
     if arguments[:1] in (["-h"], ["--help"]):
-        print(USAGE.format(shipped=", ".join(shipped())))
+        print(USAGE.format(shipped=", ".join(config_names())))
         return
     if arguments and not arguments[0].startswith("-"):
         default = load_config(arguments[0])
@@ -92,7 +92,8 @@ def run(arguments: list[str]) -> None:
     if options.dry_run:
         dry_run(config, options.data)
         return
-    for name in ("data", "run"):
+    needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
+    for name in needed:
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
     from motion_jax.devices.processes import place
@@ -169,7 +170,7 @@ def _given(arguments: list[str]) -> dict[str, str]:
 
 def _config_of_run(arguments: list[str]) -> "Config":
     """The config of the run that the arguments name with --run. Raises UserError without one."""
-    from motion_jax.config import shipped
+    from motion_jax.config import config_names
     from motion_jax.train.run import read_config
 
     given = _given(arguments)
@@ -177,8 +178,8 @@ def _config_of_run(arguments: list[str]) -> "Config":
     if config is None:
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
-            f"DATASET --run DIR (there are {', '.join(shipped())}), or the {option('run')} of a "
-            "run that is there."
+            f"DATASET --run DIR (there are {', '.join(config_names())}), or the {option('run')} of "
+            "a run that is there."
         )
     return config
 
@@ -217,8 +218,11 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     Raises UserError where one of them and the setting that it is short for are both given.
     """
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
-    generator, discriminator = config.recipe.generator, config.recipe.discriminator
     fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
+    if all(getattr(options, option) is None for option in fields):
+        return config
+    generator = getattr(config.recipe, "generator", None)
+    discriminator = getattr(config.recipe, "discriminator", None)
     changes = {}
     for short, name in fields.items():
         value = getattr(options, short)
@@ -242,14 +246,15 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
                 f"config's is {getattr(generator, name)})."
             )
         changes[name] = value
-    if "ngf" in changes and "--recipe.discriminator.ndf" not in given and generator.ngf > 0:
+    own = "--recipe.discriminator.ndf" in given or not hasattr(discriminator, "ndf")
+    if "ngf" in changes and not own and generator.ngf > 0:
         ndf = round(discriminator.ndf * changes["ngf"] / generator.ngf)
         # A width that cannot be is refused as the generator's, not as what follows from it.
         discriminator = replace(discriminator, ndf=max(ndf, 1))
-    recipe = replace(
-        config.recipe, generator=replace(generator, **changes), discriminator=discriminator
-    )
-    return replace(config, recipe=recipe)
+    networks = {"generator": replace(generator, **changes)}
+    if discriminator is not None:
+        networks["discriminator"] = discriminator
+    return replace(config, recipe=replace(config.recipe, **networks))
 
 
 def dry_run(config: "Config", data: Path | None = None) -> None:

@@ -55,14 +55,20 @@ class RunMover:
         from motion_jax.profiling.cost import count_parameters
 
         self.parameters, self._pictures = count_parameters(run.params), pictures
-        self._synthesizer = run.synthesizer(chunk=CHUNK)
+        self._synthesizer, self._recipe = run.synthesizer(chunk=CHUNK), run.config.recipe
 
     def move(self, clip: Clip) -> Iterator[np.ndarray]:
         self._synthesizer.reset()
         for start in range(0, len(clip), CHUNK):
             stop = min(start + CHUNK, len(clip))
-            shown = clip.pictures(start, stop) if self._pictures else clip.keypoints[start:stop]
-            yield from self._synthesizer.feed(shown, clip.face_boxes[start:stop])
+            moments = {"face_boxes": clip.face_boxes[start:stop]}
+            if self._pictures:
+                # In datasets of pairs (pics2pics) the driver's pictures stand where poses do.
+                name = "pose_pictures" if "poses" in self._recipe.shows else "frames"
+                moments[name] = clip.pictures(start, stop)
+            else:
+                moments["keypoints"] = clip.keypoints[start:stop]
+            yield from self._synthesizer.feed(self._recipe.seen(moments))
 
 
 class RetrievalMover:

@@ -18,17 +18,18 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config, to_json
-from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
 from motion_jax.errors import UserError, marked
 from motion_jax.events import Interrupted, Observer, StopToken
 from motion_jax.progress import say, warn
-from motion_jax.recipes.state import State
+from motion_jax.recipes.pretrained import load_all
+from motion_jax.recipes.state import Kind, State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.dataset import check_data, open_batches
 from motion_jax.train.folder import alone, check_run, check_shared
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -39,7 +40,6 @@ from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, res
 from motion_jax.train.samples import Sampler
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
-from motion_jax.weights.vgg19 import load_vgg19
 
 # After a save that failed the next one is tried so soon.
 RETRY_MINUTES = 1.0
@@ -47,7 +47,7 @@ RETRY_MINUTES = 1.0
 
 def train(
     config: Config,
-    data: Path,
+    data: Path | None,
     folder: Path,
     *,
     vgg: Path | None = None,
@@ -62,7 +62,7 @@ def train(
 
     Args:
       config: the experiment.
-      data: a prepared dataset.
+      data: a prepared dataset; None for a recipe that takes none.
       folder: the run directory; made where absent, continued where it holds this config's run.
       vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
       command: the command line, for the record.
@@ -87,7 +87,7 @@ def train(
 
 def _train(
     config: Config,
-    data: Path,
+    data: Path | None,
     folder: Path,
     vgg: Path | None,
     command: str,
@@ -95,11 +95,13 @@ def _train(
     wait_seconds: float,
     limits: Mapping[str, float],
 ) -> None:
-    opened: list[PoseFrames] = []
+    opened: list[PoseFrames | None] = []
 
     def check() -> dict[str, str]:
         config.validate()
-        dataset = open_dataset(data)
+        dataset = None if data is None else open_dataset(data)
+        if dataset is None and config.recipe.takes_dataset:
+            raise UserError("This config is trained on a dataset; give one with --data.")
         stages = config.recipe.stages()
         # The largest first: its size is the one to prepare a dataset at.
         for name in sorted(stages, key=lambda name: -stages[name].height):
@@ -145,7 +147,7 @@ def _train(
             training.run()
         if job.first:
             with going_on("The run's page"):
-                events.emit(events.FileWritten(write_page(folder)))
+                events.emit(events.FileWritten(write_page(folder, config.recipe)))
     if training.images:
         say(f"Trained: {training.steps} steps, {training.images} images, in {folder}")
 
@@ -166,10 +168,10 @@ def _last_command(folder: Path, job: Job) -> str:
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     """The parameters that losses need and nobody trains."""
-    return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
+    return load_all(config.recipe.pretrained(), {"vgg19": vgg})
 
 
-def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> None:
+def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | None) -> None:
     """Raises UserError where record.keep_best is no loss of one of the stages, or nothing is held
     out to be scored."""
     best = config.record.keep_best
@@ -178,12 +180,19 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> N
         return
     for name in config.recipe.stages() if best else ():
         batch = {
-            key: jax.ShapeDtypeStruct(*of) for key, of in config.recipe.batch_shapes(name).items()
+            key: jax.ShapeDtypeStruct(*of)
+            for key, of in config.recipe.reading(name).shapes().items()
         }
         state = abstract_state(config, name)
-        _, metrics = jax.eval_shape(
-            lambda s, b, f, n=name: config.recipe.train_step(s, b, n, f), state, batch, frozen
-        )
+        metrics: set[str] = set()
+        for kind in config.recipe.kinds(name):
+            _, found = jax.eval_shape(
+                lambda s, b, f, n=name, k=kind: config.recipe.train_step(s, b, n, f, k),
+                state,
+                batch,
+                frozen,
+            )
+            metrics |= set(found)
         if best not in metrics:
             raise UserError(
                 f"record.keep_best = {best!r} is no loss of the {name} stage; use one of "
@@ -205,7 +214,7 @@ class _Training:
 
     config: Config
     folder: Path
-    dataset: PoseFrames
+    dataset: PoseFrames | None
     frozen: dict[str, Any]
     checkpoints: Checkpoints
     job: Job
@@ -264,15 +273,17 @@ class _Training:
     ) -> tuple[State, dict[str, Any]]:
         config = lowered(self.config, self.lowered)
         stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
+        reading = config.recipe.reading(name)
         mesh = meshes.of_stage(config, name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
-        first, train_step, start = self.job.first, None, record["step"]
+        first, start = self.job.first, record["step"]
+        steps: dict[Kind, Any] = {}
         # Where imported weights came from stays on record.
         origin = {key: value for key, value in record.items() if key == "imported"}
         seconds = dict(record.get("step_seconds", {}))
         compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
         say(
-            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} "
+            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
             f"frames at {stage.width}x{stage.height} on "
             f"{meshes.describe(mesh, stage.batch_size)}; compiling (a minute, the first time "
             "perhaps more) …"
@@ -283,7 +294,7 @@ class _Training:
             offset=offset,
             start=start,
             steps=stage.steps,
-            frames_per_step=stage.batch_size * stage.window,
+            frames_per_step=stage.batch_size * reading.frames,
             log_every=settings.log_every,
             seconds=record["seconds"],
             images=record["images"],
@@ -297,7 +308,7 @@ class _Training:
         rows = meshes.data_rows(mesh, stage.batch_size)
         examples = open_batches(self.dataset, config, name, record["position"], rows)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
-        watch = Watch(config.guard, name, record.get("low_since"))
+        watch = Watch(config.guard, name, config.recipe.metrics(name), record.get("low_since"))
         total = sum(stage.steps for stage in config.recipe.stages().values())
         here = events.stage(name, offset / total, (offset + stage.steps) / total)
         with here, recorder, sampler or contextlib.nullcontext(), examples, tracer:
@@ -308,14 +319,16 @@ class _Training:
                     asked = time.monotonic()
                     batch = meshes.place(next(examples), mesh)
                     recorder.waited(time.monotonic() - asked)
-                    if train_step is None:
+                    if not steps:
                         begun = time.monotonic()
-                        jitted = compiled_step(config, name, mesh)
-                        train_step = compile_ahead(jitted, state, batch, frozen)
+                        for kind in config.recipe.kinds(name):
+                            jitted = compiled_step(config, name, mesh, kind)
+                            steps[kind] = compile_ahead(jitted, state, batch, frozen)
                         self.job.meet()
                         compiling += time.monotonic() - begun
                         asked += time.monotonic() - begun
-                    state, metrics = train_step(state, batch, frozen)
+                    kind = config.recipe.kind_of(name, step)
+                    state, metrics = steps[kind](state, batch, frozen)
                 tracer.end(step, state)
                 recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
                 if limit is not None:
@@ -355,7 +368,8 @@ class _Training:
                 if sampled:
                     if first:
                         with going_on("The run's page"):
-                            events.emit(events.FileWritten(write_page(self.folder)))
+                            page = write_page(self.folder, config.recipe)
+                            events.emit(events.FileWritten(page))
                     self.job.meet()
                 if stop:
                     self._stop(step, name)

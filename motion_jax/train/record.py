@@ -69,6 +69,7 @@ class Recorder:
         self._seconds_before = seconds
         self._journal = Journal(folder, offset + start) if writes else None
         self._pending: tuple[int, dict[str, jax.Array], float] | None = None
+        self._latest: dict[str, jax.Array] = {}
         self._begun = self._marked = time.monotonic()
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
@@ -98,13 +99,15 @@ class Recorder:
         """After the step number `step` (from 1) was dispatched."""
         self.images += self.frames_per_step
         self._dispatched = step
+        # Some steps have numbers that others have not: of those the last ones are logged.
+        self._latest = self._latest | metrics
         # A slow device must not fall behind by minutes: a signal would be answered that much later.
         self._in_flight.append(metrics)
         if len(self._in_flight) > IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
         if step % self.log_every == 0 or step == self.steps or step == self._start + 1:
             self._flush()
-            self._pending = (step, metrics, learning_rate)
+            self._pending = (step, self._latest, learning_rate)
 
     def _flush(self) -> None:
         if self._pending is None:

@@ -110,9 +110,10 @@ def _transfer(options: TransferOptions) -> Path:
         raise UserError("--retrieval goes with --method alone; a run draws its frames.")
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
-    if options.region is not None and run.config.recipe.draws_poses and not options.ready_poses:
+    shows_poses = "poses" in run.config.recipe.shows
+    if options.region is not None and shows_poses and not options.ready_poses:
         raise UserError("--region goes with --ready-poses alone; poses are looked for everywhere.")
-    if options.ready_poses or not run.config.recipe.draws_poses or of_pictures(run):
+    if options.ready_poses or not shows_poses or of_pictures(run):
         from motion_jax.transfer.ready import transfer_ready
 
         return transfer_ready(options, run)
@@ -159,8 +160,9 @@ def render(
     networks are given (see driving.seen; None: the poses); `steadying`: "face" aligns the
     result."""
     shown = keypoints if shown is None else shown
-    synthesizer = run.synthesizer(
-        recurrent=options.recurrent, face=options.face, chunk=options.chunk
+    synthesizer = Seeing(
+        run.synthesizer(recurrent=options.recurrent, face=options.face, chunk=options.chunk),
+        run.config.recipe,
     )
     pictures = synthesize(synthesizer, shown, boxes, lost, times, options.chunk, options.gaps)
     if steadying == "face":
@@ -176,13 +178,31 @@ def render(
     write_video(pictures, times, options, tags(run, options), has_audio)
 
 
+class Seeing:
+    """A run's synthesizer that is given poses and boxes."""
+
+    def __init__(self, synthesizer: object, recipe: object):
+        self._synthesizer, self._recipe = synthesizer, recipe
+        self.reset = synthesizer.reset
+
+    def begin(self, poses: object, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+        moments = {"face_boxes": face_boxes}
+        if isinstance(poses, dict):
+            moments |= {"keypoints": poses["poses"], "frames": poses["frames"]}
+        elif poses.dtype != np.uint8:
+            moments["keypoints"] = poses
+        else:
+            moments["pose_pictures" if "poses" in self._recipe.shows else "frames"] = poses
+        return self._synthesizer.begin(self._recipe.seen(moments))
+
+
 def shown_part(run: object, poses: "np.ndarray | ReadyPoses") -> tuple[int, int, int, int] | None:
     """(top, left, bottom, right) of the run's pictures that is no bar, where that is not all: as
     its letterboxed dataset says, or of frames that are translated, as they were laid in."""
     from motion_jax.data.fitting import in_frame
     from motion_jax.data.info import DatasetInfo
 
-    if not run.config.recipe.draws_poses:
+    if "poses" not in run.config.recipe.shows:
         return poses.content if poses.undistorted else None
     if "info" not in run.dataset:
         return None
@@ -428,7 +448,7 @@ def _beside(
     from motion_jax.report.montage import enlarge, side_by_side, to_height
 
     if not isinstance(keypoints, np.ndarray):
-        poses = run.config.recipe.draws_poses and options.ready_poses
+        poses = "poses" in run.config.recipe.shows and options.ready_poses
         labels = ["pose" if poses else "source", "result (synthetic)"]
         top, left, bottom, right = content
         for pose, picture in zip(keypoints, pictures, strict=True):

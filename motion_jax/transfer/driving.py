@@ -25,7 +25,7 @@ def seen(
 
     track: the poses in pixels of the source; keypoints: [N, 137, 3], the same fitted to the target.
     """
-    if not getattr(getattr(run.config.recipe, "conditions", None), "canny", False):
+    if "frames" not in run.config.recipe.shows:
         return keypoints
     return Driven(keypoints, Moved(options, placements(track.keypoints, keypoints), run.size))
 
@@ -84,10 +84,10 @@ def check_ready(run: Any) -> None:
     """Raises UserError where drawn poses are not all that the run is shown."""
     from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
 
-    conditions = getattr(run.config.recipe, "conditions", None)
-    if conditions is not None and conditions.face_contour:
+    shows = run.config.recipe.shows
+    if "keypoints" in shows:
         raise UserError(NO_CONTOUR)
-    if conditions is not None and conditions.canny:
+    if {"poses", "frames"} <= set(shows):
         raise UserError(NO_EDGES)
 
 

@@ -49,16 +49,17 @@ def transfer_ready(options: TransferOptions, run: Any) -> Path:
         convert=convert,
         bars=bars,
     )
-    if run.config.recipe.draws_poses and not info.get("pose_pictures"):
+    if "poses" in run.config.recipe.shows and not info.get("pose_pictures"):
         say(
             "The run was not trained on ready pose pictures: these must be drawn as its own are "
             "(recipe.pose_style), or the result is poor."
         )
+    posed = "poses" in run.config.recipe.shows
     if poses.undistorted:
         say(
             f"The pictures are {poses.shape[1]}x{poses.shape[0]}, the run is {run.size[1]}x"
             f"{run.size[0]}: bars are added, so that nothing is stretched"
-            f"{'' if run.config.recipe.draws_poses else ', and cut off from the result'}."
+            f"{'' if posed else ', and cut off from the result'}."
         )
     boxes = _boxes(options, poses, run)
     lost = np.zeros(len(poses), bool)
@@ -85,7 +86,7 @@ def _conversion(
     """
     if (paired := of_pictures(run)) is not None and options.region is None:
         return paired.cutter(options.source), BLACK
-    drawing, ready = info.get("densepose"), run.config.recipe.draws_poses
+    drawing, ready = info.get("densepose"), "poses" in run.config.recipe.shows
     bars = None if ready else BLACK
     if drawing is None and options.region is None:
         return None, bars
@@ -110,7 +111,7 @@ def _boxes(options: TransferOptions, poses: ReadyPoses, run: Any) -> np.ndarray:
         from motion_jax.data.edn_files import read_face_texts
 
         return poses.place_boxes(read_face_texts(options.face_boxes, len(poses)))
-    if options.face and "face_generator" in getattr(run, "params", {}):
+    if options.face and "face" in run.config.recipe.parts(run.params):
         say(
             "Drawn poses do not tell where faces are, so the face stage is left out; --face-boxes "
             "FOLDER tells it."

@@ -24,11 +24,11 @@ os.environ |= {
 import av
 import before_commands as commands
 import numpy as np
+from motion_jax.train.signals import Signals
 from PIL import Image
 
 from motion_jax import puppet
 from motion_jax.cli import main
-from motion_jax.train.signals import Signals
 
 SIZE = 32
 STAGE = {"height": SIZE, "width": SIZE, "batch-size": 2, "decay-steps": 1, "learning-rate": 3e-3}

@@ -328,8 +328,8 @@ def test_every_method_has_a_config_that_works(name, on_cpu):
         method, (256, 256), on_cpu=on_cpu, holdout=0.2, seed=0, face_height=40, domain_a="source"
     )
     assert set(config.recipe.stages()) == set(method.shares)
-    assert not config.recipe.needs_vgg19, "needs no download"
-    assert config.recipe.draws_poses == (method.shown == "pose") or method.data == "pairs"
+    assert not config.recipe.pretrained(), "needs no download"
+    assert ("poses" in config.recipe.shows) == (method.shown == "pose") or method.data == "pairs"
     assert not on_cpu or config.recipe.generator.ngf <= 32
 
 

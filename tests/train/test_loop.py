@@ -130,9 +130,9 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(
         if self.offset + number == 7:
             signal.raise_signal(signal.SIGINT)
 
-    def traced(self, state, batch, name, frozen):
+    def traced(self, state, batch, name, frozen, kind):
         traces.append(name)
-        return step(self, state, batch, name, frozen)
+        return step(self, state, batch, name, frozen, kind)
 
     monkeypatch.setattr(Recorder, "step", interrupt)
     monkeypatch.setattr(EverybodyDanceNow, "train_step", traced)

@@ -145,7 +145,7 @@ def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path, monkeypatc
     folder = runs("cyclegan")[2]
     transfer(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
     frames = np.stack([frame.image for frame in read_frames(source)])
-    made = load_run(folder).synthesizer().feed(frames, np.zeros((3, 4)))
+    made = load_run(folder).synthesizer().feed(frames)
     np.testing.assert_array_equal(np.stack(shown), made)
     assert (made[0] != made[1]).any() and (made[0] != frames[0]).any()
 
@@ -156,7 +156,7 @@ def test_ways_to_run_a_trained_generator(runs):
     keypoints[:, [0, 1, 8], :] = [(16, 4, 1), (16, 8, 1), (16, 20, 1)]
     keypoints[2, 8, 0] += 9
     made = {
-        name: run.tested(**changes).synthesizer(chunk=chunk).feed(keypoints, np.zeros((3, 4)))
+        name: run.tested(**changes).synthesizer(chunk=chunk).feed(keypoints)
         for name, chunk, changes in (
             ("batch", 1, {}),
             ("chunked", 3, {}),

@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from motion_jax.compare import budget as budgets
 from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
+from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
 
 # Torso lengths between two poses that are paired: farther apart no two are.
@@ -164,11 +166,7 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
         videos=(options.source,),
         out=folder,
         size=f"{size[1]}x{size[0]}",
-        poses=options.poses,
-        start=options.start,
-        end=options.end,
-        smooth=options.smooth,
-        pose_model=options.pose_model,
+        **{field.name: getattr(options, field.name) for field in fields(PoseSource)},
     )
     try:
         make(asked)

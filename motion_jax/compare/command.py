@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -287,7 +287,8 @@ def _compare(
     from motion_jax.compare import page, score
     from motion_jax.compare.movers import frame_seconds
     from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.evaluate.evaluate import metered
+    from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
     from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.video.reader import probe
 
@@ -295,9 +296,7 @@ def _compare(
     if lpips and min(stage.size) < BACKBONES["alex"].least:
         least = BACKBONES["alex"].least
         lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
-    bundle, detail, no_poses = choose_detector(
-        stage.target.dataset, options.reestimate, options.pose_model
-    )
+    detector = choose_detector(stage.target.dataset, options.reestimate, options.pose_model)
     moves = stage.moves()
     longest = max(moves, key=len)
     for name, mover in movers.items():
@@ -306,15 +305,12 @@ def _compare(
             "parameters": mover.parameters,
         }
     total = sum(count for _, count in stage.held)
-    with contextlib.ExitStack() as stack:
-        again = None
-        if bundle:
-            again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
-        stream = _metered(score.held_out_pieces(stage, movers), total, "Held-out frames")
-        found = scores.compare(again.tap(stream) if again else stream, total=total, lpips=lpips)
-        poses, pose_frames = again.results() if again else ({}, 0)
-    if again and not pose_frames:
-        no_poses = "the held-out stretches are too short for the pose estimator"
+    found, poses = score_with_poses(
+        lambda stream: scores.compare(stream, total=total, lpips=lpips),
+        metered(score.held_out_pieces(stage, movers), total, "Held-out frames"),
+        detector,
+        options.reestimate_frames,
+    )
     film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
     truth = options.truth and score.true_frames(options.truth, options.source, stage)
@@ -326,30 +322,19 @@ def _compare(
     else:
         found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
         moved = score.transfer_figures(found_moves)
-    empty = {"pose_distance": None, "missed_detections": None}
+    reasons = {"lpips": no_lpips, **poses.absent()}
     result = {
         "methods": {
-            name: found.methods[name]
-            | (poses.get(name) or empty)
-            | moved.get(name, {})
-            | made[name]
+            name: found.methods[name] | poses.of(name) | moved.get(name, {}) | made[name]
             for name in movers
         },
         "frames": found.frames,
         "moments": grids.total,
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "sound": has_audio,
-        "reestimated_real": poses.get("real"),
-        "reestimated_frames": pose_frames,
-        "absent": {
-            name: reason
-            for name, reason in (
-                ("lpips", no_lpips),
-                ("pose_distance", no_poses),
-                ("missed_detections", no_poses),
-            )
-            if reason
-        },
+        "reestimated_real": poses.methods.get("real"),
+        "reestimated_frames": poses.frames,
+        "absent": {name: reason for name, reason in reasons.items() if reason},
         "notes": _notes(movers, truth is not None),
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
         "facts": _facts(options, stage, command),
@@ -362,51 +347,25 @@ def _compare(
     return result
 
 
-def _metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    with Meter(what, total) as meter:
-        for piece in stream:
-            yield piece
-            meter.advance(len(piece.real))
-
-
 def _filmed(
     moments: Iterator[Any], path: Path, grids: Any, options: CompareOptions, has_audio: bool
 ) -> Iterator[Any]:
     """Passes the moments on while writing them side by side into a video."""
-    from motion_jax import __version__
     from motion_jax.compare.page import film_frame
-    from motion_jax.transfer.command import SYNTHETIC
-    from motion_jax.video.writer import VideoWriter
+    from motion_jax.transfer.film import Film, synthetic_tags
 
-    tags = {
-        "title": f"Synthetic video: {options.target.name} moving like {options.source.name}",
-        "comment": (
-            "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
-            "they are not recordings."
-        ),
-        "digital_source_type": SYNTHETIC,
-        "motion_jax_synthetic": "true",
-        "motion_jax_version": __version__,
-        "motion_jax_source": options.source.name,
-    }
-    begun: float | None = None
-    with contextlib.ExitStack() as stack:
-        meter = stack.enter_context(Meter("The same dance by all", grids.total))
+    tags = synthetic_tags(
+        options.target.name,
+        "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
+        "they are not recordings.",
+        options.source,
+    )
+    with (
+        Meter("The same dance by all", grids.total) as meter,
+        Film(path, tags, options.source if has_audio else None, crf=21) as film,
+    ):
         for moment in moments:
-            picture = film_frame(moment)
-            if begun is None:
-                begun = moment.time
-                writer = stack.enter_context(
-                    VideoWriter(
-                        path,
-                        *picture.shape[:2],
-                        audio_from=options.source if has_audio else None,
-                        audio_start=begun,
-                        metadata=tags,
-                        crf=21,
-                    )
-                )
-            writer.write(picture, moment.time - begun)
+            film.add(film_frame(moment), moment.time)
             grids.look(moment)
             meter.advance()
             yield moment

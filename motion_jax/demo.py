@@ -86,12 +86,9 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     from motion_jax.evaluate.score import compare, pieces
     from motion_jax.pose.face import face_boxes
     from motion_jax.train.run import load_run
-    from motion_jax.transfer.command import (
-        TransferOptions,
-        normalised_poses,
-        source_poses,
-        transfer,
-    )
+    from motion_jax.transfer.command import source_track, transfer
+    from motion_jax.transfer.fit import Body, fit_clip
+    from motion_jax.transfer.options import TransferOptions
 
     source = out / "videos" / SOURCE
     options = TransferOptions(
@@ -106,7 +103,8 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     )
     transfer(options)
     run = load_run(folder)
-    poses, boxes, _ = normalised_poses(source_poses(options), run, options.normalize)
+    clip = fit_clip(source_track(options), Body.of_run(run), options.normalize)
+    poses, boxes = clip.keypoints, clip.boxes
     height, width = run.size
     target = puppet.CHARACTERS[TARGET]
     true_poses = puppet.pose(target, dance, height, width)
@@ -165,29 +163,19 @@ def _filmed(
     """Passes the stream on while writing it side by side into a video."""
     from motion_jax.pose.draw import draw_host
     from motion_jax.report import montage
-    from motion_jax.transfer.command import tags
+    from motion_jax.transfer.command import run_tags
+    from motion_jax.transfer.film import Film
     from motion_jax.video.reader import read_frames
-    from motion_jax.video.writer import VideoWriter
 
-    writer = None
     labels = ["source", "pose", "result", "true answer", "nearest frame"]
-    shots = zip(stream, read_frames(options.source), poses, strict=True)
-    try:
-        for (real, made), shot, points in shots:
+    with Film(path, run_tags(run, options)) as film:
+        for (real, made), shot, points in zip(
+            stream, read_frames(options.source), poses, strict=True
+        ):
             pose = draw_host(points, *run.size, run.config.recipe.pose_style)
             panels = [shot.image, pose, made["trained"], real, made["nearest_frame"]]
-            picture = montage.side_by_side(panels, labels)
-            if writer is None:
-                writer = VideoWriter(path, *picture.shape[:2], metadata=tags(run, options))
-                writer.__enter__()
-            writer.write(picture, shot.time)
+            film.add(montage.side_by_side(panels, labels), shot.time)
             yield real, made
-    except BaseException as error:
-        if writer is not None:
-            writer.__exit__(type(error), error, error.__traceback__)
-        raise
-    if writer is not None:
-        writer.__exit__(None, None, None)
 
 
 def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:

@@ -25,7 +25,7 @@ SIZE = (48, 64)
 class NoiseRun:
     """Stands for a trained run: its pictures are noise, which does not compress."""
 
-    step, checkpoint, size = 1, "0" * 32, (64, 64)
+    step, checkpoint, size, params = 1, "0" * 32, (64, 64), {}
     dataset = {"info": {"height": 64, "width": 64}}
     config = Config()
 

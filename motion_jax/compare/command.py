@@ -11,11 +11,11 @@ The same command again uses what is there and makes what is missing.
 """
 
 import contextlib
-import functools
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
 from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
+from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
 
 # Torso lengths between two poses that are paired: farther apart no two are.
@@ -181,11 +182,7 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
         videos=(options.source,),
         out=folder,
         size=f"{size[1]}x{size[0]}",
-        poses=options.poses,
-        start=options.start,
-        end=options.end,
-        smooth=options.smooth,
-        pose_model=options.pose_model,
+        **{field.name: getattr(options, field.name) for field in fields(PoseSource)},
     )
     try:
         make(asked)
@@ -310,7 +307,8 @@ def _score(
     from motion_jax.compare import page, score
     from motion_jax.compare.movers import frame_seconds
     from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.evaluate.evaluate import metered
+    from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
     from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.video.reader import probe
 
@@ -318,9 +316,7 @@ def _score(
     if lpips and min(stage.size) < BACKBONES["alex"].least:
         least = BACKBONES["alex"].least
         lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
-    bundle, detail, no_poses = choose_detector(
-        stage.target.dataset, options.reestimate, options.pose_model
-    )
+    detector = choose_detector(stage.target.dataset, options.reestimate, options.pose_model)
     moves = stage.moves()
     longest = max(moves, key=len)
     for name, mover in movers.items():
@@ -329,15 +325,13 @@ def _score(
             "parameters": mover.parameters,
         }
     total = sum(count for _, count in stage.held)
-    with events.part(0.0, HELD_OUT_SHARE), contextlib.ExitStack() as stack:
-        again = None
-        if bundle:
-            again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
-        stream = _metered(score.held_out_pieces(stage, movers), total, "Held-out frames")
-        found = scores.compare(again.tap(stream) if again else stream, total=total, lpips=lpips)
-        poses, pose_frames = again.results() if again else ({}, 0)
-    if again and not pose_frames:
-        no_poses = "the held-out stretches are too short for the pose estimator"
+    with events.part(0.0, HELD_OUT_SHARE):
+        found, poses = score_with_poses(
+            lambda stream: scores.compare(stream, total=total, lpips=lpips),
+            metered(score.held_out_pieces(stage, movers), total, "Held-out frames"),
+            detector,
+            options.reestimate_frames,
+        )
     film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
     truth = options.truth and score.true_frames(options.truth, options.source, stage)
@@ -350,30 +344,19 @@ def _score(
         else:
             found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
             moved = score.transfer_figures(found_moves)
-    empty = {"pose_distance": None, "missed_detections": None}
+    reasons = {"lpips": no_lpips, **poses.absent()}
     result = {
         "methods": {
-            name: found.methods[name]
-            | (poses.get(name) or empty)
-            | moved.get(name, {})
-            | made[name]
+            name: found.methods[name] | poses.of(name) | moved.get(name, {}) | made[name]
             for name in movers
         },
         "frames": found.frames,
         "moments": grids.total,
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "sound": has_audio,
-        "reestimated_real": poses.get("real"),
-        "reestimated_frames": pose_frames,
-        "absent": {
-            name: reason
-            for name, reason in (
-                ("lpips", no_lpips),
-                ("pose_distance", no_poses),
-                ("missed_detections", no_poses),
-            )
-            if reason
-        },
+        "reestimated_real": poses.methods.get("real"),
+        "reestimated_frames": poses.frames,
+        "absent": {name: reason for name, reason in reasons.items() if reason},
         "notes": _notes(movers, truth is not None),
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
         "facts": _facts(options, stage, command),
@@ -387,53 +370,25 @@ def _score(
     return result
 
 
-def _metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    with Meter(what, total) as meter:
-        for piece in stream:
-            yield piece
-            meter.advance(len(piece.real))
-
-
 def _filmed(
     moments: Iterator[Any], path: Path, grids: Any, options: CompareOptions, has_audio: bool
 ) -> Iterator[Any]:
     """Passes the moments on while writing them side by side into a video."""
-    from motion_jax import __version__
     from motion_jax.compare.page import film_frame
-    from motion_jax.transfer.command import SYNTHETIC
-    from motion_jax.video.writer import VideoWriter
+    from motion_jax.transfer.film import Film, synthetic_tags
 
-    tags = {
-        "title": f"Synthetic video: {options.target.name} moving like {options.source.name}",
-        "comment": (
-            "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
-            "they are not recordings."
-        ),
-        "digital_source_type": SYNTHETIC,
-        "motion_jax_synthetic": "true",
-        "motion_jax_version": __version__,
-        "motion_jax_source": options.source.name,
-    }
-    begun: float | None = None
-    with contextlib.ExitStack() as stack:
-        meter = stack.enter_context(Meter("The same dance by all", grids.total))
+    tags = synthetic_tags(
+        options.target.name,
+        "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
+        "they are not recordings.",
+        options.source,
+    )
+    with (
+        Meter("The same dance by all", grids.total) as meter,
+        Film(path, tags, options.source if has_audio else None, crf=21) as film,
+    ):
         for moment in moments:
-            picture = film_frame(moment)
-            if begun is None:
-                begun = moment.time
-                writer = stack.enter_context(
-                    VideoWriter(
-                        path,
-                        *picture.shape[:2],
-                        audio_from=options.source if has_audio else None,
-                        audio_start=begun,
-                        metadata=tags,
-                        crf=21,
-                    )
-                )
-            writer.write(picture, moment.time - begun)
-            shown = functools.partial(np.asarray, picture)
-            events.emit(events.PictureMade("frame", meter.done, shown))
+            film.add(film_frame(moment), moment.time)
             grids.look(moment)
             meter.advance()
             yield moment

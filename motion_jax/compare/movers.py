@@ -3,9 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from motion_jax.transfer.source import Moment, takes_poses
+
+if TYPE_CHECKING:
+    from motion_jax.train.run import Run
 
 # Frames computed at once.
 CHUNK = 16
@@ -38,6 +43,16 @@ class Clip:
         parts = self.keypoints[:count], self.face_boxes[:count]
         return Clip(*parts, self.pictures, self.times[:count])
 
+    def moments(self, pictures: str | None = None) -> Iterator[Moment]:
+        """For a player: with the poses, or instead of them the source's pictures, which the recipe
+        knows by the name `pictures`."""
+        for start in range(0, len(self), CHUNK):
+            rows = slice(start, min(start + CHUNK, len(self)))
+            shown = self.pictures(rows.start, rows.stop) if pictures else self.keypoints[rows]
+            for one, box, when in zip(shown, self.face_boxes[rows], self.times[rows], strict=True):
+                named = {pictures or "keypoints": one, "face_boxes": box}
+                yield Moment(float(when), named)
+
 
 class Mover(Protocol):
     """A method that is ready to be used. parameters: of the networks that make the picture."""
@@ -51,24 +66,16 @@ class Mover(Protocol):
 class RunMover:
     """A trained run. pictures: it is shown the source's pictures, not poses."""
 
-    def __init__(self, run: Any, pictures: bool):
+    def __init__(self, run: "Run", pictures: bool):
         from motion_jax.profiling.cost import count_parameters
+        from motion_jax.transfer.player import Networks, Player
 
-        self.parameters, self._pictures = count_parameters(run.params), pictures
-        self._synthesizer, self._recipe = run.synthesizer(chunk=CHUNK), run.config.recipe
+        self.parameters = count_parameters(run.params)
+        self._pictures = ("pose_pictures" if takes_poses(run) else "frames") if pictures else None
+        self._player = Player(Networks(run, chunk=CHUNK), CHUNK)
 
     def move(self, clip: Clip) -> Iterator[np.ndarray]:
-        self._synthesizer.reset()
-        for start in range(0, len(clip), CHUNK):
-            stop = min(start + CHUNK, len(clip))
-            moments = {"face_boxes": clip.face_boxes[start:stop]}
-            if self._pictures:
-                # In datasets of pairs (pics2pics) the driver's pictures stand where poses do.
-                name = "pose_pictures" if "poses" in self._recipe.shows else "frames"
-                moments[name] = clip.pictures(start, stop)
-            else:
-                moments["keypoints"] = clip.keypoints[start:stop]
-            yield from self._synthesizer.feed(self._recipe.seen(moments))
+        return (picture for _, picture in self._player.play(clip.moments(self._pictures)))
 
 
 class RetrievalMover:

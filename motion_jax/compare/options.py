@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from motion_jax.plan.methods import METHODS
+from motion_jax.pose.options import PoseSource, own_first
 
 
+@own_first
 @dataclass(frozen=True)
-class CompareOptions:
+class CompareOptions(PoseSource):
     """Train several methods under one budget and compare them in one table, page and video."""
 
     target: Path
@@ -31,15 +33,6 @@ class CompareOptions:
     """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
     normalize: Literal["global", "limbs", "none"] = "limbs"
     """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
-    poses: Path | None = None
-    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
-    to use instead of estimating poses."""
-    start: float | None = None
-    """Begin at this second of the source."""
-    end: float | None = None
-    """End before this second of the source."""
-    smooth: bool = True
-    """Smooth the source's poses over time against jitter."""
     seed: int = 0
     """Of all training."""
     max_frames: int | None = None
@@ -48,7 +41,5 @@ class CompareOptions:
     """Estimate poses anew on the results, as in `motion-jax evaluate`."""
     reestimate_frames: int = 100
     """At most so many frames of each method are estimated anew."""
-    pose_model: Path | None = None
-    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     lpips: Path | None = None
     """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""

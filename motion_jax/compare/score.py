@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -116,20 +115,14 @@ def set_stage(
     normalize: str,
 ) -> Stage:
     """The source's poses fitted to the target's body, and all else that methods share."""
-    from motion_jax.pose.normalize import fit_target
     from motion_jax.pose.track import PoseTrack
-    from motion_jax.transfer.command import normalised_poses
+    from motion_jax.transfer.fit import Body, fit_clip
 
-    statistics = fit_target(target.keypoints()[training], target.info.pixel_aspect)
-    body = SimpleNamespace(
-        size=size,
-        dataset={"info": target.info.to_json(), "target_statistics": statistics.to_json()},
-    )
     keypoints = source.keypoints()
     track = PoseTrack(keypoints, source.times(), source.size, ("",) * len(keypoints))
-    poses, boxes, _ = normalised_poses(track, body, normalize)
+    clip = fit_clip(track, Body.of_dataset(target, target.keypoints()[training], size), normalize)
     frames = (Frames(dataset, *size, cache_bytes=1 << 29) for dataset in (target, source))
-    return Stage(*frames, held, training, poses, boxes)
+    return Stage(*frames, held, training, clip.keypoints, clip.boxes)
 
 
 def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece]:

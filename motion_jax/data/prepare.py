@@ -12,7 +12,7 @@ stops before it spoils anything.
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,10 +26,10 @@ from motion_jax.data.crop import choose_region, into_region
 from motion_jax.errors import UserError
 from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.pose.detect import Source
-from motion_jax.pose.mend import mend, tell
+from motion_jax.pose.motion import motion_of
+from motion_jax.pose.options import PoseOptions, own_first
 from motion_jax.pose.person import check_person
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF, runs
-from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.workers import pool, worker_count
 
@@ -46,8 +46,9 @@ REPORT = Path("report") / "index.html"
 UNTIL_FRAMES, UNTIL_REPORT = 0.7, 0.95
 
 
+@own_first
 @dataclass(frozen=True)
-class PrepareOptions:
+class PrepareOptions(PoseOptions):
     """Turn videos of one person into a dataset to train on."""
 
     videos: Annotated[
@@ -66,38 +67,12 @@ class PrepareOptions:
     way). It never changes within a video."""
     margin: float = 0.1
     """With "crop": what is added on each side (share of the person's extent)."""
-    start: float | None = None
-    """Begin at this second of each video."""
-    end: float | None = None
-    """End before this second of each video."""
-    fps: float | None = None
-    """Resample to so many frames a second (default: every frame with its own time)."""
-    detail: Literal["holistic", "body"] = "holistic"
-    """Estimate body, face and hands ("holistic"), or the body alone ("body", twice as fast)."""
-    person: str = "largest"
-    """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
-    from left to right."""
-    pose_model: Path | None = None
-    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
-    poses: Path | None = None
-    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
-    use instead of estimating; with several videos it has a folder for each, named like the video
-    without its suffix."""
-    smooth: bool = True
-    """Smooth the poses over time against jitter, without lag (see --filter)."""
-    filter: Literal["one-euro", "zero-lag"] = "one-euro"
-    """How to smooth: "one-euro" (forwards and backwards; rest is smoothed more than motion), or
-    "zero-lag" (a parabola through the frames around each frame)."""
-    swaps: bool = True
-    """Put left and right limbs right where the estimator mixed them up (found over time)."""
-    bones: bool = True
-    """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
     min_cutoff: float = MIN_CUTOFF
     """One-euro filter: cutoff at rest (Hz); lower trembles less."""
     beta: float = BETA
     """One-euro filter: what speed adds to the cutoff (Hz per person size a second); higher follows
     fast motion more closely."""
-    max_gap: int = 5
+    max_gap: int = field(default=5, kw_only=True)
     """Gaps in the poses of up to so many frames are filled by interpolation and marked; longer ones
     cut the clip (frames)."""
     picture: Literal["jpeg", "png"] = "jpeg"
@@ -301,17 +276,15 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
     from motion_jax.pose.face import face_boxes
 
     height, width = parse_size(options.size)
-    measured = _poses(options, info)
-    track, repairs = mend(
-        measured,
-        swaps=options.swaps,
-        bones=options.bones,
-        max_gap=options.max_gap,
-        filter=options.filter if options.smooth else None,
+    folder = None if options.poses is None else _poses_folder(options, info.path)
+    motion = motion_of(
+        info.path,
+        dataclasses.replace(options, poses=folder),
+        workers=options.workers,
         min_cutoff=options.min_cutoff,
         beta=options.beta,
     )
-    tell(info.path.name, repairs)
+    track, measured = motion.track, motion.measured
     clips = runs(track, SHORTEST_CLIP)
     inside = np.zeros(len(track), bool)
     for first, last in clips:
@@ -338,41 +311,7 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
         clips=clips,
         keypoints=keypoints,
         face_boxes=face_boxes(keypoints, height, width),
-        repairs=repairs.to_json(),
-    )
-
-
-def _poses(options: PrepareOptions, info) -> PoseTrack:
-    span = {"start": options.start, "end": options.end, "fps": options.fps}
-    if options.poses is None:
-        from motion_jax.pose.estimate import estimate_cached
-
-        return estimate_cached(
-            info.path,
-            detail=options.detail,
-            person=options.person,
-            model=options.pose_model,
-            workers=options.workers,
-            **span,
-        )
-    from motion_jax.pose.files import read_poses
-    from motion_jax.video.reader import choose, frame_times
-
-    # The files are numbered by the frames of the whole video.
-    times = frame_times(info.path)
-    track = read_poses(
-        _poses_folder(options, info.path), times, (info.height, info.width), options.person
-    )
-    indices, chosen = choose(times, **span)
-    if not len(indices):
-        # The reader's own words for a choice that leaves nothing.
-        frame_times(info.path, **span)
-    return dataclasses.replace(
-        track,
-        keypoints=track.keypoints[indices],
-        times=chosen,
-        reasons=tuple(track.reasons[i] for i in indices),
-        filled=None if track.filled is None else track.filled[indices],
+        repairs=motion.repairs.to_json(),
     )
 
 

@@ -7,12 +7,11 @@ which training never saw.
 """
 
 import bisect
-import contextlib
 import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +83,7 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     Raises UserError for bad input, before anything is written.
     """
     from motion_jax.evaluate import report
-    from motion_jax.evaluate.reestimate import Reestimation, choose_detector
+    from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
     from motion_jax.evaluate.score import compare
     from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.train.run import load_run
@@ -99,30 +98,22 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     least = BACKBONES[options.lpips_network].least
     if lpips and min(run.size) < least:
         lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
-    bundle, detail, no_poses = choose_detector(
-        frames.dataset, options.reestimate, options.pose_model
-    )
+    detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
     files.check_writable(out)
     total = sum(count for _, count in held)
-    with contextlib.ExitStack() as stack:
-        again = None
-        if bundle:
-            again = stack.enter_context(Reestimation(bundle, detail, options.reestimate_frames))
-        with _metered(_pieces(run, frames, held, training, options), total) as stream:
-            if again:
-                stream = again.tap(stream)
-            found = compare(stream, total=total, batch=options.batch, lpips=lpips)
-        poses, pose_frames = again.results() if again else ({}, 0)
-    if again and not pose_frames:
-        no_poses = "the held-out stretches are too short for the pose estimator"
+    found, poses = score_with_poses(
+        lambda stream: compare(stream, total=total, batch=options.batch, lpips=lpips),
+        metered(_pieces(run, frames, held, training, options), total, "Evaluating"),
+        detector,
+        options.reestimate_frames,
+    )
     result = _result(options, run, frames, found, training)
     for name, figures in result["methods"].items():
-        empty = {"pose_distance": None, "missed_detections": None}
-        figures |= poses.get(name, empty)
-    result["reestimated_real"] = poses.get("real")
-    result["reestimated_frames"] = pose_frames
+        figures |= poses.of(name)
+    result["reestimated_real"] = poses.methods.get("real")
+    result["reestimated_frames"] = poses.frames
     result["lpips_network"] = options.lpips_network
-    reasons = {"lpips": no_lpips, "pose_distance": no_poses, "missed_detections": no_poses}
+    reasons = {"lpips": no_lpips, **poses.absent()}
     result["absent"] = {name: reason for name, reason in reasons.items() if reason}
     files.write_json(out / "evaluation.json", result)
     files.write_text(out / "frames.csv", _csv(found))
@@ -243,16 +234,12 @@ def _pieces(
             yield from within(piece, frames, start)
 
 
-@contextlib.contextmanager
-def _metered(stream: Iterator[Any], total: int) -> Iterator[Iterator[Any]]:
-    with Meter("Evaluating", total) as meter:
-
-        def counted() -> Iterator[Any]:
-            for piece in stream:
-                yield piece
-                meter.advance(len(piece.real))
-
-        yield counted()
+def metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    """The same pieces, while it is shown how many of `total` frames they are."""
+    with Meter(what, total) as meter:
+        for piece in stream:
+            yield piece
+            meter.advance(len(piece.real))
 
 
 def _result(

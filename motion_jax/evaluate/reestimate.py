@@ -7,8 +7,10 @@ missed on those, at this size, is the detector's fault.
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +28,8 @@ REAL = "real"
 SHORTEST = 12
 # Small frames are enlarged so that the video's halved colour resolution costs nothing.
 HEIGHT = 256
+
+T = TypeVar("T")
 
 
 def choose_detector(
@@ -66,6 +70,51 @@ def choose_detector(
 
 def _detail(estimator: dict) -> str:
     return (estimator.get("options") or {}).get("detail", "")
+
+
+@dataclass(frozen=True)
+class PoseFigures:
+    """What came of it.
+
+    Attributes:
+      methods: {method: its figures, see `summary`}, and "real": those of the true frames.
+      frames: number of frames that they are means over.
+      why_not: why there are none; "": there are.
+    """
+
+    methods: dict[str, dict]
+    frames: int
+    why_not: str
+
+    def of(self, method: str) -> dict:
+        """Figures of a method; None each where there are none."""
+        nothing = {"pose_distance": None, "missed_detections": None}
+        return self.methods.get(method) or nothing
+
+    def absent(self) -> dict[str, str]:
+        """{figure that nobody has: why}."""
+        return dict.fromkeys(("pose_distance", "missed_detections"), self.why_not)
+
+
+def score_with_poses(
+    score: Callable[[Iterable[Piece]], T],
+    stream: Iterable[Piece],
+    detector: tuple[Path | None, str, str],
+    most: int,
+) -> tuple[T, PoseFigures]:
+    """What `score` makes of a stream of pieces, and what poses are found in its pictures.
+
+    detector: as `choose_detector` gives it; most: frames of each method that are looked at.
+    """
+    bundle, detail, why_not = detector
+    if bundle is None:
+        return score(stream), PoseFigures({}, 0, why_not)
+    with Reestimation(bundle, detail, most) as again:
+        found = score(again.tap(stream))
+        figures, frames = again.results()
+    if not frames:
+        why_not = "the held-out stretches are too short for the pose estimator"
+    return found, PoseFigures(figures, frames, why_not)
 
 
 class Reestimation:

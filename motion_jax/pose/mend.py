@@ -8,16 +8,14 @@ be filled, and no filter should blend a mistake into its neighbours.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from motion_jax.pose.bones import drop_long_bones
+from motion_jax.pose.options import Filter
 from motion_jax.pose.sides import undo_swaps
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF, fill_gaps, smooth_track
 from motion_jax.pose.track import PoseTrack
 from motion_jax.pose.zero_lag import zero_lag_track
 from motion_jax.progress import say
-
-Filter = Literal["one-euro", "zero-lag"]
 
 
 @dataclass(frozen=True)

@@ -54,26 +54,53 @@ def one_euro(
     if observed is None:
         observed = np.ones(values.shape, bool)
     observed = np.broadcast_to(observed, values.shape)
-
     result = values.copy()
-    filtered, speed = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
-    # Number and time of each signal's previous sample; -1: none yet.
-    last = np.full(values.shape[1:], -1)
-    last_time = np.zeros(values.shape[1:])
+    running = OneEuro(min_cutoff, beta, derivative_cutoff, reset_after)
     for index, (value, now, seen) in enumerate(zip(values, times, observed, strict=True)):
-        fresh = last < 0
-        if reset_after is not None:
-            fresh |= index - last - 1 > reset_after
-        period = np.where(fresh, 1.0, now - last_time)
-        raw_speed = np.where(fresh, 0.0, (value - filtered) / period)
-        new_speed = speed + _alpha(derivative_cutoff, period) * (raw_speed - speed)
-        new_speed = np.where(fresh, 0.0, new_speed)
-        cutoff = min_cutoff + beta * np.abs(new_speed)
-        new = np.where(fresh, value, filtered + _alpha(cutoff, period) * (value - filtered))
-        filtered, speed = np.where(seen, new, filtered), np.where(seen, new_speed, speed)
-        last, last_time = np.where(seen, index, last), np.where(seen, now, last_time)
-        result[index] = np.where(seen, new, value)
+        result[index] = running.step(value, now, seen)
     return result
+
+
+class OneEuro:
+    """The same filter fed sample by sample, as they come; the parameters are those of `one_euro`.
+    All samples have one shape."""
+
+    def __init__(
+        self,
+        min_cutoff: float = 1.0,
+        beta: float = 0.0,
+        derivative_cutoff: float = 1.0,
+        reset_after: int | None = None,
+    ):
+        self.min_cutoff, self.beta = min_cutoff, beta
+        self.derivative_cutoff, self.reset_after = derivative_cutoff, reset_after
+        self._index = -1
+
+    def step(
+        self, value: np.ndarray, now: float, seen: np.ndarray, beta: float | None = None
+    ) -> np.ndarray:
+        """The next sample [...], at `now` seconds, filtered: float64. seen: bool [...], see
+        `observed`; beta: for this sample instead of the filter's own."""
+        if self._index < 0:
+            self._filtered, self._speed = np.zeros(value.shape), np.zeros(value.shape)
+            # Number and time of each signal's previous sample; -1: none yet.
+            self._last, self._time = np.full(value.shape, -1), np.zeros(value.shape)
+        self._index += 1
+        index, filtered, speed = self._index, self._filtered, self._speed
+        fresh = self._last < 0
+        if self.reset_after is not None:
+            fresh |= index - self._last - 1 > self.reset_after
+        period = np.where(fresh, 1.0, now - self._time)
+        raw_speed = np.where(fresh, 0.0, (value - filtered) / period)
+        new_speed = speed + _alpha(self.derivative_cutoff, period) * (raw_speed - speed)
+        new_speed = np.where(fresh, 0.0, new_speed)
+        cutoff = self.min_cutoff + (self.beta if beta is None else beta) * np.abs(new_speed)
+        new = np.where(fresh, value, filtered + _alpha(cutoff, period) * (value - filtered))
+        self._filtered = np.where(seen, new, filtered)
+        self._speed = np.where(seen, new_speed, speed)
+        self._last = np.where(seen, index, self._last)
+        self._time = np.where(seen, now, self._time)
+        return np.where(seen, new, value)
 
 
 def _alpha(cutoff: np.ndarray | float, period: np.ndarray) -> np.ndarray:

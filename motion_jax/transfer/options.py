@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from motion_jax.pose.options import PoseOptions, own_first
 from motion_jax.retrieval.options import RetrievalOptions
 
 Stabilise = Literal["auto", "none", "face", "pose"]
 Method = Literal["global", "limbs", "none"]
 
 
+@own_first
 @dataclass(frozen=True)
-class TransferOptions:
+class TransferOptions(PoseOptions):
     """Make the person of a trained run, or without training of a dataset (--method), move like the
     person in a video; a CycleGAN of frames is shown the video's frames themselves."""
 
@@ -48,39 +50,12 @@ class TransferOptions:
     face_boxes: Path | None = None
     """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
     face stage (in pixels of SOURCE's pictures)."""
-    poses: Path | None = None
-    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the source,
-    to use instead of estimating poses."""
     normalize: Method = "global"
     """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
     joints, Everybody Dance Now's way), "limbs" (each limb gets the target's length besides), "none"
     (the source's frame is only scaled into the target's)."""
-    person: str = "largest"
-    """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
-    from left to right."""
-    detail: Literal["holistic", "body"] = "holistic"
-    """Estimate body, face and hands ("holistic"), or the body alone ("body", faster)."""
-    pose_model: Path | None = None
-    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
-    start: float | None = None
-    """Begin at this second of the source."""
-    end: float | None = None
-    """End before this second of the source."""
-    fps: float | None = None
-    """Resample the source to so many frames a second (default: its own frame times)."""
     gaps: Literal["hold", "fade"] = "hold"
     """While the source's person is lost: keep the last picture, or fade it out."""
-    max_gap: int = 10
-    """Gaps in the pose of up to so many frames are filled by interpolation (frames)."""
-    smooth: bool = True
-    """Smooth the poses over time against jitter, without lag (see --filter)."""
-    filter: Literal["one-euro", "zero-lag"] = "one-euro"
-    """How to smooth: "one-euro" (forwards and backwards; rest is smoothed more than motion), or
-    "zero-lag" (a parabola through the frames around each frame)."""
-    swaps: bool = True
-    """Put left and right limbs right where the estimator mixed them up (found over time)."""
-    bones: bool = True
-    """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
     stabilise: Stabilise = "auto"
     """Against a trembling person: "pose" smooths the path of the trunk and moves the person back
     where limbs would leave the picture; "face" shifts the finished pictures so that the face stays

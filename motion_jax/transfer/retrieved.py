@@ -1,28 +1,33 @@
 """`motion-jax transfer --method nearest`: the target's own frames in the order of another's motion.
 
-As transfer/command.py, with a retriever in the place of a trained run: the same poses, the same
-normalisation, the same gaps, sound and tags. The frames are real ones, so the result is a composite
-of recordings; it is labelled as synthetic all the same.
+A retriever takes the place of a trained run: the same poses, the same fitting, the same gaps, sound
+and tags. The frames are real ones, so the result is a composite of recordings; it is labelled as
+synthetic all the same.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from motion_jax import __version__
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
-from motion_jax.progress import say
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.retrieval.retriever import Retriever, compatible_keypoints, retriever
+from motion_jax.transfer.command import (
+    Performance,
+    source_frames,
+    source_track,
+    steadied_clip,
+    tell_clip,
+)
+from motion_jax.transfer.film import COMPOSITE, beside_source, synthetic_tags
+from motion_jax.transfer.fit import Body, fit_clip
 from motion_jax.transfer.options import TransferOptions
-
-# IPTC's term for several recordings put together into one.
-COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
+from motion_jax.transfer.player import Player
+from motion_jax.transfer.source import Clip, Moment
 
 # Options that say how a network is fed or run.
 OF_NETWORKS = (
@@ -31,48 +36,41 @@ OF_NETWORKS = (
 )  # fmt: skip
 
 
-def transfer_retrieved(options: TransferOptions) -> Path:
-    """Runs the whole of it; returns the path written.
-
-    Raises UserError for every bad input, before or without leaving anything half-made.
-    """
-    from motion_jax.transfer.command import (
-        normalised_poses,
-        prepare_track,
-        source_poses,
-        write_video,
-    )
+def performance(options: TransferOptions) -> Performance:
+    """By real frames of a dataset. Raises UserError for every bad input."""
     from motion_jax.video.reader import probe
 
     _check(options)
     info = probe(options.source)
     dataset = open_dataset(options.data)
     made = retriever(dataset, options.method, options.retrieval)
-    track = prepare_track(source_poses(options), options)
-    target = Target(dataset)
-    if options.normalize != "none":
-        _describe(track.keypoints[track.found], target)
-    keypoints, _, lost = normalised_poses(track, target, options.normalize)
-    if lost.any():
-        say(
-            f"The person is lost in {int(lost.sum())} of {len(lost)} frames; the picture is "
-            f"{'held' if options.gaps == 'hold' else 'faded'} there."
-        )
+    track = source_track(options)
+    body = Body.of_dataset(dataset, compatible_keypoints(dataset))
+    clip = fit_clip(track, body, options.normalize)
+    tell_clip(clip, options)
     if options.stabilise == "pose":
-        from motion_jax.transfer.stabilise import steadied
-
-        keypoints = steadied(keypoints, track.times, lost, *target.size)
-    at = output_times(track.times, options.retrieval.fps)
-    pictures = _pictures(made, keypoints, lost, track.times, at, options)
-    content = dataset.info.one_content or (0, 0, *dataset.size)
-    top, left, bottom, right = content
-    # Without the bars of letterboxed frames.
-    pictures = (np.ascontiguousarray(p[top:bottom, left:right]) for p in pictures)
-    if options.side_by_side:
-        pictures = _beside(pictures, keypoints, track.times, at, target, options, content)
-    write_video(pictures, at, options, tags(dataset, options), info.has_audio)
-    say(f"Wrote {options.out}: {len(at)} frames, of {len(made.records)} real ones rearranged.")
-    return options.out
+        clip = steadied_clip(clip, body.size)
+    at = output_times(clip.times, options.retrieval.fps)
+    rows = _shown_rows(clip.times, at)
+    if clip.lost[rows].all():
+        raise UserError(
+            f"--retrieval.fps {options.retrieval.fps:g} is so low that no frame with a person is "
+            "shown; choose a higher one."
+        )
+    part = dataset.info.one_content or (0, 0, *dataset.size)
+    return Performance(
+        moments=_at(clip, rows, at),
+        count=len(at),
+        player=Player(Rearranged(made, clip, at), options.chunk, options.gaps),
+        beside=lambda shots: beside_source(
+            shots, repeated(source_frames(options), rows), body.size, PoseStyle(), part
+        ),
+        part=part,
+        tags=_tags(dataset, options),
+        sound=info.has_audio,
+        aligned=False,
+        made=f"frames, of {len(made.records)} real ones rearranged",
+    )
 
 
 def _check(options: TransferOptions) -> None:
@@ -99,33 +97,35 @@ def _check(options: TransferOptions) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Target:
-    """A dataset as `normalised_poses` asks for a run: its size and its body's statistics."""
+class Rearranged:
+    """A player's maker: frames of a dataset for the moments of a clip, shown at the times `at` [S]
+    (ascending). A whole stretch without a gap is looked at before its first frame is chosen."""
 
-    frames: PoseFrames
+    def __init__(self, made: Retriever, clip: Clip, at: np.ndarray):
+        self._retriever, self._clip, self._at = made, clip, at
+        self._rows = _shown_rows(clip.times, at)
+        self.reset()
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.frames.size
+    def reset(self) -> None:
+        """Another stretch begins."""
+        self._pictures: Iterator[np.ndarray] | None = None
 
-    @property
-    def dataset(self) -> dict[str, Any]:
-        from motion_jax.pose.normalize import fit_target
+    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
+        """See `player.Maker`."""
+        if self._pictures is None:
+            self._pictures = self._stretch(int(np.searchsorted(self._at, moments[0].time)))
+        return itertools.islice(self._pictures, len(moments))
 
-        info = self.frames.info
-        statistics = fit_target(compatible_keypoints(self.frames), info.pixel_aspect)
-        return {"info": info.to_json(), "target_statistics": statistics.to_json()}
-
-
-def _describe(poses: np.ndarray, target: Target) -> None:
-    from motion_jax.pose.normalize import PoseStatistics, describe, fit_target
-
-    try:
-        source = fit_target(poses)
-    except ValueError:
-        return  # `normalised_poses` says what to do.
-    say(describe(source, PoseStatistics.from_json(target.dataset["target_statistics"])))
+    def _stretch(self, first: int) -> Iterator[np.ndarray]:
+        """The pictures from that of number `first` on, until the person is lost."""
+        gaps = np.flatnonzero(self._clip.lost[self._rows[first:]])
+        last = first + int(gaps[0]) if len(gaps) else len(self._at)
+        # With the frame after the last, towards which is interpolated.
+        rows = np.arange(self._rows[first], min(self._rows[last - 1] + 2, len(self._clip)))
+        rows = rows[~self._clip.lost[rows]]
+        return self._retriever.pictures(
+            self._clip.keypoints[rows], self._clip.times[rows], self._at[first:last]
+        )
 
 
 def output_times(times: np.ndarray, fps: float | None) -> np.ndarray:
@@ -137,94 +137,40 @@ def output_times(times: np.ndarray, fps: float | None) -> np.ndarray:
     return times[0] + np.arange(max(1, round(float(shown) * fps))) / fps
 
 
-def _pictures(
-    made: Retriever,
-    keypoints: np.ndarray,
-    lost: np.ndarray,
-    times: np.ndarray,
-    at: np.ndarray,
-    options: TransferOptions,
-) -> Iterator[np.ndarray]:
-    """One for each of the times `at`, gaps filled as `motion_jax.transfer.command` fills them."""
-    from motion_jax.transfer.command import synthesize
-
-    now = _shown(times, at)
-
-    class Stretches:
-        def reset(self) -> None:
-            pass
-
-        def begin(self, moments: np.ndarray, _: np.ndarray) -> Iterator[np.ndarray]:
-            # With the frame after the last, towards which is interpolated.
-            rows = np.arange(now[moments[0]], min(now[moments[-1]] + 2, len(times)))
-            rows = rows[~lost[rows]]
-            return made.pictures(keypoints[rows], times[rows], at[moments])
-
-    moments = np.arange(len(at))
-    missing = lost[now]
-    if missing.all():
-        raise UserError(
-            f"--retrieval.fps {options.retrieval.fps:g} is so low that no frame with a person is "
-            "shown; choose a higher one."
-        )
-    yield from synthesize(
-        Stretches(), moments, np.zeros((len(at), 4)), missing, at, len(at), options.gaps
-    )
-
-
-def _shown(times: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _shown_rows(times: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The number of the source's frame that is on at each time of the result."""
     return np.clip(np.searchsorted(times, at + 1e-6, side="right") - 1, 0, len(times) - 1)
 
 
-def _beside(
-    pictures: Iterator[np.ndarray],
-    keypoints: np.ndarray,
-    times: np.ndarray,
-    at: np.ndarray,
-    target: Target,
-    options: TransferOptions,
-    content: tuple[int, int, int, int],
-) -> Iterator[np.ndarray]:
-    """Source, pose and result in one picture. content: the part of the frames that they are."""
-    from motion_jax.pose.draw import PoseStyle, draw_host
-    from motion_jax.report.montage import enlarge, side_by_side, to_height
-    from motion_jax.video.reader import read_frames
+def _at(clip: Clip, rows: np.ndarray, at: np.ndarray) -> Iterator[Moment]:
+    """The moments of a clip that are shown at other times."""
+    for moment, time in zip(repeated(clip.moments(), rows), at, strict=True):
+        yield Moment(float(time), moment.shown)
 
-    height, width = target.size
-    rows = content[2] - content[0]
-    times_larger = enlarge(np.zeros((rows, 1, 3), np.uint8)).shape[0] // rows
-    top, left, bottom, right = (times_larger * side for side in content)
-    shown = times_larger * height
-    scale = np.float32([shown / height, shown / height, 1])
-    frames = read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
-    number, frame = -1, None
-    for row, picture in zip(_shown(times, at), pictures, strict=True):
+
+def repeated(items: Iterable, rows: np.ndarray) -> Iterator:
+    """Of items in order those of the numbers `rows`, which do not decrease."""
+    numbered = enumerate(items)
+    number, item = -1, None
+    for row in rows:
         while number < row:
-            frame, number = next(frames), number + 1
-        pose = draw_host(keypoints[row] * scale, shown, width * times_larger, PoseStyle())
-        pose = pose[top:bottom, left:right]
-        panels = [to_height(frame.image, bottom - top), pose, picture]
-        yield side_by_side(panels, ["source", "pose", "result (synthetic)"])
+            number, item = next(numbered)
+        yield item
 
 
-def tags(dataset: PoseFrames, options: TransferOptions) -> dict[str, str]:
-    """What the MP4 says about itself."""
+def _tags(dataset: PoseFrames, options: TransferOptions) -> dict[str, str]:
+    """What the film says of itself."""
     name, retrieval = dataset.folder.resolve().name, options.retrieval
     made = RetrievalOptions(k=retrieval.k, every=retrieval.every, fps=retrieval.fps)
     mixed = made != RetrievalOptions()
-    return {
-        "title": f"Synthetic video: {name} moving like {options.source.name}",
-        "comment": (
-            f"Synthetic: motion_jax put real frames of {name} into the order of the motion of "
-            f"{options.source.name}{' and mixed them by optical flow' if mixed else ''}; it is not "
-            "a recording of what it shows."
-        ),
-        "digital_source_type": COMPOSITE,
-        "motion_jax_synthetic": "true",
-        "motion_jax_version": __version__,
-        "motion_jax_method": str(options.method),
-        "motion_jax_dataset": name,
-        "motion_jax_source": options.source.name,
-        "motion_jax_normalize": options.normalize,
-    }
+    return synthetic_tags(
+        name,
+        f"Synthetic: motion_jax put real frames of {name} into the order of the motion of "
+        f"{options.source.name}{' and mixed them by optical flow' if mixed else ''}; it is not "
+        "a recording of what it shows.",
+        options.source,
+        kind=COMPOSITE,
+        method=str(options.method),
+        dataset=name,
+        normalize=options.normalize,
+    )

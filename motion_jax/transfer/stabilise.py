@@ -9,7 +9,6 @@ would leave the picture the person is moved back into it. The room stands still 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
@@ -19,6 +18,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose.face import face_centre
 from motion_jax.pose.skeleton import BODY, INDEX
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.player import Shot
 
 # Seconds of the window in which the trunk's path is a parabola, as that of a jump is.
 WINDOW = 0.36
@@ -33,10 +33,11 @@ _TRUNK = [
 ]
 
 
-def way(options: TransferOptions, run: Any, posed: bool) -> str:
+def which_way(options: TransferOptions, alone: bool, posed: bool) -> str:
     """ "none", "face" or "pose", for a transfer.
 
-    posed: whether the poses are known as keypoints.
+    alone: whether each frame is made by itself, without the one before; posed: whether the poses
+    are known as keypoints.
     Raises UserError where what is asked for needs poses that are not known.
     """
     if options.stabilise in ("face", "pose") and not posed:
@@ -46,22 +47,19 @@ def way(options: TransferOptions, run: Any, posed: bool) -> str:
         )
     if options.stabilise != "auto":
         return options.stabilise
-    alone = not run.config.recipe.recurrent
     return "pose" if posed and options.smooth and alone else "none"
 
 
-def face_aligned(pictures: Iterable[np.ndarray], keypoints: np.ndarray) -> Iterator[np.ndarray]:
-    """Each picture, uint8 [H, W, 3], shifted by whole pixels so that the face is where it is in the
-    first frame with one; a frame without a face is shifted as the one before it.
-
-    keypoints: [N, 137, 3] that the pictures were made of, in their pixels.
-    """
+def face_aligned(shots: Iterable[Shot]) -> Iterator[Shot]:
+    """Each picture shifted by whole pixels so that the face is where it is in the first one with a
+    face; one without a face is shifted as the one before it."""
     anchor, shift = None, np.zeros(2, int)
-    for picture, centre in zip(pictures, face_centre(keypoints), strict=True):
+    for moment, picture in shots:
+        centre = face_centre(moment.keypoints)
         if centre[2] > 0:
             anchor = centre[:2] if anchor is None else anchor
             shift = np.rint(anchor - centre[:2]).astype(int)
-        yield shifted(picture, int(shift[1]), int(shift[0]))
+        yield moment, shifted(picture, int(shift[1]), int(shift[0]))
 
 
 def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:

@@ -12,8 +12,10 @@ from motion_jax.pairing.pair import PairOptions, letterboxed, pair
 from motion_jax.recipes import pix2pix
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer.command import TransferOptions, transfer
-from motion_jax.transfer.driving import moved, of_pictures, placements
+from motion_jax.transfer.command import prepared, transfer
+from motion_jax.transfer.fit import moved, placements
+from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.pictures import driver_of
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -36,20 +38,15 @@ def run(tmp_path_factory, dancers, write_dancer, quick_compilation):
 
 
 @pytest.mark.parametrize("size", [(120, 160), (60, 200)])
-def test_a_run_of_pictures_is_shown_frames_cut_as_its_driver_was(
-    run, size, tmp_path, monkeypatch, capsys
-):
-    shown, made = [], load_run(run)
-    assert of_pictures(made) is not None
+def test_a_run_of_pictures_is_shown_frames_cut_as_its_driver_was(run, size, tmp_path, capsys):
+    made = load_run(run)
+    assert driver_of(made) is not None
     with VideoWriter(tmp_path / "source.mp4", *size) as writer:
         for i in range(3):
             picture = np.random.default_rng(i).integers(0, 256, (size[0] // 10, 4, 3), np.uint8)
             writer.write(cv2.resize(picture, size[::-1]), i / 25)
-    monkeypatch.setattr(
-        "motion_jax.transfer.command.write_video",
-        lambda pictures, *settings: shown.extend(pictures),
-    )
-    transfer(TransferOptions(tmp_path / "source.mp4", tmp_path / "out.mp4", run))
+    driven = prepared(TransferOptions(tmp_path / "source.mp4", tmp_path / "out.mp4", run))
+    shown = [picture for _, picture in driven.player.play(driven.moments)]
     frames = [frame.image for frame in read_frames(tmp_path / "source.mp4")]
     region = Region(20, 30, 120, 60) if size == (120, 160) else Region(0, -20, 200, 100)
     cut = np.stack([letterboxed(cut_out(f, region, 48, 96), 64, 64) for f in frames])

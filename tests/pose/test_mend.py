@@ -13,10 +13,10 @@ from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.files import write_openpose
 from motion_jax.pose.mend import Repairs, mend
+from motion_jax.pose.motion import motion_of
 from motion_jax.pose.sides import moved_with
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
-from motion_jax.transfer.command import prepare_track
 from motion_jax.transfer.options import TransferOptions
 
 SIZE = 64
@@ -136,17 +136,22 @@ def test_zero_lag_is_in_the_datasets_description(video, tmp_path):
     assert "zero-lag, gaps up to 5 frames filled" in page.read_text()
 
 
-def test_transfer_mends_as_its_options_say(tmp_path, capsys):
-    truth, wrong = spoiled()
-    base = TransferOptions(
-        run=tmp_path, source=tmp_path / "dance.mp4", out=tmp_path / "out.mp4", smooth=False
-    )
-    legs = [INDEX["left_ankle"], INDEX["right_ankle"]]
-    mended = prepare_track(track(wrong), base)
-    np.testing.assert_array_equal(mended.keypoints[:, legs], truth[:, legs])
-    assert "Poses of dance.mp4 mended: left and right legs" in capsys.readouterr().err
-    as_found = prepare_track(track(wrong), dataclasses.replace(base, swaps=False, bones=False))
-    np.testing.assert_array_equal(as_found.keypoints, wrong)
-    smooth = prepare_track(track(wrong), dataclasses.replace(base, smooth=True, filter="zero-lag"))
-    expected = mend(track(wrong), max_gap=base.max_gap, filter="zero-lag")[0]
-    np.testing.assert_array_equal(smooth.keypoints, expected.keypoints)
+def test_a_motion_is_mended_as_its_options_say(video, capsys):
+    """Those of transfer; prepare's are the same."""
+    options = TransferOptions(video.path, video.path, poses=video.wrong, smooth=False)
+    legs = [INDEX[f"{side}_ankle"] for side in ("left", "right")]
+    motion = motion_of(video.path, options)
+    np.testing.assert_allclose(motion.track.keypoints[:, legs], video.truth[:, legs], atol=0.02)
+    assert f"Poses of {video.path.name} mended: left and right legs" in capsys.readouterr().err
+    found = motion.measured.keypoints
+    as_found = motion_of(video.path, dataclasses.replace(options, swaps=False, bones=False))
+    np.testing.assert_array_equal(as_found.track.keypoints, found)
+    smooth = motion_of(video.path, dataclasses.replace(options, smooth=True, filter="zero-lag"))
+    expected = mend(motion.measured, max_gap=options.max_gap, filter="zero-lag")[0]
+    np.testing.assert_array_equal(smooth.track.keypoints, expected.keypoints)
+    part = dataclasses.replace(options, start=0.2, end=0.6, fps=5.0, swaps=False, bones=False)
+    some = motion_of(video.path, part)
+    np.testing.assert_allclose(some.track.times, [0.2, 0.4])
+    np.testing.assert_array_equal(some.track.keypoints, found[[5, 10]])
+    with pytest.raises(UserError, match="shorter than needed"):
+        motion_of(video.path, dataclasses.replace(options, start=99.0))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from motion_jax import cli
-from motion_jax.transfer.retrieved import COMPOSITE, output_times
+from motion_jax.transfer.film import COMPOSITE
+from motion_jax.transfer.retrieved import output_times
 from motion_jax.video.reader import frame_times, probe, read_frames
 
 GREY = np.array([0.299, 0.587, 0.114])

@@ -19,7 +19,8 @@ from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.train.dataset import check_data
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import transfer
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 

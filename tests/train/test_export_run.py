@@ -20,13 +20,13 @@ from motion_jax.errors import UserError
 from motion_jax.port import load_network, save_torch
 from motion_jax.port.export_run import ExportOptions, export
 from motion_jax.port.import_run import ImportOptions, import_run
-from motion_jax.port.pose_pictures import write_pose_pictures
 from motion_jax.port.run_networks import networks_of
 from motion_jax.port.run_state import all_params
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.run import load_run
+from motion_jax.transfer.pose_pictures import write_pose_pictures
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 

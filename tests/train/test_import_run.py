@@ -29,7 +29,8 @@ from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import transfer
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import frame_times
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.torch import read_pth, write_pth

@@ -14,7 +14,8 @@ from motion_jax.errors import UserError
 from motion_jax.pose.pose_pictures import drawn, pose_pictures, poses_of
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.train.run import load_run
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import transfer
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import frame_times, probe, read_frames
 from motion_jax.video.writer import VideoWriter
 

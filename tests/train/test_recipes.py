@@ -17,7 +17,8 @@ from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import prepared
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -135,15 +136,11 @@ def source(tmp_path):
     return tmp_path / "source.mp4"
 
 
-def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path, monkeypatch):
+def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path):
     """Without poses; bit for bit what the run makes of them."""
-    shown = []
-    monkeypatch.setattr(
-        "motion_jax.transfer.command.write_video",
-        lambda pictures, *settings: shown.extend(pictures),
-    )
     folder = runs("cyclegan")[2]
-    transfer(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
+    driven = prepared(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
+    shown = [picture for _, picture in driven.player.play(driven.moments)]
     frames = np.stack([frame.image for frame in read_frames(source)])
     made = load_run(folder).synthesizer().feed(frames)
     np.testing.assert_array_equal(np.stack(shown), made)

@@ -20,7 +20,8 @@ from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, pa
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
 from motion_jax.train.synthesis import Synthesizer
-from motion_jax.transfer.command import synthesize
+from motion_jax.transfer.player import Networks, Player
+from motion_jax.transfer.source import Clip
 
 # SHA-256 of "['a']" and eight zero bytes.
 HASH = "70f27cf86bd85c4298059f43dac910711126592b1bd2ddbd68785017cfb99f21"
@@ -62,16 +63,6 @@ def poses(dataset):
 def seen(points, boxes, a=None, b=None):
     """What the network sees of those frames."""
     return {"poses": points[a:b], "face_boxes": boxes[a:b]}
-
-
-class OfPoses:
-    """A synthesizer that is given poses and boxes, as `synthesize` does."""
-
-    def __init__(self, made):
-        self._made, self.reset = made, made.reset
-
-    def begin(self, points, boxes):
-        return self._made.begin(seen(points, boxes))
 
 
 @pytest.fixture(scope="module")
@@ -137,21 +128,36 @@ def test_frames_do_not_depend_on_how_they_are_fed(louder, poses, frames):
     np.testing.assert_array_equal(synthesizer.feed(seen(points, boxes, 0, 1)), frames[:1])
 
 
-def test_a_video_of_any_length_is_the_same_and_compiles_once(louder, poses, frames):
-    """Whatever is begun ahead, and with a gap, after which it begins anew."""
+def test_videos_of_any_length_are_the_same_and_compile_once(louder, poses, frames):
+    """Whatever is begun ahead, and with a gap, after which it begins anew; a second video and those
+    after it compile nothing."""
     points, boxes = (np.concatenate([part, part[:2]]) for part in poses)
-    lost = np.arange(9) == 7
-    made = louder.synthesizer()
+    lost, networks, again = np.arange(9) == 7, Networks(louder), louder.synthesizer()
+    after = again.feed(seen(points, boxes, 8))
     with compilations() as count:
         for length, chunk in ((7, 3), (9, 2), (4, 16)):
-            args = points[:length], boxes[:length], lost[:length], np.arange(length) / 25, chunk
-            shown = np.stack(list(synthesize(OfPoses(made), *args)))
+            args = points[:length], boxes[:length], lost[:length], np.arange(length) / 25
+            player = Player(networks, chunk)
+            shown = np.stack([picture for _, picture in player.play(Clip(*args).moments())])
             np.testing.assert_array_equal(shown[:7], frames[:length])
             if length == 9:
                 np.testing.assert_array_equal(shown[7], frames[6], "held")
-                again = louder.synthesizer().feed(seen(points, boxes, 8))
-                np.testing.assert_array_equal(shown[8:], again)
-    assert count["synthesize"] <= 2, "one compilation for each synthesizer"
+                np.testing.assert_array_equal(shown[8:], after)
+            if length == 7:
+                assert count.pop("synthesize") == 1
+                count.clear()
+    assert not count, "everything was compiled for the first video"
+
+
+def test_live_pictures_are_those_of_a_file(louder, poses, frames):
+    player = Player(Networks(louder, chunk=1))
+    clip = Clip(*poses, np.zeros(7, bool), np.arange(7) / 25)
+    with compilations() as count:
+        for _ in range(2):
+            player.reset()
+            live = np.stack([player.next(moment) for moment in clip.moments()])
+            np.testing.assert_array_equal(live, frames)
+    assert count["synthesize"] == 1
 
 
 def test_chunks_as_accelerators_run_them_give_the_same(louder, poses, frames):

@@ -19,7 +19,8 @@ from motion_jax.train import heldout
 from motion_jax.train.checkpoint import quick_record
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import prepared
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -91,7 +92,7 @@ def test_transfer_gives_the_pictures_that_evaluation_saw(
 ):
     from motion_jax.evaluate import score
 
-    measured, served, compare = [], [], score.compare
+    measured, compare = [], score.compare
 
     def watched(stream, **settings):
         def seen():
@@ -104,17 +105,14 @@ def test_transfer_gives_the_pictures_that_evaluation_saw(
     monkeypatch.setattr(score, "compare", watched)
     options = {"reestimate": "no", "json": True, "batch": 4}
     found = evaluate(EvaluateOptions(runs(name), step=step, out=tmp_path / "e", **options))
-    monkeypatch.setattr(
-        "motion_jax.transfer.command.write_video",
-        lambda pictures, *settings: served.extend(pictures),
-    )
     source, poses = held
-    transfer(
+    driven = prepared(
         TransferOptions(
             source=source, out=tmp_path / "out.mp4", run=runs(name), step=step, poses=poses,
             normalize="none", smooth=False, swaps=False, bones=False, chunk=3,
         )
     )  # fmt: skip
+    served = [picture for _, picture in driven.player.play(driven.moments)]
     assert len(served) == len(measured) == found["frames"] == 6
     np.testing.assert_array_equal(np.stack(served), np.stack(measured))
     assert (served[0] != served[-1]).any()

@@ -1,7 +1,7 @@
 """The pose pictures of a transfer as files, for programs that run an exported generator."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,16 @@ from motion_jax.progress import track
 from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
 
+if TYPE_CHECKING:
+    from motion_jax.train.run import Run
+
 DESCRIPTION = "poses.json"
 PLAIN = Conditions()
 
 
 def write_pose_pictures(
     folder: Path,
-    run: Any,
+    run: "Run",
     poses: np.ndarray,
     boxes: np.ndarray,
     lost: np.ndarray,
@@ -36,7 +39,7 @@ def write_pose_pictures(
     Args:
       folder: made if need be; must not hold poses already.
       run: its size and config say how poses are drawn.
-      poses, boxes, lost, times: as transfer.normalised_poses gives them, N of each.
+      poses, boxes, lost, times: of a `source.Clip`, or ready pictures; N of each.
     """
     check_writable(folder)
     if (folder / DESCRIPTION).exists():

@@ -1,7 +1,5 @@
 """Steadied poses and aligned pictures."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ from motion_jax import puppet
 from motion_jax.errors import UserError
 from motion_jax.pose.skeleton import BODY
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.source import Moment
 from motion_jax.transfer.stabilise import (
     MARGIN,
     face_aligned,
@@ -16,7 +15,7 @@ from motion_jax.transfer.stabilise import (
     shifted,
     steadied,
     trunk,
-    way,
+    which_way,
 )
 
 SIZE, FPS = 128, 25
@@ -85,7 +84,8 @@ def test_the_face_stays_where_the_first_picture_has_it():
         pictures[i, :, -1] = 77
         if i != 3:
             keypoints[i, 0] = (x, y, 1)
-    made = list(face_aligned(pictures, keypoints))
+    moments = [Moment(0.0, {"keypoints": pose}) for pose in keypoints]
+    made = [picture for _, picture in face_aligned(zip(moments, pictures, strict=True))]
     for i, picture in enumerate(made):
         assert (picture[6, 10] == 255).all(), i
         assert picture.shape == pictures[i].shape
@@ -104,8 +104,8 @@ def test_shifting_repeats_the_edge():
 
 def test_which_way_is_taken(tmp_path):
     def of(recurrent, posed=True, **settings):
-        run = SimpleNamespace(config=SimpleNamespace(recipe=SimpleNamespace(recurrent=recurrent)))
-        return way(TransferOptions(tmp_path, tmp_path / "out.mp4", **settings), run, posed)
+        options = TransferOptions(tmp_path, tmp_path / "out.mp4", **settings)
+        return which_way(options, alone=not recurrent, posed=posed)
 
     assert of(False) == "pose" and of(True) == "none"
     assert of(False, smooth=False) == "none" and of(False, posed=False) == "none"

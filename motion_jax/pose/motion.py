@@ -1,0 +1,99 @@
+"""The motion of one person in a video: poses estimated or read from files, then mended.
+
+This is the one way from a video to poses; every verb that looks at a video takes it.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from motion_jax.pose.mend import Repairs, mend, tell
+from motion_jax.pose.options import PoseOptions
+from motion_jax.pose.smooth import BETA, MIN_CUTOFF
+from motion_jax.pose.track import PoseTrack
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Poses of the chosen frames of a video.
+
+    Attributes:
+      measured: as they were estimated or read.
+      track: the same after all repairs.
+      repairs: what they were.
+    """
+
+    measured: PoseTrack
+    track: PoseTrack
+    repairs: Repairs
+
+
+def motion_of(
+    video: Path,
+    options: PoseOptions,
+    *,
+    workers: int | None = None,
+    min_cutoff: float = MIN_CUTOFF,
+    beta: float = BETA,
+) -> Motion:
+    """The motion of the person whom the options choose; says what was mended.
+
+    Args:
+      video: its file.
+      options: with `poses`, those files are read; otherwise poses are estimated, or come from the
+        cache.
+      workers: processes that estimate; None: one a core.
+      min_cutoff, beta: of the one-euro filter, see `smooth.smooth_track`.
+
+    Raises UserError where the video, its poses or the choice of frames cannot be used.
+    """
+    measured = _measured(Path(video), options, workers)
+    track, repairs = mend(
+        measured,
+        swaps=options.swaps,
+        bones=options.bones,
+        max_gap=options.max_gap,
+        filter=options.filter if options.smooth else None,
+        min_cutoff=min_cutoff,
+        beta=beta,
+    )
+    tell(Path(video).name, repairs)
+    return Motion(measured, track, repairs)
+
+
+def _measured(video: Path, options: PoseOptions, workers: int | None) -> PoseTrack:
+    if options.poses is None:
+        from motion_jax.pose.estimate import estimate_cached
+
+        return estimate_cached(
+            video,
+            detail=options.detail,
+            person=options.person,
+            model=options.pose_model,
+            start=options.start,
+            end=options.end,
+            fps=options.fps,
+            workers=workers,
+        )
+    from motion_jax.pose.files import read_poses
+    from motion_jax.video.reader import check_choice, choose, frame_times, nothing_between, probe
+
+    span = options.start, options.end, options.fps
+    check_choice(video, *span)
+    info, times = probe(video), frame_times(video)
+    # The files are numbered by the frames of the whole video.
+    track = read_poses(options.poses, times, (info.height, info.width), options.person)
+    indices, chosen = choose(times, *span)
+    if not len(indices):
+        first, last = options.start or 0.0, options.end or np.inf
+        after = times[times >= first]
+        raise nothing_between(video, after[0] if len(after) else times[-1], first, last)
+    return dataclasses.replace(
+        track,
+        keypoints=track.keypoints[indices],
+        times=chosen,
+        reasons=tuple(track.reasons[i] for i in indices),
+        filled=None if track.filled is None else track.filled[indices],
+    )

@@ -1,0 +1,135 @@
+"""The film of a transfer: pictures side by side under labels, sound, times, and what it says of
+itself."""
+
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from motion_jax import __version__, events
+from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.report.montage import enlarge, side_by_side, to_height
+from motion_jax.transfer.player import Shot
+from motion_jax.video.background import BackgroundWriter
+from motion_jax.video.writer import VideoWriter
+
+# IPTC's terms for pictures made by a trained model, and for several recordings put together into
+# one; readers of provenance know them.
+SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
+RESULT = "result (synthetic)"
+
+# (top, left, bottom, right) in pixels.
+Part = tuple[int, int, int, int]
+
+
+class Film:
+    """An MP4 that begins with its first picture; a context manager. A thread encodes. The file
+    appears whole at the end, or not at all.
+
+    Args:
+      path: the MP4.
+      tags: what it says of itself, see `synthetic_tags`.
+      sound: the video whose sound is kept, from the time of the first picture on; None: no sound.
+      crf: of `VideoWriter`.
+    """
+
+    def __init__(
+        self, path: Path, tags: dict[str, str], sound: Path | None = None, crf: float = 18
+    ):
+        self._path, self._tags, self._sound, self._crf = path, tags, sound, crf
+        self._writer: BackgroundWriter | None = None
+        self._count = 0
+
+    def add(self, picture: np.ndarray, time: float) -> None:
+        """The next picture, uint8 [H, W, 3], all of one size, shown at `time` (seconds of the
+        source); it must not be changed afterwards."""
+        if self._writer is None:
+            self._start = time
+            writer = VideoWriter(
+                self._path,
+                *picture.shape[:2],
+                audio_from=self._sound,
+                audio_start=time,
+                metadata=self._tags,
+                crf=self._crf,
+            )
+            self._writer = BackgroundWriter(writer).__enter__()
+        self._writer.write(picture, time - self._start)
+        made = functools.partial(np.asarray, picture)
+        events.emit(events.PictureMade("frame", self._count, made))
+        self._count += 1
+
+    def __enter__(self) -> "Film":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if self._writer is None:
+            return None
+        return self._writer.__exit__(kind, error, trace)
+
+
+def synthetic_tags(
+    who: str, comment: str, source: Path, kind: str = SYNTHETIC, **more: str
+) -> dict[str, str]:
+    """What a synthetic film says of itself, for people and for programs.
+
+    who: moves like the person in `source`; comment: in a sentence or two how it was made; kind: of
+    synthetic picture; more: by name, after motion_jax_.
+    """
+    return {
+        "title": f"Synthetic video: {who} moving like {source.name}",
+        "comment": comment,
+        "digital_source_type": kind,
+        "motion_jax_synthetic": "true",
+        "motion_jax_version": __version__,
+        "motion_jax_source": source.name,
+        **{f"motion_jax_{name}": value for name, value in more.items()},
+    }
+
+
+def cropped(shots: Iterable[Shot], part: Part) -> Iterator[Shot]:
+    """The same of this part of the pictures alone."""
+    top, left, bottom, right = part
+    for moment, picture in shots:
+        whole = picture.shape[:2] == (bottom - top, right - left)
+        cut = picture if whole else np.ascontiguousarray(picture[top:bottom, left:right])
+        yield moment, cut
+
+
+def beside_source(
+    shots: Iterable[Shot],
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    style: PoseStyle,
+    part: Part,
+) -> Iterator[Shot]:
+    """Source, pose and result in one picture, at the result's height (or a multiple of it).
+
+    frames: the source's, one for each shot; size: (height, width) that the poses lie in; part: what
+    of it the results show.
+    """
+    height, width = size
+    rows = part[2] - part[0]
+    times = enlarge(np.zeros((rows, 1, 3), np.uint8)).shape[0] // rows
+    top, left, bottom, right = (times * side for side in part)
+    scale = np.float32([times, times, 1])
+    for (moment, picture), frame in zip(shots, frames, strict=True):
+        pose = draw_host(moment.keypoints * scale, times * height, times * width, style)
+        panels = [to_height(frame, bottom - top), pose[top:bottom, left:right], picture]
+        yield moment, side_by_side(panels, ["source", "pose", RESULT])
+
+
+def beside_shown(shots: Iterable[Shot], label: str, part: Part) -> Iterator[Shot]:
+    """The picture that the network is shown, under `label`, and the result in one picture."""
+    top, left, bottom, right = part
+    for moment, picture in shots:
+        shown = enlarge(moment.picture[top:bottom, left:right])
+        yield moment, side_by_side([shown, picture], [label, RESULT])

@@ -1,0 +1,272 @@
+"""A source's poses, and its frames with them, laid into the target's picture as the target's body
+would take them.
+
+A source with an end is measured whole. A live one is measured over its first SETTLE seconds, and
+stays as it was measured then: what is measured for ever would let the person drift.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from motion_jax.errors import UserError
+from motion_jax.pose.face import face_boxes
+from motion_jax.pose.normalize import (
+    FOOT_CONFIDENCE,
+    PoseStatistics,
+    describe,
+    fit_target,
+    normalize,
+)
+from motion_jax.pose.skeleton import INDEX
+from motion_jax.pose.track import PoseTrack
+from motion_jax.transfer.options import Method
+from motion_jax.transfer.source import Clip
+
+if TYPE_CHECKING:
+    from motion_jax.data.records import PoseFrames
+    from motion_jax.train.run import Run
+
+# Seconds over which a live source is measured.
+SETTLE = 1.0
+_ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
+_NO_BODY = (
+    "The poses of the source hold no body joint to fit to the target; use --normalize none "
+    "or a source that shows the body."
+)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The target, as far as poses are fitted to it.
+
+    Attributes:
+      size: (height, width) of the pictures to be made.
+      statistics: of its body, in pixels of `frame`; None where they are not known.
+      frame: (height, width) of the frames in which it was measured.
+      crop: whether the pictures are the middle of those frames at the same scale; otherwise they
+        are the whole frames, scaled.
+      unknown: why the statistics are not known, in a sentence.
+    """
+
+    size: tuple[int, int]
+    statistics: PoseStatistics | None
+    frame: tuple[int, int] = (1, 1)
+    crop: bool = False
+    unknown: str = ""
+
+    @classmethod
+    def of_run(cls, run: "Run") -> "Body":
+        """The person that a run was trained on."""
+        known: dict[str, Any] = run.dataset
+        if known and known.get("target_statistics", {}) is None:
+            return cls(
+                run.size,
+                None,
+                unknown="The run's dataset has no keypoints (only ready pose pictures), so the "
+                "target's body is not known to fit poses to: use --normalize none, or drive it "
+                "with --ready-poses.",
+            )
+        if not known:
+            return cls(
+                run.size,
+                None,
+                unknown="The run was imported without a dataset, so the target's body is not "
+                "known: use --normalize none, or import it again with --data DATASET of the "
+                "target.",
+            )
+        try:
+            statistics = PoseStatistics.from_json(known["target_statistics"])
+            frame = known["info"]["height"], known["info"]["width"]
+        except (KeyError, TypeError, ValueError) as error:
+            return cls(
+                run.size,
+                None,
+                unknown="The run's dataset.json does not describe the target's body as this "
+                f"version needs it ({error}); use --normalize none or train the run with this "
+                "version.",
+            )
+        return cls(run.size, statistics, frame, bool(known.get("crop")))
+
+    @classmethod
+    def of_dataset(
+        cls, dataset: "PoseFrames", keypoints: np.ndarray, size: tuple[int, int] | None = None
+    ) -> "Body":
+        """The person of a dataset, measured by these keypoints of it [M, 137, 3]; size: of the
+        pictures (default: the dataset's)."""
+        statistics = fit_target(keypoints, dataset.info.pixel_aspect)
+        return cls(size or dataset.size, statistics, dataset.size)
+
+
+def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
+    """The poses of a source with an end; its statistics are those of all frames.
+
+    Args:
+      track: N frames, in pixels of the source.
+      method: see `TransferOptions.normalize`.
+
+    Raises UserError where the source or the target is not known well enough to fit one to the
+    other.
+    """
+    found, how = track.found, ""
+    keypoints = np.zeros((len(track), 137, 3), np.float32)
+    if found.any():
+        poses, source = track.keypoints[found], None
+        if method != "none":
+            source, target = _both(poses, body)
+            how = describe(source, target)
+        keypoints[found] = _laid(poses, track.size, source, body, method)
+    keypoints[keypoints[..., 2] <= 0] = 0
+    boxes = face_boxes(keypoints, *body.size)
+    boxes[~found] = 0
+    return Clip(keypoints, boxes.astype(np.float32), ~found, track.times, how)
+
+
+class RunningFit:
+    """Fits the poses of a live source, one after another, each by what was seen until then.
+
+    Args:
+      size: (height, width) of the source's frames.
+      body, method: as for `fit_clip`.
+
+    Raises UserError where the target's body is not known.
+    """
+
+    def __init__(self, size: tuple[int, int], body: Body, method: Method = "global"):
+        if method != "none" and body.statistics is None:
+            raise UserError(body.unknown)
+        self.size, self.body, self.method = size, body, method
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the source: another one is measured anew."""
+        self.source: PoseStatistics | None = None
+        self._begun: float | None = None
+        self._settled = False
+        self._seen: list[np.ndarray] = []
+        self._standing: np.ndarray | None = None
+
+    def next(self, time: float, pose: np.ndarray) -> np.ndarray | None:
+        """A pose [137, 3] in pixels of the source, seen at `time` (seconds) → float32 [137, 3] in
+        pixels of the target's picture; None as long as no body joint was seen."""
+        if self.method != "none":
+            self._measure(time, pose)
+            if self.source is None:
+                return None
+        if (pose[_ANKLES, 2] >= FOOT_CONFIDENCE).any():
+            self._standing = pose
+        # A frame without feet is placed by the last one that showed them.
+        poses = np.stack([pose if self._standing is None else self._standing, pose])
+        fitted = _laid(poses, self.size, self.source, self.body, self.method)[1]
+        fitted[fitted[:, 2] <= 0] = 0
+        return fitted
+
+    def _measure(self, time: float, pose: np.ndarray) -> None:
+        if self._settled or not (pose[:25, 2] > 0).any():
+            return
+        self._begun = time if self._begun is None else self._begun
+        self._seen.append(pose)
+        self.source = fit_target(np.stack(self._seen))
+        if time - self._begun >= SETTLE:
+            self._settled, self._seen = True, []
+
+
+def _both(poses: np.ndarray, body: Body) -> tuple[PoseStatistics, PoseStatistics]:
+    """Statistics of the source and of the target."""
+    try:
+        source = fit_target(poses)
+    except ValueError as error:
+        raise UserError(_NO_BODY) from error
+    if body.statistics is None:
+        raise UserError(body.unknown)
+    return source, body.statistics
+
+
+def _laid(
+    poses: np.ndarray,
+    size: tuple[int, int],
+    source: PoseStatistics | None,
+    body: Body,
+    method: Method,
+) -> np.ndarray:
+    """[n, 137, 3] in pixels of the source → the same in pixels of the target's pictures."""
+    height, width = body.size
+    if method == "none":
+        # The whole frame, undistorted, in the middle of the target's frame.
+        scale = min(height / size[0], width / size[1])
+        shift = [(width - scale * size[1]) / 2, (height - scale * size[0]) / 2]
+        laid = np.array(poses, np.float32)
+        laid[..., :2] = laid[..., :2] * scale + np.array(shift, np.float32)
+        return laid
+    laid = np.array(normalize(poses, source, body.statistics, method=method), np.float32)
+    rows, columns = body.frame
+    if body.crop:
+        laid[..., 0] -= (columns - width) // 2
+        laid[..., 1] -= (rows - height) // 2
+        return laid
+    laid[..., 0] *= width / columns
+    laid[..., 1] *= height / rows
+    return laid
+
+
+def placements(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """float32 [N, 2, 3]: for each frame the scale (of each axis) and shift that bring its keypoints
+    [N, 137, 3] from `before` to `after`, as cv2.warpAffine takes it.
+
+    Fitted by least squares to the points that both show; a frame with fewer than two takes those of
+    its neighbour.
+    """
+    found = np.full((len(before), 2, 3), np.nan)
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        both = (old[:, 2] > 0) & (new[:, 2] > 0)
+        if both.sum() < 2:
+            continue
+        x, y = np.asarray(old[both, :2], float), np.asarray(new[both, :2], float)
+        away = x - x.mean(0)
+        spread = (away**2).sum(0)
+        if (spread < 1e-6).any():
+            continue
+        scale = (away * (y - y.mean(0))).sum(0) / spread
+        found[i] = np.column_stack([np.diag(scale), y.mean(0) - scale * x.mean(0)])
+    known = np.flatnonzero(np.isfinite(found[:, 0, 0]))
+    if not len(known):
+        raise UserError(
+            "The poses of the source show too little to place its frames in the target's picture; "
+            "use a source that shows the body."
+        )
+    frames = np.arange(len(found))
+    after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
+    before, after = known[np.maximum(after - 1, 0)], known[after]
+    nearest = np.where(np.abs(frames - before) <= np.abs(after - frames), before, after)
+    return found[nearest].astype(np.float32)
+
+
+def laid_frames(
+    frames: Iterable[np.ndarray], places: np.ndarray, lost: np.ndarray, size: tuple[int, int]
+) -> Iterator[np.ndarray | None]:
+    """Each frame by its placement in a picture of `size`; None where the person is lost."""
+    for image, place, nobody in zip(frames, places, lost, strict=True):
+        yield None if nobody else moved(image, place, *size)
+
+
+def moved(image: np.ndarray, place: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 [*, *, 3] by a placement [2, 3] -> uint8 [height, width, 3]; what lies outside the
+    image repeats its edge. Made smaller by area averages first, or fine patterns would become
+    edges."""
+    rows, columns = image.shape[:2]
+    # Upside down or hugely enlarged people are misjudged poses.
+    scale = np.clip(np.abs([place[0, 0], place[1, 1]]), 1 / 64, 64)
+    shrunk = np.minimum(scale, 1.0)
+    size = max(1, round(columns * float(shrunk[0]))), max(1, round(rows * float(shrunk[1])))
+    if size != (columns, rows):
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # From pixels of the smaller picture; half a pixel because positions are those of corners.
+    rest = place[:, :2] @ np.diag([columns / size[0], rows / size[1]])
+    shift = place[:, 2] + rest.sum(1) * 0.5 - 0.5
+    matrix = np.column_stack([rest, shift]).astype(np.float32)
+    return cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -1,0 +1,166 @@
+"""One moment in, one picture out: a trained run, frames of a dataset, whatever makes pictures.
+
+A player is resident: what it needs is loaded and compiled once, and `reset` comes between videos.
+
+Where the source's person is lost there is nothing to make a picture of. `gaps` says what is shown
+then: "hold" keeps the last picture (before the first pose: the first picture to come); "fade" fades
+within FADE_SECONDS to a plain picture in the mean colour of the picture before, and back shortly
+before the next. After a gap the maker starts anew, as at the beginning of a video, because the
+picture before belongs to another pose.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from motion_jax.transfer.source import Moment
+
+if TYPE_CHECKING:
+    from motion_jax.train.run import Run
+
+FADE_SECONDS = 0.5
+Gaps = Literal["hold", "fade"]
+
+T = TypeVar("T")
+# A moment and the picture made of it, uint8 [H, W, 3].
+Shot = tuple[Moment, np.ndarray]
+
+
+class Maker(Protocol):
+    """What makes pictures of moments, one after another."""
+
+    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
+        """Starts the next moments, all of which show the person → as many pictures, uint8
+        [H, W, 3], as they are ready; goes on from the moments begun before."""
+
+    def reset(self) -> None:
+        """Forgets the moments begun before."""
+
+
+class Networks:
+    """The networks of a trained run.
+
+    Args:
+      recurrent, face: see `Run.synthesizer`.
+      chunk: moments in one call of the compiled program.
+    """
+
+    def __init__(self, run: "Run", recurrent: bool = True, face: bool = True, chunk: int = 16):
+        self._recipe = run.config.recipe
+        self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk)
+
+    def reset(self) -> None:
+        """Forgets the previous picture."""
+        self._synthesizer.reset()
+
+    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
+        """See `Maker`."""
+        shown = {
+            name: np.stack([moment.shown[name] for moment in moments]) for name in moments[0].shown
+        }
+        return self._synthesizer.begin(self._recipe.seen(shown))
+
+
+class Player:
+    """Plays moments on a maker.
+
+    Args:
+      maker: makes the pictures.
+      chunk: moments that it is given at once, of a source with an end.
+      gaps: see above.
+    """
+
+    def __init__(self, maker: Maker, chunk: int = 16, gaps: Gaps = "hold"):
+        self._maker, self._chunk, self._gaps = maker, chunk, gaps
+        self.reset()
+
+    def reset(self) -> None:
+        """Another video begins."""
+        self._last: tuple[float, np.ndarray] | None = None
+        self._anew = True
+
+    def play(self, moments: Iterable[Moment]) -> Iterator[Shot]:
+        """Each moment of a source with an end, in order, with its picture.
+
+        Two chunks are in work at a time: one is begun before the pictures of the one before it are
+        waited for. Raises ValueError where no moment shows the person.
+        """
+        self.reset()
+        for gap, chunk, pictures in _one_ahead(self._begun(moments)):
+            shots = zip(chunk, pictures, strict=True)
+            first = next(shots, None)
+            yield from self._filled(gap, None if first is None else (first[0].time, first[1]))
+            for moment, picture in itertools.chain([first] if first else (), shots):
+                self._last = (moment.time, picture)
+                yield moment, picture
+
+    def next(self, moment: Moment) -> np.ndarray | None:
+        """The picture of the next moment of a source that goes on, whatever comes after it; None
+        before the first that shows the person."""
+        if moment.shown is None:
+            self._anew = True
+            if self._last is None or self._gaps == "hold":
+                return None if self._last is None else self._last[1]
+            return _faded(moment.time, self._last, None)
+        if self._anew:
+            self._maker.reset()
+            self._anew = False
+        picture = next(iter(self._maker.begin([moment])))
+        self._last = (moment.time, picture)
+        return picture
+
+    def _begun(
+        self, moments: Iterable[Moment]
+    ) -> Iterator[tuple[list[Moment], list[Moment], Iterator[np.ndarray]]]:
+        """(the gap before a chunk, the chunk, its pictures): chunks that are under way."""
+        gap: list[Moment] = []
+        for lost, stretch in itertools.groupby(moments, lambda moment: moment.shown is None):
+            if lost:
+                gap = list(stretch)
+                continue
+            self._maker.reset()
+            while chunk := list(itertools.islice(stretch, self._chunk)):
+                yield gap, chunk, self._maker.begin(chunk)
+                gap = []
+        if gap:
+            yield gap, [], iter(())
+
+    def _filled(self, gap: list[Moment], after: tuple[float, np.ndarray] | None) -> Iterator[Shot]:
+        before = self._last
+        if gap and before is None and after is None:
+            raise ValueError("no moment shows the person")
+        for moment in gap:
+            if self._gaps == "hold":
+                yield moment, (before or after)[1]
+            else:
+                yield moment, _faded(moment.time, before, after)
+
+
+def _one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, each after the next has been taken from the iterator."""
+    waiting = deque(itertools.islice(items, 1))
+    while waiting:
+        waiting.extend(itertools.islice(items, 1))
+        yield waiting.popleft()
+
+
+def _faded(
+    time: float,
+    before: tuple[float, np.ndarray] | None,
+    after: tuple[float, np.ndarray] | None,
+) -> np.ndarray:
+    """The picture at `time` in a gap between two pictures and their times."""
+    held = (before or after)[1]
+    plain = np.broadcast_to(held.mean((0, 1), dtype=np.float32), held.shape)
+    out = 0.0 if before is None else max(0.0, 1 - (time - before[0]) / FADE_SECONDS)
+    back = 0.0 if after is None else max(0.0, 1 - (after[0] - time) / FADE_SECONDS)
+    whole = max(1.0, out + back)
+    picture = plain * (1 - (out + back) / whole)
+    if out:
+        picture = picture + before[1] * np.float32(out / whole)
+    if back:
+        picture = picture + after[1] * np.float32(back / whole)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -1,0 +1,146 @@
+"""Poses laid into the target's picture: of whole clips, and live, one after another."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from walker import FakeRun, a_track
+
+from motion_jax import puppet
+from motion_jax.errors import UserError
+from motion_jax.pose.normalize import fit_target
+from motion_jax.pose.track import PoseTrack
+from motion_jax.transfer.fit import SETTLE, Body, RunningFit, fit_clip, placements
+
+FPS = 25
+# What live fitting may differ from that of the whole clip once it has settled, as a share of the
+# picture's height.
+TOLERANCE = 0.02
+
+
+def test_without_normalisation_the_frame_is_fitted_undistorted():
+    track = a_track(np.arange(2) / 25, size=(100, 50))
+    run = FakeRun()
+    run.size = (200, 300)
+    clip = fit_clip(track, Body.of_run(run), "none")
+    keypoints, boxes, lost = clip.keypoints, clip.boxes, clip.lost
+    assert not lost.any() and keypoints.dtype == np.float32 and boxes.shape == (2, 4)
+    nose = track.keypoints[0, 0]
+    np.testing.assert_allclose(keypoints[0, 0], [nose[0] * 2 + 100, nose[1] * 2, 0.9], rtol=1e-5)
+    assert not keypoints[:, 25:].any()
+
+
+@pytest.mark.parametrize("method", ["global", "limbs"])
+def test_normalised_to_the_target_in_pixels_of_the_run(method):
+    """A target twice as tall, standing elsewhere, in a dataset of another size than the run's."""
+    times = np.arange(30) / 25
+    source = a_track(times, lost=(3,))
+    target = a_track(times, size=(192, 256))
+    target.keypoints[..., 0] += 20 * (target.keypoints[..., 2] > 0)
+    run = FakeRun()
+    run.size = (96, 128)
+    run.dataset = {
+        "info": {"height": 192, "width": 256},
+        "target_statistics": fit_target(target.keypoints).to_json(),
+    }
+    clip = fit_clip(source, Body.of_run(run), method)
+    keypoints, boxes, lost = clip.keypoints, clip.boxes, clip.lost
+    np.testing.assert_array_equal(np.flatnonzero(lost), [3])
+    assert not keypoints[3].any()
+    # The target in the run's pixels: half the dataset's. Its heights are the source's own.
+    goal = target.keypoints[15] / [2, 2, 1]
+    np.testing.assert_allclose(keypoints[15, :25, 1], goal[:25, 1], atol=1.0)
+    median = np.median(target.keypoints[:, 8, 0]) / 2
+    assert abs(np.median(keypoints[~lost, 8, 0]) - median) < 1.0
+    assert (boxes[~lost, 2] - boxes[~lost, 0] == 24).all(), "a quarter of the run's height"
+
+
+def test_a_run_on_crops_is_the_middle_of_its_dataset():
+    """Trained on 64x64 pieces of 96x80 frames: the same scale, shifted by half of what is cut."""
+    source, run = a_track(np.arange(20) / 25), FakeRun()
+    target = a_track(np.arange(20) / 25, size=(80, 96))
+    run.dataset = {
+        "info": {"height": 80, "width": 96},
+        "target_statistics": fit_target(target.keypoints).to_json(),
+    }
+    run.size = (80, 96)
+    whole = fit_clip(source, Body.of_run(run)).keypoints
+    run.size, run.dataset["crop"] = (64, 64), True
+    piece = fit_clip(source, Body.of_run(run)).keypoints
+    np.testing.assert_allclose(piece[:, :25, :2], whole[:, :25, :2] - [16, 8], atol=1e-3)
+
+
+def steady(seconds: float = 8.0, size: int = 128) -> PoseTrack:
+    """Somebody who stands still but for breathing and noise of half a pixel."""
+    count, random = round(seconds * FPS), np.random.default_rng(0)
+    pose = puppet.pose(puppet.CHARACTERS["ada"], puppet.dance(1, FPS, 1), size, size)
+    poses = np.repeat(pose, count, 0)
+    seen = poses[..., 2:] > 0
+    sway = np.sin(np.arange(count) / FPS * 4)[:, None, None] * (1.0, 0.5)
+    poses[..., :2] += seen * (sway + random.normal(0, 0.5, (count, 137, 2)))
+    return PoseTrack(poses.astype(np.float32), np.arange(count) / FPS, (size, size), ("",) * count)
+
+
+def the_target(size: tuple[int, int] = (96, 96)) -> Body:
+    poses = puppet.pose(puppet.CHARACTERS["ben"], puppet.dance(50, FPS, 0), 192, 192)
+    return Body(size, fit_target(poses), (192, 192))
+
+
+@pytest.mark.parametrize("method", ["global", "limbs", "none"])
+def test_live_fitting_settles_to_what_the_whole_clip_gives(method):
+    track, body = steady(), the_target()
+    whole = fit_clip(track, body, method)
+    live = RunningFit(track.size, body, method)
+    shown = np.stack(
+        [live.next(t, pose) for t, pose in zip(track.times, track.keypoints, strict=True)]
+    )
+    settled = track.times > SETTLE
+    seen = whole.keypoints[..., 2] > 0
+    np.testing.assert_array_equal(shown[..., 2] > 0, seen)
+    error = np.linalg.norm(shown[..., :2] - whole.keypoints[..., :2], axis=-1)
+    assert error[settled][seen[settled]].max() < TOLERANCE * body.size[0]
+    if method != "none":
+        # Measured once: the same pose is laid to the same place ever after.
+        again = live.next(track.times[-1] + 60, track.keypoints[40])
+        np.testing.assert_array_equal(again, shown[40])
+        other = dataclasses.replace(track, keypoints=track.keypoints * np.float32([0.5, 0.5, 1]))
+        live.reset()
+        half = np.stack(
+            [live.next(t, p) for t, p in zip(other.times, other.keypoints, strict=True)]
+        )
+        np.testing.assert_allclose(half[50:], shown[50:], atol=TOLERANCE * body.size[0])
+
+
+def test_live_a_frame_without_feet_is_placed_by_the_last_that_showed_them():
+    track, body = steady(2.0), the_target()
+    live = RunningFit(track.size, body)
+    for time, pose in zip(track.times, track.keypoints, strict=True):
+        whole = live.next(time, pose)
+    cut = track.keypoints[-1].copy()
+    cut[[10, 11, 13, 14, *range(19, 25)]] = 0
+    shown = live.next(2.0, cut)
+    seen = cut[:, 2] > 0
+    np.testing.assert_allclose(shown[seen], whole[seen], atol=1e-3)
+    assert not shown[~seen].any()
+
+
+def test_live_nothing_is_placed_before_a_body_is_seen():
+    body = the_target()
+    live = RunningFit((128, 128), body)
+    face = np.zeros((137, 3), np.float32)
+    face[30:60] = (60, 20, 1)
+    assert live.next(0.0, face) is None
+    track = steady(1.0)
+    assert live.next(0.04, track.keypoints[0]) is not None
+    with pytest.raises(UserError, match="not known"):
+        RunningFit((128, 128), Body((64, 64), None, unknown="It is not known."))
+
+
+def test_a_frame_is_placed_as_its_nearest_neighbour_that_is_known():
+    track = steady(0.4)
+    after = track.keypoints * np.float32([0.5, 0.5, 1])
+    after[:, :, 0] += np.arange(10)[:, None] * (after[..., 2] > 0)
+    lost = [0, 1, 4, 5, 6, 7, 9]
+    after[lost] = 0
+    places = placements(track.keypoints, after)
+    np.testing.assert_allclose(places[:, 0, 2], [2, 2, 2, 3, 3, 3, 8, 8, 8, 8], atol=1e-3)

@@ -1,0 +1,96 @@
+"""Someone who walks, a run that draws instead of synthesizing, and a video to drive it."""
+
+import types
+from pathlib import Path
+
+import av
+import numpy as np
+
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.pose.track import PoseTrack
+from motion_jax.video.writer import VideoWriter
+
+SOURCE_SIZE = (96, 128)
+# Shoulders, hips, knees, ankles, ... of someone standing, as shares of the frame's height.
+BODY = np.array(
+    [[0.5, 0.15], [0.5, 0.25], [0.42, 0.25], [0.38, 0.4], [0.36, 0.52], [0.58, 0.25], [0.62, 0.4],
+     [0.64, 0.52], [0.5, 0.52], [0.45, 0.52], [0.44, 0.7], [0.44, 0.88], [0.55, 0.52], [0.56, 0.7],
+     [0.56, 0.88], [0.48, 0.13], [0.52, 0.13], [0.46, 0.14], [0.54, 0.14], [0.58, 0.92],
+     [0.59, 0.92], [0.55, 0.9], [0.42, 0.92], [0.41, 0.92], [0.45, 0.9]], np.float32,
+)  # fmt: skip
+
+
+class FakeSynthesizer:
+    """Keeps what it was fed; a picture is grey, as bright as the nose's x times 4 plus the number
+    of the frame since the last reset."""
+
+    def __init__(self, size):
+        self.size, self.shapes, self.resets, self.state = size, [], 0, None
+
+    def reset(self):
+        self.resets, self.state = self.resets + 1, 0
+
+    def begin(self, keypoints, face_boxes):
+        return iter(self.feed(keypoints, face_boxes))
+
+    def feed(self, keypoints, face_boxes):
+        self.shapes.append((keypoints.shape, face_boxes.shape))
+        assert (keypoints[:, 0, 2] > 0).all(), "a frame without a pose was fed"
+        pictures = np.zeros((len(keypoints), *self.size, 3), np.uint8)
+        for picture, pose in zip(pictures, keypoints, strict=True):
+            picture[:] = round(float(pose[0, 0])) * 4 + self.state
+            self.state += 1
+        return pictures
+
+
+class FakeRun:
+    step, checkpoint, params, size = 1234, "ab" * 16, {}, (64, 64)
+    config = types.SimpleNamespace(
+        recipe=types.SimpleNamespace(
+            pose_style=PoseStyle(stroke=2.0),
+            draws_poses=True,
+            recurrent=True,
+            seen=lambda shown: shown["keypoints"],
+        )
+    )
+
+    def __init__(self):
+        self.dataset = {"info": {"height": 64, "width": 64}}
+        self.made = FakeSynthesizer(self.size)
+
+    def tested(self, **changes):
+        assert not any(changes.values())
+        return self
+
+    def synthesizer(self, recurrent=True, face=True, chunk=16):
+        self.asked = {"recurrent": recurrent, "face": face, "chunk": chunk}
+        return self.made
+
+
+def a_track(times: np.ndarray, lost=(), size=SOURCE_SIZE) -> PoseTrack:
+    """Someone who walks to the right, one source pixel a frame."""
+    keypoints = np.zeros((len(times), 137, 3), np.float32)
+    keypoints[:, :25, :2] = BODY * size[0]
+    keypoints[:, :25, 0] += np.arange(len(times))[:, None]
+    keypoints[:, :25, 2] = 0.9
+    reasons = [""] * len(times)
+    for i in lost:
+        keypoints[i], reasons[i] = 0, "no person"
+    return PoseTrack(keypoints, np.asarray(times, np.float64), size, tuple(reasons))
+
+
+def a_source(folder: Path, times: np.ndarray, sound: bool = True) -> Path:
+    voice = folder / "voice.wav"
+    if sound:
+        with av.open(str(voice), "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+            wave = (np.sin(np.arange(16000 * 3) * 0.2) * 9000).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+            frame.rate = 16000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    path = folder / "source.mp4"
+    with VideoWriter(path, *SOURCE_SIZE, audio_from=voice if sound else None) as writer:
+        for i, time in enumerate(times):
+            writer.write(np.full((*SOURCE_SIZE, 3), 5 * i % 250, np.uint8), time)
+    return path

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: write beside the target, then rename."""
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -8,8 +9,9 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from motion_jax.errors import UserError
 
@@ -70,6 +72,71 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+
+
+def check_apart(options: Any, *outputs: str, own: Sequence[str] = (), adds: bool = False) -> None:
+    """Proves, before any work, that no output is an input, contains one or lies inside one.
+
+    Another spelling of a path, a link and a hard link are the same file.
+
+    Args:
+      options: a dataclass of a verb's options. Every path in it, also within tuples and dataclasses
+        in it, that is not in `outputs` is an input.
+      outputs: the fields that name what is written; None there: nothing is.
+      own: inputs that outputs may lie inside, because the verb keeps its results there anyway.
+      adds: whether the output is a folder in which no file is ever written over, so that it may
+        contain inputs.
+    Raises UserError, with both paths.
+    """
+    inputs = [entry for entry in _paths(options) if entry[0] not in outputs]
+    for name in outputs:
+        out = getattr(options, name)
+        if out is None:
+            continue
+        for given, path in inputs:
+            relation = _relation(Path(out), path)
+            allowed = given in own if relation == "lies inside" else adds and relation == "contains"
+            if relation is None or allowed:
+                continue
+            raise UserError(
+                f"--{name.replace('_', '-')} {out} {relation} the input {path}, which could be "
+                "lost or changed; name another place to write to."
+            )
+
+
+def _paths(options: Any) -> Iterator[tuple[str, Path]]:
+    """(field, path) of all paths in a dataclass."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value)
+            continue
+        if field.name == "config" and isinstance(value, str):
+            # The name of a shipped config, or a file.
+            value = Path(value) if value.endswith(".py") else None
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, Path):
+                yield field.name, one
+
+
+def _relation(out: Path, given: Path) -> str | None:
+    """How an output lies to an input: "is", "lies inside", "contains"; None: apart."""
+    written, read = (Path(os.path.realpath(path)) for path in (out, given))
+    # The same file under another name: a hard link, a mount, a disk that ignores case.
+    if written == read or _same(written, read):
+        return "is"
+    if any(_same(folder, read) for folder in written.parents):
+        return "lies inside"
+    if any(_same(folder, written) for folder in read.parents):
+        return "contains"
+    return None
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return False
 
 
 def write_bytes(target: Path, data: bytes) -> None:

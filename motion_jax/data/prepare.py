@@ -113,6 +113,7 @@ def prepare(options: PrepareOptions) -> Path:
 
     Raises UserError for everything a user can mend; nothing is left that looks like a dataset.
     """
+    files.check_apart(options, "out")
     if options.shard is not None or options.merge:
         from motion_jax.data import parts
 

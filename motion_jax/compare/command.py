@@ -27,6 +27,7 @@ from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.progress import Meter, say
+from motion_jax.video.tracks import follow_options
 
 # Torso lengths between two poses that are paired: farther apart no two are.
 FARTHEST = 100.0
@@ -45,6 +46,7 @@ def run(options: CompareOptions, command: str) -> None:
         sys.exit(interrupted.status)
 
 
+@follow_options
 def compare(options: CompareOptions, command: str = "motion-jax compare") -> dict[str, Any]:
     """Makes the comparison; returns the contents of table.json.
 
@@ -118,7 +120,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
     from motion_jax.data.again import folder_digest
     from motion_jax.train.run import fingerprint
 
-    names = ("budget", "holdout", "normalize", "start", "end", "smooth", "seed")
+    names = ("budget", "holdout", "normalize", "start", "end", "video_track", "smooth", "seed")
     now = {name: getattr(options, name) for name in names} | {
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "target": fingerprint(target),
@@ -140,7 +142,9 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         if wrong:
             long = "target", "source", "poses"
             said = [
-                f"another --{name}" if name in long else f"--{name} {before.get(name)}"
+                f"another --{name}"
+                if name in long
+                else f"--{name.replace('_', '-')} {before.get(name)}"
                 for name in wrong
             ]
             raise UserError(

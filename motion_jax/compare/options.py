@@ -38,6 +38,11 @@ class CompareOptions:
     """Begin at this second of the source."""
     end: float | None = None
     """End before this second of the source."""
+    video_track: int | None = None
+    """Which picture track of the source and of --truth, counted from 1, where there are several
+    (default: the one that is marked as default)."""
+    audio_track: int | None = None
+    """Which sound track of the source, in the same way."""
     smooth: bool = True
     """Smooth the source's poses over time against jitter."""
     seed: int = 0

@@ -56,6 +56,8 @@ class BeamOptions(prepare.PrepareOptions):
     ] = 1
     shard: tyro.conf.Suppress[None] = None
     merge: tyro.conf.Suppress[bool] = False
+    # Workers elsewhere read each video by its default track.
+    video_track: tyro.conf.Suppress[None] = None
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,8 @@ def resolve(
         "drawn_as": options.drawn_as,
         "face_points": options.face_points,
     }
+    if options.video_track is not None:
+        value["video_track"] = options.video_track
     if dense is not None:
         value |= dense.options
     if keypoints is not None or layout == "vid2vid":

@@ -30,6 +30,7 @@ from motion_jax.pose.person import check_person
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF, runs
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
+from motion_jax.video.tracks import follow_options
 from motion_jax.workers import pool, worker_count
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class PrepareOptions:
     """End before this second of each video."""
     fps: float | None = None
     """Resample to so many frames a second (default: every frame with its own time)."""
+    video_track: int | None = None
+    """Which picture track of each video, counted from 1, where it has several (default: the one
+    that is marked as default, which players show)."""
     detail: Literal["holistic", "body"] = "holistic"
     """Estimate body, face and hands ("holistic"), or the body alone ("body", twice as fast)."""
     person: str = "largest"
@@ -108,6 +112,7 @@ class PrepareOptions:
     """Join the parts that --shard made; the dataset is that of one machine, byte for byte."""
 
 
+@follow_options
 def prepare(options: PrepareOptions) -> Path:
     """Makes the dataset `options.out`, or finds it made; returns the page of its quality report.
 
@@ -124,6 +129,7 @@ def prepare(options: PrepareOptions) -> Path:
     return options.out / REPORT
 
 
+@follow_options
 def make(options: PrepareOptions) -> bool:
     """Makes the dataset without its report; False where it was there already."""
     height, width = check_options(options)
@@ -233,6 +239,8 @@ def _poses_folder(options: PrepareOptions, video: Path) -> Path:
 def plain_options(options: PrepareOptions) -> dict:
     """The options that decide what the dataset is, as JSON, without those that stand for files."""
     values = dataclasses.asdict(options)
+    if values["video_track"] is None:
+        del values["video_track"]
     for name in ("videos", "out", "workers", "pose_model", "poses", "shard", "merge"):
         del values[name]
     if options.poses is not None:

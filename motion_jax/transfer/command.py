@@ -30,6 +30,7 @@ from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.transfer.options import Method, TransferOptions
+from motion_jax.video.tracks import follow_options
 
 if TYPE_CHECKING:
     from motion_jax.pose.normalize import PoseStatistics
@@ -54,6 +55,7 @@ class Synthesizer(Protocol):
         """Forgets the frames begun before."""
 
 
+@follow_options
 def transfer(options: TransferOptions) -> Path:
     """Runs the whole of it; returns the path written.
 

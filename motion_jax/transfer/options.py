@@ -90,6 +90,11 @@ class TransferOptions:
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"
     """Keep the source's sound, or leave it out."""
+    video_track: int | None = None
+    """Which picture track of the source, counted from 1, where it has several (default: the one
+    that is marked as default, which players show)."""
+    audio_track: int | None = None
+    """Which sound track of the source, in the same way."""
     pose_pictures: Path | None = None
     """Also write the pictures of the poses that the network is shown into this folder, as numbered
     PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -23,6 +24,45 @@ _NOT_WRITABLE = (
     errno.EEXIST,
     errno.ENOENT,  # no folder can be made there, for example under /proc
 )
+
+
+# What systems leave in folders besides what people put there.
+_LEFT = (
+    ".ds_store", ".localized", ".directory", "thumbs.db", "ehthumbs.db", "desktop.ini",
+    "icon\r", "__macosx",
+)  # fmt: skip
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's data: hidden, or left by a system (._NAME
+    and .DS_Store of macOS, Thumbs.db, desktop.ini). Such are passed over wherever folders are
+    read."""
+    return name.startswith(".") or name.lower() in _LEFT
+
+
+def is_empty(folder: Path, *but: Path) -> bool:
+    """Whether a folder holds nothing, or only `but` and what systems leave in folders. Hidden files
+    of people count."""
+    return all(
+        path in but or path.name.startswith("._") or path.name.lower() in _LEFT
+        for path in Path(folder).iterdir()
+    )
+
+
+def entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder, sorted by name, without clutter. Raises UserError where it cannot be
+    read."""
+    try:
+        found = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be read ({error.strerror}); check it and its rights."
+        ) from error
+    return [
+        path
+        for path in found
+        if not is_clutter(path.name) and fnmatch.fnmatchcase(path.name, pattern)
+    ]
 
 
 @contextlib.contextmanager

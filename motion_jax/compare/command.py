@@ -129,7 +129,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         "size": f"{size[1]}x{size[0]}",
     }
     path = options.out / OPTIONS
-    if not path.is_file() and options.out.is_dir() and any(options.out.iterdir()):
+    if not path.is_file() and options.out.is_dir() and not files.is_empty(options.out):
         raise UserError(
             f"{options.out} holds other files, and no comparison; choose another --out, or an "
             "empty folder."

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder)}\0{files.sha256(path)}\n".encode())
+        name = path.relative_to(folder)
+        if not any(map(files.is_clutter, name.parts)):
+            digest.update(os.fsencode(f"{name}\0{files.sha256(path)}\n"))
     return digest.hexdigest()
 
 
@@ -70,7 +73,7 @@ def is_made(
                 f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give the "
                 "same options to go on, or another folder with --out."
             )
-    elif out.is_dir() and any(path not in (partial, parts) for path in out.iterdir()):
+    elif out.is_dir() and not files.is_empty(out, partial, parts):
         raise UserError(
             f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
         )

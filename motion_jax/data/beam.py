@@ -264,11 +264,10 @@ def _tasks(options: BeamOptions) -> list[_Video]:
     plain = _alone(options)
     files.check_apart(plain, "out")
     prepare.check_options(plain)
-    several = len(options.videos) > 1
     tasks = []
     for number, address in enumerate(options.videos):
         path = Path(address)
-        poses = plain.poses / path.stem if several and plain.poses is not None else plain.poses
+        poses = None if plain.poses is None else prepare.poses_folder(plain, path)
         tasks.append(_Video(number, address, dataclasses.replace(plain, videos=(), poses=poses)))
     return tasks
 

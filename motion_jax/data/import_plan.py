@@ -111,7 +111,7 @@ def resolve(
             *(() if group.split else group.poses),
             *filter(None, group.boxes),
         ):
-            digest.update(f"{name}\0{_bytes(options.source / name)}\n".encode())
+            digest.update(os.fsencode(f"{name}\0{_bytes(options.source / name)}\n"))
             count += 1
     first = Path(groups[0].frames[0]).suffix.lower()
     if dense is not None:
@@ -166,7 +166,8 @@ def _bytes(path: Path) -> int:
 def _folder_names(folder: Path) -> str:
     digest = hashlib.sha256()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        digest.update(f"{entry.name}\0{entry.stat().st_size}\n".encode())
+        if not files.is_clutter(entry.name):
+            digest.update(os.fsencode(f"{entry.name}\0{entry.stat().st_size}\n"))
     return digest.hexdigest()
 
 

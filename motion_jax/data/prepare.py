@@ -83,7 +83,7 @@ class PrepareOptions:
     poses: Path | None = None
     """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
     use instead of estimating; with several videos it has a folder for each, named like the video
-    without its suffix."""
+    without its suffix (videos of one name: with their folders, as a/clip and b/clip)."""
     smooth: bool = True
     """Smooth the poses over time against jitter, without lag (see --filter)."""
     filter: Literal["one-euro", "zero-lag"] = "one-euro"
@@ -216,7 +216,7 @@ def check_options(options: PrepareOptions) -> tuple[int, int]:
         )
     if options.poses is not None:
         for path in options.videos:
-            folder = _poses_folder(options, path)
+            folder = poses_folder(options, path)
             if not folder.is_dir():
                 raise UserError(
                     f"There is no folder {folder} with the poses of {path.name}; check --poses."
@@ -230,10 +230,27 @@ def _probe(path: Path) -> "VideoInfo":
     return probe(path)
 
 
-def _poses_folder(options: PrepareOptions, video: Path) -> Path:
+def poses_folder(options: PrepareOptions, video: Path) -> Path:
+    """Where in --poses those of one of the videos are: of several, in a folder named like the video
+    without its suffix; videos of one name are told apart by as many of their own folders' names as
+    it takes (a/clip.mp4 and b/clip.mp4: a/clip and b/clip).
+
+    Raises UserError where they cannot be told apart.
+    """
+    places = {Path(os.path.realpath(path)): path for path in options.videos}
+    own = Path(os.path.realpath(video))
     if len(options.videos) == 1:
         return options.poses
-    return options.poses / video.stem
+    others = [place.with_suffix("").parts for place in places if place != own]
+    parts = own.with_suffix("").parts
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return options.poses.joinpath(*parts[-count:])
+    twin = next(p for place, p in places.items() if place != own and place.stem == own.stem)
+    raise UserError(
+        f"The poses of {video} and {twin} would be in one folder of --poses, because only their "
+        "suffixes differ; rename one of them."
+    )
 
 
 def plain_options(options: PrepareOptions) -> dict:
@@ -258,7 +275,7 @@ def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
     ]
     values["poses"] = None
     if options.poses is not None:
-        values["poses"] = [folder_digest(_poses_folder(options, p)) for p in options.videos]
+        values["poses"] = [folder_digest(poses_folder(options, p)) for p in options.videos]
     elif options.pose_model is not None:
         from motion_jax.pose.bundles import find_bundle
 
@@ -347,7 +364,7 @@ def _poses(options: PrepareOptions, info) -> PoseTrack:
     # The files are numbered by the frames of the whole video.
     times = frame_times(info.path)
     track = read_poses(
-        _poses_folder(options, info.path), times, (info.height, info.width), options.person
+        poses_folder(options, info.path), times, (info.height, info.width), options.person
     )
     indices, chosen = choose(times, **span)
     if not len(indices):

@@ -10,6 +10,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
 from motion_jax.video.image_files import Unreadable, in_order, list_pictures, read_picture
+from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 FOLDER_FPS = 25.0
 # Beside each IUV picture the original tool writes one of people's numbers.
@@ -128,4 +129,14 @@ def picture_files(folder: Path) -> list[Path]:
     if ends == {"iuv"}:
         by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
         return [by_stem[name] for name in in_order(by_stem)]
+    try:
+        frame_numbers([file.stem for file in files])
+    except SeveralOrders as error:
+        raise UserError(
+            f"The pictures in {folder} can be ordered in two ways, {error}; rename them so that "
+            "one number in their names counts the frames."
+        ) from error
+    except SeveralSequences:
+        # Sequences one after the other, each in its order.
+        pass
     return in_order(files)

@@ -1,5 +1,6 @@
 """Picture files of other projects' folders: listing, numbering, reading, resizing as they do."""
 
+import contextlib
 import os
 import re
 import struct
@@ -11,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from motion_jax.errors import UserError
+from motion_jax.files import is_clutter
+from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 _NUMBERED = re.compile(r"(.*?)(\d+)")
@@ -22,7 +25,7 @@ class Unreadable(UserError):
 
 
 def is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(SUFFIXES) and not is_clutter(name)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -40,7 +43,12 @@ def number(stem: str) -> tuple[str, int] | None:
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files by what comes before their number, then by the number; without numbers by name."""
+    """Files by the number that varies in their names; where there is no such, by what comes before
+    the number at their end, then by that; without numbers by name."""
+    files = sorted(files)
+    with contextlib.suppress(SeveralOrders, SeveralSequences):
+        if numbers := frame_numbers([file.stem for file in files]):
+            return [file for _, file in sorted(zip(numbers, files, strict=True))]
 
     def key(file: Path) -> tuple:
         found = number(file.stem)

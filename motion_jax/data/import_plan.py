@@ -20,18 +20,22 @@ from motion_jax.data.import_shards import Films, ImportJob, Item
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton
 from motion_jax.progress import track
-from motion_jax.video.image_files import Resize, Unreadable, picture_size
+from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
     if layout != VIDEO:
-        return read_layout(
+        groups = read_layout(
             options.source,
             layout,
             test=options.test,
             sequence=options.sequence,
             direction=options.direction,
         )
+        for group in groups:
+            for name in {*group.frames[:1], *group.poses[:1]}:
+                tell_depth(options.source / name)
+        return groups
     from motion_jax.video.reader import frame_times
 
     span = {"start": options.start, "end": options.end, "fps": options.fps}

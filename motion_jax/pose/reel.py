@@ -9,7 +9,13 @@ import numpy as np
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
-from motion_jax.video.image_files import Unreadable, in_order, list_pictures, read_picture
+from motion_jax.video.image_files import (
+    Unreadable,
+    in_order,
+    list_pictures,
+    read_picture,
+    tell_depth,
+)
 from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 FOLDER_FPS = 25.0
@@ -129,6 +135,8 @@ def picture_files(folder: Path) -> list[Path]:
     if ends == {"iuv"}:
         by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
         return [by_stem[name] for name in in_order(by_stem)]
+    for file in files[:1]:
+        tell_depth(file)
     try:
         frame_numbers([file.stem for file in files])
     except SeveralOrders as error:

@@ -13,10 +13,15 @@ from PIL import Image
 
 from motion_jax.errors import UserError
 from motion_jax.files import is_clutter
+from motion_jax.video.notes import note
 from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 _NUMBERED = re.compile(r"(.*?)(\d+)")
+# Pillow's modes of more than 8 bits, all of one channel.
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+# Pictures have more different values than maps of labels.
+_FEW_LABELS = 64
 BICUBIC, NEAREST = Image.Resampling.BICUBIC, Image.Resampling.NEAREST
 
 
@@ -111,8 +116,9 @@ def picture_size(file: Path) -> tuple[int, int]:
 
 
 def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
-    """The whole picture as RGB, as the reference programs read it: an alpha channel is dropped, and
-    a camera's note of how it was held does not count.
+    """The whole picture as 8-bit RGB, as the reference programs read it: an alpha channel is
+    dropped, and a camera's note of how it was held does not count. Values of more than 8 bits are
+    scaled by their depth.
 
     data: the file's bytes where they are at hand. Raises Unreadable: absent, damaged, cut short.
     """
@@ -121,9 +127,59 @@ def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
     try:
         with Image.open(file if data is None else io.BytesIO(data)) as image:
             image.load()
+            if image.mode in _DEEP:
+                return Image.fromarray(_eight_bits(np.asarray(image), file)).convert("RGB")
             return image if image.mode == "RGB" else image.convert("RGB")
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise Unreadable(_damaged(file, error)) from error
+
+
+def _eight_bits(values: np.ndarray, file: Path) -> np.ndarray:
+    """Grey values of 16 bits, or of 32 bits as far as they are in the range of 16, or shares from 0
+    to 1 → uint8. Raises Unreadable for others, of which nothing says what is white."""
+    low, high = (float(end) for end in (values.min(), values.max()))
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise Unreadable(
+                f"The picture {file} holds numbers from {low:g} to {high:g}, not shares from 0 to "
+                "1; write it with 8 bits."
+            )
+        return np.rint(values * 255).astype(np.uint8)
+    if low < 0 or high > 65535:
+        raise Unreadable(
+            f"The picture {file} holds numbers from {low:g} to {high:g}, more than 16 bits; write "
+            "it with 8 bits."
+        )
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def tell_depth(file: Path) -> None:
+    """Says of the folder of a picture that it holds grey values of more than 8 bits, and what they
+    look like: brightness, or labels or depths, of which scaling leaves little. Says nothing of
+    others, and of what cannot be read."""
+    try:
+        with Image.open(file) as image:
+            if image.mode not in _DEEP:
+                return
+            values = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+        return
+    different, high = len(np.unique(values)), float(values.max())
+    if values.dtype.kind == "f":
+        said = "shares from 0 to 1 (white)"
+    else:
+        said = "16-bit grey values, divided by 257 to 8 bits (65535 is white)"
+    if values.dtype.kind != "f" and different <= _FEW_LABELS and high < 65535:
+        said += (
+            f"; {different} different values up to {high:g} look like a map of labels, not like "
+            "brightness: give each label a colour of its own, or its differences are lost"
+        )
+    elif values.dtype.kind != "f" and high < 65535 / 4:
+        said += (
+            f"; values up to {high:g} alone look like a map of depths, not like brightness: "
+            "stretch them to 0 … 65535, or the pictures stay dark"
+        )
+    note(file.parent, f"The pictures in {file.parent} (such as {file.name}) hold {said}.")
 
 
 def _damaged(file: Path, error: Exception) -> str:

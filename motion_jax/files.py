@@ -114,8 +114,15 @@ def check_writable(folder: Path) -> None:
             pass
 
 
-def check_apart(options: Any, *outputs: str, own: Sequence[str] = (), adds: bool = False) -> None:
-    """Proves, before any work, that no output is an input, contains one or lies inside one.
+def check_outputs(
+    options: Any,
+    *outputs: str,
+    own: Sequence[str] = (),
+    adds: bool = False,
+    any_name: bool = False,
+) -> None:
+    """Proves, before any work, that no output is an input, contains one or lies inside one, and
+    that its name can be written.
 
     Another spelling of a path, a link and a hard link are the same file.
 
@@ -126,6 +133,7 @@ def check_apart(options: Any, *outputs: str, own: Sequence[str] = (), adds: bool
       own: inputs that outputs may lie inside, because the verb keeps its results there anyway.
       adds: whether the output is a folder in which no file is ever written over, so that it may
         contain inputs.
+      any_name: whether names that are not UTF-8 can be written to, see `check_name`.
     Raises UserError, with both paths.
     """
     inputs = [entry for entry in _paths(options) if entry[0] not in outputs]
@@ -133,6 +141,8 @@ def check_apart(options: Any, *outputs: str, own: Sequence[str] = (), adds: bool
         out = getattr(options, name)
         if out is None:
             continue
+        if not any_name:
+            check_name(Path(out), f"--{name.replace('_', '-')} ")
         for given, path in inputs:
             relation = _relation(Path(out), path)
             allowed = given in own if relation == "lies inside" else adds and relation == "contains"
@@ -142,6 +152,16 @@ def check_apart(options: Any, *outputs: str, own: Sequence[str] = (), adds: bool
                 f"--{name.replace('_', '-')} {out} {relation} the input {path}, which could be "
                 "lost or changed; name another place to write to."
             )
+
+
+def check_name(path: Path, option: str = "") -> None:
+    """Raises UserError where a path is not UTF-8, as names from old disks and archives may be: the
+    libraries that store records and checkpoints cannot open such."""
+    if _has_raw_bytes(str(path)):
+        raise UserError(
+            f"{option}{readable(str(path))} is a name that is not UTF-8, under which datasets and "
+            "runs cannot be stored; rename it."
+        )
 
 
 def _paths(options: Any) -> Iterator[tuple[str, Path]]:
@@ -184,8 +204,18 @@ def write_bytes(target: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def readable(text: str) -> str:
+    """The text with a replacement sign for each byte of a file's name that is not UTF-8, which
+    Python carries along in a form that cannot be written."""
+    return os.fsencode(text).decode("utf-8", "replace") if _has_raw_bytes(text) else text
+
+
+def _has_raw_bytes(text: str) -> bool:
+    return any("\udc80" <= sign <= "\udcff" for sign in text)
+
+
 def write_text(target: Path, text: str) -> None:
-    write_bytes(target, text.encode())
+    write_bytes(target, readable(text).encode("utf-8", "replace"))
 
 
 def write_json(target: Path, value: object) -> None:

@@ -73,6 +73,9 @@ def _settle() -> None:
     """Settings of libraries that read them when they are imported."""
     from motion_jax.files import cache_folder
 
+    # Names of files that are not UTF-8 are shown with escapes, as stderr does anyway.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Compiled programs are kept, so that a second start of the same config begins at once.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "xla"))
     # Orbax and MediaPipe warn about their own internals; errors still come through.

@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> None:
 
     from motion_jax.config import load_config, shipped
     from motion_jax.devices.processes import place
-    from motion_jax.files import check_apart
+    from motion_jax.files import check_outputs
     from motion_jax.progress import say
     from motion_jax.train.loop import Interrupted, train
 
@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> None:
     for name in ("data", "run"):
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
-    check_apart(options, "run")
+    check_outputs(options, "run")
     try:
         train(
             config,

@@ -56,7 +56,7 @@ def compare(options: CompareOptions, command: str = "motion-jax compare") -> dic
     from motion_jax.compare import score
     from motion_jax.data.records import open_dataset
 
-    files.check_apart(options, "out")
+    files.check_outputs(options, "out")
     methods = choose(options.methods)
     seconds = budgets.parse_budget(options.budget)
     target = open_dataset(options.target)

@@ -262,7 +262,7 @@ def _tasks(options: BeamOptions) -> list[_Video]:
         if not _is_remote(address) and not Path(address).is_file():
             raise UserError(f"There is no file {address}.")
     plain = _alone(options)
-    files.check_apart(plain, "out")
+    files.check_outputs(plain, "out")
     prepare.check_options(plain)
     tasks = []
     for number, address in enumerate(options.videos):

@@ -62,7 +62,7 @@ def export_data(options: ExportOptions) -> Path:
 
     Raises UserError: no dataset, a folder that is there already, poses that cannot be drawn.
     """
-    files.check_apart(options, "out")
+    files.check_outputs(options, "out", any_name=True)
     dataset = records.open_dataset(options.data)
     out = options.out
     if out.exists() and not (out.is_dir() and files.is_empty(out)):

@@ -49,7 +49,7 @@ def import_data(options: ImportOptions) -> Path:
 
     Raises UserError for everything a user can mend.
     """
-    files.check_apart(options, "out")
+    files.check_outputs(options, "out")
     workers = worker_count(options.workers)
     layout = _layout(options)
     how = _resize(options, layout)

@@ -108,7 +108,7 @@ def resolve(
     roots = [options.source] if layout == VIDEO else []
     roots += [options.frames] if layout == VIDEO and options.frames is not None else []
     for path in roots:
-        digest.update(f"{path.name}\0{files.sha256(path)}\n".encode())
+        digest.update(os.fsencode(f"{path.name}\0{files.sha256(path)}\n"))
     for group in groups if layout not in (VIDEO, DENSEPOSE) else ():
         for name in (
             *group.frames,

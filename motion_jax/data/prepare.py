@@ -118,7 +118,7 @@ def prepare(options: PrepareOptions) -> Path:
 
     Raises UserError for everything a user can mend; nothing is left that looks like a dataset.
     """
-    files.check_apart(options, "out")
+    files.check_outputs(options, "out")
     if options.shard is not None or options.merge:
         from motion_jax.data import parts
 

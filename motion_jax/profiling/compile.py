@@ -13,7 +13,7 @@ import tyro
 
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError
-from motion_jax.files import check_apart, check_writable
+from motion_jax.files import check_outputs, check_writable
 from motion_jax.profiling.profile import split_settings, with_settings
 from motion_jax.progress import say
 
@@ -83,7 +83,7 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
             "motion-jax compile wants a config and --topology, for example: motion-jax compile "
             "demo --topology v5e:2x2"
         )
-    check_apart(options, "save")
+    check_outputs(options, "save")
     generation = topology.GENERATIONS[topology.generation(options.topology)]
     config = with_settings(load_config(options.config), settings or [], "compile", CompileOptions)
     config = replace(config, devices=_devices(config, options))

@@ -11,7 +11,7 @@ import tyro
 
 from motion_jax.config import Config, load_config, unknown_option
 from motion_jax.errors import UserError
-from motion_jax.files import check_apart, check_writable, write_json, write_text, writing
+from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.progress import say
 
 
@@ -114,7 +114,7 @@ def profile(
       UserError: options that contradict each other or name what is not there.
     """
     settings = settings or []
-    check_apart(options, "out", own=("run",))
+    check_outputs(options, "out", own=("run",))
     if options.compare:
         from motion_jax.profiling.compare import compare, read_profile, write_comparison
 

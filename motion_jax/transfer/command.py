@@ -25,7 +25,7 @@ import numpy as np
 
 from motion_jax import __version__
 from motion_jax.errors import UserError
-from motion_jax.files import check_apart, check_writable
+from motion_jax.files import check_outputs, check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
@@ -76,7 +76,7 @@ def transfer(options: TransferOptions) -> Path:
         raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
-    check_apart(options, "out", "pose_pictures")
+    check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
     if options.method is not None:
         from motion_jax.transfer.retrieved import transfer_retrieved

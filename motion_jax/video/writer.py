@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from motion_jax.errors import UserError
-from motion_jax.files import atomic_path
+from motion_jax.files import atomic_path, readable
 from motion_jax.video.sound import Sound
 
 # Frame times are kept to 1/90000 s, the clock of MPEG: 24, 25, 30 and 30000/1001 frames a second
@@ -88,7 +88,7 @@ class VideoWriter:
                 "video_track_timescale": str(CLOCK),
             },
         )
-        self._container.metadata.update({k: str(v) for k, v in self._metadata.items()})
+        self._container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
         stream = self._container.add_stream("libx264")
         stream.height, stream.width = self.size
         stream.pix_fmt = "yuv420p"

@@ -7,7 +7,7 @@ import pytest
 
 from motion_jax.cli import main
 from motion_jax.errors import UserError
-from motion_jax.files import check_apart
+from motion_jax.files import check_outputs
 
 # For each verb that writes: the command with {in} for an input and {out} for what it writes. What
 # else a command needs is {other}.
@@ -108,11 +108,11 @@ def test_what_a_verb_keeps_in_its_run_is_no_mistake(tmp_path):
 
     run = tmp_path / "run"
     run.mkdir()
-    check_apart(EvaluateOptions(run, out=run / "again"), "out", own=("run",))
-    check_apart(EvaluateOptions(run), "out", own=("run",))
+    check_outputs(EvaluateOptions(run, out=run / "again"), "out", own=("run",))
+    check_outputs(EvaluateOptions(run), "out", own=("run",))
     with pytest.raises(UserError, match="is the input"):
-        check_apart(EvaluateOptions(run, out=run), "out", own=("run",))
+        check_outputs(EvaluateOptions(run, out=run), "out", own=("run",))
     # Its files never replace others.
-    check_apart(ExportOptions(run / "a.pth", out=run), "out", adds=True)
+    check_outputs(ExportOptions(run / "a.pth", out=run), "out", adds=True)
     with pytest.raises(UserError, match="lies inside"):
-        check_apart(ExportOptions(run=run, out=run / "new"), "out", adds=True)
+        check_outputs(ExportOptions(run=run, out=run / "new"), "out", adds=True)

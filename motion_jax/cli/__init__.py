@@ -41,7 +41,13 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a verb. Exit status: 0 done, 1 an answer that is no (compile: it does not fit), 2 bad
     input, 130 stopped by Ctrl-C; those of train: docs/scale.md."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from motion_jax.cli.ending import after_ctrl_c
+
+    with after_ctrl_c(whole_process=arguments is None):
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         sys.exit(0 if arguments else 2)
@@ -60,9 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         print(f"motion-jax: error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("motion-jax: interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away (`motion-jax … | head`).
         sys.stderr.close()

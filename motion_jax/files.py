@@ -148,9 +148,14 @@ def check_outputs(
             allowed = given in own if relation == "lies inside" else adds and relation == "contains"
             if relation is None or allowed:
                 continue
+            why = (
+                "which is a folder whose content counts"
+                if relation == "lies inside"
+                else ("which could be lost or changed")
+            )
             raise UserError(
-                f"--{name.replace('_', '-')} {out} {relation} the input {path}, which could be "
-                "lost or changed; name another place to write to."
+                f"--{name.replace('_', '-')} {out} {relation} the input {path}, {why}; name "
+                "another place to write to."
             )
 
 
@@ -223,7 +228,15 @@ def write_json(target: Path, value: object) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, in hexadecimal; of a folder, over the names and contents of its
+    files."""
+    if Path(path).is_dir():
+        digest = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            name = file.relative_to(path)
+            if not any(map(is_clutter, name.parts)):
+                digest.update(os.fsencode(f"{name}\0{sha256(file)}\n"))
+        return digest.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,9 +1,7 @@
 """Is the dataset there already, half there, or is it another one? For running `prepare` and
 `import-data` again."""
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +16,7 @@ PARTS = ".parts"
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder)
-        if not any(map(files.is_clutter, name.parts)):
-            digest.update(os.fsencode(f"{name}\0{files.sha256(path)}\n"))
-    return digest.hexdigest()
+    return files.sha256(folder)
 
 
 def is_made(

@@ -53,7 +53,8 @@ class PrepareOptions:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
     ]
-    """Videos of the person (any kind that FFmpeg reads)."""
+    """Videos of the person (any kind that FFmpeg reads), or with --fps folders of numbered
+    pictures."""
     out: Path
     """Folder of the dataset; new, or made by the same command before."""
     size: str = "256x256"
@@ -69,7 +70,8 @@ class PrepareOptions:
     end: float | None = None
     """End before this second of each video."""
     fps: float | None = None
-    """Resample to so many frames a second (default: every frame with its own time)."""
+    """Resample to so many frames a second (default: every frame with its own time); of a folder of
+    pictures: so many of them are a second."""
     video_track: int | None = None
     """Which picture track of each video, counted from 1, where it has several (default: the one
     that is marked as default, which players show)."""

@@ -9,18 +9,9 @@ import numpy as np
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
-from motion_jax.video.image_files import (
-    Unreadable,
-    in_order,
-    list_pictures,
-    read_picture,
-    tell_depth,
-)
-from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
+from motion_jax.video.image_files import Unreadable, picture_files, read_picture
 
 FOLDER_FPS = 25.0
-# Beside each IUV picture the original tool writes one of people's numbers.
-_NO_PICTURES = ("_inds.png",)
 _SAMPLES = 4
 
 
@@ -125,26 +116,3 @@ def open_reel(
             "PNG or JPEG files."
         )
     return Reel(path, times[chosen], files=tuple(files))
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
-    word, and the X_0012_INDS.png beside them do not count."""
-    files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
-    ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
-    if ends == {"iuv"}:
-        by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
-        return [by_stem[name] for name in in_order(by_stem)]
-    for file in files[:1]:
-        tell_depth(file)
-    try:
-        frame_numbers([file.stem for file in files])
-    except SeveralOrders as error:
-        raise UserError(
-            f"The pictures in {folder} can be ordered in two ways, {error}; rename them so that "
-            "one number in their names counts the frames."
-        ) from error
-    except SeveralSequences:
-        # Sequences one after the other, each in its order.
-        pass
-    return in_order(files)

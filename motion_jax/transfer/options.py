@@ -67,7 +67,8 @@ class TransferOptions:
     end: float | None = None
     """End before this second of the source."""
     fps: float | None = None
-    """Resample the source to so many frames a second (default: its own frame times)."""
+    """Resample the source to so many frames a second (default: its own frame times); of a folder of
+    pictures: so many of them are a second."""
     gaps: Literal["hold", "fade"] = "hold"
     """While the source's person is lost: keep the last picture, or fade it out."""
     max_gap: int = 10

@@ -18,6 +18,8 @@ from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numb
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 _NUMBERED = re.compile(r"(.*?)(\d+)")
+# Beside each IUV picture the original tool writes one of people's numbers.
+_NO_PICTURES = ("_inds.png",)
 # Pillow's modes of more than 8 bits, all of one channel.
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 # Pictures have more different values than maps of labels.
@@ -60,6 +62,29 @@ def in_order(files: Iterable[Path]) -> list[Path]:
         return (file.stem, -1, file.name) if found is None else (*found, file.name)
 
     return sorted(files, key=key)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
+    word, and the X_0012_INDS.png beside them do not count."""
+    files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
+    ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
+    if ends == {"iuv"}:
+        by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
+        return [by_stem[name] for name in in_order(by_stem)]
+    for file in files[:1]:
+        tell_depth(file)
+    try:
+        frame_numbers([file.stem for file in files])
+    except SeveralOrders as error:
+        raise UserError(
+            f"The pictures in {folder} can be ordered in two ways, {error}; rename them so that "
+            "one number in their names counts the frames."
+        ) from error
+    except SeveralSequences:
+        # Sequences one after the other, each in its order.
+        pass
+    return in_order(files)
 
 
 def clips(stems: Sequence[str], frames: bool) -> list[tuple[int, int]]:

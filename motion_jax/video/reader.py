@@ -23,7 +23,7 @@ import av
 import numpy as np
 
 from motion_jax.errors import UserError
-from motion_jax.video import tracks
+from motion_jax.video import stills, tracks
 from motion_jax.video.colour import colour_of, peak_of
 from motion_jax.video.damage import damaged, ends_early, no_frames, unreadable
 from motion_jax.video.interlace import deinterlaced, fields_of
@@ -85,6 +85,10 @@ def probe(path: Path) -> VideoInfo:
     Raises UserError: no such file, not a video, sound only, no frame in it.
     """
     path = Path(path)
+    if path.is_dir():
+        rate, count = stills.rate(path, None), len(stills.files_of(path))
+        height, width = stills.size_of(path)
+        return VideoInfo(path, width, height, count, count / rate, rate, 0, False)
     with _open(path) as (container, stream):
         first = next(_decoded(path, container, stream, None), None)
         if first is None:
@@ -112,6 +116,8 @@ def peculiarities(path: Path) -> str:
     """What makes a film's pictures other than those that a plain reading of it gives (its colour,
     the track); "" of a plain one. For what is kept about a film by its content."""
     path = Path(path)
+    if path.is_dir():
+        return ""
     with _open(path) as (container, stream):
         first = next(_decoded(path, container, stream, None), None)
         if first is None:
@@ -133,7 +139,8 @@ def read_frames(
     """Yields the chosen frames in order of time, one at a time (memory: a few frames).
 
     Args:
-      path: a video file of any kind that FFmpeg reads, GIF and AVI too.
+      path: a video file of any kind that FFmpeg reads, GIF and AVI too; or a folder of numbered
+        pictures, of which `fps` (or the command's --fps) are a second.
       start, end: seconds, end exclusive; None means from the first frame, to the last. An `end`
         after the last frame is no error.
       fps: frames per second to resample to (see the module's text); None keeps every frame.
@@ -142,6 +149,11 @@ def read_frames(
     `end`, start at or after the end of the video, or a senseless choice of start, end or fps.
     """
     path = Path(path)
+    if path.is_dir():
+        check_choice(path, start, end, fps)
+        for index, (time, image) in enumerate(stills.read(path, start, end, fps)):
+            yield Frame(index, time, image)
+        return
     before: tuple[av.VideoFrame, np.ndarray] | None = None
     for index, (time, frame, shown) in enumerate(_chosen(path, start, end, fps, whole=True)):
         # A frame that stands for several ticks is made a picture once.
@@ -159,7 +171,11 @@ def frame_times(
 ) -> np.ndarray:
     """float64 [N]: the times that `read_frames` would give, found by decoding without making
     pictures (headers are not to be trusted about the number of frames)."""
-    return np.array([time for time, _, _ in _chosen(Path(path), start, end, fps)], np.float64)
+    path = Path(path)
+    if path.is_dir():
+        check_choice(path, start, end, fps)
+        return np.array([time for time, _ in stills.chosen(path, start, end, fps)], np.float64)
+    return np.array([time for time, _, _ in _chosen(path, start, end, fps)], np.float64)
 
 
 def count_frames(

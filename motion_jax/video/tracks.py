@@ -18,18 +18,24 @@ from motion_jax.errors import UserError
 from motion_jax.video import notes
 
 _NAMES = {"video": "MOTION_JAX_VIDEO_TRACK", "audio": "MOTION_JAX_AUDIO_TRACK"}
+_RATE = "MOTION_JAX_FOLDER_RATE"
 _DEFAULT = av.stream.Disposition.default
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 @contextlib.contextmanager
-def chosen(video: int | None, audio: int | None = None) -> Iterator[None]:
-    """Within the block, films are read by these tracks (numbers from 1; None: the default one).
+def chosen(
+    video: int | None, audio: int | None = None, rate: float | None = None
+) -> Iterator[None]:
+    """Within the block, films are read by these tracks (numbers from 1; None: the default one), and
+    folders of pictures as films of so many frames a second.
 
     Raises UserError for a number below 1.
     """
-    before = {name: os.environ.get(name) for name in _NAMES.values()}
+    before = {name: os.environ.get(name) for name in (*_NAMES.values(), _RATE)}
+    if rate is not None:
+        os.environ[_RATE] = repr(float(rate))
     for kind, number in (("video", video), ("audio", audio)):
         if number is None:
             continue
@@ -48,7 +54,8 @@ def follow_options(verb: Made) -> Made:
 
     @functools.wraps(verb)
     def reading(options: Any, *rest: Any, **named: Any) -> Any:
-        with chosen(options.video_track, getattr(options, "audio_track", None)), notes.command():
+        audio, rate = (getattr(options, name, None) for name in ("audio_track", "fps"))
+        with chosen(options.video_track, audio, rate), notes.command():
             return verb(options, *rest, **named)
 
     return reading
@@ -58,6 +65,12 @@ def asked_for(kind: str) -> int | None:
     """The number that --video-track or --audio-track gave ("video" or "audio")."""
     number = os.environ.get(_NAMES[kind])
     return int(number) if number else None
+
+
+def asked_rate() -> float | None:
+    """Frames a second of folders of pictures, by --fps."""
+    rate = os.environ.get(_RATE)
+    return float(rate) if rate else None
 
 
 def picture_track(path: Path, container: av.container.InputContainer) -> av.VideoStream | None:

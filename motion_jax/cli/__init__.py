@@ -99,9 +99,12 @@ def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
     """Options of a verb; an unknown one is a UserError that suggests the right one."""
     import tyro
 
-    options, unknown = tyro.cli(
-        kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
-    )
+    from motion_jax.cli.parsing import one_sentence
+
+    with one_sentence(verb, arguments):
+        options, unknown = tyro.cli(
+            kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
+        )
     if unknown:
         raise UserError(_unknown(kind, verb, unknown[0]))
     return options

@@ -191,6 +191,7 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     """The verb's options and the config with the command line's changes."""
     import tyro
 
+    from motion_jax.cli.parsing import one_sentence
     from motion_jax.config import Config, unknown_option
 
     both = make_dataclass(
@@ -200,9 +201,10 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
         frozen=True,
     )
     both.__doc__ = TrainOptions.__doc__
-    options, unknown = tyro.cli(
-        both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
-    )
+    with one_sentence(f"train {name}", arguments):
+        options, unknown = tyro.cli(
+            both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
+        )
     if unknown:
         if not unknown[0].startswith("-"):
             raise UserError(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from motion_jax import files
+from motion_jax.cli.parsing import one_sentence
 from motion_jax.data import assemble, prepare, records, shards
 from motion_jax.errors import UserError
 from motion_jax.progress import say
@@ -352,7 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     at = arguments.index("--") if "--" in arguments else len(arguments)
     try:
-        options = tyro.cli(BeamOptions, prog=PROGRAM, args=arguments[:at])
+        with one_sentence("prepare", arguments[:at]):
+            options = tyro.cli(BeamOptions, prog=PROGRAM, args=arguments[:at])
         run(options, arguments[at + 1 :])
     except UserError as error:
         print(f"motion-jax: error: {error}", file=sys.stderr)

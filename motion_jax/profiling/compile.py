@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError
 from motion_jax.files import check_outputs, check_writable
@@ -48,9 +49,10 @@ class CompileOptions:
 def run(arguments: list[str]) -> None:
     """The verb: parses, compiles, prints; ends with status 1 where a stage does not fit."""
     own, settings = split_settings(arguments)
-    options, rest = tyro.cli(
-        CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
-    )
+    with one_sentence("compile", arguments):
+        options, rest = tyro.cli(
+            CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
+        )
     result = compile_config(options, [*rest, *settings])
     if options.json:
         print(json.dumps(result, indent=2))

@@ -19,8 +19,8 @@ class TransferOptions:
     """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
     the frames that are translated: no pose is estimated."""
     out: Path
-    """The video to write; must end in .mp4. One that is there is replaced when the new one is
-    whole."""
+    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere; no other
+    container). One that is there is replaced when the new one is whole."""
     run: Path | None = None
     """Run folder made by `motion-jax train` or `motion-jax import`. Without it: --method."""
     method: Literal["nearest", "nearest-angle"] | None = None

@@ -46,7 +46,7 @@ def one_euro(
     Raises:
       ValueError: times that do not increase, or of another number than the values.
     """
-    values, times = np.asarray(values, np.float64), np.asarray(times, np.float64)
+    values, times = np.asarray(values), np.asarray(times, np.float64)
     if times.shape != values.shape[:1]:
         raise ValueError(f"{len(values)} samples have {times.shape} times")
     if (np.diff(times) <= 0).any():
@@ -55,12 +55,13 @@ def one_euro(
         observed = np.ones(values.shape, bool)
     observed = np.broadcast_to(observed, values.shape)
 
-    result = values.copy()
+    # The one array of this size: the values of a long video are many.
+    result = np.array(values, np.float64)
     filtered, speed = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
     # Number and time of each signal's previous sample; -1: none yet.
     last = np.full(values.shape[1:], -1)
     last_time = np.zeros(values.shape[1:])
-    for index, (value, now, seen) in enumerate(zip(values, times, observed, strict=True)):
+    for index, (value, now, seen) in enumerate(zip(result, times, observed, strict=True)):
         fresh = last < 0
         if reset_after is not None:
             fresh |= index - last - 1 > reset_after
@@ -136,9 +137,11 @@ def smooth_track(
     points = keypoints[..., :2] / size
     smooth = run(points, track.times, measured)
     if zero_phase:
-        backwards = run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])
-        smooth = (smooth + backwards[::-1]) / 2
-    keypoints[..., :2] = np.where(measured[..., None], smooth * size, keypoints[..., :2])
+        # In place: these arrays are the largest of a long video.
+        smooth += run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])[::-1]
+        smooth /= 2
+    smooth *= size
+    np.copyto(keypoints[..., :2], smooth, casting="same_kind", where=measured[..., None])
     interpolate_filled(keypoints, np.asarray(track.times), measured, filled)
     return dataclasses.replace(track, keypoints=keypoints)
 

@@ -1,7 +1,9 @@
 """Files that are either whole or absent: write beside the target, then rename."""
 
 import contextlib
+import dataclasses
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -9,8 +11,9 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from motion_jax.errors import UserError
 
@@ -22,6 +25,45 @@ _NOT_WRITABLE = (
     errno.EEXIST,
     errno.ENOENT,  # no folder can be made there, for example under /proc
 )
+
+
+# What systems leave in folders besides what people put there.
+_LEFT = (
+    ".ds_store", ".localized", ".directory", "thumbs.db", "ehthumbs.db", "desktop.ini",
+    "icon\r", "__macosx",
+)  # fmt: skip
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's data: hidden, or left by a system (._NAME
+    and .DS_Store of macOS, Thumbs.db, desktop.ini). Such are passed over wherever folders are
+    read."""
+    return name.startswith(".") or name.lower() in _LEFT
+
+
+def is_empty(folder: Path, *but: Path) -> bool:
+    """Whether a folder holds nothing, or only `but` and what systems leave in folders. Hidden files
+    of people count."""
+    return all(
+        path in but or path.name.startswith("._") or path.name.lower() in _LEFT
+        for path in Path(folder).iterdir()
+    )
+
+
+def entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder, sorted by name, without clutter. Raises UserError where it cannot be
+    read."""
+    try:
+        found = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be read ({error.strerror}); check it and its rights."
+        ) from error
+    return [
+        path
+        for path in found
+        if not is_clutter(path.name) and fnmatch.fnmatchcase(path.name, pattern)
+    ]
 
 
 @contextlib.contextmanager
@@ -74,13 +116,113 @@ def check_writable(folder: Path) -> None:
             pass
 
 
+def check_outputs(
+    options: Any,
+    *outputs: str,
+    own: Sequence[str] = (),
+    adds: bool = False,
+    any_name: bool = False,
+) -> None:
+    """Proves, before any work, that no output is an input, contains one or lies inside one, and
+    that its name can be written.
+
+    Another spelling of a path, a link and a hard link are the same file.
+
+    Args:
+      options: a dataclass of a verb's options. Every path in it, also within tuples and dataclasses
+        in it, that is not in `outputs` is an input.
+      outputs: the fields that name what is written; None there: nothing is.
+      own: inputs that outputs may lie inside, because the verb keeps its results there anyway.
+      adds: whether the output is a folder in which no file is ever written over, so that it may
+        contain inputs.
+      any_name: whether names that are not UTF-8 can be written to, see `check_name`.
+    Raises UserError, with both paths.
+    """
+    inputs = [entry for entry in _paths(options) if entry[0] not in outputs]
+    for name in outputs:
+        out = getattr(options, name)
+        if out is None:
+            continue
+        if not any_name:
+            check_name(Path(out), f"--{name.replace('_', '-')} ")
+        for given, path in inputs:
+            relation = _relation(Path(out), path)
+            allowed = given in own if relation == "lies inside" else adds and relation == "contains"
+            if relation is None or allowed:
+                continue
+            why = (
+                "which is a folder whose content counts"
+                if relation == "lies inside"
+                else ("which could be lost or changed")
+            )
+            raise UserError(
+                f"--{name.replace('_', '-')} {out} {relation} the input {path}, {why}; name "
+                "another place to write to."
+            )
+
+
+def check_name(path: Path, option: str = "") -> None:
+    """Raises UserError where a path is not UTF-8, as names from old disks and archives may be: the
+    libraries that store records and checkpoints cannot open such."""
+    if _has_raw_bytes(str(path)):
+        raise UserError(
+            f"{option}{readable(str(path))} is a name that is not UTF-8, under which datasets and "
+            "runs cannot be stored; rename it."
+        )
+
+
+def _paths(options: Any) -> Iterator[tuple[str, Path]]:
+    """(field, path) of all paths in a dataclass."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value)
+            continue
+        if field.name == "config" and isinstance(value, str):
+            # The name of a shipped config, or a file.
+            value = Path(value) if value.endswith(".py") else None
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, Path):
+                yield field.name, one
+
+
+def _relation(out: Path, given: Path) -> str | None:
+    """How an output lies to an input: "is", "lies inside", "contains"; None: apart."""
+    written, read = (Path(os.path.realpath(path)) for path in (out, given))
+    # The same file under another name: a hard link, a mount, a disk that ignores case.
+    if written == read or _same(written, read):
+        return "is"
+    if any(_same(folder, read) for folder in written.parents):
+        return "lies inside"
+    if any(_same(folder, written) for folder in read.parents):
+        return "contains"
+    return None
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return False
+
+
 def write_bytes(target: Path, data: bytes) -> None:
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
 
 
+def readable(text: str) -> str:
+    """The text with a replacement sign for each byte of a file's name that is not UTF-8, which
+    Python carries along in a form that cannot be written."""
+    return os.fsencode(text).decode("utf-8", "replace") if _has_raw_bytes(text) else text
+
+
+def _has_raw_bytes(text: str) -> bool:
+    return any("\udc80" <= sign <= "\udcff" for sign in text)
+
+
 def write_text(target: Path, text: str) -> None:
-    write_bytes(target, text.encode())
+    write_bytes(target, readable(text).encode("utf-8", "replace"))
 
 
 def write_json(target: Path, value: object) -> None:
@@ -88,7 +230,15 @@ def write_json(target: Path, value: object) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, in hexadecimal; of a folder, over the names and contents of its
+    files."""
+    if Path(path).is_dir():
+        digest = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            name = file.relative_to(path)
+            if not any(map(is_clutter, name.parts)):
+                digest.update(os.fsencode(f"{name}\0{sha256(file)}\n"))
+        return digest.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

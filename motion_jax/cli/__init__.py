@@ -42,7 +42,13 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a verb. Exit status: 0 done, 1 an answer that is no (compile: it does not fit), 2 bad
     input, 130 stopped by Ctrl-C; those of train: docs/scale.md."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from motion_jax.cli.ending import after_ctrl_c
+
+    with after_ctrl_c(whole_process=arguments is None):
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         sys.exit(0 if arguments else 2)
@@ -64,9 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         print(f"motion-jax: error: {worded(error.marked)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("motion-jax: interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away (`motion-jax … | head`).
         sys.stderr.close()
@@ -77,6 +80,9 @@ def _settle() -> None:
     """Settings of libraries that read them when they are imported."""
     from motion_jax.files import cache_folder
 
+    # Names of files that are not UTF-8 are shown with escapes, as stderr does anyway.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Compiled programs are kept, so that a second start of the same config begins at once.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "xla"))
     # Orbax and MediaPipe warn about their own internals; errors still come through.
@@ -97,9 +103,12 @@ def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
     """Options of a verb; an unknown one is a UserError that suggests the right one."""
     import tyro
 
-    options, unknown = tyro.cli(
-        kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
-    )
+    from motion_jax.cli.parsing import one_sentence
+
+    with one_sentence(verb, arguments):
+        options, unknown = tyro.cli(
+            kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
+        )
     if unknown:
         raise UserError(_unknown(kind, verb, unknown[0]))
     return options

@@ -80,6 +80,7 @@ def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
     from motion_jax.config import config_names, load_config
+    from motion_jax.files import check_outputs
 
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE.format(shipped=", ".join(config_names())))
@@ -99,6 +100,7 @@ def run(arguments: list[str]) -> None:
     from motion_jax.devices.processes import place
     from motion_jax.train.loop import train
 
+    check_outputs(options, "run")
     with answered(options.preempted_status):
         train(
             config,
@@ -188,6 +190,7 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     """The verb's options and the config with the command line's changes."""
     import tyro
 
+    from motion_jax.cli.parsing import one_sentence
     from motion_jax.config import Config, unknown_option
 
     both = make_dataclass(
@@ -197,9 +200,10 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
         frozen=True,
     )
     both.__doc__ = TrainOptions.__doc__
-    options, unknown = tyro.cli(
-        both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
-    )
+    with one_sentence(f"train {name}", arguments):
+        options, unknown = tyro.cli(
+            both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
+        )
     if unknown:
         if not unknown[0].startswith("-"):
             raise UserError(

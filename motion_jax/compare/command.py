@@ -29,6 +29,7 @@ from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
+from motion_jax.video.tracks import follow_options
 
 # Torso lengths between two poses that are paired: farther apart no two are.
 FARTHEST = 100.0
@@ -40,6 +41,7 @@ UNTIL_TRAINING, UNTIL_SCORES = 0.15, 0.75
 PAIRS_SHARE, HELD_OUT_SHARE = 0.05, 0.5
 
 
+@follow_options
 def compare(
     options: CompareOptions,
     command: str = "motion-jax compare",
@@ -69,6 +71,7 @@ def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
     from motion_jax.compare import score
     from motion_jax.data.records import open_dataset
 
+    files.check_outputs(options, "out")
     methods = choose(options.methods)
     seconds = budgets.parse_budget(options.budget)
     target = open_dataset(options.target)
@@ -135,7 +138,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
     from motion_jax.data.again import folder_digest
     from motion_jax.train.run import fingerprint
 
-    names = ("budget", "holdout", "normalize", "start", "end", "smooth", "seed")
+    names = ("budget", "holdout", "normalize", "start", "end", "video_track", "smooth", "seed")
     now = {name: getattr(options, name) for name in names} | {
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "target": fingerprint(target),
@@ -144,7 +147,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         "size": f"{size[1]}x{size[0]}",
     }
     path = options.out / OPTIONS
-    if not path.is_file() and options.out.is_dir() and any(options.out.iterdir()):
+    if not path.is_file() and options.out.is_dir() and not files.is_empty(options.out):
         raise UserError(
             f"{options.out} holds other files, and no comparison; choose another --out, or an "
             "empty folder."
@@ -157,7 +160,9 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         if wrong:
             long = "target", "source", "poses"
             said = [
-                f"another --{name}" if name in long else f"--{name} {before.get(name)}"
+                f"another --{name}"
+                if name in long
+                else f"--{name.replace('_', '-')} {before.get(name)}"
                 for name in wrong
             ]
             raise UserError(

@@ -33,6 +33,9 @@ class CompareOptions(PoseSource):
     """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
     normalize: Literal["global", "limbs", "none"] = "limbs"
     """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
+    audio_track: int | None = None
+    """Which sound track of the source, counted from 1, where it has several (default: the one that
+    is marked as default)."""
     seed: int = 0
     """Of all training."""
     max_frames: int | None = None

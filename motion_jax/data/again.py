@@ -1,7 +1,6 @@
 """Is the dataset there already, half there, or is it another one? For running `prepare` and
 `import-data` again."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +16,7 @@ PARTS = ".parts"
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder)}\0{files.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return files.sha256(folder)
 
 
 def is_made(
@@ -70,7 +66,7 @@ def is_made(
                 f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give the "
                 "same options to go on, or another folder with --out."
             )
-    elif out.is_dir() and any(path not in (partial, parts) for path in out.iterdir()):
+    elif out.is_dir() and not files.is_empty(out, partial, parts):
         raise UserError(
             f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
         )

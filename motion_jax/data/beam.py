@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from motion_jax import files
+from motion_jax.cli.parsing import one_sentence
 from motion_jax.data import assemble, prepare, records, shards
 from motion_jax.errors import UserError, worded
 from motion_jax.events import lines, watched
@@ -57,6 +58,8 @@ class BeamOptions(prepare.PrepareOptions):
     ] = 1
     shard: tyro.conf.Suppress[None] = None
     merge: tyro.conf.Suppress[bool] = False
+    # Workers elsewhere read each video by its default track.
+    video_track: tyro.conf.Suppress[None] = None
 
 
 @dataclass(frozen=True)
@@ -261,12 +264,12 @@ def _tasks(options: BeamOptions) -> list[_Video]:
         if not _is_remote(address) and not Path(address).is_file():
             raise UserError(f"There is no file {address}.")
     plain = _alone(options)
+    files.check_outputs(plain, "out")
     prepare.check_options(plain)
-    several = len(options.videos) > 1
     tasks = []
     for number, address in enumerate(options.videos):
         path = Path(address)
-        poses = plain.poses / path.stem if several and plain.poses is not None else plain.poses
+        poses = None if plain.poses is None else prepare.poses_folder(plain, path)
         tasks.append(_Video(number, address, dataclasses.replace(plain, videos=(), poses=poses)))
     return tasks
 
@@ -351,7 +354,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     at = arguments.index("--") if "--" in arguments else len(arguments)
     try:
-        options = tyro.cli(BeamOptions, prog=PROGRAM, args=arguments[:at])
+        with one_sentence("prepare", arguments[:at]):
+            options = tyro.cli(BeamOptions, prog=PROGRAM, args=arguments[:at])
         with watched(lines(sys.stderr.write)):
             run(options, arguments[at + 1 :])
     except UserError as error:

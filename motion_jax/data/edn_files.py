@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax.errors import UserError
-from motion_jax.files import write_json, write_text
+from motion_jax.files import entries, write_json, write_text
 from motion_jax.pose import skeleton
 from motion_jax.video.image_files import in_order
 
@@ -54,7 +54,7 @@ def read_face_texts(folder: Path, count: int) -> np.ndarray:
     """float32 [count, 4] boxes (top, left, bottom, right) from a folder of face texts, in order of
     their numbers. Raises UserError where there is another number of them."""
     folder = Path(folder)
-    files = in_order(folder.glob("*.txt")) if folder.is_dir() else []
+    files = in_order(entries(folder, "*.txt")) if folder.is_dir() else []
     if len(files) != count:
         raise UserError(
             f"The folder {folder} holds {len(files)} face texts (*.txt) for {count} pose pictures; "

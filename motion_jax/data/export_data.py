@@ -62,9 +62,10 @@ def export_data(options: ExportOptions) -> Path:
 
     Raises UserError: no dataset, a folder that is there already, poses that cannot be drawn.
     """
+    files.check_outputs(options, "out", any_name=True)
     dataset = records.open_dataset(options.data)
     out = options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and files.is_empty(out)):
         raise UserError(f"--out {out} is there already; name a new folder.")
     if not 0 <= options.holdout <= 0.9:
         raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
@@ -82,9 +83,12 @@ def export_data(options: ExportOptions) -> Path:
     try:
         with files.writing(out):
             _write_all(dataset, rows, options, partial)
-            if out.exists():
-                out.rmdir()
-            os.replace(partial, out)
+            if not out.exists():
+                os.replace(partial, out)
+            else:
+                # Empty, or with what systems leave in folders.
+                for child in list(partial.iterdir()):
+                    os.replace(child, out / child.name)
     finally:
         files.remove_tree(partial)
     test = sum(row.phase == "test" for row in rows)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from motion_jax.errors import UserError
+from motion_jax.files import entries
 from motion_jax.progress import say
 from motion_jax.video import image_files as pictures
 
@@ -75,7 +76,7 @@ def detect(root: Path) -> str:
         found = ["edn"]
     if len(found) == 1:
         return found[0]
-    names = sorted(entry.name for entry in root.iterdir())[:8]
+    names = [entry.name for entry in entries(root)][:8]
     if found:
         raise UserError(f"{root} could be {' or '.join(found)}; choose with --layout.")
     raise UserError(
@@ -225,8 +226,8 @@ def _vid2vid(root: Path, phase: str) -> list[Group]:
     poses, images = _place(root, f"{phase}_openpose"), _place(root, f"{phase}_img")
     if poses is None or images is None:
         return _half(root, phase, (poses, images), (f"{phase}_openpose", f"{phase}_img"))
-    sequences = sorted(entry.name for entry in os.scandir(images) if entry.is_dir()) or [""]
-    others = sorted(entry.name for entry in os.scandir(poses) if entry.is_dir()) or [""]
+    sequences = [entry.name for entry in entries(images) if entry.is_dir()] or [""]
+    others = [entry.name for entry in entries(poses) if entry.is_dir()] or [""]
     if sequences != others:
         odd = sorted(set(sequences) ^ set(others))[0]
         raise UserError(
@@ -237,7 +238,7 @@ def _vid2vid(root: Path, phase: str) -> list[Group]:
     for sequence in sequences:
         folder = poses / sequence
         frames = _names(root, images / sequence)
-        count = sum(1 for entry in os.scandir(folder) if entry.name.endswith("_keypoints.json"))
+        count = len(entries(folder, "*_keypoints.json"))
         if count != len(frames):
             raise UserError(
                 f"{images / sequence} holds {counted(len(frames), 'picture')} and {folder} "

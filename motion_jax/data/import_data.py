@@ -37,16 +37,19 @@ from motion_jax.data.import_shards import ImportJob
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.video.image_files import Resize, picture_size
+from motion_jax.video.tracks import follow_options
 from motion_jax.workers import pool, worker_count
 
 _BODIES = {25: "body25", 23: "body23", 18: "coco18"}
 
 
+@follow_options
 def import_data(options: ImportOptions) -> Path:
     """Makes the dataset `options.out`, or finds it made; returns the page about it.
 
     Raises UserError for everything a user can mend.
     """
+    files.check_outputs(options, "out")
     workers = worker_count(options.workers)
     layout = _layout(options)
     how = _resize(options, layout)

@@ -184,7 +184,7 @@ def _contents(reel: Reel) -> str:
         return files.sha256(reel.path)
     digest = hashlib.sha256()
     for file in reel.files:
-        digest.update(f"{file.name}\0{os.stat(file).st_size}\n".encode())
+        digest.update(os.fsencode(f"{file.name}\0{os.stat(file).st_size}\n"))
     return digest.hexdigest()
 
 

@@ -87,6 +87,9 @@ class ImportOptions:
     """Begin at this second of the videos."""
     end: float | None = None
     """End before this second of the videos."""
+    video_track: int | None = None
+    """Which picture track of the videos, counted from 1, where there are several (default: the one
+    that is marked as default, which players show)."""
     keypoints: Path | None = None
     """edn: folder of keypoint files (yml or OpenPose JSON named like the frames); default:
     keypoints or train/keypoints in SOURCE, where it is there."""

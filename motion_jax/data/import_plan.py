@@ -20,18 +20,22 @@ from motion_jax.data.import_shards import Films, ImportJob, Item
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton
 from motion_jax.progress import track
-from motion_jax.video.image_files import Resize, Unreadable, picture_size
+from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
     if layout != VIDEO:
-        return read_layout(
+        groups = read_layout(
             options.source,
             layout,
             test=options.test,
             sequence=options.sequence,
             direction=options.direction,
         )
+        for group in groups:
+            for name in {*group.frames[:1], *group.poses[:1]}:
+                tell_depth(options.source / name)
+        return groups
     from motion_jax.video.reader import frame_times
 
     span = {"start": options.start, "end": options.end, "fps": options.fps}
@@ -104,14 +108,14 @@ def resolve(
     roots = [options.source] if layout == VIDEO else []
     roots += [options.frames] if layout == VIDEO and options.frames is not None else []
     for path in roots:
-        digest.update(f"{path.name}\0{files.sha256(path)}\n".encode())
+        digest.update(os.fsencode(f"{path.name}\0{files.sha256(path)}\n"))
     for group in groups if layout not in (VIDEO, DENSEPOSE) else ():
         for name in (
             *group.frames,
             *(() if group.split else group.poses),
             *filter(None, group.boxes),
         ):
-            digest.update(f"{name}\0{_bytes(options.source / name)}\n".encode())
+            digest.update(os.fsencode(f"{name}\0{_bytes(options.source / name)}\n"))
             count += 1
     first = Path(groups[0].frames[0]).suffix.lower()
     if dense is not None:
@@ -140,6 +144,8 @@ def resolve(
         "drawn_as": options.drawn_as,
         "face_points": options.face_points,
     }
+    if options.video_track is not None:
+        value["video_track"] = options.video_track
     if dense is not None:
         value |= dense.options
     if keypoints is not None or layout == "vid2vid":
@@ -164,7 +170,8 @@ def _bytes(path: Path) -> int:
 def _folder_names(folder: Path) -> str:
     digest = hashlib.sha256()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        digest.update(f"{entry.name}\0{entry.stat().st_size}\n".encode())
+        if not files.is_clutter(entry.name):
+            digest.update(os.fsencode(f"{entry.name}\0{entry.stat().st_size}\n"))
     return digest.hexdigest()
 
 

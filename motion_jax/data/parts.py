@@ -69,7 +69,12 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
     poses = options.poses
     if poses is not None and len(own) == 1 < count:
         # With several videos each has a folder of its own in it.
-        poses = poses / own[0].stem
+        poses = prepare.poses_folder(options, own[0])
+    elif poses is not None and len({video.stem for video in options.videos}) < count:
+        raise UserError(
+            "Two of the videos have one name, and with --shard their poses cannot be told apart by "
+            "their folders; rename one, or give each video a part of its own."
+        )
     own_options = dataclasses.replace(options, videos=own, out=folder, poses=poses, shard=None)
     names = ", ".join(video.name for video in own)
     if prepare.make(own_options):

@@ -31,6 +31,7 @@ from motion_jax.pose.options import PoseOptions, own_first
 from motion_jax.pose.person import check_person
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF, runs
 from motion_jax.progress import say
+from motion_jax.video.tracks import follow_options
 from motion_jax.workers import pool, worker_count
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class PrepareOptions(PoseOptions):
         tyro.conf.Positional,
         tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
     ]
-    """Videos of the person (any kind that FFmpeg reads)."""
+    """Videos of the person (any kind that FFmpeg reads), or with --fps folders of numbered
+    pictures."""
     out: Path
     """Folder of the dataset; new, or made by the same command before."""
     size: str = "256x256"
@@ -86,6 +88,7 @@ class PrepareOptions(PoseOptions):
     """Join the parts that --shard made; the dataset is that of one machine, byte for byte."""
 
 
+@follow_options
 def prepare(
     options: PrepareOptions, *, observer: Observer | None = None, stop: StopToken | None = None
 ) -> Path:
@@ -105,6 +108,7 @@ def prepare(
 
 
 def _prepare(options: PrepareOptions) -> Path:
+    files.check_outputs(options, "out")
     if options.shard is not None or options.merge:
         from motion_jax.data import parts
 
@@ -117,6 +121,7 @@ def _prepare(options: PrepareOptions) -> Path:
     return options.out / REPORT
 
 
+@follow_options
 def make(options: PrepareOptions) -> bool:
     """Makes the dataset without its report; False where it was there already."""
     height, width = check_options(options)
@@ -207,7 +212,7 @@ def check_options(options: PrepareOptions) -> tuple[int, int]:
         )
     if options.poses is not None:
         for path in options.videos:
-            folder = _poses_folder(options, path)
+            folder = poses_folder(options, path)
             if not folder.is_dir():
                 raise UserError(
                     f"There is no folder {folder} with the poses of {path.name}; check --poses."
@@ -221,15 +226,34 @@ def _probe(path: Path) -> "VideoInfo":
     return probe(path)
 
 
-def _poses_folder(options: PrepareOptions, video: Path) -> Path:
+def poses_folder(options: PrepareOptions, video: Path) -> Path:
+    """Where in --poses those of one of the videos are: of several, in a folder named like the video
+    without its suffix; videos of one name are told apart by as many of their own folders' names as
+    it takes (a/clip.mp4 and b/clip.mp4: a/clip and b/clip).
+
+    Raises UserError where they cannot be told apart.
+    """
+    places = {Path(os.path.realpath(path)): path for path in options.videos}
+    own = Path(os.path.realpath(video))
     if len(options.videos) == 1:
         return options.poses
-    return options.poses / video.stem
+    others = [place.with_suffix("").parts for place in places if place != own]
+    parts = own.with_suffix("").parts
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return options.poses.joinpath(*parts[-count:])
+    twin = next(p for place, p in places.items() if place != own and place.stem == own.stem)
+    raise UserError(
+        f"The poses of {video} and {twin} would be in one folder of --poses, because only their "
+        "suffixes differ; rename one of them."
+    )
 
 
 def plain_options(options: PrepareOptions) -> dict:
     """The options that decide what the dataset is, as JSON, without those that stand for files."""
     values = dataclasses.asdict(options)
+    if values["video_track"] is None:
+        del values["video_track"]
     for name in ("videos", "out", "workers", "pose_model", "poses", "shard", "merge"):
         del values[name]
     if options.poses is not None:
@@ -247,7 +271,7 @@ def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
     ]
     values["poses"] = None
     if options.poses is not None:
-        values["poses"] = [folder_digest(_poses_folder(options, p)) for p in options.videos]
+        values["poses"] = [folder_digest(poses_folder(options, p)) for p in options.videos]
     elif options.pose_model is not None:
         from motion_jax.pose.bundles import find_bundle
 
@@ -276,7 +300,7 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
     from motion_jax.pose.face import face_boxes
 
     height, width = parse_size(options.size)
-    folder = None if options.poses is None else _poses_folder(options, info.path)
+    folder = None if options.poses is None else poses_folder(options, info.path)
     motion = motion_of(
         info.path,
         dataclasses.replace(options, poses=folder),

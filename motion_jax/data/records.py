@@ -26,7 +26,7 @@ import numpy as np
 from motion_jax.data.example import read_example
 from motion_jax.data.info import DatasetInfo
 from motion_jax.errors import UserError
-from motion_jax.files import atomic_path, write_json
+from motion_jax.files import atomic_path, check_name, write_json
 from motion_jax.pose import skeleton
 
 NAME = "pose_frames"
@@ -286,6 +286,7 @@ def open_dataset(folder: Path) -> "PoseFrames":
             f"{folder} is not a finished dataset (no {METADATA} or dataset_info.json in it); make "
             f"one with motion-jax prepare VIDEO --out {folder}."
         )
+    check_name(folder, "The dataset ")
     try:
         info = DatasetInfo.from_json(json.loads((folder / METADATA).read_text()))
         splits = json.loads((folder / "dataset_info.json").read_text())["splits"]

@@ -66,6 +66,7 @@ class EvaluateOptions:
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     """As `measure`, and prints the figures; with --step all of every checkpoint (see
     steps.evaluate_all, whose result it returns)."""
+    files.check_outputs(options, "out", own=("run",), any_name=True)
     if options.step == "all":
         from motion_jax.evaluate.steps import evaluate_all
 

@@ -85,6 +85,7 @@ def pair(options: PairOptions) -> Path:
     """
     from motion_jax.pairing.report import flattering, summary, write_report
 
+    files.check_outputs(options, "out")
     _check(options)
     a, b = open_dataset(options.a), open_dataset(options.b)
     for name, dataset in (("--a", a), ("--b", b)):

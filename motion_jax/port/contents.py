@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from motion_jax.errors import UserError
+from motion_jax.files import entries
 from motion_jax.port import options as option_files
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
@@ -94,7 +95,7 @@ def _file(path: Path) -> Weights:
 
 
 def _folder(folder: Path) -> Contents:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = [p for p in entries(folder) if p.suffix.lower() in SUFFIXES and p.is_file()]
     if not files:
         raise UserError(
             f"{folder} holds neither a run (config.json) nor weight files ({', '.join(SUFFIXES)}); "

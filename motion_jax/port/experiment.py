@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_jax.errors import UserError
-from motion_jax.files import sha256
+from motion_jax.files import entries, sha256
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import read_options
 
@@ -92,7 +92,7 @@ def _kind(class_name: str) -> str:
 def _files(folder: Path, epoch: str) -> dict[str, Path]:
     """The weight files of one epoch, by network name."""
     epochs: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if match := _NAME.fullmatch(path.name):
             epochs.setdefault(match[1], {}).setdefault(match[2], path)
     if not epochs:

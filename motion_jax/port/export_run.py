@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable, write_json, write_text
+from motion_jax.files import check_outputs, check_writable, write_json, write_text
 from motion_jax.port import calling
 from motion_jax.port.network import Network
 from motion_jax.progress import say
@@ -85,6 +85,8 @@ def export(options: ExportOptions) -> list[Path]:
         )
     if options.half and options.format in ("orbax", "stablehlo"):
         raise UserError(f"--half is not for --format {options.format}; leave it out.")
+    # Files that are there already are not written over, see below.
+    check_outputs(options, "out", adds=True)
     job = _job_of_run(options) if options.run is not None else _job_of_file(options)
     files = _FILES[options.format](job, options)
     there = [path for path in files if path.exists() or path.is_symlink()]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable, remove_tree
+from motion_jax.files import check_outputs, check_writable, is_empty, remove_tree
 from motion_jax.port.export_run import parse_size
 from motion_jax.progress import say
 
@@ -55,8 +55,9 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     from motion_jax.train import imported
     from motion_jax.train import run as runs
 
+    check_outputs(options, "run")
     existed = options.run.exists()
-    if existed and (not options.run.is_dir() or any(options.run.iterdir())):
+    if existed and (not options.run.is_dir() or not is_empty(options.run)):
         raise UserError(f"--run {options.run} is there already; name a folder that is not.")
     dataset = open_dataset(options.data) if options.data else None
     plan, about = _planned(options, dataset)

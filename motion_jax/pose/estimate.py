@@ -80,6 +80,8 @@ def estimate_cached(
 ) -> PoseTrack:
     """As `estimate_video`, but what was estimated once from the same file content with the same
     model and options comes from the cache folder (`poses/` in it)."""
+    from motion_jax.video.reader import peculiarities
+
     path = Path(path)
     people.check_person(person)
     bundle = bundles.find_bundle(detail, model)
@@ -96,6 +98,8 @@ def estimate_cached(
         "version": VERSION,
         "mediapipe": _mediapipe_version(),
     }
+    if differs := peculiarities(path):
+        options["pictures"] = differs
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     cached = files.cache_folder() / "poses" / f"{key}.npz"
     if cached.is_file():

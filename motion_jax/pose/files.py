@@ -3,7 +3,7 @@
 OpenPose: `<name>_<number>_keypoints.json` with "people", each with "pose_keypoints_2d" (BODY_25,
 COCO with 18, or the early body of 23 points that Everybody Dance Now's data has), and optionally
 "face_keypoints_2d" (70), "hand_left_keypoints_2d" and "hand_right_keypoints_2d" (21): flat lists of
-x, y, confidence in pixels. A list may be empty or all zero: not observed.
+x, y, confidence in pixels. A list may be empty, null or all zero: not observed. See pose.openpose.
 
 Everybody Dance Now: `<name>_pose.yml`, `_face.yml`, `_hand_left.yml`, `_hand_right.yml`, each an
 OpenCV matrix of people x points x 3.
@@ -11,18 +11,25 @@ OpenCV matrix of people x points x 3.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable, write_bytes
-from motion_jax.pose import skeleton
+from motion_jax.files import check_writable, entries, write_bytes
+from motion_jax.pose import openpose, skeleton
 from motion_jax.pose.select import follow
 from motion_jax.pose.track import PoseTrack
+from motion_jax.video.notes import note
+from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 _JSON, _YML = "_keypoints.json", "_pose.yml"
+# Some tools leave out what OpenPose puts at the end of its names.
+_SHORT_JSON = ".json"
+# Faces of 68 points lack the two pupils.
+_SHORT_FACE = 68
 _FROM_BODY = {
     25: skeleton.from_body25,
     23: skeleton.from_body23,
@@ -62,13 +69,9 @@ def read_poses(
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"There is no folder of poses {folder}; give one with OpenPose JSON files.")
-    kinds = [read for read, suffix in ((read_openpose, _JSON), (read_edn_yml, _YML))
-             if any(folder.glob(f"*{suffix}"))]  # fmt: skip
-    if len(kinds) != 1:
-        found = "both *_keypoints.json and *_pose.yml" if kinds else "neither *_keypoints.json"
-        found += "" if kinds else " (OpenPose) nor *_pose.yml (Everybody Dance Now)"
-        raise UserError(f"The folder of poses {folder} holds {found} files; give a folder of one.")
-    poses = kinds[0](folder, len(times), person)
+    suffix = _suffix(folder)
+    read = read_edn_yml if suffix == _YML else read_openpose
+    poses = read(folder, len(times), person, size)
     _check_pixels(poses.keypoints, size, folder)
     return PoseTrack(
         keypoints=poses.keypoints,
@@ -79,30 +82,58 @@ def read_poses(
     )
 
 
+def _suffix(folder: Path) -> str:
+    """What the names of a folder's pose files end in."""
+    found = [suffix for suffix in (_JSON, _YML) if entries(folder, f"*{suffix}")]
+    if len(found) > 1:
+        raise UserError(
+            f"The folder of poses {folder} holds both *_keypoints.json and *_pose.yml files; give "
+            "a folder of one."
+        )
+    if found:
+        return found[0]
+    if entries(folder, f"*{_SHORT_JSON}"):
+        return _SHORT_JSON
+    raise UserError(
+        f"The folder of poses {folder} holds neither *_keypoints.json (OpenPose) nor *_pose.yml "
+        "(Everybody Dance Now) files; give a folder of one."
+    )
+
+
 def read_openpose(
-    folder: Path, frame_count: int | None = None, person: str = "largest"
+    folder: Path,
+    frame_count: int | None = None,
+    person: str = "largest",
+    size: tuple[int, int] | None = None,
 ) -> PoseFiles:
-    """Reads OpenPose's JSON files (versions 1.0 to 1.7) of a folder; see `read_poses`."""
+    """Reads OpenPose's JSON files (versions 1.0 to 1.7) of a folder; see `read_poses`. Poses on a
+    canvas of their own (DWPose, ControlNet) are brought to `size` (height, width)."""
     folder = Path(folder)
-    files = _in_order(folder, _JSON, frame_count)
+    suffix = _JSON if entries(folder, f"*{_JSON}") else _SHORT_JSON
+    files = _in_order(folder, suffix, frame_count)
     bodies: set[int] = set()
-    people = [_people_of_json(file, bodies) for file in files]
+    people = [_people_of_json(file, bodies, size) for file in files]
     return _selected(people, person, folder, "OpenPose JSON", bodies)
 
 
 def read_edn_yml(
-    folder: Path, frame_count: int | None = None, person: str = "largest"
+    folder: Path,
+    frame_count: int | None = None,
+    person: str = "largest",
+    size: tuple[int, int] | None = None,
 ) -> PoseFiles:
     """Reads Everybody Dance Now's yml files of a folder; see `read_poses`. Face or hand files may
-    be absent, but then from all frames."""
+    be absent, but then from all frames. `size` changes nothing: they know no canvas."""
     folder = Path(folder)
     files = _in_order(folder, _YML, frame_count)
-    parts = [
-        part for part in ("face", "hand_left", "hand_right") if any(folder.glob(f"*_{part}.yml"))
-    ]
+    parts = _yml_parts(folder)
     bodies: set[int] = set()
     people = [_people_of_yml(file, parts, bodies) for file in files]
     return _selected(people, person, folder, "Everybody Dance Now yml", bodies)
+
+
+def _yml_parts(folder: Path) -> list[str]:
+    return [part for part in openpose.PARTS[1:] if entries(folder, f"*_{part}.yml")]
 
 
 def read_named(folder: Path, names: list[str], person: str = "largest") -> PoseFiles:
@@ -116,9 +147,7 @@ def read_named(folder: Path, names: list[str], person: str = "largest") -> PoseF
         raise UserError(f"There is no folder of poses {folder}; give one with yml or JSON files.")
     bodies: set[int] = set()
     found, people = 0, []
-    parts = [
-        part for part in ("face", "hand_left", "hand_right") if any(folder.glob(f"*_{part}.yml"))
-    ]
+    parts = _yml_parts(folder)
     for name in names:
         json_file, yml_file = folder / f"{name}{_JSON}", folder / f"{name}{_YML}"
         if yml_file.is_file():
@@ -152,35 +181,28 @@ def _selected(
 
 
 def _in_order(folder: Path, suffix: str, frame_count: int | None) -> list[Path]:
-    """The files of the frames, by the number at the end of their names, without holes in it."""
-    files = sorted(folder.glob(f"*{suffix}"))
+    """The files of the frames, by the number that varies in their names, without holes in it."""
+    files = entries(folder, f"*{suffix}")
     if not files:
         raise UserError(f"The folder of poses {folder} holds no *{suffix} files; give another.")
-    matches = [re.fullmatch(r"(.*?)(\d+)", file.name.removesuffix(suffix)) for file in files]
-    if all(matches):
-        names = {match[1] for match in matches}
-        if len(names) > 1:
-            first, second, *_ = sorted(names)
-            raise UserError(
-                f"The folder of poses {folder} holds more than one sequence ({first}*{suffix} and "
-                f"{second}*{suffix}); give each its own folder."
-            )
-        numbers = [int(match[2]) for match in matches]
-        order = np.argsort(numbers, kind="stable")
+    try:
+        numbers = frame_numbers([file.name.removesuffix(suffix) for file in files])
+    except SeveralSequences as error:
+        first, second = error.names
+        raise UserError(
+            f"The folder of poses {folder} holds more than one sequence ({first}{suffix} and "
+            f"{second}{suffix}); give each its own folder."
+        ) from error
+    except SeveralOrders as error:
+        raise UserError(
+            f"The files of poses in {folder} can be ordered in two ways, {error}; rename them so "
+            "that one number in their names counts the frames."
+        ) from error
+    if numbers is not None:
+        order = sorted(range(len(files)), key=numbers.__getitem__)
         files = [files[i] for i in order]
-        numbers = np.array(numbers)[order]
-        steps, counts = np.unique(np.diff(numbers), return_counts=True)
-        # Files may be numbered in steps, as the published sample data is; the commonest one counts.
-        step = steps[counts.argmax()] if len(steps) else 1
-        wrong = np.flatnonzero(np.diff(numbers) != step)
-        if len(wrong):
-            before = files[wrong[0]].name
-            after = files[wrong[0] + 1].name
-            raise UserError(
-                f"The folder of poses {folder} has a hole: between {before} and {after} the file "
-                f"of number {numbers[wrong[0]] + step} is missing; a frame without a person needs "
-                'a file too (with "people": []).'
-            )
+        if all(len(number) == 1 for number in numbers):
+            _check_holes(folder, files, [numbers[i][0] for i in order])
     if frame_count is not None and len(files) != frame_count:
         raise UserError(
             f"The folder of poses {folder} has {len(files)} frames and the video has "
@@ -189,51 +211,38 @@ def _in_order(folder: Path, suffix: str, frame_count: int | None) -> list[Path]:
     return files
 
 
-def _people_of_json(file: Path, bodies: set[int]) -> list[np.ndarray]:
-    try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The pose file {file} is no readable JSON ({error}); write it again with OpenPose."
-        ) from error
-    people = value.get("people") if isinstance(value, dict) else None
-    if not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
-        raise UserError(
-            f'The pose file {file} is not OpenPose\'s: it has no list "people" of objects; write '
-            "it again with OpenPose's --write_json."
-        )
+def _check_holes(folder: Path, files: Sequence[Path], numbers: Sequence[int]) -> None:
+    """Files may be numbered in steps, as the published sample data is, or by milliseconds, whose
+    steps are not all alike; the commonest step counts."""
+    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    step = max(sorted(set(steps)), key=steps.count)
+    for number, found in enumerate(steps):
+        if round(found / step) != 1:
+            raise UserError(
+                f"The folder of poses {folder} has a hole: between {files[number].name} and "
+                f"{files[number + 1].name} the file of number {numbers[number] + step} is missing; "
+                'a frame without a person needs a file too (with "people": []).'
+            )
+
+
+def _people_of_json(
+    file: Path, bodies: set[int], size: tuple[int, int] | None = None
+) -> list[np.ndarray]:
+    read = openpose.read(file)
     poses = []
-    for number, one in enumerate(people):
-        place = f"person {number} of the pose file {file}"
-        parts = {}
-        for part in ("pose", "face", "hand_left", "hand_right"):
-            # The first versions of OpenPose did not say "_2d".
-            key = f"{part}_keypoints_2d"
-            points = one.get(key, one.get(f"{part}_keypoints", []))
-            parts[part] = _points(points, f'"{key}" of {place}')
-        pose = _compose(parts, place, bodies)
+    for number, parts in enumerate(read.people):
+        pose = _compose(parts, f"person {number} of the pose file {file}", bodies)
         if pose is not None:
             poses.append(pose)
-    return poses
-
-
-def _points(values: object, place: str) -> np.ndarray | None:
-    """A flat list of x, y, confidence -> [n, 3], or None for an empty one."""
-    if not isinstance(values, list) or not all(
-        isinstance(v, int | float) and not isinstance(v, bool) for v in values
-    ):
-        raise UserError(f"The points in {place} are no list of numbers; write the file again.")
-    if not values:
-        return None
-    if len(values) % 3:
-        raise UserError(
-            f"The points in {place} are {len(values)} numbers, not threes of x, y, confidence; "
-            "write the file again."
+    if size is not None and read.canvas is not None and read.canvas != size:
+        note(
+            file.parent,
+            f"The poses in {file.parent} are on a canvas of {read.canvas[1]}x{read.canvas[0]}; "
+            f"they are brought to the video's {size[1]}x{size[0]}.",
         )
-    points = np.array(values, np.float32).reshape(-1, 3)
-    if not np.isfinite(points).all():
-        raise UserError(f"The points in {place} are not all finite numbers; write the file again.")
-    return points
+        right, down = size[1] / read.canvas[1], size[0] / read.canvas[0]
+        poses = [skeleton.scaled(pose, right, down) for pose in poses]
+    return poses
 
 
 def _compose(
@@ -250,6 +259,10 @@ def _compose(
         )
     else:
         bodies.add(len(body))
+    face = parts["face"]
+    if face is not None and len(face) == _SHORT_FACE:
+        face = np.concatenate([face, np.zeros((70 - _SHORT_FACE, 3), np.float32)])
+        parts = {**parts, "face": face}
     for part, count in (("face", 70), ("hand_left", 21), ("hand_right", 21)):
         if parts[part] is not None and len(parts[part]) != count:
             raise UserError(
@@ -333,6 +346,13 @@ def _check_pixels(keypoints: np.ndarray, size: tuple[int, int], folder: Path) ->
             f"The poses in {folder} lie between {points[:, :2].min():.2f} and "
             f"{points[:, :2].max():.2f}: shares of the frame, not pixels; write them with "
             "OpenPose's --keypoint_scale 0."
+        )
+    if x.max() <= width / 2 and y.max() <= height / 2:
+        note(
+            folder,
+            f"Warning: all poses in {folder} lie in the upper left quarter of the video's "
+            f"{width}x{height} pixels, as those of a film of half the size would; if they are, "
+            "give the poses of this video, in its pixels.",
         )
     outside = (x < 0) | (y < 0) | (x > width) | (y > height)
     if outside.mean() > 0.5:

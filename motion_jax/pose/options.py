@@ -16,13 +16,17 @@ class PoseSource:
     poses: Path | None = None
     """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
     use instead of estimating poses; where several videos are given, it has a folder for each, named
-    like the video without its suffix."""
+    like the video without its suffix (videos of one name: with their folders, as a/clip and
+    b/clip)."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     start: float | None = None
     """Begin at this second of the video."""
     end: float | None = None
     """End before this second of the video."""
+    video_track: int | None = None
+    """Which picture track of the video, counted from 1, where it has several (default: the one that
+    is marked as default, which players show)."""
     smooth: bool = True
     """Smooth the poses over time against jitter, without lag."""
 
@@ -32,7 +36,8 @@ class PoseOptions(PoseSource):
     """All that `motion.motion_of` can be told."""
 
     fps: float | None = None
-    """Resample the video to so many frames a second (default: every frame with its own time)."""
+    """Resample the video to so many frames a second (default: every frame with its own time); of a
+    folder of pictures: so many of them are a second."""
     person: str = "largest"
     """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
     from left to right."""

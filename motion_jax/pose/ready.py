@@ -80,7 +80,7 @@ class ReadyPoses:
         self._at, self._picture = -1, first
 
     def _list(self, start: float | None, end: float | None, fps: float) -> None:
-        from motion_jax.pose.reel import picture_files
+        from motion_jax.video.image_files import picture_files
 
         files = picture_files(self.source)
         times = np.arange(len(files)) / fps

@@ -9,11 +9,9 @@ import numpy as np
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
-from motion_jax.video.image_files import Unreadable, in_order, list_pictures, read_picture
+from motion_jax.video.image_files import Unreadable, picture_files, read_picture
 
 FOLDER_FPS = 25.0
-# Beside each IUV picture the original tool writes one of people's numbers.
-_NO_PICTURES = ("_inds.png",)
 _SAMPLES = 4
 
 
@@ -118,14 +116,3 @@ def open_reel(
             "PNG or JPEG files."
         )
     return Reel(path, times[chosen], files=tuple(files))
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
-    word, and the X_0012_INDS.png beside them do not count."""
-    files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
-    ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
-    if ends == {"iuv"}:
-        by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
-        return [by_stem[name] for name in in_order(by_stem)]
-    return in_order(files)

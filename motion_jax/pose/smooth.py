@@ -46,7 +46,7 @@ def one_euro(
     Raises:
       ValueError: times that do not increase, or of another number than the values.
     """
-    values, times = np.asarray(values, np.float64), np.asarray(times, np.float64)
+    values, times = np.asarray(values), np.asarray(times, np.float64)
     if times.shape != values.shape[:1]:
         raise ValueError(f"{len(values)} samples have {times.shape} times")
     if (np.diff(times) <= 0).any():
@@ -54,9 +54,10 @@ def one_euro(
     if observed is None:
         observed = np.ones(values.shape, bool)
     observed = np.broadcast_to(observed, values.shape)
-    result = values.copy()
+    # The one array of this size: the values of a long video are many.
+    result = np.array(values, np.float64)
     running = OneEuro(min_cutoff, beta, derivative_cutoff, reset_after)
-    for index, (value, now, seen) in enumerate(zip(values, times, observed, strict=True)):
+    for index, (value, now, seen) in enumerate(zip(result, times, observed, strict=True)):
         result[index] = running.step(value, now, seen)
     return result
 
@@ -163,9 +164,11 @@ def smooth_track(
     points = keypoints[..., :2] / size
     smooth = run(points, track.times, measured)
     if zero_phase:
-        backwards = run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])
-        smooth = (smooth + backwards[::-1]) / 2
-    keypoints[..., :2] = np.where(measured[..., None], smooth * size, keypoints[..., :2])
+        # In place: these arrays are the largest of a long video.
+        smooth += run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])[::-1]
+        smooth /= 2
+    smooth *= size
+    np.copyto(keypoints[..., :2], smooth, casting="same_kind", where=measured[..., None])
     interpolate_filled(keypoints, np.asarray(track.times), measured, filled)
     return dataclasses.replace(track, keypoints=keypoints)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import tyro
 
+from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable
+from motion_jax.files import check_outputs, check_writable
 from motion_jax.profiling.profile import split_settings, with_settings
 from motion_jax.progress import say
 
@@ -48,9 +49,10 @@ class CompileOptions:
 def run(arguments: list[str]) -> None:
     """The verb: parses, compiles, prints; ends with status 1 where a stage does not fit."""
     own, settings = split_settings(arguments)
-    options, rest = tyro.cli(
-        CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
-    )
+    with one_sentence("compile", arguments):
+        options, rest = tyro.cli(
+            CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
+        )
     result = compile_config(options, [*rest, *settings])
     if options.json:
         print(json.dumps(result, indent=2))
@@ -83,6 +85,7 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
             "motion-jax compile wants a config and --topology, for example: motion-jax compile "
             "demo --topology v5e:2x2"
         )
+    check_outputs(options, "save")
     generation = topology.GENERATIONS[topology.generation(options.topology)]
     config = with_settings(load_config(options.config), settings or [], "compile", CompileOptions)
     config = replace(config, devices=_devices(config, options))

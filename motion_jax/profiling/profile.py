@@ -9,9 +9,10 @@ from typing import Any
 
 import tyro
 
+from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config, unknown_option
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable, write_json, write_text, writing
+from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.progress import say
 
 
@@ -61,9 +62,10 @@ class Task:
 def run(arguments: list[str]) -> None:
     """The verb: parses, profiles, prints."""
     own, settings = split_settings(arguments)
-    options, rest = tyro.cli(
-        ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
-    )
+    with one_sentence("profile", arguments):
+        options, rest = tyro.cli(
+            ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
+        )
     result = profile(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
     if options.json:
         print(json.dumps(result, indent=2))
@@ -114,6 +116,7 @@ def profile(
       UserError: options that contradict each other or name what is not there.
     """
     settings = settings or []
+    check_outputs(options, "out", own=("run",))
     if options.compare:
         from motion_jax.profiling.compare import compare, read_profile, write_comparison
 
@@ -194,9 +197,11 @@ def with_settings(config: Config, settings: list[str], verb: str, own: type) -> 
     Raises UserError for what is neither."""
     if not settings:
         return config
-    config, unknown = tyro.cli(
-        Config, prog=f"motion-jax {verb}", args=settings, default=config, return_unknown_args=True
-    )
+    prog = f"motion-jax {verb}"
+    with one_sentence(verb, settings):
+        config, unknown = tyro.cli(
+            Config, prog=prog, args=settings, default=config, return_unknown_args=True
+        )
     if unknown:
         if not unknown[0].startswith("-"):
             raise UserError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from motion_jax.config import Config, differences
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
-from motion_jax.files import check_writable
+from motion_jax.files import check_writable, entries
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 
@@ -46,7 +46,7 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
     check_writable(folder)
     existing = runs.read_config(folder)
     if existing is None:
-        strange = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+        strange = [path.name for path in entries(folder)]
         if strange:
             raise UserError(
                 f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "

@@ -22,7 +22,7 @@ from motion_jax.data.pairs import stretches
 from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
-from motion_jax.files import write_json, write_text
+from motion_jax.files import check_name, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
@@ -223,6 +223,7 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         raise UserError(
             f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
         )
+    check_name(folder, "The run ")
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         latest = checkpoints.latest()
         if step != "latest":

@@ -18,11 +18,12 @@ import numpy as np
 from motion_jax import events
 from motion_jax.errors import UserError
 from motion_jax.events import Observer, StopToken
-from motion_jax.files import check_writable
+from motion_jax.files import check_outputs, check_writable
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.video.tracks import follow_options
 
 if TYPE_CHECKING:
     from motion_jax.train.run import Run
@@ -60,6 +61,7 @@ class Performance:
     made: str
 
 
+@follow_options
 def transfer(
     options: TransferOptions, *, observer: Observer | None = None, stop: StopToken | None = None
 ) -> Path:
@@ -298,6 +300,7 @@ def _check(options: TransferOptions) -> None:
         raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
+    check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
     if options.method is not None:
         return

@@ -21,8 +21,8 @@ class TransferOptions(PoseOptions):
     """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
     the frames that are translated: no pose is estimated."""
     out: Path
-    """The video to write; must end in .mp4. One that is there is replaced when the new one is
-    whole."""
+    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere; no other
+    container). One that is there is replaced when the new one is whole."""
     run: Path | None = None
     """Run folder made by `motion-jax train` or `motion-jax import`. Without it: --method."""
     method: Literal["nearest", "nearest-angle"] | None = None
@@ -65,6 +65,9 @@ class TransferOptions(PoseOptions):
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
     audio: Literal["keep", "drop"] = "keep"
     """Keep the source's sound, or leave it out."""
+    audio_track: int | None = None
+    """Which sound track of the source, counted from 1, where it has several (default: the one that
+    is marked as default)."""
     pose_pictures: Path | None = None
     """Also write the pictures of the poses that the network is shown into this folder, as numbered
     PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""

@@ -1,5 +1,6 @@
 """Picture files of other projects' folders: listing, numbering, reading, resizing as they do."""
 
+import contextlib
 import os
 import re
 import struct
@@ -11,9 +12,18 @@ import numpy as np
 from PIL import Image
 
 from motion_jax.errors import UserError
+from motion_jax.files import is_clutter
+from motion_jax.video.notes import note
+from motion_jax.video.numbers import SeveralOrders, SeveralSequences, frame_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 _NUMBERED = re.compile(r"(.*?)(\d+)")
+# Beside each IUV picture the original tool writes one of people's numbers.
+_NO_PICTURES = ("_inds.png",)
+# Pillow's modes of more than 8 bits, all of one channel.
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+# Pictures have more different values than maps of labels.
+_FEW_LABELS = 64
 BICUBIC, NEAREST = Image.Resampling.BICUBIC, Image.Resampling.NEAREST
 
 
@@ -22,7 +32,7 @@ class Unreadable(UserError):
 
 
 def is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(SUFFIXES) and not is_clutter(name)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -40,13 +50,41 @@ def number(stem: str) -> tuple[str, int] | None:
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files by what comes before their number, then by the number; without numbers by name."""
+    """Files by the number that varies in their names; where there is no such, by what comes before
+    the number at their end, then by that; without numbers by name."""
+    files = sorted(files)
+    with contextlib.suppress(SeveralOrders, SeveralSequences):
+        if numbers := frame_numbers([file.stem for file in files]):
+            return [file for _, file in sorted(zip(numbers, files, strict=True))]
 
     def key(file: Path) -> tuple:
         found = number(file.stem)
         return (file.stem, -1, file.name) if found is None else (*found, file.name)
 
     return sorted(files, key=key)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
+    word, and the X_0012_INDS.png beside them do not count."""
+    files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
+    ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
+    if ends == {"iuv"}:
+        by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
+        return [by_stem[name] for name in in_order(by_stem)]
+    for file in files[:1]:
+        tell_depth(file)
+    try:
+        frame_numbers([file.stem for file in files])
+    except SeveralOrders as error:
+        raise UserError(
+            f"The pictures in {folder} can be ordered in two ways, {error}; rename them so that "
+            "one number in their names counts the frames."
+        ) from error
+    except SeveralSequences:
+        # Sequences one after the other, each in its order.
+        pass
+    return in_order(files)
 
 
 def clips(stems: Sequence[str], frames: bool) -> list[tuple[int, int]]:
@@ -103,8 +141,9 @@ def picture_size(file: Path) -> tuple[int, int]:
 
 
 def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
-    """The whole picture as RGB, as the reference programs read it: an alpha channel is dropped, and
-    a camera's note of how it was held does not count.
+    """The whole picture as 8-bit RGB, as the reference programs read it: an alpha channel is
+    dropped, and a camera's note of how it was held does not count. Values of more than 8 bits are
+    scaled by their depth.
 
     data: the file's bytes where they are at hand. Raises Unreadable: absent, damaged, cut short.
     """
@@ -113,9 +152,59 @@ def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
     try:
         with Image.open(file if data is None else io.BytesIO(data)) as image:
             image.load()
+            if image.mode in _DEEP:
+                return Image.fromarray(_eight_bits(np.asarray(image), file)).convert("RGB")
             return image if image.mode == "RGB" else image.convert("RGB")
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise Unreadable(_damaged(file, error)) from error
+
+
+def _eight_bits(values: np.ndarray, file: Path) -> np.ndarray:
+    """Grey values of 16 bits, or of 32 bits as far as they are in the range of 16, or shares from 0
+    to 1 → uint8. Raises Unreadable for others, of which nothing says what is white."""
+    low, high = (float(end) for end in (values.min(), values.max()))
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise Unreadable(
+                f"The picture {file} holds numbers from {low:g} to {high:g}, not shares from 0 to "
+                "1; write it with 8 bits."
+            )
+        return np.rint(values * 255).astype(np.uint8)
+    if low < 0 or high > 65535:
+        raise Unreadable(
+            f"The picture {file} holds numbers from {low:g} to {high:g}, more than 16 bits; write "
+            "it with 8 bits."
+        )
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def tell_depth(file: Path) -> None:
+    """Says of the folder of a picture that it holds grey values of more than 8 bits, and what they
+    look like: brightness, or labels or depths, of which scaling leaves little. Says nothing of
+    others, and of what cannot be read."""
+    try:
+        with Image.open(file) as image:
+            if image.mode not in _DEEP:
+                return
+            values = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+        return
+    different, high = len(np.unique(values)), float(values.max())
+    if values.dtype.kind == "f":
+        said = "shares from 0 to 1 (white)"
+    else:
+        said = "16-bit grey values, divided by 257 to 8 bits (65535 is white)"
+    if values.dtype.kind != "f" and different <= _FEW_LABELS and high < 65535:
+        said += (
+            f"; {different} different values up to {high:g} look like a map of labels, not like "
+            "brightness: give each label a colour of its own, or its differences are lost"
+        )
+    elif values.dtype.kind != "f" and high < 65535 / 4:
+        said += (
+            f"; values up to {high:g} alone look like a map of depths, not like brightness: "
+            "stretch them to 0 … 65535, or the pictures stay dark"
+        )
+    note(file.parent, f"The pictures in {file.parent} (such as {file.name}) hold {said}.")
 
 
 def _damaged(file: Path, error: Exception) -> str:

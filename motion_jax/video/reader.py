@@ -5,24 +5,42 @@ those seconds: `start` (inclusive), `end` (exclusive) and `fps`. Without `fps` e
 [start, end) is given with its own time, however irregular. With `fps` there is one frame for each
 tick start + k / fps before `end`, namely the frame whose time is nearest to the tick, and the time
 given is the tick; the last tick is at most half a frame after the last frame.
+
+Pictures are of one size, that of the first frame, in SDR of BT.709 and deinterlaced, whatever the
+film is; what had to be done for it is said once (`video.notes`).
 """
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
 
 from motion_jax.errors import UserError
+from motion_jax.video import stills, tracks
+from motion_jax.video.colour import colour_of, peak_of
+from motion_jax.video.damage import damaged, ends_early, no_frames, unreadable
+from motion_jax.video.interlace import deinterlaced, fields_of
+from motion_jax.video.notes import note
+from motion_jax.video.upright import Shown, pixel_aspect, rotation, shown_size, upright
 
 # Containers with an index that leads exactly to the frame before a time. Elsewhere (AVI, GIF, TS)
 # a late start decodes from the beginning, because times after a jump are guesses there.
 _SEEKABLE = ("mov", "matroska")
 # ffmpeg reads still pictures and text files as one-frame videos; a user who names one is mistaken.
 _NOT_VIDEO = ("_pipe", "image2", "tty", "ass", "srt", "webvtt")
+# Pictures of more pixels than this are no film but a mistake or an attack (16 times 8K's).
+_MOST_PIXELS = 2**29
+# Before a jump the frames are read from this many earlier: deinterlacing looks at its neighbours.
+_NEIGHBOURS = 3
+# How many places of a film are looked at for the brightest light of an HDR film.
+_PLACES = 5
 # Two times this close (seconds) are the same: containers round to a millisecond.
 _SAME = 6e-4
 
@@ -67,11 +85,15 @@ def probe(path: Path) -> VideoInfo:
     Raises UserError: no such file, not a video, sound only, no frame in it.
     """
     path = Path(path)
+    if path.is_dir():
+        rate, count = stills.rate(path, None), len(stills.files_of(path))
+        height, width = stills.size_of(path)
+        return VideoInfo(path, width, height, count, count / rate, rate, 0, False)
     with _open(path) as (container, stream):
         first = next(_decoded(path, container, stream, None), None)
         if first is None:
-            raise _no_frames(path)
-        height, width = _shown_size(first[1], _pixel_aspect(stream))
+            raise no_frames(path)
+        height, width = _shown(path, first[1], stream).size
         duration = 0.0
         if stream.duration:
             duration = float(stream.duration * stream.time_base)
@@ -85,9 +107,26 @@ def probe(path: Path) -> VideoInfo:
             frames=stream.frames,
             duration=duration,
             fps=float(rate) if rate else 0.0,
-            rotation=_rotation(first[1]),
-            has_audio=bool(container.streams.audio),
+            rotation=rotation(first[1]),
+            has_audio=tracks.has_sound(path, container),
         )
+
+
+def peculiarities(path: Path) -> str:
+    """What makes a film's pictures other than those that a plain reading of it gives (its colour,
+    the track); "" of a plain one. For what is kept about a film by its content."""
+    path = Path(path)
+    if path.is_dir():
+        return ""
+    with _open(path) as (container, stream):
+        first = next(_decoded(path, container, stream, None), None)
+        if first is None:
+            raise no_frames(path)
+        words = [str(colour)] if (colour := _shown(path, first[1], stream).colour) else []
+        words += ["interlaced"] if first[1].interlaced_frame or fields_of(stream) else []
+        first_track = container.streams.video[0].index
+        words += [f"track {stream.index}"] if stream.index != first_track else []
+        return ", ".join(words)
 
 
 def read_frames(
@@ -100,7 +139,8 @@ def read_frames(
     """Yields the chosen frames in order of time, one at a time (memory: a few frames).
 
     Args:
-      path: a video file of any kind that FFmpeg reads, GIF and AVI too.
+      path: a video file of any kind that FFmpeg reads, GIF and AVI too; or a folder of numbered
+        pictures, of which `fps` (or the command's --fps) are a second.
       start, end: seconds, end exclusive; None means from the first frame, to the last. An `end`
         after the last frame is no error.
       fps: frames per second to resample to (see the module's text); None keeps every frame.
@@ -108,8 +148,18 @@ def read_frames(
     Raises UserError: no such file, not a video, sound only, no frames, damaged or cut short before
     `end`, start at or after the end of the video, or a senseless choice of start, end or fps.
     """
-    for index, (time, frame, aspect) in enumerate(_chosen(Path(path), start, end, fps)):
-        yield Frame(index, time, _upright(frame, aspect))
+    path = Path(path)
+    if path.is_dir():
+        check_choice(path, start, end, fps)
+        for index, (time, image) in enumerate(stills.read(path, start, end, fps)):
+            yield Frame(index, time, image)
+        return
+    before: tuple[av.VideoFrame, np.ndarray] | None = None
+    for index, (time, frame, shown) in enumerate(_chosen(path, start, end, fps, whole=True)):
+        # A frame that stands for several ticks is made a picture once.
+        if before is None or before[0] is not frame:
+            before = frame, upright(frame, shown)
+        yield Frame(index, time, before[1])
 
 
 def frame_times(
@@ -121,7 +171,11 @@ def frame_times(
 ) -> np.ndarray:
     """float64 [N]: the times that `read_frames` would give, found by decoding without making
     pictures (headers are not to be trusted about the number of frames)."""
-    return np.array([time for time, _, _ in _chosen(Path(path), start, end, fps)], np.float64)
+    path = Path(path)
+    if path.is_dir():
+        check_choice(path, start, end, fps)
+        return np.array([time for time, _ in stills.chosen(path, start, end, fps)], np.float64)
+    return np.array([time for time, _, _ in _chosen(path, start, end, fps)], np.float64)
 
 
 def count_frames(
@@ -162,24 +216,98 @@ def choose(
 
 
 def _chosen(
-    path: Path, start: float | None, end: float | None, fps: float | None
-) -> Iterator[tuple[float, av.VideoFrame, float]]:
-    """Yields (time, decoded frame, pixel aspect)."""
+    path: Path, start: float | None, end: float | None, fps: float | None, whole: bool = False
+) -> Iterator[tuple[float, av.VideoFrame, Shown]]:
+    """Yields (time, decoded frame, how it becomes a picture); whole: deinterlaced."""
     check_choice(path, start, end, fps)
     first = 0.0 if start is None else start
     last = float("inf") if end is None else end
     with _open(path) as (container, stream):
         _check_whole(path, container, stream, end)
-        source, aspect = _span(path, container, stream, first, last), _pixel_aspect(stream)
+        frames = _span(path, container, stream, first, last, whole)
+        begun = next(frames, None)
+        if begun is None:
+            return
+        shown = _shown(path, begun[1], stream)
+        source = _of_one_size(path, itertools.chain([begun], frames), shown)
         if fps is None:
             for time, frame in source:
-                yield time, frame, aspect
+                yield time, frame, shown
             return
         for k, frame in _nearest(source, first, fps):
             tick = first + k / fps
             if tick >= last - _SAME:
                 return
-            yield tick, frame, aspect
+            yield tick, frame, shown
+
+
+def _of_one_size(
+    path: Path, frames: Iterator[tuple[float, av.VideoFrame]], shown: Shown
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """The frames, saying where their size is no longer that of the first."""
+    told = False
+    for time, frame in frames:
+        if frame.width * frame.height > _MOST_PIXELS:
+            raise _too_large(path, frame.width, frame.height)
+        size = shown_size(frame, shown.aspect)
+        if size != shown.size and not told:
+            told, (height, width) = True, shown.size
+            note(
+                path,
+                f"The pictures of {path.name} change their size: from {time:.2f} s on they are "
+                f"{size[1]}x{size[0]}; all are brought to {width}x{height}, the size of the first.",
+            )
+        yield time, frame
+
+
+def _shown(path: Path, frame: av.VideoFrame, stream: av.VideoStream) -> Shown:
+    """How the film's frames become pictures; `frame`: one of them, of use where the film cannot be
+    opened twice (a pipe)."""
+    if not path.is_file():
+        aspect = pixel_aspect(stream)
+        return Shown(shown_size(frame, aspect), aspect, colour_of(frame))
+    about = path.stat()
+    shown = _shown_by_file(str(path), about.st_size, about.st_mtime_ns, tracks.asked_for("video"))
+    if shown.colour is not None:
+        note(path, f"{path.name} is {shown.colour}; its pictures are shown in SDR of BT.709.")
+    return shown
+
+
+@lru_cache(maxsize=256)
+def _shown_by_file(name: str, size: int, changed: int, track: int | None) -> Shown:
+    """By the film's first frame, and of HDR by some others; the other arguments are for the
+    cache."""
+    path = Path(name)
+    with _open(path) as (container, stream):
+        first = next(_decoded(path, container, stream, None), None)
+        if first is None:
+            raise no_frames(path)
+        aspect = pixel_aspect(stream)
+        size_of_all = shown_size(first[1], aspect)
+        try:
+            colour = colour_of(first[1])
+        except UserError as error:
+            raise UserError(f"{path}: {error}.") from error
+        if colour is None or not colour.transfer:
+            return Shown(size_of_all, aspect, colour)
+        peak = peak_of([first[1], *_samples(path, container, stream)], colour)
+        return Shown(size_of_all, aspect, replace(colour, peak=peak))
+
+
+def _samples(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
+    """Key frames spread over a film, where it can be jumped in."""
+    length = stream.duration and float(stream.duration * stream.time_base)
+    length = length or (container.duration or 0) / av.time_base
+    if not container.format.name.startswith(_SEEKABLE):
+        return
+    for place in range(1, _PLACES):
+        # Whatever is wrong there is said when the film is read.
+        with contextlib.suppress(UserError, av.error.FFmpegError):
+            seconds = length * place / _PLACES
+            if found := next(_decoded(path, container, stream, seconds), None):
+                yield found[1]
 
 
 def _span(
@@ -188,10 +316,14 @@ def _span(
     stream: av.VideoStream,
     first: float,
     last: float,
+    whole: bool,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames with first <= time < last; UserError where there is none."""
+    """Frames with first <= time < last, `whole`: deinterlaced; UserError where there is none."""
     time, given = None, 0
-    for time, frame in _decoded(path, container, stream, first if first > 0 else None):
+    frames = _decoded(path, container, stream, first if first > 0 else None)
+    if whole:
+        frames = deinterlaced(frames, fields_of(stream))
+    for time, frame in frames:
         if time >= last - _SAME:
             break
         if time >= first - _SAME:
@@ -200,7 +332,7 @@ def _span(
     if given:
         return
     if time is None:
-        raise _no_frames(path)
+        raise no_frames(path)
     raise nothing_between(path, time, first, last)
 
 
@@ -250,7 +382,8 @@ def _decoded(
     usual = 1.0 / float(rate) if rate else 0.04
     origin = stream.start_time
     if seek is not None and origin is not None and container.format.name.startswith(_SEEKABLE):
-        target = origin + int(Fraction(max(0.0, seek - _SAME)) / stream.time_base)
+        early = seek - _SAME - (_NEIGHBOURS * usual if _may_be_interlaced(stream) else 0)
+        target = origin + int(Fraction(max(0.0, early)) / stream.time_base)
         container.seek(target, stream=stream, backward=True)
     latest, count, reached = None, 0, 0.0
     # Matroska has no list of frames; its header says how long the longest track is, so the packets
@@ -276,15 +409,17 @@ def _decoded(
                     time = latest + usual
                 latest = time
                 count += 1
+                if frame.interlaced_frame or count == 1 and fields_of(stream):
+                    note(path, f"{path.name} is interlaced; its pictures are deinterlaced.")
                 yield time, frame
     except av.error.FFmpegError as error:
-        raise _damaged(path, latest, count) from error
+        raise damaged(path, latest, count) from error
     if by_duration:
         begin = (container.start_time or 0) / av.time_base
         if reached - begin < container.duration / av.time_base - max(1.0, 3 * usual):
-            raise _damaged(path, latest, count)
-    if count and _ends_early(path, container.format.name):
-        raise _damaged(path, latest, count)
+            raise damaged(path, latest, count)
+    if count and ends_early(path, container.format.name):
+        raise damaged(path, latest, count)
 
 
 @contextmanager
@@ -301,24 +436,34 @@ def _open(path: Path):
             f"{path} may not be read (permission denied); change its rights."
         ) from error
     except (av.error.FFmpegError, OSError) as error:
-        raise _unreadable(path) from error
+        raise unreadable(path) from error
     with container:
         name = container.format.name
         if any(part in name for part in _NOT_VIDEO):
-            raise _unreadable(path)
-        streams = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not streams:
+            raise unreadable(path)
+        stream = tracks.picture_track(path, container)
+        if stream is None:
             if container.streams.audio:
                 raise UserError(
                     f"{path} has sound but no pictures; name a file with a video track."
                 )
-            raise _unreadable(path)
-        streams[0].thread_type = "AUTO"
-        yield container, streams[0]
+            raise unreadable(path)
+        if stream.width * stream.height > _MOST_PIXELS:
+            raise _too_large(path, stream.width, stream.height)
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def _too_large(path: Path, width: int, height: int) -> UserError:
+    return UserError(
+        f"{path} says that its pictures are {width}x{height} pixels, more than any film has; it is "
+        "damaged or no film, so give another."
+    )
+
+
+def _may_be_interlaced(stream: av.VideoStream) -> bool:
+    """By its header: 1 says that it is not, 0 nothing."""
+    return int(getattr(stream.codec_context, "field_order", 0) or 0) != 1
 
 
 def check_choice(path: Path, start: float | None, end: float | None, fps: float | None) -> None:
@@ -346,109 +491,4 @@ def _check_whole(path: Path, container, stream, end: float | None) -> None:
     limit = max(0.0, float((min(lost) - origin) * stream.time_base))
     if end is None or end > limit:
         whole = len(stream.index_entries) - len(lost)
-        raise _damaged(path, limit, whole)
-
-
-def _ends_early(path: Path, name: str) -> bool:
-    """Whether a file whose kind says where it ends is shorter than that."""
-    if not path.is_file():
-        return False
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        if name == "avi":
-            head = file.read(8)
-            return head[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") + 8 > size
-        if name == "gif":
-            file.seek(max(0, size - 64))
-            return not file.read().rstrip(b"\0").endswith(b";")
-    return False
-
-
-def _damaged(path: Path, seconds: float | None, count: int) -> UserError:
-    if not count or seconds is None:
-        return UserError(
-            f"{path} is damaged or cut short: no frame of it can be read; copy it again from its "
-            "source."
-        )
-    return UserError(
-        f"{path} is damaged or cut short after {seconds:.2f} s ({count} frames can be read before "
-        f"that); copy or re-encode it again, or use its good part with --end "
-        f"{max(0.0, seconds - 0.1):.1f}."
-    )
-
-
-def _unreadable(path: Path) -> UserError:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-    except OSError:
-        head = b""
-    if not head:
-        return UserError(f"{path} is empty or cannot be read; name a video file.")
-    if head[4:8] == b"ftyp":
-        return UserError(
-            f"{path} is cut short: it begins as an MP4 but its index, which should follow the "
-            "frames, is missing; copy or record it again."
-        )
-    return UserError(
-        f"{path} is not a video that can be read; name a video file (MP4, MOV, MKV, WebM, AVI, "
-        "GIF), or convert it to MP4 first."
-    )
-
-
-def _no_frames(path: Path) -> UserError:
-    return UserError(f"{path} has a video track but no frame in it; record or export it again.")
-
-
-def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
-    """The display matrix's (a, b, c, d): a stored point (x, y) is shown at (a x + c y, b x + d y).
-
-    ISO/IEC 14496-12 8.2.2: nine 32-bit fixed-point numbers (16.16 in the first two columns), rows
-    (a, b, u), (c, d, v), (x, y, w).
-    """
-    data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
-    if data is None:
-        return 1.0, 0.0, 0.0, 1.0
-    a, b, _, c, d = np.frombuffer(bytes(data), "<i4")[:5] / 65536.0
-    return float(a), float(b), float(c), float(d)
-
-
-def _rotation(frame: av.VideoFrame) -> int:
-    a, b, _, _ = _matrix(frame)
-    return int(round(np.degrees(np.arctan2(b, a)) / 90.0)) * 90 % 360
-
-
-def _shown_size(frame: av.VideoFrame, aspect: float) -> tuple[int, int]:
-    """(height, width) after turning and after widening non-square pixels."""
-    width, height = _square_width(frame, aspect), frame.height
-    a, b, _, _ = _matrix(frame)
-    return (width, height) if abs(b) > abs(a) else (height, width)
-
-
-def _square_width(frame: av.VideoFrame, aspect: float) -> int:
-    """The width at which pixels that are `aspect` times as wide as high become square."""
-    return max(1, round(frame.width * aspect))
-
-
-def _pixel_aspect(stream: av.VideoStream) -> float:
-    aspect = stream.sample_aspect_ratio
-    return float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
-
-
-def _upright(frame: av.VideoFrame, aspect: float) -> np.ndarray:
-    """uint8 [height, width, 3] RGB as shown: right angles of turning, and mirroring; a matrix with
-    any other angle is rounded to the nearest right angle."""
-    image = frame.to_ndarray(
-        format="rgb24", width=_square_width(frame, aspect), height=frame.height
-    )
-    a, b, c, d = _matrix(frame)
-    if abs(b) > abs(a):
-        image = image.transpose(1, 0, 2)
-        flip_x, flip_y = c < 0, b < 0
-    else:
-        flip_x, flip_y = a < 0, d < 0
-    if flip_x:
-        image = image[:, ::-1]
-    if flip_y:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
+        raise damaged(path, limit, whole)

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from motion_jax.errors import UserError
+from motion_jax.video.tracks import picture_track, sound_track
 
 # Codecs that players take inside an MP4, so that copying loses nothing.
 _COPIED = {"aac", "mp3", "mp3float", "ac3", "eac3"}
@@ -21,7 +22,8 @@ class Sound:
 
     @classmethod
     def of(cls, path: Path, start: float, container: av.container.OutputContainer):
-        """The first sound track of `path` as a new stream of `container`; None where it has none.
+        """The sound track of `path` (see `tracks.sound_track`) as a new stream of `container`; None
+        where it has none.
 
         Args:
           start: seconds on the clock of that file's pictures; becomes time 0.
@@ -32,19 +34,21 @@ class Sound:
             raise UserError(
                 f"The sound of {path} cannot be read; check the path or drop the sound."
             ) from error
-        if not source.streams.audio:
+        try:
+            track, pictures = sound_track(path, source), picture_track(path, source)
+        except UserError:
+            source.close()
+            raise
+        if track is None:
             source.close()
             return None
-        return cls(path, source, start, container)
+        return cls(path, source, track, pictures, start, container)
 
-    def __init__(self, path: Path, source, start: float, container):
+    def __init__(self, path: Path, source, stream, pictures, start: float, container):
         self._path, self._source, self._container = path, source, container
-        stream = source.streams.audio[0]
         begin = 0.0
-        for video in source.streams.video:
-            if video.start_time is not None:
-                begin = float(video.start_time * video.time_base)
-            break
+        if pictures is not None and pictures.start_time is not None:
+            begin = float(pictures.start_time * pictures.time_base)
         # What is subtracted from a packet's own time to get the time in the new file.
         self._offset = start + begin
         context = stream.codec_context

@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from motion_jax.errors import UserError
-from motion_jax.files import atomic_path
+from motion_jax.files import atomic_path, readable
 from motion_jax.video.sound import Sound
 
 # Frame times are kept to 1/90000 s, the clock of MPEG: 24, 25, 30 and 30000/1001 frames a second
@@ -27,10 +27,11 @@ class VideoWriter:
       height, width: of the pictures given to `write`, in pixels. H.264 in yuv420p has even sizes
         only: an odd height or width is padded by repeating the last row or column (`size` is what
         the file has).
-      audio_from: a video or sound file whose first sound track is kept, from `audio_start` for as
-        long as the pictures last; no sound track there means none here. The track is copied as it
-        is where MP4 players take it (AAC, MP3, AC-3), otherwise encoded to AAC. It is cut between
-        its packets (about 20 ms); what is kept stays in time with the pictures.
+      audio_from: a video or sound file whose sound track (`tracks.sound_track`) is kept, from
+        `audio_start` for as long as the pictures last; no sound track there means none here. The
+        track is copied as it is where MP4 players take it (AAC, MP3, AC-3), otherwise encoded to
+        AAC. It is cut between its packets (about 20 ms); what is kept stays in time with the
+        pictures.
       audio_start: seconds, on the clock of that file's pictures (`read_frames` times), of the
         sound that belongs to time 0 here.
       metadata: strings by name, kept in the file as tags (any names; `title` and `comment` are
@@ -87,7 +88,7 @@ class VideoWriter:
                 "video_track_timescale": str(CLOCK),
             },
         )
-        self._container.metadata.update({k: str(v) for k, v in self._metadata.items()})
+        self._container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
         stream = self._container.add_stream("libx264")
         stream.height, stream.width = self.size
         stream.pix_fmt = "yuv420p"

@@ -154,14 +154,16 @@ def test_a_skeleton_video_drives_it_with_one_compilation(run, skeletons, tmp_pat
 
 def test_a_folder_of_labels_drives_it_too(run, ready, tmp_path):
     data = records.open_dataset(ready)
+    labels = tmp_path / "labels"
+    labels.mkdir()
     for i in range(5):
-        Image.fromarray(data[i]["pose_picture"]).save(tmp_path / f"frame{9 + i}.png")
+        Image.fromarray(data[i]["pose_picture"]).save(labels / f"frame{9 + i}.png")
     out = tmp_path / "out" / "result.mp4"
-    options = TransferOptions(run=run, source=tmp_path, out=out, ready_poses=True, fps=10)
+    options = TransferOptions(run=run, source=labels, out=out, ready_poses=True, fps=10)
     transfer(replace(options, side_by_side=True))
     np.testing.assert_allclose(frame_times(out), np.arange(5) / 10, atol=1e-3)
     assert probe(out).width > 2 * SIZE
-    poses = ReadyPoses(tmp_path, SIZE, SIZE)
+    poses = ReadyPoses(labels, SIZE, SIZE)
     np.testing.assert_array_equal(poses[3], data[3]["pose_picture"])
     np.testing.assert_array_equal(poses[1], data[1]["pose_picture"], "and back again")
     np.testing.assert_array_equal(np.stack(list(poses))[4], data[4]["pose_picture"])

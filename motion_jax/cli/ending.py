@@ -1,0 +1,113 @@
+"""How a command ends after Ctrl-C: with status 130, whatever it was doing.
+
+Most of a short command's time is spent importing libraries, and an interrupt within an import is
+easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
+or pass over what could not be imported. So it is noted here, raised again where it was dropped, and
+an error that follows it is taken for it. Afterwards the process ends at once, because the threads
+of libraries that were interrupted half-way crash while the interpreter shuts down.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 130
+# Seconds after which an interrupt that led to nothing is raised again.
+AGAIN = 1.0
+
+
+@contextlib.contextmanager
+def after_ctrl_c(whole_process: bool) -> Iterator[None]:
+    """Around a command: an interrupt ends it with a line and SystemExit 130.
+
+    Args:
+      whole_process: whether the process is there for this command alone; then it ends here after an
+        interrupt, and an interrupt after the command's work is done changes nothing.
+    """
+    noted = _Noted()
+    try:
+        try:
+            with noted:
+                yield
+        except KeyboardInterrupt:
+            raise
+        except Exception as error:
+            if noted.seen:
+                raise KeyboardInterrupt from error
+            raise
+        except SystemExit as error:
+            if noted.seen and error.code not in (None, 0):
+                raise KeyboardInterrupt from error
+            raise
+    except KeyboardInterrupt as error:
+        with contextlib.suppress(OSError):
+            print("motion-jax: interrupted", file=sys.stderr)
+        if whole_process:
+            leave(INTERRUPTED)
+        raise SystemExit(INTERRUPTED) from error
+    finally:
+        if whole_process:
+            with contextlib.suppress(ValueError):
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def leave(status: int) -> None:
+    """Ends the process without the interpreter's own ending; all of ours is cleaned up."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+class _Noted:
+    """Notes SIGINT besides raising KeyboardInterrupt; a context manager, for the main thread alone.
+
+    Attributes:
+      seen: whether there was one.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Noted":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return self
+        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+        return self
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+        raise KeyboardInterrupt
+
+    def _again(self, number: int, frame: FrameType | None) -> None:
+        # While files are being removed and processes ended because of it, it is not lost.
+        error = sys.exception()
+        while error is not None:
+            if isinstance(error, KeyboardInterrupt):
+                return
+            error = error.__context__
+        raise KeyboardInterrupt
+
+    def _dropped(self, unraisable: Any) -> None:
+        """Exceptions in callbacks and destructors come here instead of to their callers."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._hook(unraisable)
+
+    def __exit__(self, *error: object) -> None:
+        if not self._before:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = self._hook
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

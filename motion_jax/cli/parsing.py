@@ -1,0 +1,75 @@
+"""What is wrong with options, in one sentence: tyro explains it in a box of several lines."""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from motion_jax.errors import UserError
+
+# The box is not wrapped at this width, so that a line is a statement.
+_WIDE = "4000"
+_KINDS = (
+    ("{None}|INT", "a whole number"), ("{None}|FLOAT", "a number"), ("INT", "a whole number"),
+    ("FLOAT", "a number"), ("PATH", "a path"), ("{True,False}", "True or False"),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def one_sentence(verb: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Around a call of tyro: what it refuses is a UserError. Help is printed as tyro does it."""
+    if {"-h", "--help"} & set(arguments):
+        yield
+        return
+    before, said = os.environ.get("COLUMNS"), io.StringIO()
+    os.environ["COLUMNS"] = _WIDE
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if end.code in (None, 0) or not said.getvalue():
+            raise
+        raise UserError(sentence(verb, said.getvalue())) from None
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def sentence(verb: str, box: str) -> str:
+    """tyro's box → one sentence. What is not known is its first statement."""
+    lines = [line.strip("│|╭╮╰╯─+ \t") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
+    lines = [line for line in lines if re.search(r"\w", line)]
+    text = "\n".join(lines)
+    help_ = f"see motion-jax {verb} --help"
+    choice = r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)"
+    if match := re.search(choice, text):
+        given, option, choices = match.groups()
+        known = [word for word in re.findall(r"'([^']*)'", choices) if word != "None"]
+        return f"{option} {given} is no choice; give {_either(known)}."
+    if match := re.search(r"Missing value for argument '(\S+)'", text):
+        return f"{match[1]} wants a value; {help_}."
+    if match := re.search(r"Error parsing (\S+): (.*)", text):
+        option, why = match.groups()
+        found = re.findall(r"'([^']*)'", why)
+        usage = re.search(rf"^(?:-\w, )?{re.escape(option)}(?:, \S+)* (\S.*)$", text, re.M)
+        wanted = dict(_KINDS).get(usage[1].strip()) if usage else None
+        given = " ".join(found) or why
+        if wanted is None:
+            kind = re.search(r"^(?:-\w, )?--\S+ (.*)$", text, re.M)
+            return f"{option} {given} is no value for it ({kind[1] if kind else why}); {help_}."
+        return f"{option} {given} is not {wanted}; {help_}."
+    if "Missing from" in text:
+        # The options stand alone on their lines; what they mean follows.
+        alone = r"^(?:-\w, )?((?:--[\w.-]+|[A-Z][A-Z _\[\].]*)(?: [^a-z\s]\S*)?)$"
+        needed = re.findall(alone, text, re.M)
+        return f"motion-jax {verb} needs {' and '.join(needed) or 'more options'}; {help_}."
+    first = next((line for line in lines[1:]), lines[0] if lines else "it cannot be read")
+    return f"The options of motion-jax {verb} are wrong ({first.rstrip('.')}); {help_}."
+
+
+def _either(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,122 @@
+"""Ctrl-C ends every verb with 130 at every moment, and leaves nothing half-made.
+
+In the ordinary run each of a few verbs is interrupted at a few moments; MOTION_JAX_INTERRUPTS=10
+interrupts all of them ten times each.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from field_films import film, pictures, poses
+
+from motion_jax.cli import main
+
+MOMENTS = int(os.environ.get("MOTION_JAX_INTERRUPTS", "0"))
+COMMAND = "import sys; from motion_jax.cli import main; sys.exit(main())"
+VERBS = {
+    "prepare": "prepare {in}/film.mp4 --poses {in}/poses --out {out} --size 32x32 --workers 1",
+    "import-data": "import-data {in}/film.mp4 --out {out} --size 32x32 --workers 1",
+    "transfer": "transfer --method nearest --data {in}/data --source {in}/film.mp4 --poses "
+    "{in}/poses --out {out}/out.mp4",
+    "export-data": "export-data {in}/data --out {out}",
+    "pair": "pair --a {in}/data --b {in}/data --out {out}",
+    "train": "train two_cores --data {in}/data --run {out}",
+    "train --dry-run": "train demo --dry-run",
+    "evaluate": "evaluate --run {in}/run",
+    "profile": "profile demo --out {out}",
+    "import": "import {in}/poses --run {out}",
+    "export": "export --run {in}/run --out {out}",
+    "inspect": "inspect {in}/run",
+    "compare": "compare --target {in}/data --source {in}/film.mp4 --poses {in}/poses --out {out}",
+    "--help": "transfer --help",
+}
+ORDINARY = ("evaluate", "transfer", "import-data")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ctrl")
+    film(folder / "film.mp4", pictures(12))
+    poses(folder / "poses", 12)
+    (folder / "run").mkdir()
+    main(["prepare", str(folder / "film.mp4"), "--poses", str(folder / "poses"), "--out",
+          str(folder / "data"), "--size", "32x32", "--workers", "1"])  # fmt: skip
+    return folder
+
+
+def begin(words: str, place, out) -> subprocess.Popen:
+    paths = {"in": place, "out": out}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *(word.format(**paths) for word in words.split())],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "MOTION_JAX_CACHE": str(place / "cache")},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS if MOMENTS else ORDINARY)
+def test_ctrl_c(place, tmp_path, verb):
+    chance = random.Random(verb)
+    began = time.monotonic()
+    whole = begin(VERBS[verb], place, tmp_path / "whole")
+    first = whole.communicate(timeout=300)
+    longest = max(0.3, time.monotonic() - began)
+    for number in range(MOMENTS or 2):
+        out = tmp_path / f"out{number}"
+        process = begin(VERBS[verb], place, out)
+        # Before that Python itself is starting, and dies of the signal, which is 130 to a shell.
+        moment = 0.15 + chance.random() * max(0.0, longest - 0.15)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=120)[1]
+        status = process.returncode
+        if status == whole.returncode and "motion-jax: interrupted" not in said:
+            continue  # it was done before
+        assert status in (130, -signal.SIGINT), (moment, status, said[-2000:], first)
+        if status == 130:
+            assert "motion-jax: interrupted" in said or "Stopped" in said, said[-2000:]
+            assert "Traceback" not in said and "Segmentation" not in said, (moment, said[-2000:])
+        assert not (out / "out.mp4").exists() and not list(tmp_path.rglob("*.partial.mp4"))
+
+
+def test_an_interrupt_is_not_lost(tmp_path):
+    """Dropped in a callback, turned into another error, or passed over: it ends the command."""
+    program = """
+import signal, sys, time, weakref
+from motion_jax.cli.ending import after_ctrl_c
+way = sys.argv[1]
+class Thing: pass
+with after_ctrl_c(True):
+    if way == "callback":
+        thing = Thing()
+        ref = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+    elif way == "error":
+        try: signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt: raise ImportError("half a library")
+    else:
+        try: signal.raise_signal(signal.SIGINT)
+        except BaseException: pass
+    time.sleep(20)
+    print("went on")
+"""
+    for way in ("callback", "error", "passed over"):
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", program, way], capture_output=True, text=True)
+        assert done.returncode == 130 and done.stdout == "", (way, done)
+        assert done.stderr == "motion-jax: interrupted\n" and time.monotonic() - began < 15
+
+
+def test_within_another_program_it_is_an_exception():
+    from motion_jax.cli.ending import after_ctrl_c
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as end, after_ctrl_c(False):
+        signal.raise_signal(signal.SIGINT)
+    assert end.value.code == 130 and signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(ValueError), after_ctrl_c(False):
+        raise ValueError

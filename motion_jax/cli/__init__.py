@@ -1,5 +1,6 @@
 """The command `motion-jax`: each verb is a dataclass of options and a function."""
 
+import functools
 import logging
 import os
 import shlex
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from motion_jax.errors import UserError, worded
-from motion_jax.events import watched
+from motion_jax.events import Observer, watched
 
 VERBS = {
     "prepare": "turn videos of one person into a dataset of poses and frames",
@@ -62,9 +63,7 @@ def _run(arguments: list[str]) -> None:
     try:
         if verb not in VERBS:
             raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
-        from motion_jax.cli.terminal import Terminal
-
-        with watched(Terminal()):
+        with watched(_terminal()):
             _HANDLERS[verb](rest)
     except UserError as error:
         sys.stdout.flush()
@@ -74,6 +73,18 @@ def _run(arguments: list[str]) -> None:
         # The reader of our output went away (`motion-jax … | head`).
         sys.stderr.close()
         sys.exit(141)
+
+
+def _terminal() -> Observer:
+    """Shows what happens; rich, which takes time to import, comes with the first event."""
+
+    @functools.cache
+    def terminal() -> Observer:
+        from motion_jax.cli.terminal import Terminal
+
+        return Terminal()
+
+    return lambda event: terminal()(event)
 
 
 def _settle() -> None:

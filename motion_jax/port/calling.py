@@ -84,6 +84,28 @@ def plain_network(
     return {"inputs": io[0], "outputs": io[1]}
 
 
+def any_network(inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Of a network that is called with any pytrees: their arrays, one after the other, each with
+    its place among the arguments as its name.
+
+    inputs: examples, as recipes.network.Network has them.
+    """
+    import jax
+
+    leaves = jax.tree_util.tree_flatten_with_path(inputs)[0]
+    return {
+        "inputs": [
+            {
+                "name": jax.tree_util.keystr(path),
+                "shape": ["batch", *leaf.shape[1:]],
+                "dtype": str(leaf.dtype),
+            }
+            for path, leaf in leaves
+        ],
+        "outputs": "the arrays of the network's result, one after the other, each with a batch",
+    }
+
+
 def about_run(run: Any, weights: str) -> dict[str, Any]:
     """Where exported weights came from."""
     about = {

@@ -10,7 +10,7 @@ Everything goes into one folder; programs get a JSON beside them that says how t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,13 +60,18 @@ class _Job:
       run: where they come from; None for a weight file.
       prefix: of the file names.
       about: where the weights came from.
+      inputs: example inputs by network, where they are not the original's pictures.
     """
 
     networks: dict[str, Network]
     run: Any
     prefix: str
     about: dict[str, Any]
+    inputs: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
+
+# Formats that hold any network, of the original's or not.
+_ANY_NETWORK = ("orbax", "stablehlo")
 
 # What will be written: by path, the function that writes it.
 Files = dict[Path, Callable[[Path], Any]]
@@ -101,7 +106,7 @@ def export(options: ExportOptions) -> list[Path]:
 
 
 def _job_of_run(options: ExportOptions) -> _Job:
-    from motion_jax.port.run_networks import networks_of
+    from motion_jax.port.run_networks import has_original, networks_of
     from motion_jax.port.run_state import all_params
 
     run, params = all_params(options.run, options.weights)
@@ -109,7 +114,17 @@ def _job_of_run(options: ExportOptions) -> _Job:
     if weights == "default":
         weights = "averaged" if run.config.recipe.averaging else "raw"
     about = calling.about_run(run, weights)
-    return _Job(networks_of(run, params), run, "latest_net_", about)
+    if has_original(run.config.recipe) or options.format not in _ANY_NETWORK:
+        return _Job(networks_of(run, params), run, "latest_net_", about)
+    recipe = run.config.recipe
+    modules, networks = recipe.tested_modules(run.stage), recipe.networks(run.stage)
+    found = {
+        name: Network(type(modules[name]).__name__, modules[name], params[name], {})
+        for name, each in networks.items()
+        if each.role == "generator" and name in params
+    }
+    inputs = {name: networks[name].inputs for name in found}
+    return _Job(found, run, "latest_net_", about, inputs)
 
 
 def _job_of_file(options: ExportOptions) -> _Job:
@@ -226,11 +241,17 @@ def _stablehlo(job: _Job, options: ExportOptions) -> Files:
 
     files: Files = {}
     for name, network in _generators(job).items():
-        height, width = _size(job, name, options)
-        network.check_input((1, height, width, network.config["input_nc"]))
-        convention = _convention(job, name, network, "NHWC", (height, width))
-        inputs = calling.channels(convention)
-        program = stablehlo.build(network.module, network.params, inputs, height, width)
+        if name in job.inputs:
+            convention, program = (
+                calling.any_network(job.inputs[name]),
+                stablehlo.build_any(network.module, network.params, job.inputs[name]),
+            )
+        else:
+            height, width = _size(job, name, options)
+            network.check_input((1, height, width, network.config["input_nc"]))
+            convention = _convention(job, name, network, "NHWC", (height, width))
+            inputs = calling.channels(convention)
+            program = stablehlo.build(network.module, network.params, inputs, height, width)
         path = options.out / f"{name}.stablehlo"
         weights = path.with_suffix(".npz")
         about = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from flax import linen as nn
 
@@ -120,3 +121,40 @@ _PIX2PIX = {
     "NLayerDiscriminator": _patch,
     "PixelDiscriminator": _pixel,
 }
+
+
+# --- ours under the reference's names -------------------------------------------------------------
+
+# The reference's class, and its arguments, which ours has by the same names.
+_DESCRIBED: dict[type[nn.Module], tuple[str, ...]] = {
+    GlobalGenerator: ("GlobalGenerator", "output_nc", "ngf", "n_downsampling", "n_blocks"),
+    LocalEnhancer: (
+        "LocalEnhancer",
+        "output_nc",
+        "ngf",
+        "n_downsample_global",
+        "n_blocks_global",
+        "n_local_enhancers",
+        "n_blocks_local",
+    ),
+    MultiscaleDiscriminator: ("MultiscaleDiscriminator", "ndf", "n_layers", "num_D"),
+    NLayerDiscriminator: ("NLayerDiscriminator", "ndf", "n_layers", "norm"),
+    UnetGenerator: ("UnetGenerator", "output_nc", "num_downs", "ngf", "norm", "dropout"),
+    ResnetGenerator: ("ResnetGenerator", "output_nc", "ngf", "n_blocks", "norm", "dropout"),
+    PatchDiscriminator: ("NLayerDiscriminator", "ndf", "n_layers", "norm"),
+    PixelDiscriminator: ("PixelDiscriminator", "ndf", "norm"),
+}
+
+
+def describe(module: nn.Module, channels: int) -> dict[str, Any]:
+    """{"class": ..., and the reference's constructor arguments} of a module that sees pictures of
+    so many channels: what network_from_description makes it of. Raises UserError for a class that
+    the reference has not."""
+    if type(module) not in _DESCRIBED:
+        raise UserError(
+            f"{type(module).__name__} is no network of the original programs, whose files could "
+            "be written; export --format orbax or stablehlo."
+        )
+    kind, *arguments = _DESCRIBED[type(module)]
+    found = {name: getattr(module, name) for name in arguments}
+    return {"class": kind, "input_nc": channels, **found}

@@ -9,6 +9,7 @@ then takes the statistics of each picture, as the original programs do when they
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,30 +41,55 @@ def build(
     weights: `flat(params)`; inputs and output float32 [batch, height, width, channels]; inputs:
     names and channels, which side by side are the network's input.
     """
+    pictures = [
+        jax.ShapeDtypeStruct((height, width, channels), jnp.float32) for channels in inputs.values()
+    ]
+    return _exported(module, params, pictures, lambda *x: (jnp.concatenate(x, axis=-1),))
 
-    def form(platform: str) -> Callable[..., Array]:
-        def one(weights: Mapping[str, Array], *pictures: Array) -> Array:
+
+def build_any(module: nn.Module, params: Mapping, inputs: tuple[Any, ...]) -> export.Exported:
+    """The program (weights, *arrays) -> list of arrays, of a network that is called with any
+    pytrees, each array of them with a batch.
+
+    inputs: examples, of one each.
+    """
+    leaves, structure = jax.tree.flatten(inputs)
+    shown = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in leaves]
+    return _exported(module, params, shown, lambda *x: jax.tree.unflatten(structure, x), list)
+
+
+def _exported(
+    module: nn.Module,
+    params: Mapping,
+    shown: list[jax.ShapeDtypeStruct],
+    arranged: Callable[..., tuple[Any, ...]],
+    wrapped: Callable[[list[Array]], Any] = lambda outputs: outputs[0],
+) -> export.Exported:
+    """shown: of one example, without a batch; arranged: such arrays as the module's arguments;
+    wrapped: its arrays as the program's result."""
+
+    def form(platform: str) -> Callable[..., Any]:
+        def one(weights: Mapping[str, Array], *arrays: Array) -> Any:
             tree = traverse_util.unflatten_dict(weights, sep=".")
-            return module.apply(tree, jnp.concatenate(pictures, axis=-1)[None])[0]
+            arguments = jax.tree.map(lambda x: x[None], arranged(*arrays))
+            outputs = jax.tree.leaves(module.apply(tree, *arguments))
+            return wrapped([output[0] for output in outputs])
 
-        def batch(weights: Mapping[str, Array], *pictures: Array) -> Array:
+        def batch(weights: Mapping[str, Array], *arrays: Array) -> Any:
             with target_platform(platform):
-                return jax.vmap(one, in_axes=(None, *[0] * len(pictures)))(weights, *pictures)
+                return jax.vmap(one, in_axes=(None, *[0] * len(arrays)))(weights, *arrays)
 
         return batch
 
     forms = {name: form(ours) for name, ours in PLATFORMS.items()}
 
-    def generate(weights: Mapping[str, Array], *pictures: Array) -> Array:
-        return jax.lax.platform_dependent(weights, *pictures, **forms)
+    def generate(weights: Mapping[str, Array], *arrays: Array) -> Any:
+        return jax.lax.platform_dependent(weights, *arrays, **forms)
 
     (size,) = export.symbolic_shape("batch")
-    pictures = [
-        jax.ShapeDtypeStruct((size, height, width, channels), jnp.float32)
-        for channels in inputs.values()
-    ]
+    arrays = [jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype) for leaf in shown]
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), flat(params))
-    return export.export(jax.jit(generate), platforms=list(PLATFORMS))(shapes, *pictures)
+    return export.export(jax.jit(generate), platforms=list(PLATFORMS))(shapes, *arrays)
 
 
 def write(path: Path, exported: export.Exported) -> None:

@@ -18,7 +18,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose.pose_pictures import READY, poses_of, shown
 from motion_jax.recipes import beginning, schedule
 from motion_jax.recipes.metric import Metric
-from motion_jax.recipes.network import Network
+from motion_jax.recipes.network import Network, Work
 from motion_jax.recipes.state import Kind, Params, State
 
 if TYPE_CHECKING:
@@ -119,6 +119,11 @@ class Recipe:
         """What the numbers are that a stage's train step gives, by name. Others are recorded, but
         neither drawn nor guarded."""
         return {}
+
+    def work(self, name: str) -> list[Work]:
+        """What a step of a stage does with which networks, for estimates of arithmetic and memory
+        before anything is traced; empty: no estimate."""
+        return []
 
     def rhythm(self, name: str) -> dict[str, int]:
         """What some steps of a stage do besides the usual: {what: n}, at every n-th step."""

@@ -23,6 +23,7 @@ from motion_jax.devices import layout
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
+from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
@@ -31,7 +32,7 @@ from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
-from motion_jax.recipes.network import Network, picture
+from motion_jax.recipes.network import Network, Work, picture
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Kind, Params, State
 
@@ -213,6 +214,32 @@ class EverybodyDanceNow(CoarseToFine):
     def face_discriminator(self) -> NLayerDiscriminator:
         f = self.face
         return NLayerDiscriminator(f.ndf, f.n_layers, "batch", jnp.dtype(self.dtype))
+
+    def work(self, name: str) -> list[Work]:
+        stage, networks = self._stage(name), self.networks(name)
+        frames, pairs = stage.batch_size * stage.window, stage.batch_size * (stage.window - 1)
+        # With rematerialisation one frame of a window at a time.
+        at_once = stage.batch_size if self.rematerialise else frames
+        # The frozen generator passes gradients on through the previous frame. A judge runs over
+        # generated pictures: forward, towards the pictures for the generator's losses, and both
+        # ways for its own; over real ones: forward and both ways.
+        trained = networks["discriminator"].optimizer is not None
+        found = [
+            Work(networks["generator"], frames + pairs if name == "face" else 3 * frames, at_once),
+            Work(networks["discriminator"], (7 if trained else 3) * pairs, 2 * pairs),
+        ]
+        sizes = [(stage.height, stage.width)]
+        if name == "face":
+            found += [
+                Work(networks["face_generator"], 3 * frames, at_once),
+                Work(networks["face_discriminator"], 7 * frames, 2 * frames),
+            ]
+            sizes.append((self.face.size, self.face.size))
+        if self.pretrained():
+            # Generated and real pictures forward, the generated ones backward.
+            features = (Network(VGG19(), (picture(*size),)) for size in sizes)
+            found += [Work(network, 3 * frames, frames) for network in features]
+        return found
 
     # --- training ------------------------------------------------------------------------------
 

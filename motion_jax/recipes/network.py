@@ -76,6 +76,22 @@ class Network:
         return (params if self.whole else {**variables, "params": params}), moments
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a train step does with a network, as an estimate.
+
+    Attributes:
+      network: one of the stage's, or one that a loss needs.
+      passes: how often the step runs through it on one example input: a forward pass is one, so is
+        a gradient towards the inputs, and one towards the parameters.
+      held: example inputs whose activations wait for a backward pass together.
+    """
+
+    network: Network
+    passes: int
+    held: int
+
+
 def picture(height: int, width: int, channels: int = 3) -> jax.ShapeDtypeStruct:
     """One picture as an example input, float32 [1, height, width, channels]."""
     return jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)

@@ -149,7 +149,6 @@ def test_it_is_profiled(installed, tmp_path):
     assert list(tmp_path.rglob("*.html"))
 
 
-@pytest.mark.xfail(raises=SystemExit, strict=True, reason="export knows recipes by their names")
 @pytest.mark.parametrize("form", ["orbax", "stablehlo"])
 def test_it_is_exported(run, form, tmp_path):
     main(["export", "--run", str(run), "--format", form, "--out", str(tmp_path)])

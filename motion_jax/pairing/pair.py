@@ -8,7 +8,7 @@ is both trained on and measured with.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,24 +129,9 @@ def settings_for(kind: str, height: int, width: int) -> list[str]:
     Raises UserError where no network of its kind takes them.
     """
     from motion_jax.config import load_config
-    from motion_jax.recipes.image_networks import LEAST_HALVINGS, deepest
 
-    recipe = load_config(kind).recipe
-    stage, generator = recipe.main_stage, recipe.generator
-    factor = height // stage.height
-    if factor and (stage.height * factor, stage.width * factor) == (height, width):
-        return []
-    words = [f"--recipe.main-stage.height {height}", f"--recipe.main-stage.width {width}"]
-    most = deepest(height, width)
-    if most < LEAST_HALVINGS:
-        generator = replace(generator, kind="resnet")
-        words.append("--recipe.generator.kind resnet")
-    elif most < generator.n_downsampling:
-        generator = replace(generator, n_downsampling=most)
-        words.append(f"--recipe.generator.n-downsampling {most}")
-    stage = replace(stage, height=height, width=width)
-    replace(recipe, main_stage=stage, generator=generator).validate()
-    return words
+    settings = load_config(kind).recipe.for_size(height, width)
+    return [f"--recipe.{name.replace('_', '-')} {value}" for name, value in settings.items()]
 
 
 def _check(options: PairOptions) -> None:

@@ -407,7 +407,7 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
     for other in suggestion.candidates[: suggestion.candidates.index(chosen)]:
         reasons = " and ".join(_against(other))
         lines.append(f"{other.name} would give a better picture, but {reasons}.")
-    if chosen.config.recipe.losses.perceptual == "vgg19":
+    if "vgg19" in chosen.config.recipe.pretrained():
         lines.append("It needs the weights of VGG-19, once: motion-jax fetch vgg19.")
     shipped = load_config(chosen.name).recipe.generator.ngf
     width = chosen.config.recipe.generator.ngf

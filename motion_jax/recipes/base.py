@@ -258,6 +258,16 @@ class Recipe:
         """Whether any stage does."""
         return any(self.reading(name).dataset for name in self.stages())
 
+    def for_size(self, height: int, width: int) -> dict[str, Any]:
+        """The settings, as {"main_stage.height": 64}, with which it trains on a dataset of pictures
+        of this size; {} where it does as it is.
+
+        Raises UserError where no such recipe does.
+        """
+        raise UserError(
+            f"The recipe {self.name} cannot be fitted to a size; give a config that is."
+        )
+
     def check_dataset(self, dataset: Any) -> None:
         """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
 

@@ -235,7 +235,7 @@ class EverybodyDanceNow(CoarseToFine):
                 Work(networks["face_discriminator"], 7 * frames, 2 * frames),
             ]
             sizes.append((self.face.size, self.face.size))
-        if self.needs_vgg19:
+        if self.pretrained():
             # Generated and real pictures forward, the generated ones backward.
             features = (Network(VGG19(), (picture(*size),)) for size in sizes)
             found += [Work(network, 3 * frames, frames) for network in features]

@@ -1,7 +1,7 @@
 """The networks that pix2pix and CycleGAN have in common, and how trained ones are run."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,13 @@ class Generator:
         if self.kind == "unet":
             return UnetGenerator(3, self.n_downsampling, self.ngf, **settings)
         return ResnetGenerator(3, self.ngf, self.n_blocks, **settings)
+
+    def for_size(self, height: int, width: int) -> dict[str, Any]:
+        """Fields to change so that pictures of this size may fit the network."""
+        most = deepest(height, width)
+        if most < LEAST_HALVINGS:
+            return {"kind": "resnet"}
+        return {"n_downsampling": most} if most < self.n_downsampling else {}
 
     def check(self, name: str, stage: Stage) -> None:
         """Raises UserError where the pictures of a stage do not fit the network."""

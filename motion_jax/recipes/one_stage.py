@@ -1,7 +1,7 @@
 """What recipes share that train all their networks together, at one size: in main_stage."""
 
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from flax import linen as nn
 
@@ -32,6 +32,12 @@ class OnlyStage(Recipe):
             )
         schedule.check_stage("main", self.main_stage)
 
+    def for_size(self, height: int, width: int) -> dict[str, Any]:
+        factor = height // self.main_stage.height
+        if factor and tuple(factor * side for side in self.size) == (height, width):
+            return {}
+        return {"main_stage.height": height, "main_stage.width": width}
+
 
 class OneStage(OnlyStage):
     """Networks and settings of image-to-image recipes; their fields are generator, discriminator,
@@ -45,6 +51,16 @@ class OneStage(OnlyStage):
         )
         self.generator.check("main", self.main_stage)
         self.discriminator.check("main", self.main_stage)
+
+    def for_size(self, height: int, width: int) -> dict[str, Any]:
+        settings = super().for_size(height, width)
+        if not settings:
+            return {}
+        fields = self.generator.for_size(height, width)
+        stage = replace(self.main_stage, height=height, width=width)
+        generator = replace(self.generator, **fields)
+        replace(self, main_stage=stage, generator=generator).validate()
+        return settings | {f"generator.{name}": value for name, value in fields.items()}
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
         running = self.test.statistics == "running"

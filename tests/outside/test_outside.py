@@ -15,7 +15,6 @@ import pytest
 
 import motion_jax
 from motion_jax.cli import main
-from motion_jax.recipes.base import Recipe
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
@@ -24,11 +23,6 @@ from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-# Profiles and exports read Recipe.networks.
-needs_networks = pytest.mark.skipif(
-    not hasattr(Recipe, "networks"), reason="recipes do not say yet what their networks are"
-)
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +144,11 @@ def test_it_is_among_the_configs_there_are(installed, capsys):
     assert "did you mean tiny_tint?" in capsys.readouterr().err
 
 
-@needs_networks
 def test_it_is_profiled(installed, tmp_path):
     main(["profile", "tiny_tint", "--out", str(tmp_path)])
     assert list(tmp_path.rglob("*.html"))
 
 
-@needs_networks
 @pytest.mark.parametrize("form", ["orbax", "stablehlo"])
 def test_it_is_exported(run, form, tmp_path):
     main(["export", "--run", str(run), "--format", form, "--out", str(tmp_path)])

@@ -146,7 +146,6 @@ def _train(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[]
 
 def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[], int]]:
     import jax
-    import jax.numpy as jnp
 
     from motion_jax.nets.conv import on_cpu, target_platform
     from motion_jax.profiling.cost import flops
@@ -163,7 +162,6 @@ def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callab
         lambda leaf: jax.device_put(0.02 * random.standard_normal(leaf.shape, np.float32)), shapes
     )
     keypoints = batch_of({**setup, "batch": 1})["keypoints"][:, 0]
-    boxes = np.zeros((1, 4), np.float32)
     live = Synthesizer(recipe, name, params, chunk=1)
     # A CPU gets one frame a call in any case: no second program to compile.
     stream = live if on_cpu() else Synthesizer(recipe, name, params)
@@ -171,23 +169,21 @@ def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callab
     def run(count: int, repeats: int = 1) -> dict[str, Any]:
         """Seconds of `count` frames as a video gets them (in chunks on an accelerator), `repeats`
         times; count = 1: one frame, there and back, as in live use."""
-        points, places = np.repeat(keypoints, count, 0), np.repeat(boxes, count, 0)
+        seen = recipe.seen({"keypoints": np.repeat(keypoints, count, 0)})
         seconds = []
         for _ in range(repeats):
             started = time.perf_counter()
             if count == 1:
-                live.feed(points, places)
+                live.feed(seen)
             else:
-                jax.block_until_ready(stream.dispatch(points, places))
+                jax.block_until_ready(stream.dispatch(seen))
             seconds.append(time.perf_counter() - started)
         return {"seconds": seconds}
 
     def count_flops() -> int:
-        carry = jnp.zeros((1, setup["height"], setup["width"], 3))
+        seen, carry = recipe.seen({"keypoints": keypoints}), recipe.start(params, None, name)
         with target_platform("gpu"):
-            jaxpr = jax.make_jaxpr(lambda *a: recipe.synthesize(*a, name))(
-                params, keypoints, boxes, carry
-            )
+            jaxpr = jax.make_jaxpr(lambda *a: recipe.synthesize(*a, name))(params, seen, carry)
         return flops(jaxpr.jaxpr)
 
     return run, count_flops

@@ -23,6 +23,7 @@ import numpy as np
 import tyro
 
 from benchmarks.reporting import markdown, parse, report, sentences, table
+from motion_jax.cli.signals import answered
 from motion_jax.errors import UserError
 from motion_jax.pose.mend import mend
 from motion_jax.pose.sides import moved_with
@@ -370,7 +371,7 @@ def quality(options: Options) -> list[dict[str, Any]]:
     from motion_jax.data.prepare import PrepareOptions, prepare
     from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
     from motion_jax.train.checkpoint import newest_record
-    from motion_jax.train.loop import Interrupted, train
+    from motion_jax.train.loop import train
 
     rows, steps, config = [], None, network(options.size)
     for name, changes in POSES.items():
@@ -385,11 +386,8 @@ def quality(options: Options) -> list[dict[str, Any]]:
             stage = replace(config.recipe.global_stage, steps=steps)
             config = replace(config, recipe=replace(config.recipe, global_stage=stage))
             limits = None
-        try:
+        with answered():
             train(config, data, folder, command="benchmarks.pose_ablation", limits=limits)
-        except Interrupted as interrupted:
-            print(interrupted, file=sys.stderr)
-            sys.exit(interrupted.status)
         record = newest_record(folder / "checkpoints")
         steps = record["step"]
         measured = folder / "evaluation" / "evaluation.json"

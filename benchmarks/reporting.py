@@ -28,7 +28,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, worded
+from motion_jax.events import watched
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,12 +57,16 @@ _CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_
 
 @contextlib.contextmanager
 def sentences(name: str) -> Iterator[None]:
-    """Prints a UserError as one sentence and ends with status 2, as motion-jax does."""
+    """Shows what happens on the terminal, as motion-jax does; prints a UserError as one sentence
+    and ends with status 2."""
+    from motion_jax.cli.terminal import Terminal
+
     try:
-        yield
+        with watched(Terminal()):
+            yield
     except UserError as error:
         sys.stdout.flush()
-        print(f"benchmarks.{name}: error: {error}", file=sys.stderr)
+        print(f"benchmarks.{name}: error: {worded(error.marked)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting import markdown, parse, report, sentences, summary, table
+from motion_jax.cli.signals import answered
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -109,16 +110,13 @@ def quality(options: Options, variant: str, seed: int) -> dict[str, Any]:
 
     from motion_jax.config import load_config
     from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
-    from motion_jax.train.loop import Interrupted, train
+    from motion_jax.train.loop import train
 
     config = replace(varied(load_config(options.config), variant), seed=seed)
     folder = options.out / f"{options.config}-{variant.replace(' ', '_')}-{seed}"
     say(f"{variant}, seed {seed}: {folder}")
-    try:
+    with answered():
         train(config, _dataset(options.out, config), folder, command="benchmarks.separable_blocks")
-    except Interrupted as interrupted:
-        print(interrupted, file=sys.stderr)
-        sys.exit(interrupted.status)
     with contextlib.redirect_stdout(sys.stderr):
         found = evaluate(EvaluateOptions(run=folder, reestimate="no"))
     jax.clear_caches()  # the programs of a run are of no use to the next
@@ -200,8 +198,8 @@ class _Forward:
         import jax
         import jax.numpy as jnp
 
-        from motion_jax.nets.blocks import initialise
         from motion_jax.nets.conv import target_platform
+        from motion_jax.nets.initial import initialise
         from motion_jax.profiling.cost import count_parameters, flops
 
         recipe = config.recipe

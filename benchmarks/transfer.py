@@ -93,7 +93,7 @@ def measure(options: Options) -> dict[str, Any]:
                     taken[name].append((time.perf_counter() - begin) / options.frames)
             for points, box in zip(keypoints, boxes, strict=True):
                 begin = time.perf_counter()
-                live.feed(points[None], box[None])
+                live.feed({"poses": points[None], "face_boxes": box[None]})
                 if turn:
                     latencies.append(time.perf_counter() - begin)
     seconds = {name: summary(values) for name, values in taken.items()}
@@ -124,7 +124,7 @@ def make_run(options: Options) -> Any:
     import jax.numpy as jnp
 
     from motion_jax.config import Config
-    from motion_jax.nets.blocks import initialise
+    from motion_jax.nets.initial import initialise
     from motion_jax.recipes import everybody_dance_now as edn
     from motion_jax.train.run import Run
 

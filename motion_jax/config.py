@@ -4,6 +4,7 @@ A config is a Python file that defines `config = Config(...)`; its docstring say
 what hardware, how long it takes and what came out.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -14,27 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from motion_jax.data.augment import AugmentConfig
+from motion_jax import entry_points
+from motion_jax.data.settings import Data
 from motion_jax.errors import UserError
 from motion_jax.recipes import recipe_class, recipe_names
 from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
-
-
-@dataclass(frozen=True)
-class Data:
-    """How examples are drawn from the dataset."""
-
-    holdout: float = 0.2
-    """Share of each clip, its end by time, kept out of training for evaluation; 0...0.9."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random changes of frame and keypoints together; all off by default."""
-    domain_a: str = ""
-    """Dataset folder of domain A, for CycleGAN: that of --data is then domain B. Empty: the dataset
-    holds both (import-data of trainA and trainB), or A is its poses (recipe.domain_A)."""
-    workers: int = 0
-    """Processes that read and decode; 0: a thread a core of this process, which is faster. Changes
-    nothing of what is trained, and may differ when a run is continued."""
 
 
 @dataclass(frozen=True)
@@ -143,19 +129,36 @@ def shipped() -> dict[str, Path]:
     return {}
 
 
-def load_config(name: str) -> Config:
-    """The config of a file, or of a shipped one by its name.
+def config_names() -> list[str]:
+    """Of the shipped configs, and then of those that other packages add (entry_points.py)."""
+    added = [point.name for point in entry_points.added(entry_points.CONFIGS)]
+    return list(dict.fromkeys([*shipped(), *added]))
 
-    Raises UserError where there is none, it does not run, or it names a field that does not exist.
+
+def _named(name: str) -> Path:
+    """The file of a config that is shipped or added; else the name as a path."""
+    ours = shipped()
+    if Path(name).suffix == ".py":
+        return Path(name)
+    added = entry_points.named(entry_points.CONFIGS, name, ours)
+    if added is not None:
+        return entry_points.file_of(added)
+    return ours.get(name, Path(name))
+
+
+def load_config(name: str) -> Config:
+    """The config of a file, or of a shipped or added one by its name.
+
+    Raises UserError where there is none, it does not run, or it names a field that does not exist,
+    and where its recipe would not be found again.
     """
-    path = Path(name)
-    if path.suffix != ".py" and name in shipped():
-        path = shipped()[name]
+    path = _named(name)
     if not path.is_file():
-        near = difflib.get_close_matches(path.stem, shipped(), 1)
+        known = config_names()
+        near = difflib.get_close_matches(path.stem, known, 1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise UserError(
-            f"There is no config {name}: give a Python file or one of {', '.join(shipped())}{hint}"
+            f"There is no config {name}: give a Python file or one of {', '.join(known)}{hint}"
         )
     scope: dict[str, Any] = {"__name__": "motion_jax_config", "__file__": str(path)}
     try:
@@ -171,7 +174,26 @@ def load_config(name: str) -> Config:
     config = scope.get("config")
     if not isinstance(config, Config):
         raise UserError(f"The config {path} must define `config = Config(...)`; it does not.")
+    _check_found_again(config, path)
     return config
+
+
+def _check_found_again(config: Config, path: Path) -> None:
+    """Raises UserError where config.json, which names the recipe, would not lead back to it."""
+    name, here = config.recipe.name, type(config.recipe)
+    try:
+        there = recipe_class(name)
+    except UserError as error:
+        reason = str(error)
+        raise UserError(
+            f"The recipe of {path} calls itself {name!r}, but {reason[0].lower()}{reason[1:]}"
+        ) from error
+    if there is not here:
+        raise UserError(
+            f"The recipe of {path} ({here.__module__}) calls itself {name!r}, but the one of that "
+            f"name is that of {there.__module__}; its name must be that of its module or of its "
+            "entry point."
+        )
 
 
 def explain_type_error(error: TypeError) -> str:
@@ -217,7 +239,9 @@ def _fields_by_class() -> dict[str, list[str]]:
 
     visit(Config)
     for name in recipe_names():
-        visit(recipe_class(name))
+        # What another package breaks is no reason not to explain a field.
+        with contextlib.suppress(UserError):
+            visit(recipe_class(name))
     return found
 
 

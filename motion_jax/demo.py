@@ -128,7 +128,10 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
             for name, method in methods.items():
                 exact = name == "trained_true_poses"
                 points, box = (true_poses, true_boxes) if exact else (poses, boxes)
-                made[name] = method.feed(points[i : i + 1], box[i : i + 1])[0]
+                moment = {"keypoints": points[i : i + 1], "face_boxes": box[i : i + 1]}
+                nearest = name == "nearest_frame"
+                seen = moment["keypoints"] if nearest else run.config.recipe.seen(moment)
+                made[name] = method.feed(seen)[0]
             yield real, made
 
     labels = [f"{i / FPS:.2f} s" for i in range(len(poses))]

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises UserError where the folder cannot be written or the disk is full.
     """
     target = Path(target)
-    # Machines that share a folder may have processes of the same number.
-    writer = f"{socket.gethostname()}-{os.getpid()}"
+    # Machines that share a folder may have processes of the same number; threads of one process may
+    # make the same file at once.
+    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     temporary = target.with_name(f".{target.stem}.{writer}.partial{target.suffix}")
     try:
         with writing(target):

@@ -12,22 +12,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.devices import layout
-from motion_jax.nets.halo import Uneven
-from motion_jax.nets.packed import Packed, of, widened
+from motion_jax.nets.forms import mean_absolute, widened
 
 Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
 
 # Weights of relu1_1 ... relu5_1 in the perceptual loss.
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-
-
-def mean_absolute(a: Array | Packed | Uneven, b: Array | Packed | Uneven) -> Array:
-    """Of two pictures in the same form."""
-    if isinstance(a, Uneven):
-        distance = jnp.abs(widened(a.blocks) - widened(b.blocks))
-        return a.replace(blocks=distance).mean(axis=(0, 1, 2, 3))
-    a, b = of(a)[0], of(b)[0]
-    return jnp.mean(jnp.abs(widened(a) - widened(b)))
 
 
 def least_squares(outputs: Features, target: float) -> Array:

@@ -1,94 +1,61 @@
-"""Progress that a person can follow: a bar on a terminal, a line every few seconds elsewhere."""
+"""What work says and how far it is, for whoever watches (see events.py)."""
 
-import sys
-import time
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-# stdout is kept for results (`--json`); what happens meanwhile goes to stderr.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from motion_jax import events
 
 T = TypeVar("T")
 
-LINE_EVERY_SECONDS = 5.0
-# What took less has no rate worth a line.
-LEAST_SECONDS = 1.0
+_tasks = itertools.count()
 
 
 def say(message: str) -> None:
-    """One line to the user (stderr, no markup)."""
-    console.print(message, markup=False)
+    """One line to the user."""
+    events.emit(events.Said(message))
+
+
+def warn(message: str) -> None:
+    """One line about something that went wrong and does not end the work."""
+    events.emit(events.Warned(message))
 
 
 class Meter:
-    """Counts work done. Use as a context manager; `advance()` from the loop."""
+    """Counts work done. Use as a context manager; `advance()` from the loop.
+
+    Its units fill what is left of the part of the whole that it is made in.
+    """
 
     def __init__(self, description: str, total: int | None):
         self.description, self.total, self.done = description, total, 0
-        self._bar = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=console,
-            )
+        self._task = next(_tasks)
 
     def __enter__(self) -> "Meter":
-        self._started = self._last_line = time.monotonic()
-        if self._bar:
-            self._bar.start()
-            self._task = self._bar.add_task(self.description, total=self.total)
-        else:
-            say(f"{self.description} …")
+        self._part = events.now().rest()
+        self._emit("begun")
         return self
 
     def advance(self, count: int = 1) -> None:
+        """Raises events.Stopped where a stop was asked for."""
         self.done += count
-        if self._bar:
-            self._bar.advance(self._task, count)
-        elif time.monotonic() - self._last_line >= LINE_EVERY_SECONDS:
-            self._last_line = time.monotonic()
-            self._line()
+        self._emit("going")
+        self._part.check()
 
-    def _line(self) -> None:
-        seconds = time.monotonic() - self._started
-        rate = self.done / seconds if seconds > 0 else 0.0
-        if self.total:
-            left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
-            share = f"{self.done}/{self.total} ({100 * self.done / self.total:.0f} %), "
-            say(f"{self.description}: {share}{rate:.1f}/s{left}")
-        else:
-            say(f"{self.description}: {self.done}, {rate:.1f}/s")
+    def _emit(self, state: str) -> None:
+        share = self.done / self.total if self.total else None
+        event = events.Progress(self._task, self.description, self.done, self.total, state)
+        self._part.emit(event, share)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
-        elif self.done and time.monotonic() - self._started >= LEAST_SECONDS:
-            self._line()
+        self._emit("ended")
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yields the items while showing how far it is."""
+    """Yields the items while telling how far it is."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)
     with Meter(description, total) as meter:
         for item in items:
             yield item
             meter.advance()
-
-
-def flush() -> None:
-    sys.stderr.flush()

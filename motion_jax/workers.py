@@ -6,6 +6,7 @@ threads may hang. The result of a job must not depend on how many processes ther
 
 import concurrent.futures
 import contextlib
+import contextvars
 import importlib
 import multiprocessing
 import multiprocessing.connection
@@ -19,18 +20,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
+from motion_jax.events import Stopped
 from motion_jax.progress import Meter
 
 J = TypeVar("J")
 R = TypeVar("R")
 
+# Of a process that works for a pool: units done, and whether its work is still wanted.
 _done: Any = None
 _stop: Any = None
-
-
-class Stopped(Exception):
-    """Raised in a job by `advance` when its work is no longer wanted."""
 
 
 def worker_count(workers: int | None) -> int:
@@ -42,16 +41,18 @@ def worker_count(workers: int | None) -> int:
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
     if workers < 1:
-        raise UserError(f"--workers {workers} is too few; give 1 or more.")
+        raise UserError(f"{option('workers')} {workers} is too few; give 1 or more.")
     return workers
 
 
 def advance(count: int = 1) -> None:
-    """Called by a job: so many units are done. Outside a pool, on a cluster, nobody counts."""
+    """Called by a job: so many units are done. Outside a pool, on a cluster, nobody counts.
+
+    Raises events.Stopped where its work is no longer wanted."""
     if _stop is None:
         return
     if _stop.is_set():
-        raise Stopped
+        raise Stopped("Stopped: not wanted any more.")
     with _done.get_lock():
         _done.value += count
 
@@ -64,33 +65,35 @@ class _Pool:
     log: Path
 
 
-_open: _Pool | None = None
+# Threads have pools of their own: a context variable is not seen by other threads.
+_open: contextvars.ContextVar[_Pool | None] = contextvars.ContextVar("pool", default=None)
 
 
 @contextlib.contextmanager
 def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     """Keeps processes for all `run_jobs` in the block (an outer block's, where there is one); they
-    import the modules `preload` meanwhile. Not for several threads at once."""
-    global _open
-    if _open is not None:
+    import the modules `preload` meanwhile."""
+    if _open.get() is not None:
         yield
         return
     context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
-    log = Path(tempfile.gettempdir()) / f"motion_jax-worker-{os.getpid()}.log"
-    with files.writing(log):
-        log.write_bytes(b"")
+    folder = Path(tempfile.gettempdir())
+    with files.writing(folder):
+        descriptor, name = tempfile.mkstemp(".log", f"motion_jax-worker-{os.getpid()}-", folder)
+    os.close(descriptor)
+    log = Path(name)
     executor = concurrent.futures.ProcessPoolExecutor(
         workers, context, _begin, (done, stop, str(log))
     )
-    _open = _Pool(executor, done, stop, log)
+    token = _open.set(_Pool(executor, done, stop, log))
     try:
         if preload:
             for _ in range(workers):
                 executor.submit(_import, tuple(preload))
         yield
     finally:
-        _open = None
+        _open.reset(token)
         stop.set()
         executor.shutdown(wait=True, cancel_futures=True)
         log.unlink(missing_ok=True)
@@ -103,9 +106,9 @@ def run_jobs(
 
     What the libraries in a worker write to stderr on their own goes to a file, and is shown only
     where a process died. Raises what a job raises (the other jobs stop at their next `advance`),
-    and RuntimeError where a process died."""
+    events.Stopped where a stop was asked for, and RuntimeError where a process died."""
     with pool(max(1, min(workers, len(inputs)))):
-        here = _open
+        here = _open.get()
         before = here.done.value
         try:
             with Meter(description, total) as meter:

@@ -12,6 +12,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GLOG_minloglevel", "2")
 
 
+@pytest.fixture(autouse=True)
+def shown_on_stderr():
+    """What a test's calls say is on stderr, as for users of the command line. (Calls of fixtures
+    with a wider scope are silent, as in a library.)"""
+    from motion_jax.cli.terminal import Terminal
+    from motion_jax.events import watched
+
+    with watched(Terminal()):
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with data/, models/ and parity/; tests that need it skip where it is absent."""

@@ -38,8 +38,9 @@ class NoiseRun:
     def reset(self):
         pass
 
-    def begin(self, keypoints, face_boxes):
-        return np.random.default_rng(0).integers(0, 255, (len(keypoints), 64, 64, 3), np.uint8)
+    def begin(self, seen):
+        shape = (len(seen["poses"]), 64, 64, 3)
+        return np.random.default_rng(0).integers(0, 255, shape, np.uint8)
 
 
 @pytest.fixture

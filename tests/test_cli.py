@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from motion_jax import __version__, cli
+from motion_jax import __version__, cli, events
 from motion_jax.cli import train as command
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.errors import UserError
@@ -235,14 +236,19 @@ def test_sizes_that_cannot_be_are_one_sentence(arguments, sentence, capsys):
 
 
 def test_interruptions_end_with_their_status(monkeypatch, capsys):
-    from motion_jax.train.loop import Interrupted
-
     def interrupted(*_, **__):
-        raise Interrupted(143, "Stopped by SIGTERM; saved.")
+        events.emit(events.Stoppable(1))
+        signal.raise_signal(sent)
+        assert events.stop_token().reason == sent.name
+        raise events.Interrupted(f"Stopped by {sent.name}; saved.", sent.name)
 
     monkeypatch.setattr("motion_jax.train.loop.train", interrupted)
-    assert run("train", "demo", "--data", "d", "--run", "r") == 143
-    assert capsys.readouterr().err == "Stopped by SIGTERM; saved.\n"
+    for sent, status in ((signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)):
+        handler = signal.getsignal(sent)
+        words = "train", "demo", "--data", "d", "--run", "r", "--preempted-status", "75"
+        assert run(*words) == status
+        assert signal.getsignal(sent) is handler
+        assert capsys.readouterr().err.endswith(f"Stopped by {sent.name}; saved.\n")
 
     def pressed(_):
         raise KeyboardInterrupt

@@ -21,7 +21,6 @@ from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import State
-from motion_jax.recipes.two_frame_step import Clip, two_frame_step
 from motion_jax.weights import names
 from motion_jax.weights.torch import read_pth
 
@@ -293,7 +292,7 @@ def check_two_frames(path: Path, description: dict, arrays: dict[str, np.ndarray
             # Everybody Dance Now keeps no running statistics of its face discriminator.
             params[network] = {"params": read["params"]}
     state = state.replace(params=params)
-    step = jax.jit(lambda state, clip, frozen: two_frame_step(recipe, state, clip, name, frozen))
+    step = jax.jit(lambda state, clip: recipe.step(state, clip, name))
     frozen = {"vgg19": seeded_vgg()}
     # (top, bottom, left, right) there, (top, left, bottom, right) here.
     top, bottom, left, right = description.get("face_box", (0, 0, 0, 0))
@@ -305,16 +304,15 @@ def check_two_frames(path: Path, description: dict, arrays: dict[str, np.ndarray
         label, next_label, image, next_image = (
             nhwc((generator.random(shape) * 2 - 1).astype(np.float32)) for _ in range(4)
         )
-        clip = Clip(jnp.stack([label, next_label], 1), jnp.stack([image, next_image], 1), boxes)
+        poses, images = jnp.stack([label, next_label], 1), jnp.stack([image, next_image], 1)
+        clip = edn.Scene(poses, images, boxes, frozen)
         if s == 0:
             check_generated(recipe, state, clip, name, arrays["first_generated"], OUTPUT_TOLERANCE)
-        state, metrics = step(state, clip, frozen)
+        state, metrics = step(state, clip)
         compare_losses(arrays, metrics, s)
 
 
 def check_generated(recipe, state, clip, name, expected, tolerance) -> None:
-    from motion_jax.recipes.two_frame_step import rollout
-
-    images = jax.jit(lambda params: rollout(recipe, params, clip, name))(state.params)
+    images = jax.jit(lambda params: recipe.generated(params, clip, name))(state.params)
     side_by_side = jnp.concatenate([images[:, 0], images[:, 1]], axis=2)
     np.testing.assert_allclose(nchw(side_by_side), expected, atol=tolerance)

@@ -131,10 +131,12 @@ def test_a_wish_of_process_0_is_met_at_the_same_step_everywhere(monkeypatch):
 PROGRAM = """
 import sys, time
 from motion_jax.errors import UserError
+from motion_jax.cli.terminal import Terminal
 from motion_jax.devices.processes import Place, join
+from motion_jax.events import watched
 
 index = int(sys.argv[1])
-with join(Place(sys.argv[2], index, 3), dict, 120) as job:
+with watched(Terminal()), join(Place(sys.argv[2], index, 3), dict, 120) as job:
     assert job.share(str(index)) == "0" and not job.all_agree(index != 2)
     print("joined", flush=True)
     if sys.argv[3] == "end":

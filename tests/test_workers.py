@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from motion_jax import progress, workers
+from motion_jax import workers
+from motion_jax.cli import terminal
 from motion_jax.errors import UserError
 
 
@@ -32,7 +33,7 @@ def die(_: int) -> None:
 
 
 def test_results_in_order_and_processes_reused(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LEAST_SECONDS", 0.0)
     with workers.pool(2):
         assert workers.run_jobs(square, [3, 1, 2], 2, "Squares", 3) == [9, 1, 4]
         first = set(workers.run_jobs(process, [0, 0, 0], 2, "Ids", 3))

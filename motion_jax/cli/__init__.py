@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, worded
+from motion_jax.events import watched
 
 VERBS = {
     "prepare": "turn videos of one person into a dataset of poses and frames",
@@ -55,10 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if verb not in VERBS:
             raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
-        _HANDLERS[verb](rest)
+        from motion_jax.cli.terminal import Terminal
+
+        with watched(Terminal()):
+            _HANDLERS[verb](rest)
     except UserError as error:
         sys.stdout.flush()
-        print(f"motion-jax: error: {error}", file=sys.stderr)
+        print(f"motion-jax: error: {worded(error.marked)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("motion-jax: interrupted", file=sys.stderr)
@@ -171,11 +175,13 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _compare(arguments: list[str]) -> None:
-    from motion_jax.compare.command import run
+    from motion_jax.cli.signals import answered
+    from motion_jax.compare.command import compare, show
     from motion_jax.compare.options import CompareOptions
 
-    command = "motion-jax compare " + shlex.join(arguments)
-    run(parse(CompareOptions, "compare", arguments), command)
+    options = parse(CompareOptions, "compare", arguments)
+    with answered():
+        show(options, compare(options, "motion-jax compare " + shlex.join(arguments)))
 
 
 def _profile(arguments: list[str]) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option, worded
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -78,13 +79,10 @@ class TrainOptions:
 def run(arguments: list[str]) -> None:
     refuse_early(arguments)
 
-    from motion_jax.config import load_config, shipped
-    from motion_jax.devices.processes import place
-    from motion_jax.progress import say
-    from motion_jax.train.loop import Interrupted, train
+    from motion_jax.config import config_names, load_config
 
     if arguments[:1] in (["-h"], ["--help"]):
-        print(USAGE.format(shipped=", ".join(shipped())))
+        print(USAGE.format(shipped=", ".join(config_names())))
         return
     if arguments and not arguments[0].startswith("-"):
         default = load_config(arguments[0])
@@ -94,10 +92,14 @@ def run(arguments: list[str]) -> None:
     if options.dry_run:
         dry_run(config, options.data)
         return
-    for name in ("data", "run"):
+    needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
+    for name in needed:
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
-    try:
+    from motion_jax.devices.processes import place
+    from motion_jax.train.loop import train
+
+    with answered(options.preempted_status):
         train(
             config,
             options.data,
@@ -106,11 +108,7 @@ def run(arguments: list[str]) -> None:
             command="motion-jax train " + shlex.join(arguments),
             place=place(options.coordinator, options.process, options.processes),
             wait_seconds=options.wait_seconds,
-            preempted_status=options.preempted_status,
         )
-    except Interrupted as interrupted:
-        say(str(interrupted))
-        sys.exit(interrupted.status)
 
 
 def refuse_early(arguments: list[str]) -> None:
@@ -131,15 +129,16 @@ def refuse_early(arguments: list[str]) -> None:
     seconds = number("--wait-seconds", float)
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
         raise UserError(
-            f"--wait-seconds {given['--wait-seconds']} is no time to wait; give 0 seconds or more."
+            f"{option('wait_seconds')} {given['--wait-seconds']} is no time to wait; give 0 "
+            "seconds or more."
         )
     status = number("--preempted-status", int)
     if status is not None and not 0 <= status <= 255:
-        raise UserError(f"--preempted-status {status} is not between 0 and 255.")
+        raise UserError(f"{option('preempted_status')} {status} is not between 0 and 255.")
     if status in TAKEN:
         raise UserError(
-            f"--preempted-status {status} already means {TAKEN[status]}; give another one, for "
-            "example 75."
+            f"{option('preempted_status')} {status} already means {TAKEN[status]}; give another "
+            "one, for example 75."
         )
     index, count = number("--process", int), number("--processes", int)
     if index is None or count is None or count < 1 or 0 <= index < count:
@@ -151,7 +150,7 @@ def refuse_early(arguments: list[str]) -> None:
     address = given["--coordinator"]
     split_address(address)
     # At once; the others hear it as soon as process 0 listens.
-    print(f"motion-jax: error: {me.error}", file=sys.stderr, flush=True)
+    print(f"motion-jax: error: {worded(me.error)}", file=sys.stderr, flush=True)
     if count > 1:
         limit = TELL_SECONDS if seconds is None else min(seconds, TELL_SECONDS)
         print(
@@ -171,7 +170,7 @@ def _given(arguments: list[str]) -> dict[str, str]:
 
 def _config_of_run(arguments: list[str]) -> "Config":
     """The config of the run that the arguments name with --run. Raises UserError without one."""
-    from motion_jax.config import shipped
+    from motion_jax.config import config_names
     from motion_jax.train.run import read_config
 
     given = _given(arguments)
@@ -179,8 +178,8 @@ def _config_of_run(arguments: list[str]) -> "Config":
     if config is None:
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
-            f"DATASET --run DIR (there are {', '.join(shipped())}), or the --run of a run that is "
-            "there."
+            f"DATASET --run DIR (there are {', '.join(config_names())}), or the {option('run')} of "
+            "a run that is there."
         )
     return config
 
@@ -219,36 +218,43 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     Raises UserError where one of them and the setting that it is short for are both given.
     """
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
-    generator, discriminator = config.recipe.generator, config.recipe.discriminator
     fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
+    if all(getattr(options, option) is None for option in fields):
+        return config
+    generator = getattr(config.recipe, "generator", None)
+    discriminator = getattr(config.recipe, "discriminator", None)
     changes = {}
-    for option, name in fields.items():
-        value = getattr(options, option)
+    for short, name in fields.items():
+        value = getattr(options, short)
         if value is None:
             continue
         if not hasattr(generator, name):
             raise UserError(
-                f"--{option} sets the generator's {name}, which the recipe {config.recipe.name} "
-                "does not have; leave it out."
+                f"{option(short)} sets the generator's {name}, which the recipe "
+                f"{config.recipe.name} does not have; leave it out."
             )
         long = f"--recipe.generator.{name.replace('_', '-')}"
         if long in given:
-            raise UserError(f"--{option} and {long} set the same; give one of them.")
+            raise UserError(
+                f"{option(short)} and {option(f'recipe.generator.{name}')} set the same; give one "
+                "of them."
+            )
         if name != "ngf" and value == 0:
             what = "residual block" if name == "n_blocks" else "halving"
             raise UserError(
-                f"--{option} {value} leaves no {what} in the generator; use 1 or more (the "
+                f"{option(short)} {value} leaves no {what} in the generator; use 1 or more (the "
                 f"config's is {getattr(generator, name)})."
             )
         changes[name] = value
-    if "ngf" in changes and "--recipe.discriminator.ndf" not in given and generator.ngf > 0:
+    own = "--recipe.discriminator.ndf" in given or not hasattr(discriminator, "ndf")
+    if "ngf" in changes and not own and generator.ngf > 0:
         ndf = round(discriminator.ndf * changes["ngf"] / generator.ngf)
         # A width that cannot be is refused as the generator's, not as what follows from it.
         discriminator = replace(discriminator, ndf=max(ndf, 1))
-    recipe = replace(
-        config.recipe, generator=replace(generator, **changes), discriminator=discriminator
-    )
-    return replace(config, recipe=recipe)
+    networks = {"generator": replace(generator, **changes)}
+    if discriminator is not None:
+        networks["discriminator"] = discriminator
+    return replace(config, recipe=replace(config.recipe, **networks))
 
 
 def dry_run(config: "Config", data: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.progress import say
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def parse_budget(text: str) -> float:
     seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
     if not seconds:
         raise UserError(
-            f"--budget {text} is no time to train; give seconds, minutes or hours, for example "
-            "90s, 10m or 1h."
+            f"{option('budget')} {text} is no time to train; give seconds, minutes or hours, for "
+            "example 90s, 10m or 1h."
         )
     return seconds
 
@@ -79,9 +79,9 @@ def plan(
     if least > budget:
         what = "one step" if len(shares) == 1 else f"one step of each of its {len(shares)} stages"
         raise UserError(
-            f"--budget {show_seconds(budget)} is too small for {name}: {what} takes {least:.2g} s "
-            f"on this machine; give {math.ceil(least)}s or more (minutes, for a result worth "
-            "seeing), or leave the method out."
+            f"{option('budget')} {show_seconds(budget)} is too small for {name}: {what} takes "
+            f"{least:.2g} s on this machine; give {math.ceil(least)}s or more (minutes, for a "
+            "result worth seeing), or leave the method out."
         )
     limits = {stage: share * budget for stage, share in shares.items()}
     steps = {stage: max(1, int(FILLED * limits[stage] / step_seconds[stage])) for stage in shares}
@@ -182,7 +182,7 @@ def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> Non
     if wrong:
         raise UserError(
             f"{folder} was trained with other settings ({'; '.join(wrong[:3])}); remove that "
-            f"folder to train {name} anew, or choose another --out."
+            f"folder to train {name} anew, or choose another {option('out')}."
         )
 
 

@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -22,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from motion_jax import files
+from motion_jax import events, files
 from motion_jax.compare import budget as budgets
 from motion_jax.compare.options import CompareOptions
 from motion_jax.errors import UserError
+from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
@@ -34,25 +34,38 @@ from motion_jax.progress import Meter, say
 FARTHEST = 100.0
 # Says what a folder compares; written first.
 OPTIONS = "options.json"
+# Shares of the whole that are done when training begins, and when it ends.
+UNTIL_TRAINING, UNTIL_SCORES = 0.15, 0.75
+# Share, of training, of pairing pictures; and of the scores, of the held-out frames.
+PAIRS_SHARE, HELD_OUT_SHARE = 0.05, 0.5
 
 
-def run(options: CompareOptions, command: str) -> None:
-    """The verb: `compare`, and an end with a sentence where a signal asked for one."""
-    from motion_jax.train.signals import Interrupted
-
-    try:
-        compare(options, command)
-    except Interrupted as interrupted:
-        say(str(interrupted))
-        sys.exit(interrupted.status)
-
-
-def compare(options: CompareOptions, command: str = "motion-jax compare") -> dict[str, Any]:
+def compare(
+    options: CompareOptions,
+    command: str = "motion-jax compare",
+    *,
+    observer: Observer | None = None,
+    stop: StopToken | None = None,
+) -> dict[str, Any]:
     """Makes the comparison; returns the contents of table.json.
 
-    Raises UserError for bad input, before anything is trained; nothing is written that looks like
-    a finished comparison.
+    Args:
+      command: the command line, for the record.
+      observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
+        the caller).
+    Raises:
+      UserError: for bad input, before anything is trained; nothing is written that looks like a
+        finished comparison.
+      Stopped: was asked to; what is trained is saved (then it is an Interrupted), and the same call
+        goes on.
     """
+    with events.watched(observer, stop):
+        result = _compare(options, command)
+        events.emit(events.Done("compare", options.out), at=1.0)
+    return result
+
+
+def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
     from motion_jax.compare import score
     from motion_jax.data.records import open_dataset
 
@@ -63,10 +76,13 @@ def compare(options: CompareOptions, command: str = "motion-jax compare") -> dic
     size = _size(options, target)
     files.check_writable(options.out)
     settings = _same_as_before(options, target, size)
-    source = _source(options, size, settings)
+    with events.stage("source", 0.0, UNTIL_TRAINING):
+        source = _source(options, size, settings)
     stage = score.set_stage(target, source, size, held, training, options.normalize)
-    movers, made = _make(options, methods, stage, seconds, command)
-    return _compare(options, stage, movers, made, command)
+    with events.stage("training", UNTIL_TRAINING, UNTIL_SCORES):
+        movers, made = _make(options, methods, stage, seconds, command)
+    with events.stage("scores", UNTIL_SCORES, 1.0):
+        return _score(options, stage, movers, made, command)
 
 
 def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]], np.ndarray]:
@@ -170,7 +186,7 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
     )
     try:
         make(asked)
-    except UserError:
+    except (UserError, Stopped):
         if new:
             files.remove_tree(folder)
             note.unlink(missing_ok=True)
@@ -190,7 +206,8 @@ def _make(
 
     trained = [method for method in methods if method.trained]
     if any(method.data == "pairs" for method in trained):
-        _pairs(options)
+        with events.part(0.0, PAIRS_SHARE):
+            _pairs(options)
     configs = {method.name: _config(options, method, stage) for method in trained}
     times = budgets.Times(options.out / "step_seconds.json")
 
@@ -212,7 +229,10 @@ def _make(
         data = options.out / "pairs" if method.data == "pairs" else options.target
         # Hours later the machine may be busier or less; a run that is begun keeps its steps.
         plan = planned(method, anew=not (folder / "config.json").is_file())
-        outcome = budgets.train_within(method.name, plan, data, folder, command)
+        share = (1 - PAIRS_SHARE) / len(trained)
+        begin = PAIRS_SHARE + share * trained.index(method)
+        with events.part(begin, begin + share):
+            outcome = budgets.train_within(method.name, plan, data, folder, command)
         movers[method.name] = RunMover(load_run(folder), method.shown == "picture")
         made[method.name] = {
             "made": _sentence(method, plan, outcome),
@@ -276,7 +296,7 @@ def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> s
     return f"Config {name} with generators of width {recipe.generator.ngf}: {stages}."
 
 
-def _compare(
+def _score(
     options: CompareOptions,
     stage: Any,
     movers: Mapping[str, Any],
@@ -305,23 +325,25 @@ def _compare(
             "parameters": mover.parameters,
         }
     total = sum(count for _, count in stage.held)
-    found, poses = score_with_poses(
-        lambda stream: scores.compare(stream, total=total, lpips=lpips),
-        metered(score.held_out_pieces(stage, movers), total, "Held-out frames"),
-        detector,
-        options.reestimate_frames,
-    )
+    with events.part(0.0, HELD_OUT_SHARE):
+        found, poses = score_with_poses(
+            lambda stream: scores.compare(stream, total=total, lpips=lpips),
+            metered(score.held_out_pieces(stage, movers), total, "Held-out frames"),
+            detector,
+            options.reestimate_frames,
+        )
     film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
     truth = options.truth and score.true_frames(options.truth, options.source, stage)
     moments = _filmed(score.transfer(stage, movers, truth), film, grids, options, has_audio)
     moved: dict[str, dict[str, Any]] = {}
-    if truth is None:
-        for _ in moments:
-            pass
-    else:
-        found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
-        moved = score.transfer_figures(found_moves)
+    with events.part(HELD_OUT_SHARE, 1.0):
+        if truth is None:
+            for _ in moments:
+                pass
+        else:
+            found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
+            moved = score.transfer_figures(found_moves)
     reasons = {"lpips": no_lpips, **poses.absent()}
     result = {
         "methods": {
@@ -343,7 +365,8 @@ def _compare(
     page.write_page(options.out / "index.html", result, found.examples, grids.kept, film)
     # Last: where it is, the comparison is whole.
     files.write_json(options.out / "table.json", result)
-    _print(options, result)
+    for name in (film.name, "table.md", "index.html", "table.json"):
+        events.emit(events.FileWritten(options.out / name))
     return result
 
 
@@ -413,7 +436,8 @@ def _facts(options: CompareOptions, stage: Any, command: str) -> dict[str, Any]:
     }
 
 
-def _print(options: CompareOptions, result: Mapping[str, Any]) -> None:
+def show(options: CompareOptions, result: Mapping[str, Any]) -> None:
+    """Prints the table, what it leaves out and why, and where the page and the film are."""
     from rich.console import Console
 
     from motion_jax.compare.page import notes, text_table

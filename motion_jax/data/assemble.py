@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motion_jax import files
+from motion_jax import events, files
 from motion_jax.data import records, statistics
 from motion_jax.pose.smooth import DERIVATIVE_CUTOFF
 from motion_jax.pose.zero_lag import WIDTH
@@ -105,6 +105,7 @@ def finish(
         picture=options.picture,
     )
     records.finish_dataset(out, info, shard_lengths, num_bytes)
+    events.emit(events.FileWritten(out / records.METADATA))
 
 
 def first_clips(counts: Sequence[int]) -> list[int]:

@@ -24,14 +24,15 @@ import tyro
 
 from motion_jax import files
 from motion_jax.data import assemble, prepare, records, shards
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, worded
+from motion_jax.events import lines, watched
 from motion_jax.progress import say
 
 if TYPE_CHECKING:
     import apache_beam
 
 PROGRAM = "python -m motion_jax.data.beam"
-# A runner may give several threads of a process work at once, and `workers.pool` is for one.
+# A runner may give several threads of a process work at once; each would start all processes.
 _ONE_AT_A_TIME = threading.Lock()
 # Remote videos that lie on this worker: {address: path}, at most so many.
 _FETCHED: dict[str, Path] = {}
@@ -351,9 +352,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     try:
         options = tyro.cli(BeamOptions, prog=PROGRAM, args=arguments[:at])
-        run(options, arguments[at + 1 :])
+        with watched(lines(sys.stderr.write)):
+            run(options, arguments[at + 1 :])
     except UserError as error:
-        print(f"motion-jax: error: {error}", file=sys.stderr)
+        print(f"motion-jax: error: {worded(error.marked)}", file=sys.stderr)
         sys.exit(2)
 
 

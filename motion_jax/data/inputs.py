@@ -1,100 +1,132 @@
-"""A dataset as what a recipe's stage is fed with: pairs, or pictures of two domains."""
+"""A dataset as what is trained on it: each kind of reading (data/reading.py) served by its loader,
+and what the dataset must have for it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from motion_jax.data import pairs, unpaired
+from motion_jax.data import apart, noise, pairs, unpaired
+from motion_jax.data.reading import ClipPair, Domains, Noise, Pictures, Reading, Window
 from motion_jax.data.records import PoseFrames
+from motion_jax.data.settings import Data
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton
 
-if TYPE_CHECKING:
-    from motion_jax.config import Config
-
 
 def open_batches(
-    dataset: PoseFrames,
-    config: "Config",
-    name: str,
+    dataset: PoseFrames | None,
+    reading: Reading,
+    data: Data,
+    seed: int,
     start: int = 0,
     rows: Sequence[int] | None = None,
 ) -> pairs.Batches:
-    """Endless batches of a stage's training part, as the recipe's batch_shapes says.
+    """Endless batches of the training part, as reading.shapes says.
 
-    start: examples already drawn. rows: those of each batch that this process reads
-    (mesh.data_rows); None: all. Raises UserError as pairs.batches and unpaired.domains.
+    Args:
+      dataset: where they come from; None where the reading takes none.
+      seed: of the order, of what is drawn and of the augmentation.
+      start: examples already drawn.
+      rows: those of each batch that this process reads (mesh.data_rows); None: all.
+    Raises UserError as pairs.batches, apart.pairs, apart.pictures and unpaired.domains.
     """
-    stage, data = config.recipe.stages()[name], config.data
     common = {
-        "height": stage.height,
-        "width": stage.width,
-        "batch_size": stage.batch_size,
-        "holdout": data.holdout,
-        "seed": config.seed,
-        "augment": data.augment,
+        "batch_size": reading.batch_size,
+        "seed": seed,
         "workers": data.workers,
         "start": start,
         "rows": rows,
     }
-    if config.recipe.unpaired:
-        return unpaired.batches(domains(dataset, config), **common)
-    return pairs.batches(dataset, window=stage.window, **common)
+    if isinstance(reading, Noise):
+        return noise.batches(**common)
+    common |= {
+        "height": reading.height,
+        "width": reading.width,
+        "holdout": data.holdout,
+        "augment": data.augment,
+    }
+    match reading:
+        case Domains():
+            return unpaired.batches(domains(dataset, reading, data), **common)
+        case ClipPair():
+            return apart.pairs(dataset, **common)
+        case Pictures():
+            return apart.pictures(dataset, **common)
+        case Window():
+            return pairs.batches(dataset, window=reading.length, **common)
+    raise TypeError(f"no loader for {reading!r}")
 
 
-def domains(dataset: PoseFrames, config: "Config") -> tuple[unpaired.Domain, unpaired.Domain]:
-    """Domains A and B of a recipe that is unpaired. Raises UserError as unpaired.domains."""
-    return unpaired.domains(dataset, config.data.domain_a, config.recipe.draws_poses)
+def domains(
+    dataset: PoseFrames, reading: Domains, data: Data
+) -> tuple[unpaired.Domain, unpaired.Domain]:
+    """Domains A and B. Raises UserError as unpaired.domains."""
+    return unpaired.domains(dataset, data.domain_a, reading.poses)
 
 
-def shown(dataset: PoseFrames, config: "Config") -> unpaired.Domain:
+def shown(dataset: PoseFrames, reading: Reading, data: Data) -> unpaired.Domain:
     """The part of the dataset that a trained generator is shown in samples."""
-    if config.recipe.unpaired:
-        return domains(dataset, config)[0]
-    return unpaired.Domain(dataset, poses=True)
+    if isinstance(reading, Domains):
+        return domains(dataset, reading, data)[0]
+    return unpaired.Domain(dataset, poses="poses" in reading.needs)
 
 
-def check_data(dataset: PoseFrames, config: "Config", name: str) -> None:
-    """Raises UserError where a stage cannot be trained on the dataset."""
-    stage, recipe = config.recipe.stages()[name], config.recipe
+def check_contents(dataset: PoseFrames, reading: Reading, data: Data) -> None:
+    """Raises UserError where the dataset lacks what an example is made of."""
     if dataset.info.skeleton != skeleton.NAME:
         raise UserError(
             f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, this "
             f"version trains on {skeleton.NAME!r}; prepare it again."
         )
-    _check_flips(dataset, config)
-    if recipe.unpaired:
-        for domain in domains(dataset, config):
-            pairs.reduction(domain.dataset, stage.height, stage.width, config.data.augment.crop)
+    _check_flips(dataset, reading, data)
+    if isinstance(reading, Domains):
+        domains(dataset, reading, data)
         return
-    if recipe.draws_poses and not dataset.info.pose_pictures and not dataset.has_keypoints:
+    posed = dataset.has_keypoints or (
+        dataset.info.pose_pictures and "keypoints" not in reading.needs
+    )
+    if {"poses", "keypoints"} & set(reading.needs) and not posed:
         raise UserError(
             f"The dataset {dataset.folder} has neither keypoints nor ready pose pictures, so there "
             "is no pose to learn from; give a dataset that motion-jax prepare or motion-jax "
             "import-data made of pairs."
         )
-    recipe.check_dataset(dataset)
-    pairs.reduction(dataset, stage.height, stage.width, config.data.augment.crop)
-    if not len(pairs.windows(dataset, stage.window, config.data.holdout)):
+
+
+def check_amount(dataset: PoseFrames, reading: Reading, data: Data, stage: str) -> None:
+    """Raises UserError where the dataset's frames do not fit a stage of that name, or are too
+    few."""
+    sides = [dataset]
+    if isinstance(reading, Domains):
+        sides = [domain.dataset for domain in domains(dataset, reading, data)]
+    for side in sides:
+        pairs.reduction(side, reading.height, reading.width, data.augment.crop)
+    match reading:
+        case ClipPair():
+            apart.pair_runs(dataset, data.holdout)
+        case Pictures():
+            apart.picture_records(dataset, data.holdout)
+        case Window() if not len(pairs.windows(dataset, reading.length, data.holdout)):
+            raise UserError(
+                f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
+                f"{reading.length} consecutive frames for training after data.holdout = "
+                f"{data.holdout}; prepare a longer video or hold out less."
+            )
+    if "face_boxes" in reading.needs and not (dataset.face_boxes()[:, 2] > 0).any():
         raise UserError(
-            f"The dataset {dataset.folder} is shorter than needed: no clip leaves "
-            f"{stage.window} consecutive frames for training after data.holdout = "
-            f"{config.data.holdout}; prepare a longer video or hold out less."
-        )
-    if name == "face" and not (dataset.face_boxes()[:, 2] > 0).any():
-        raise UserError(
-            f"No frame of {dataset.folder} shows a face, so the face stage has nothing to learn; "
-            "leave it out with --recipe.face-stage.steps 0 (of imported weights: motion-jax import "
-            "--no-face)."
+            f"No frame of {dataset.folder} shows a face, so the {stage} stage has nothing to "
+            f"learn; leave it out with --recipe.{stage}-stage.steps 0 (of imported weights: "
+            "motion-jax import --no-face)."
         )
 
 
-def _check_flips(dataset: PoseFrames, config: "Config") -> None:
+def _check_flips(dataset: PoseFrames, reading: Reading, data: Data) -> None:
     """Raises UserError where DensePose would be mirrored: left parts would be called right ones,
     and U and V be wrong."""
-    if not config.data.augment.flip or not config.recipe.draws_poses:
+    if not data.augment.flip:
         return
-    source = domains(dataset, config)[0].dataset if config.recipe.unpaired else dataset
-    if source.info.densepose:
+    posed, source = "poses" in reading.needs, dataset
+    if isinstance(reading, Domains):
+        posed, source = reading.poses, domains(dataset, reading, data)[0].dataset
+    if posed and source.info.densepose:
         raise UserError(
             f"The dataset {source.folder} holds DensePose, which tells left from right, so its "
             "pictures cannot be mirrored in training; leave out --data.augment.flip."

@@ -161,40 +161,40 @@ class Frames:
         where the dataset has them pose_pictures uint8 [T, H, W, 3]."""
         window = self._empty(length)
         if self.crop:
-            return cut(self._whole(start, length), self.height, self.width)
-        self._fill(window, start)
+            whole = self._whole(range(start, start + length))
+            return cut(whole, self.height, self.width)
+        self._fill(window, range(start, start + length))
         return window
 
     def batch(
-        self, windows: Sequence[int], length: int, change: Callable[[int, Any], Any] | None = None
+        self, windows: np.ndarray, change: Callable[[int, Any], Any] | None = None
     ) -> dict[str, np.ndarray]:
         """Several windows: frames uint8 [B, T, H, W, 3] and so on.
 
         Args:
-          windows: the first record of each.
-          length: frames in a window (T).
+          windows: the records of each, int [B, T].
           change: (number in the batch, window) -> window; None leaves them as they are. With `crop`
             it is given whole frames and makes them height x width.
         """
-        batch = self._empty(len(windows), length)
-        for number, start in enumerate(windows):
+        batch = self._empty(*windows.shape)
+        for number, records in enumerate(windows.tolist()):
             # Each picture is decoded and then copied once, to where the batch wants it.
             window = {name: values[number] for name, values in batch.items()}
             if self.crop:
-                whole = self._whole(start, length)
+                whole = self._whole(records)
                 changed = cut(whole, self.height, self.width) if change is None else None
                 changed = change(number, whole) if changed is None else changed
             else:
-                self._fill(window, start)
+                self._fill(window, records)
                 changed = {} if change is None else change(number, window)
             for name, values in changed.items():
                 window[name][...] = values
         return batch
 
-    def _whole(self, start: int, length: int) -> dict[str, np.ndarray]:
+    def _whole(self, records: Sequence[int]) -> dict[str, np.ndarray]:
         """A window of frames as they are in the dataset."""
-        window = self._empty(length, size=self.dataset.size)
-        self._fill(window, start)
+        window = self._empty(len(records), size=self.dataset.size)
+        self._fill(window, records)
         return window
 
     def _empty(self, *shape: int, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
@@ -208,9 +208,9 @@ class Frames:
             empty["pose_pictures"] = np.empty((*shape, height, width, 3), np.uint8)
         return empty
 
-    def _fill(self, window: dict[str, np.ndarray], start: int) -> None:
-        for i in range(len(window["frames"])):
-            frame, keypoints, box, pose = self.read(start + i)
+    def _fill(self, window: dict[str, np.ndarray], records: Sequence[int]) -> None:
+        for i, record in enumerate(records):
+            frame, keypoints, box, pose = self.read(record)
             window["frames"][i] = frame
             window["keypoints"][i] = keypoints
             window["face_boxes"][i] = box
@@ -226,18 +226,22 @@ def load(
     return Frames(dataset, height, width, crop=crop).window(start, length)
 
 
-class _Load:
-    """Grain's map from (global indices [B], numbers of windows [B]) to the batch itself; the
-    augmentation's randomness comes from (seed, global index) alone."""
+class Load:
+    """Grain's map from (global indices [B], numbers of examples [B]) to the batch itself; all
+    randomness comes from (seed, global index) alone.
+
+    Attributes:
+      starts: the first record of each example of a pass over the data, int64 [K].
+    """
 
     def __init__(
-        self, frames: Frames, starts: np.ndarray, length: int, config: AugmentConfig, seed: int
+        self, frames: Frames, starts: np.ndarray, config: AugmentConfig, seed: int, length: int = 1
     ):
         self.frames, self.starts, self.length = frames, starts, length
         self.config, self.seed = config, seed
 
     def __call__(self, examples: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        indices, windows = examples
+        indices, numbers = examples
         keep_freed_memory()  # Here, because it concerns worker processes too.
 
         size = self.frames.height, self.frames.width
@@ -246,25 +250,31 @@ class _Load:
             random = np.random.default_rng((self.seed, int(indices[number])))
             return augment(window, self.config, random, size)
 
-        starts = self.starts[windows].tolist()
-        return self.frames.batch(starts, self.length, change if self.config.active else None)
+        records = self.records(indices, numbers)
+        return self.frames.batch(records, change if self.config.active else None)
+
+    def records(self, indices: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Of each example its records: int64 [B, T]."""
+        return self.starts[numbers][:, None] + np.arange(self.length)
 
     def __repr__(self) -> str:
         # Grain names its worker's stages by this.
-        return f"Load({self.frames.dataset.folder.name}, {len(self.starts)} x {self.length})"
+        name = type(self).__name__
+        return f"{name}({self.frames.dataset.folder.name}, {len(self.starts)} x {self.length})"
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
-    """Endless batches of windows; a context manager. See `batches`.
+    """Endless batches of what `load` makes, a Load or what has its `starts` and `seed`; a context
+    manager. See `batches`.
 
     Attributes:
       position: examples drawn so far, of whole batches (the state to save).
-      per_epoch: windows in one pass over the data.
+      per_epoch: examples in one pass over the data.
     """
 
     def __init__(
         self,
-        load: _Load,
+        load: Any,
         *,
         batch_size: int,
         workers: int,
@@ -371,7 +381,7 @@ def batches(
             "video, hold out less, or use a shorter window."
         )
     return Batches(
-        _Load(frames, starts, window, config, seed),
+        Load(frames, starts, config, seed, window),
         batch_size=batch_size,
         workers=workers,
         start=start,

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import tyro
 
-from motion_jax import files
+from motion_jax import events, files
 from motion_jax.data import assemble, records, shards, statistics
 from motion_jax.data.again import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.errors import UserError
+from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.pose.detect import Source
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.options import PoseOptions, own_first
@@ -41,6 +42,8 @@ MULTIPLE = 16
 SHORTEST_CLIP = 2
 TOO_SHORT = "stretch too short"
 REPORT = Path("report") / "index.html"
+# Shares of the whole that are done when the poses are there, and when all but the report is.
+UNTIL_FRAMES, UNTIL_REPORT = 0.7, 0.95
 
 
 @own_first
@@ -83,16 +86,32 @@ class PrepareOptions(PoseOptions):
     """Join the parts that --shard made; the dataset is that of one machine, byte for byte."""
 
 
-def prepare(options: PrepareOptions) -> Path:
+def prepare(
+    options: PrepareOptions, *, observer: Observer | None = None, stop: StopToken | None = None
+) -> Path:
     """Makes the dataset `options.out`, or finds it made; returns the page of its quality report.
 
-    Raises UserError for everything a user can mend; nothing is left that looks like a dataset.
+    Args:
+      observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
+        the caller).
+    Raises:
+      UserError: for everything a user can mend; nothing is left that looks like a dataset.
+      Stopped: was asked to; the same call goes on from the poses and shards that are done.
     """
+    with events.watched(observer, stop):
+        page = _prepare(options)
+        events.emit(events.Done("prepare", options.out), at=1.0)
+    return page
+
+
+def _prepare(options: PrepareOptions) -> Path:
     if options.shard is not None or options.merge:
         from motion_jax.data import parts
 
         return parts.merge(options) if options.shard is None else parts.prepare_part(options)
-    if make(options) or not (options.out / REPORT).is_file():
+    with events.part(0.0, UNTIL_REPORT):
+        made = make(options)
+    if made or not (options.out / REPORT).is_file():
         return write_report(options.out)
     say(f"{options.out} is up to date: the same videos and options; nothing to do.")
     return options.out / REPORT
@@ -135,18 +154,22 @@ def _work(
 ) -> tuple[list[statistics.Prepared], list[dict[int, float]]]:
     """Poses of all videos, then the shards."""
     try:
-        videos = [
-            prepare_video(options, info, digest)
-            for info, digest in zip(infos, digests, strict=True)
-        ]
-    except UserError:
+        with events.stage("poses", 0.0, UNTIL_FRAMES):
+            videos = []
+            for number, (info, digest) in enumerate(zip(infos, digests, strict=True)):
+                with events.part(number / len(infos), (number + 1) / len(infos)):
+                    events.check()
+                    videos.append(prepare_video(options, info, digest))
+    except (UserError, Stopped):
         # Nothing is worth going on with: poses are in the cache, shards not begun.
         if not any(partial.glob("*.array_record")):
             files.remove_tree(partial)
             if new:
                 partial.parent.rmdir()
         raise
-    return videos, _write_shards(options, videos, partial, height, width, workers)
+    with events.stage("frames", UNTIL_FRAMES, 1.0):
+        blur = _write_shards(options, videos, partial, height, width, workers)
+    return videos, blur
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -396,4 +419,5 @@ def write_report(out: Path) -> Path:
         + f". Quality report: {page}"
     )
     say(" ".join(sentences(suggestion)))
+    events.emit(events.FileWritten(page))
     return page

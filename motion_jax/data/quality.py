@@ -66,7 +66,7 @@ def suggest(folder: Path) -> "Suggestion":
 
     The one thing here that needs jax, and so imported late.
     """
-    from motion_jax.config import Data
+    from motion_jax.data.settings import Data
     from motion_jax.plan import suggest as suggesting
 
     described = suggesting.describe(open_dataset(folder), Data().holdout, str(folder))

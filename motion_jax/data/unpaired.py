@@ -113,7 +113,7 @@ class _Load:
         def change(number: int, window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return augment(window, self.config, self._random(indices[number], stream), size)
 
-        batch = frames.batch(records.tolist(), 1, change if self.config.active else None)
+        batch = frames.batch(records[:, None], change if self.config.active else None)
         return (poses_of(batch) if poses else batch["frames"])[:, 0]
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import re
+import signal
 import socket
 import sys
 import time
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motion_jax import __version__, progress
+from motion_jax import __version__, events
 from motion_jax.devices.roll_call import (
     Lifeline,
     Line,
@@ -28,7 +29,7 @@ from motion_jax.devices.roll_call import (
     split_address,
     wrong_number,
 )
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked
 from motion_jax.progress import say
 
 # What a process ends with when another one went away without a word: EX_TEMPFAIL of sysexits.h,
@@ -192,6 +193,11 @@ class Job:
         which happens at the same step in all, soon after process 0 wanted it."""
         return wanted
 
+    def stops(self, step: int, asked: bool) -> bool:
+        """Called once a step, by all: whether to stop after this one; the same answer in all. Of
+        several processes it is enough that one is asked."""
+        return asked
+
     def __enter__(self) -> "Job":
         return self
 
@@ -206,7 +212,9 @@ class Together(Job):
         self.index, self.count = place.index, place.count
         self._asked = self._decisions = 0
         self._due: int | None = None
-        self._failed = False
+        self._failed = self._told = False
+        # The lifeline's thread knows nothing of this one's call.
+        self._watched = events.now()
         self._lifeline = Lifeline(lines, self._end)
 
     def share(self, value: str) -> str:
@@ -244,6 +252,16 @@ class Together(Job):
         self._decisions += 1
         return True
 
+    def stops(self, step: int, asked: bool) -> bool:
+        from jax.experimental import multihost_utils
+
+        if asked and not self._told:
+            # jax takes SIGTERM as notice of a preemption, and lets all processes agree on the step
+            # after which they stop.
+            self._told = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        return multihost_utils.reached_preemption_sync_point(step)
+
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is None or getattr(error, "together", False):
             self._leave()
@@ -254,11 +272,12 @@ class Together(Job):
             time.sleep(1.0)
             traceback.print_exception(kind, error, trace)
         self._failed = True
-        sentence = str(error) or kind.__name__
+        sentence = marked(error) or kind.__name__
         status = 2 if isinstance(error, UserError) else 1
         message = {"failed": self.index, "host": socket.gethostname(), "status": status}
         self._lifeline.tell(message | {"sentence": sentence})
-        print(f"motion-jax: error: {sentence}", file=sys.stderr, flush=True)
+        with contextlib.suppress(Exception):
+            self._watched.emit(events.Ending(sentence, status))
         if self.first:
             # Its coordinator goes with it; first let the others hear why.
             time.sleep(0.2)
@@ -287,8 +306,8 @@ class Together(Job):
         else:
             text, status = f"{who} went away without a word (killed, or its machine lost)", LOST
             text += "; the same command goes on from the last checkpoint."
-        progress.console.show_cursor(True)
-        print(f"motion-jax: error: {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(Exception):
+            self._watched.emit(events.Ending(text, status or 1))
         # The main thread may be waiting for the device, which waits for that process.
         os._exit(status or 1)
 
@@ -328,14 +347,14 @@ def join(place: Place | None, facts: Callable[[], dict[str, str]], seconds: floa
     try:
         me.facts = versions() | facts()
     except UserError as error:
-        failure, me.error = error, str(error)
+        failure, me.error = error, marked(error)
     if not 0 <= place.index < place.count:
         me.error = wrong_number(place.index, place.count, me.host)
         failure = UserError(me.error)
     lines = _present(place, me, seconds, failure)
     _initialize(place, seconds)
     if place.index:
-        progress.console.quiet = True
+        events.mute()
     else:
         say(f"{place.count} processes at {place.coordinator}, all with the same settings.")
     return Together(place, lines)

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
+from motion_jax.progress import say
 
 GREETING = {"motion_jax": "roll call"}
 # A message is small; what is longer is not one of ours.
@@ -111,17 +112,10 @@ def split_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise UserError(
-            f"--coordinator {address} is not HOST:PORT, the machine of process 0 and a free port "
-            "of it, for example 10.0.0.1:8482."
+            f"{option('coordinator')} {address} is not HOST:PORT, the machine of process 0 and a "
+            "free port of it, for example 10.0.0.1:8482."
         )
     return host.strip("[]"), int(port)
-
-
-def say(text: str) -> None:
-    # A wrong number is told to process 0 before anything heavy is imported.
-    from motion_jax import progress
-
-    progress.say(text)
 
 
 def listen(address: str, me: Presence) -> socket.socket:
@@ -172,7 +166,7 @@ def _listen(address: str) -> socket.socket:
             why = "is taken by another program" if taken else "may not be used by this user"
             raise UserError(
                 f"Port {port} of {address} {why}, so process 0 cannot wait for the others there; "
-                "give all processes another port with --coordinator."
+                f"give all processes another port with {option('coordinator')}."
             ) from error
         raise
 
@@ -246,7 +240,7 @@ def _gather(
         return (
             f"After {seconds:.0f} s {numbers(missing)} of {me.count} did not come to {address}; "
             "start the same command there too (see its own messages), check that it can reach the "
-            "port, or give --wait-seconds."
+            f"port, or give {option('wait_seconds')}."
         )
     return ""
 
@@ -259,8 +253,8 @@ def _unfit(me: Presence, other: Presence, came: dict[int, Any]) -> str:
     """Why a process cannot take part; nothing where it can."""
     if other.count != me.count:
         return (
-            f"The process on {other.host} was told that there are {other.count} processes, process "
-            f"0 that there are {me.count}; give all the same --processes."
+            f"The process on {other.host} was told that there are {other.count} processes, "
+            f"process 0 that there are {me.count}; give all the same {option('processes')}."
         )
     if not 0 <= other.index < me.count:
         return wrong_number(other.index, me.count, other.host)
@@ -269,16 +263,16 @@ def _unfit(me: Presence, other: Presence, came: dict[int, Any]) -> str:
     if other.index == me.index or other.index in came:
         return (
             f"Two processes call themselves process {other.index} of {me.count} (one is on "
-            f"{other.host}); give each its own --process, 0 to {me.count - 1}, and each job its "
-            "own port."
+            f"{other.host}); give each its own {option('process')}, 0 to {me.count - 1}, and each "
+            "job its own port."
         )
     return ""
 
 
 def wrong_number(index: int, count: int, host: str) -> str:
     return (
-        f"The process on {host} was given --process {index}, but {count} processes are numbered 0 "
-        f"to {count - 1}; give it its own number."
+        f"The process on {host} was given {option('process')} {index}, but {count} processes are "
+        f"numbered 0 to {count - 1}; give it its own number."
     )
 
 
@@ -396,13 +390,14 @@ def _reach(address: str, me: Presence, ends: float, seconds: float, patient: boo
         if greeting is not None:
             raise UserError(
                 f"{address} is answered by another program than process 0 of this job; give all "
-                "processes another port with --coordinator."
+                f"processes another port with {option('coordinator')}."
             )
         # Closed without a word: process 0 was just leaving the port.
         time.sleep(RETRY_SECONDS)
     raise UserError(
         f"After {seconds:.0f} s process 0 of {me.count} does not answer at {address} ({reason}); "
-        "start it too, check the address and that the port is open, or give --wait-seconds."
+        "start it too, check the address and that the port is open, or give "
+        f"{option('wait_seconds')}."
     )
 
 

@@ -15,9 +15,8 @@ SIDE = 24
 class NearestFrame:
     """For each pose the frame of a set of records whose body joints are nearest to it.
 
-    Has the interface of a run's synthesizer (`feed`, `reset`), so the two are exchangeable: with
-    the held-out poses of the same dataset it is the baseline of `motion-jax evaluate`, with another
-    video's normalised poses that of a transfer.
+    Has `feed` and `reset` of a run's synthesizer: with the held-out poses of the same dataset it is
+    the baseline of `motion-jax evaluate`, with another video's normalised poses that of a transfer.
 
     frames: the dataset at the size wanted. records: int [N], those that may be shown (the training
     part). batch: poses looked up at once. Raises ValueError without a record.
@@ -43,8 +42,8 @@ class NearestFrame:
             found.append(self.records[np.asarray(indices)[: len(block), 0]])
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
-    def feed(self, keypoints: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
-        """[n, 137, 3] in pixels of the size → uint8 [n, H, W, 3]; face boxes are not looked at."""
+    def feed(self, keypoints: np.ndarray) -> np.ndarray:
+        """[n, 137, 3] in pixels of the size → uint8 [n, H, W, 3]."""
         shown = [self.frames.read(int(record))[0] for record in self.find(keypoints)]
         empty = np.zeros((0, self.frames.height, self.frames.width, 3), np.uint8)
         return np.stack(shown) if shown else empty
@@ -69,7 +68,7 @@ class NearestPicture:
         small = cv2.resize(pose, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return small.astype(np.float32).ravel() / 255
 
-    def feed(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
+    def feed(self, poses: np.ndarray) -> np.ndarray:
         """Ready pose pictures uint8 [n, H, W, 3] → uint8 [n, H, W, 3]."""
         if not is_ready(poses):
             raise ValueError("ready pose pictures are uint8")
@@ -82,3 +81,13 @@ class NearestPicture:
 
     def reset(self) -> None:
         """Nothing is remembered from frame to frame."""
+
+
+def baseline(
+    frames: Frames, records: np.ndarray, batch: int = 16
+) -> NearestFrame | NearestPicture | None:
+    """Of these records the one for the kind of poses that the dataset has; None where it has
+    none."""
+    if frames.dataset.info.pose_pictures:
+        return NearestPicture(frames, records)
+    return NearestFrame(frames, records, batch) if frames.dataset.has_keypoints else None

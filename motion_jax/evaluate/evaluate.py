@@ -22,6 +22,9 @@ from motion_jax import files
 from motion_jax.errors import UserError
 from motion_jax.progress import Meter, say
 
+# The method that any trained one must beat.
+NEAREST = "nearest_frame"
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -136,11 +139,11 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     from motion_jax.data.records import open_dataset
     from motion_jax.pose.skeleton import NAME
 
-    if not run.config.recipe.draws_poses:
+    if not run.config.recipe.paired:
         raise UserError(
-            f"The run {options.run} turns pictures of one domain into another's, which are not "
-            "paired, so there is no true frame to compare with; look at its samples, or at "
-            "motion-jax transfer."
+            f"The run {options.run} makes pictures of what it is shown that are not paired, so "
+            "there is no true frame to compare with; look at its samples, or at motion-jax "
+            "transfer."
         )
     path = options.data or run.data_path
     if options.data is None and not path.is_dir():
@@ -193,22 +196,19 @@ def _pieces(
     options: EvaluateOptions,
 ) -> Iterator[Any]:
     """The held-out frames with what each method makes of their poses."""
-    from motion_jax.evaluate.baseline import NearestFrame, NearestPicture
+    from motion_jax.evaluate.baseline import baseline
     from motion_jax.evaluate.content import within
     from motion_jax.evaluate.score import Piece
     from motion_jax.pose.pose_pictures import poses_of
 
-    ready = frames.dataset.info.pose_pictures
-    nearest = (
-        NearestPicture(frames, training) if ready else NearestFrame(frames, training, options.batch)
-    )
-    methods = {
-        "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch),
-        "frame_by_frame": run.synthesizer(recurrent=False, face=True, chunk=options.batch),
-        "nearest_frame": nearest,
-    }
-    if not run.config.recipe.recurrent:
-        del methods["frame_by_frame"]
+    recipe = run.config.recipe
+    methods = {"trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch)}
+    if recipe.recurrent:
+        alone = run.synthesizer(recurrent=False, face=True, chunk=options.batch)
+        methods["frame_by_frame"] = alone
+    nearest = baseline(frames, training, options.batch)
+    if nearest is not None:
+        methods[NEAREST] = nearest
     dataset, times = frames.dataset, frames.dataset.times()
     starts = [first for first, _ in dataset.clips]
     for first, count in held:
@@ -218,16 +218,15 @@ def _pieces(
         for start in range(first, first + count, options.batch):
             length = min(options.batch, first + count - start)
             window = frames.window(start, length)
-            boxes, seen = window["face_boxes"], run.config.recipe.seen(window)
-            shown = {"nearest_frame": poses_of(window)}
+            seen, poses = recipe.seen(window), poses_of(window)
             piece = Piece(
                 real=window["frames"],
                 fakes={
-                    name: method.feed(shown.get(name, seen), boxes)
+                    name: method.feed(poses if name == NEAREST else seen)
                     for name, method in methods.items()
                 },
                 keypoints=window["keypoints"],
-                face_boxes=boxes,
+                face_boxes=window["face_boxes"],
                 pose_pictures=window.get("pose_pictures"),
                 first=start == first,
                 labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
@@ -261,13 +260,14 @@ def _result(
     if not frames.dataset.has_keypoints:
         notes.append(
             "The dataset has no keypoints, so there are no figures of the body and no pose "
-            "distance; the nearest frame is the one whose pose picture differs least."
+            "distance; "
+            + (
+                "the nearest frame is the one whose pose picture differs least."
+                if info.pose_pictures
+                else "there is no nearest frame to compare with."
+            )
         )
-    if getattr(getattr(run.config.recipe, "conditions", None), "canny", False):
-        notes.append(
-            "The generator is shown edges of the true frames, which a transfer does not have: it "
-            "takes those of the driving video; the figures flatter."
-        )
+    notes += run.config.recipe.caveats()
     if (frames.dataset.info.contents != (0, 0, *frames.dataset.size)).any():
         notes.append("The bars of letterboxed frames are cut off and not measured.")
     if len(found.labels) < 50:

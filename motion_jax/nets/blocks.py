@@ -1,8 +1,6 @@
 """Layers that several networks share: convolutions with the reference's initialisation, norms."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +9,7 @@ from flax import linen as nn
 from jax import Array, lax
 
 from motion_jax.devices import layout
-from motion_jax.nets import conv
+from motion_jax.nets import conv, initial
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.norm import instance_norm
 from motion_jax.nets.packed import Packed, apply, unpacked, widened
@@ -19,19 +17,8 @@ from motion_jax.nets.packed import Packed, apply, unpacked, widened
 Dtype = Any
 
 
-def normal_kernel(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-    """N(0, 0.02), as pix2pixHD sets every convolution after construction."""
-    return 0.02 * jax.random.normal(key, shape, dtype)
-
-
-def torch_bias(fan_in: int) -> Callable[..., Array]:
-    """U(-b, b) with b = 1 / sqrt(fan_in): PyTorch's default, which pix2pixHD leaves untouched."""
-    bound = fan_in**-0.5
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
+# As pix2pixHD sets every convolution after construction.
+KERNEL = initial.normal(0.02)
 
 
 class Conv(nn.Module):
@@ -60,7 +47,7 @@ class Conv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         # PyTorch counts the fan-in of a transposed convolution from its output channels.
         fan_in = self.size**2 * (self.features if self.kind == "up" else x.shape[-1])
-        kernel = self.param("kernel", normal_kernel, shape)
+        kernel = self.param("kernel", KERNEL, shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.kind == "reflect":
             y = conv.conv_reflect(x, kernel)
@@ -78,8 +65,8 @@ class Conv(nn.Module):
             y = conv.conv_zero(x, kernel, self.size // 2)
         if self.bias_init == "none":
             return y
-        init = torch_bias(fan_in) if self.bias_init == "torch" else nn.initializers.zeros
-        return y + self.param("bias", init, (self.features,)).astype(self.dtype)
+        bias = initial.by_fan_in(fan_in) if self.bias_init == "torch" else initial.ZEROS
+        return y + self.param("bias", bias, (self.features,)).astype(self.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -98,11 +85,8 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        def scale_init(key, shape):
-            return 1.0 + 0.02 * jax.random.normal(key, shape)
-
-        scale = self.param("scale", scale_init, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        scale = self.param("scale", initial.normal(0.02, mean=1.0), (x.shape[-1],))
+        bias = self.param("bias", initial.ZEROS, (x.shape[-1],))
         wide = widened(x)
         if self.running:
             mean = self.get_variable("batch_stats", "mean")
@@ -120,10 +104,9 @@ class BatchNorm(nn.Module):
 
     def _track(self, mean: Array, variance: Array, count: int) -> None:
         """PyTorch's update, momentum 0.1; count: entries behind the statistics."""
-        zeros, ones = jnp.zeros(mean.shape), jnp.ones(mean.shape)
-        means = self.variable("batch_stats", "mean", lambda: zeros)
-        variances = self.variable("batch_stats", "var", lambda: ones)
-        batches = self.variable("batch_stats", "count", lambda: jnp.zeros((), jnp.int32))
+        means = self.variable("batch_stats", "mean", initial.ZEROS, None, mean.shape)
+        variances = self.variable("batch_stats", "var", initial.ONES, None, mean.shape)
+        batches = self.variable("batch_stats", "count", initial.ZEROS, None, (), jnp.int32)
         if not self.is_initializing():
             unbiased = variance * (count / max(count - 1, 1))
             means.value = 0.9 * means.value + 0.1 * lax.stop_gradient(mean)
@@ -158,7 +141,7 @@ class Depthwise(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", normal_kernel, (3, 3, 1, x.shape[-1]))
+        kernel = self.param("kernel", KERNEL, (3, 3, 1, x.shape[-1]))
         return depthwise_reflect(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
@@ -203,67 +186,3 @@ class ResidualBlock(nn.Module):
         y = convolve(y, "conv_2")
         with jax.named_scope("conv_2"):
             return x + instance_norm(y)
-
-
-def initialise(module: nn.Module, key: Array, *inputs: Array, zero_bias: bool = False) -> dict:
-    """Parameters as module.init draws them, but all from two streams of random numbers.
-
-    module.init makes one generator for each tensor, and compiling sixty of them takes longer than
-    training a small network for a hundred steps. Works under jax.eval_shape. zero_bias: whether the
-    module's convolutions begin with biases of 0, as pix2pix's. Raises ValueError for a parameter
-    that is no convolution's or batch norm's.
-    """
-    shapes = jax.eval_shape(module.init, key, *inputs)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
-    names = [tuple(entry.key for entry in path) for path, _ in leaves]
-    named = list(zip(names, [leaf.shape for _, leaf in leaves], strict=True))
-    kernels = {path[:-1]: shape for path, shape in named if path[-1] == "kernel"}
-
-    def total(*kinds: str) -> int:
-        return sum(math.prod(shape) for path, shape in named if path[-1] in kinds)
-
-    normal_key, uniform_key = jax.random.split(key)
-    normal = _stream(jax.random.normal, normal_key, total("kernel", "scale"))
-    uniform = _stream(partial(jax.random.uniform, minval=-1.0), uniform_key, total("bias"))
-    drawn = {"normal": 0, "uniform": 0}
-
-    def take(stream: str, shape: tuple[int, ...]) -> Array:
-        start = drawn[stream]
-        drawn[stream] += math.prod(shape)
-        pool = normal if stream == "normal" else uniform
-        return pool[start : drawn[stream]].reshape(shape)
-
-    values = []
-    for path, shape in named:
-        kind, layer = path[-1], path[:-1]
-        if path[0] == "batch_stats":
-            dtype = jnp.int32 if kind == "count" else jnp.float32
-            values.append(jnp.full(shape, 1 if kind == "var" else 0, dtype))
-            continue
-        if kind == "kernel":
-            values.append(0.02 * take("normal", shape))
-        elif kind == "scale":
-            values.append(1.0 + 0.02 * take("normal", shape))
-        elif kind == "bias" and layer in kernels:
-            height, width, fan_in, fan_out = kernels[layer]
-            # As in Conv: a transposed convolution (up_0, enhancer_1_up) counts its outputs.
-            channels = fan_out if "up" in layer[-1].split("_") else fan_in
-            bound = 0.0 if zero_bias else (height * width * channels) ** -0.5
-            values.append(bound * take("uniform", shape))
-        elif kind == "bias":
-            values.append(0.0 * take("uniform", shape))
-        else:
-            raise ValueError(f"no rule to initialise the parameter {'/'.join(path)}")
-    return jax.tree.unflatten(structure, values)
-
-
-# Random numbers drawn at once: drawing takes four times the memory of what it gives.
-_DRAWN_AT_ONCE = 2**23
-
-
-def _stream(draw: Callable[..., Array], key: Array, count: int) -> Array:
-    """[count] random numbers."""
-    if count <= _DRAWN_AT_ONCE:
-        return draw(key, (count,))
-    keys = jax.random.split(key, -(-count // _DRAWN_AT_ONCE))
-    return jax.lax.map(lambda key: draw(key, (_DRAWN_AT_ONCE,)), keys).reshape(-1)[:count]

@@ -128,7 +128,7 @@ def settings_for(kind: str, height: int, width: int) -> list[str]:
     Raises UserError where no network of its kind takes them.
     """
     from motion_jax.config import load_config
-    from motion_jax.recipes.pix2pix import LEAST_HALVINGS, deepest
+    from motion_jax.recipes.image_networks import LEAST_HALVINGS, deepest
 
     recipe = load_config(kind).recipe
     stage, generator = recipe.main_stage, recipe.generator

@@ -194,7 +194,8 @@ def measured_machine() -> Machine:
 
 def _block_flops(dtype: str, accelerator: bool) -> float:
     """FLOP/s of a residual block, forward and backward."""
-    from motion_jax.nets.blocks import ResidualBlock, initialise
+    from motion_jax.nets.blocks import ResidualBlock
+    from motion_jax.nets.initial import initialise
 
     batch, side, channels = (8, 64, 256) if accelerator else (4, 32, 64)
     x = jnp.ones((batch, side, side, channels), jnp.dtype(dtype))

@@ -310,7 +310,7 @@ def _convention(
         return calling.face_generator(layout, face.face.size, face.clamp_face)
     if inputs == 6:
         return calling.recurrent_generator(layout, size)
-    what = "pose picture" if job.run.config.recipe.draws_poses else "picture"
+    what = "pose picture" if "poses" in job.run.config.recipe.shows else "picture"
     dropout = {"dropout": "off"} if network.config.get("dropout") else {}
     return calling.one_picture(layout, size, what) | dropout
 

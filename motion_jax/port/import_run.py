@@ -164,13 +164,14 @@ def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
 
 def _check_trainable(dataset: Any, config: Any) -> None:
     """Raises UserError where motion-jax train would refuse the dataset."""
-    from motion_jax.data.inputs import check_data
+    from motion_jax.data.reading import Domains
+    from motion_jax.train.dataset import check_data
 
     try:
         for stage in config.recipe.stages():
             check_data(dataset, config, stage)
     except UserError as error:
-        if not config.recipe.unpaired:
+        if not isinstance(config.recipe.reading(stage), Domains):
             raise
         raise UserError(
             f"{str(error).removesuffix('.')} (both are options of motion-jax train: for them, "
@@ -193,5 +194,5 @@ def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[
     if not (options.source / "config.json").is_file():
         go_on += "; --data or --size at import choose another size"
     say(f"{go_on}.")
-    if config.recipe.draws_poses:
+    if "poses" in config.recipe.shows:
         say("Without --data the target's body is not known: transfer works with --normalize none.")

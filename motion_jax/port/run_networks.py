@@ -32,26 +32,13 @@ def networks_of(run: Run, params: Mapping[str, Any]) -> dict[str, Network]:
     recipe = run.config.recipe
     if recipe.name not in _DESCRIPTIONS:
         raise UserError(f"Runs of the recipe {recipe.name} cannot be exported yet.")
-    descriptions, modules = _DESCRIPTIONS[recipe.name](recipe, run.stage), _modules(run)
+    descriptions = _DESCRIPTIONS[recipe.name](recipe, run.stage)
+    modules = recipe.tested_modules(run.stage)
     return {
         FILES[name]: Network(d["class"], modules[name], params[name], d)
         for name, d in descriptions.items()
         if name in params
     }
-
-
-def _modules(run: Run) -> dict[str, Any]:
-    """As the run is tested."""
-    recipe, stage = run.config.recipe, run.stage
-    if isinstance(recipe, CoarseToFine):
-        faces = {name: module for name, (module, _) in recipe.face_networks(stage).items()}
-        main = recipe.main_generator(stage), recipe.main_discriminator(stage)
-        return {"generator": main[0], "discriminator": main[1], **faces}
-    modules = recipe.modules(stage)
-    if recipe.test.statistics == "running":
-        running = recipe.generator.module(recipe.dtype, running=True)
-        modules |= {name: running for name in modules if name.startswith("generator")}
-    return modules
 
 
 def _coarse_to_fine(recipe: Any, stage: str) -> dict[str, dict]:

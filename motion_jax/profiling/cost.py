@@ -81,9 +81,17 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
 
     mesh = meshes.of_stage(config, name)
     inputs = step_inputs(config, name, mesh)
-    compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
+    kinds = config.recipe.kinds(name)
+    compiled = {
+        kind: compiled_step(config, name, mesh, kind).lower(*inputs).compile() for kind in kinds
+    }
     state = inputs[0]
-    temporary = compiled.memory_analysis().temp_size_in_bytes
+    temporary = max(one.memory_analysis().temp_size_in_bytes for one in compiled.values())
+
+    def mean(of: Callable[[Any], float]) -> float:
+        """Over the steps of all kinds."""
+        return sum(share * of(kind) for kind, share in kinds.items())
+
     kept = sum(
         leaf.size * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(state.replace(key=jnp.zeros((2,), jnp.uint32)))
@@ -91,7 +99,7 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     described = {
         "parameters": {network: count_parameters(p) for network, p in state.params.items()},
         "trained": list(state.optimizer),
-        "gflop_per_step": flops(step_jaxpr(config, name)) / 1e9,
+        "gflop_per_step": mean(lambda kind: flops(step_jaxpr(config, name, kind))) / 1e9,
         "state_mb": kept / 1e6,
         "temporary_mb": temporary / 1e6,
         "devices": mesh.size,
@@ -99,7 +107,9 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     }
     if timed:
         fits = 1.1 * (kept + temporary) < (memory_of(jax.devices()[0]) or math.inf)
-        described["seconds_per_step"] = step_seconds(compiled, inputs) if fits else None
+        described["seconds_per_step"] = (
+            mean(lambda kind: step_seconds(compiled[kind], inputs)) if fits else None
+        )
     return described
 
 

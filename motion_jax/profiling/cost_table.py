@@ -17,6 +17,7 @@ from motion_jax.config import Config
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost import equation_flops, inner_jaxprs, times
 from motion_jax.profiling.scopes import OTHER, Scope, of_stack
+from motion_jax.recipes.state import Kind
 
 # Their one inner jaxpr takes exactly their operands: it is read as if it stood in their place.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call",
@@ -132,17 +133,18 @@ def _ordered(found: dict[Any, Any]) -> dict[Any, Any]:
     return dict(sorted(found.items(), key=price, reverse=True))
 
 
-def step_jaxpr(config: Config, stage: str) -> Any:
-    """The stage's train step as a jaxpr, as it is written for accelerators, without what no result
-    depends on."""
+def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:
+    """The stage's train step of a kind as a jaxpr, as it is written for accelerators, without what
+    no result depends on. kind: of Recipe.kinds; None: the one that the stage has most of."""
     from jax.interpreters.partial_eval import dce_jaxpr
 
     from motion_jax.nets.conv import target_platform
     from motion_jax.profiling.topology import step_inputs
 
+    kind = config.recipe.usual_kind(stage) if kind is None else kind
     with target_platform("gpu"):
         traced = jax.make_jaxpr(
-            lambda state, batch, frozen: config.recipe.train_step(state, batch, stage, frozen)
+            lambda state, batch, frozen: config.recipe.train_step(state, batch, stage, frozen, kind)
         )(*step_inputs(config, stage))
     return dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))[0]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.config import Config
@@ -74,15 +73,15 @@ def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
     size, random = config.recipe.stages()[stage], np.random.default_rng(0)
 
     def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        if dtype == "uint8":
-            return random.integers(0, 256, shape, np.uint8)
+        if dtype.startswith("uint"):
+            return random.integers(0, 256, shape, dtype)
         count = math.prod(shape[:-2] if shape[-2:] == (137, 3) else shape[:-1])
         motion = puppet.dance(count + 25)
         keypoints = puppet.pose(puppet.CHARACTERS["ben"], motion, size.height, size.width)[:count]
         values = face_boxes(keypoints, size.height, size.width) if shape[-1] == 4 else keypoints
         return values.reshape(shape).astype(dtype)
 
-    shapes = config.recipe.batch_shapes(stage)
+    shapes = config.recipe.reading(stage).shapes()
     return {name: made(*shape) for name, shape in shapes.items()}
 
 
@@ -104,13 +103,11 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
     """Of the networks that losses need. Random: their values change no time."""
-    from motion_jax.nets.blocks import initialise
-    from motion_jax.nets.vgg import VGG19
-
-    if not config.recipe.needs_vgg19:
-        return {}
-    make = jax.jit(lambda key: initialise(VGG19(), key, jnp.zeros((1, 16, 16, 3))))
-    return jax.device_put({"vgg19": make(jax.random.key(0))}, meshes.replicated(mesh))
+    made = {
+        name: jax.jit(network.random)(jax.random.key(0))
+        for name, network in config.recipe.pretrained().items()
+    }
+    return jax.device_put(made, meshes.replicated(mesh))
 
 
 def measure(
@@ -130,7 +127,7 @@ def measure(
     from motion_jax.train.record import IN_FLIGHT
     from motion_jax.train.step import compiled_step
 
-    mesh = meshes.of_stage(config, stage)
+    mesh, recipe = meshes.of_stage(config, stage), config.recipe
     frozen = frozen_parameters(config, mesh)
     make_state = make_state or (lambda: initial_state(config, stage, mesh))
     first = next(batches)
@@ -142,19 +139,25 @@ def measure(
         with Compilations() as done:
             state = jax.block_until_ready(make_state())
             made = time.perf_counter()
-            step = compiled_step(config, stage, mesh)
-            state, metrics = step(state, meshes.place(first, mesh), frozen)
+            steps = {kind: compiled_step(config, stage, mesh, kind) for kind in recipe.kinds(stage)}
+            state, metrics = steps[recipe.kind_of(stage, 1)](
+                state, meshes.place(first, mesh), frozen
+            )
             jax.block_until_ready((state, metrics))
         ended = time.perf_counter()
         tracing, compiling = done.seconds_of("step")
-        return Start(made - begun, tracing, compiling, ended - begun), done.names, step, state
+        return Start(made - begun, tracing, compiling, ended - begun), done.names, steps, state
 
     with tempfile.TemporaryDirectory() as cache, _compilation_cache(cache):
         say(f"Compiling the {stage} stage anew …")
         cold, *_ = begin()
         say(f"Compiled in {cold.compiling:.1f} s; once more, from the cache …")
-        warm, names, step, state = begin()
-        executable = step.lower(state, meshes.place(first, mesh), frozen).compile()
+        warm, names, steps, state = begin()
+        executable = (
+            steps[recipe.usual_kind(stage)]
+            .lower(state, meshes.place(first, mesh), frozen)
+            .compile()
+        )
     say(f"Running {trace.LAST_STEP} steps …")
     waited, in_flight = 0.0, deque()
 
@@ -164,7 +167,7 @@ def measure(
             asked = time.perf_counter()
             batch = meshes.place(next(batches), mesh)
             waited += time.perf_counter() - asked
-            state, metrics = step(state, batch, frozen)
+            state, metrics = steps[recipe.kind_of(stage, number)](state, batch, frozen)
         in_flight.append(metrics)
         if len(in_flight) > IN_FLIGHT:
             jax.block_until_ready(in_flight.popleft())

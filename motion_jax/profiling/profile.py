@@ -174,8 +174,8 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         config = sized(config, stage, options.batch)
         config.validate()
     if data is not None:
-        from motion_jax.data.inputs import check_data
         from motion_jax.data.records import open_dataset
+        from motion_jax.train.dataset import check_data
 
         check_data(open_dataset(data), config, stage)
     if options.out:
@@ -320,8 +320,8 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
 
 def _loader(task: Task) -> Any:
     """Batches of the task's dataset, from the beginning, as training makes them."""
-    from motion_jax.data.inputs import open_batches
     from motion_jax.data.records import open_dataset
+    from motion_jax.train.dataset import open_batches
 
     return open_batches(open_dataset(task.data), task.config, task.stage)
 

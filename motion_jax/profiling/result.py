@@ -26,7 +26,9 @@ FORMAT = 1
 
 def analytic_table(task: "Task") -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
-    config = replace(task.config, recipe=replace(task.config.recipe, rematerialise=False))
+    config = task.config
+    if config.recipe.rematerialise:
+        config = replace(config, recipe=replace(config.recipe, rematerialise=False))
     return analyse(step_jaxpr(config, task.stage))
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 # Structure of the program, not of the networks.
 _STRUCTURE = re.compile(
     r"(closed_call|while|body|cond|scan|checkpoint|remat|rematted_computation|branch_\d+_fun"
-    r"|custom_[jv][jvp]p_call\w*|pjit|shard_map|core_call|eval_jaxpr|two_frame_step)$"
+    r"|custom_[jv][jvp]p_call\w*|pjit|shard_map|core_call|eval_jaxpr)$"
 )
 # Classes of modules (GlobalGenerator) repeat what the scope around them says; losses (G_GAN) have
 # an underscore.

@@ -25,6 +25,7 @@ from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.chips import Chip, chip, chip_of
 from motion_jax.profiling.cost import flops
 from motion_jax.profiling.scopes import Scope, of_operation
+from motion_jax.recipes.state import Kind
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,6 @@ def _settings(config: Config, stage: str) -> Any:
 
 def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[Any, Any, Any]:
     """(state, batch, frozen) of a stage's train step as shapes, laid out over the mesh."""
-    from motion_jax.nets.vgg import VGG19
     from motion_jax.train.step import abstract_state, laid_out_state
 
     _settings(config, stage)
@@ -154,7 +154,7 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
     replicated = None if mesh is None else meshes.replicated(mesh)
     batch = {
         name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-        for name, (shape, dtype) in recipe.batch_shapes(stage).items()
+        for name, (shape, dtype) in recipe.reading(stage).shapes().items()
     }
     if mesh is not None:
         shardings = meshes.over_batch(mesh, batch)
@@ -162,12 +162,13 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
             name: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=shardings[name])
             for name, each in batch.items()
         }
-    frozen = {}
-    if recipe.needs_vgg19:
-        weights = jax.eval_shape(VGG19().init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
-        frozen["vgg19"] = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), weights
+    frozen = {
+        name: jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
+            network.shapes(),
         )
+        for name, network in recipe.pretrained().items()
+    }
     state = abstract_state(config, stage) if mesh is None else laid_out_state(config, stage, mesh)
     return state, batch, frozen
 
@@ -246,8 +247,12 @@ def no_compilation_cache() -> Iterator[None]:
                 compilation_cache.reset_cache()
 
 
-def compile_step(config: Config, stage: str, mesh: Mesh) -> jax.stages.Compiled:
+def compile_step(
+    config: Config, stage: str, mesh: Mesh, kind: Kind | None = None
+) -> jax.stages.Compiled:
     """The stage's real train step (train.step.compiled_step), compiled for the chips of a mesh.
+
+    kind: of Recipe.kinds; None: the most frequent.
 
     Takes minutes of CPU time for the full-size networks. Raises TooLarge where the compiler finds
     no place for it in a chip's memory.
@@ -256,7 +261,8 @@ def compile_step(config: Config, stage: str, mesh: Mesh) -> jax.stages.Compiled:
     from motion_jax.train.step import compiled_step
 
     with target_platform("tpu"), no_compilation_cache():
-        lowered = compiled_step(config, stage, mesh).lower(*step_inputs(config, stage, mesh))
+        kind = config.recipe.usual_kind(stage) if kind is None else kind
+        lowered = compiled_step(config, stage, mesh, kind).lower(*step_inputs(config, stage, mesh))
         try:
             return lowered.compile()
         except jax.errors.JaxRuntimeError as error:
@@ -274,20 +280,24 @@ def compile_for(
 
 
 def step_flops(config: Config, stage: str, batch_size: int) -> int:
-    """Analytic FLOPs of one train step as the networks are written: convolutions in their plain
-    form, nothing recomputed, nothing that no result depends on."""
+    """Analytic FLOPs of one train step (the mean over all kinds of steps) as the networks are
+    written: convolutions in their plain form, nothing recomputed, nothing that no result depends
+    on."""
     from jax.interpreters.partial_eval import dce_jaxpr
 
     from motion_jax.nets.conv import target_platform
 
     config = sized(config, stage, batch_size)
     recipe = replace(config.recipe, rematerialise=False)
-    with target_platform("gpu"):
-        traced = jax.make_jaxpr(
-            lambda state, batch, frozen: recipe.train_step(state, batch, stage, frozen)
-        )(*step_inputs(config, stage))
-    used, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-    return flops(used)
+    total = 0.0
+    for kind, share in recipe.kinds(stage).items():
+        with target_platform("gpu"):
+            traced = jax.make_jaxpr(
+                lambda *inputs, kind=kind: recipe.train_step(*inputs[:2], stage, inputs[2], kind)
+            )(*step_inputs(config, stage))
+        used, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+        total += share * flops(used)
+    return int(total)
 
 
 def flop_limit(config: Config, stage: str, topology: str, batch_per_chip: int) -> float:

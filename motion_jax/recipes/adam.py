@@ -1,4 +1,6 @@
-"""Adam (Kingma & Ba 2015) with pix2pixHD's betas, applied to one network."""
+"""Adam (Kingma & Ba 2015): the settings of one network's optimiser, and one step of it."""
+
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +11,40 @@ from motion_jax.nets.conv import on_cpu
 from motion_jax.recipes.state import Params
 
 
-def adam() -> optax.GradientTransformation:
-    """Adam without its learning rate."""
-    return optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
+@dataclass(frozen=True)
+class Adam:
+    """Settings; the defaults are pix2pixHD's, and those of pix2pix and CycleGAN.
 
+    Attributes:
+      b1, b2: decays of the averages of gradients and of their squares.
+      eps: added to the root of the latter.
+      rate: times the stage's learning rate.
+    """
 
-def updated(
-    params: Params, gradient: Params, moments: optax.ScaleByAdamState, rate: Array
-) -> tuple[Params, optax.ScaleByAdamState]:
-    """New parameters and moments after one step of length `rate`."""
-    change, new = adam().update(gradient, moments)
-    params = optax.apply_updates(params, jax.tree.map(lambda x: -rate * x, change))
-    if on_cpu():
-        mean, square = (jax.tree.map(_after, tree, params) for tree in (new.mu, new.nu))
-        new = new._replace(mu=mean, nu=square)
-    return params, new
+    b1: float = 0.5
+    b2: float = 0.999
+    eps: float = 1e-8
+    rate: float = 1.0
+
+    def _transformation(self) -> optax.GradientTransformation:
+        """Without the learning rate."""
+        return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
+
+    def init(self, params: Params) -> optax.ScaleByAdamState:
+        """Moments before the first step."""
+        return self._transformation().init(params)
+
+    def updated(
+        self, params: Params, gradient: Params, moments: optax.ScaleByAdamState, rate: Array
+    ) -> tuple[Params, optax.ScaleByAdamState]:
+        """New parameters and moments after one step; rate: the stage's learning rate."""
+        rate = rate if self.rate == 1.0 else self.rate * rate
+        change, new = self._transformation().update(gradient, moments)
+        params = optax.apply_updates(params, jax.tree.map(lambda x: -rate * x, change))
+        if on_cpu():
+            mean, square = (jax.tree.map(_after, tree, params) for tree in (new.mu, new.nu))
+            new = new._replace(mu=mean, nu=square)
+        return params, new
 
 
 def _after(moment: Array, parameter: Array) -> Array:

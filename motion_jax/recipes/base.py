@@ -1,43 +1,66 @@
 """What the rest of the program knows of a recipe."""
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
 from jax import Array
 
+from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
-from motion_jax.pose.pose_pictures import poses_of
-from motion_jax.recipes import schedule
-from motion_jax.recipes.state import Params, State
+from motion_jax.pose.pose_pictures import READY, poses_of, shown
+from motion_jax.recipes import beginning, schedule
+from motion_jax.recipes.metric import Metric
+from motion_jax.recipes.network import Network
+from motion_jax.recipes.state import Kind, Params, State
+
+if TYPE_CHECKING:
+    from motion_jax.recipes.pretrained import Pretrained
+
+# What a generator can be shown of a moment: a pose, as keypoints or as a ready picture of it
+# ("poses"); keypoints themselves; the picture of the one who drives ("frames"); a random key
+# ("noise").
+Shown = Literal["poses", "keypoints", "frames", "noise"]
+
+# Arrays by name, each with a leading axis of moments: "keypoints" float32 [n, 137, 3] in pixels of
+# the stage's size or "pose_pictures" uint8 [n, H, W, 3]; "face_boxes" float32 [n, 4]; "frames"
+# uint8 [n, H, W, 3]; "keys" uint32 [n, 2].
+Moments = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A system: hyperparameters as fields, pure functions as methods.
 
-    Loop, samples, transfer, evaluation and profiles use what is here, and the fields dtype,
-    averaging, rematerialise and, where draws_poses, pose_style. Each stage's settings are in a
-    field NAME_stage, with at least what schedule.Stage has.
+    Loop, samples, transfer, evaluation and profiles use what is here. Each stage's settings are in
+    a field NAME_stage, with at least what schedule.Stage has.
 
     Attributes:
-      draws_poses: what the generator sees is a pose: a dataset must have keypoints or ready pose
-        pictures. Otherwise it is a picture, and `transfer` shows it the source's frames.
-      unpaired: batches hold pictures of two domains, "A" and "B", that do not belong together
-        (data/unpaired.py); otherwise frames with their poses (data/pairs.py). See batch_shapes.
-      recurrent: whether the generator sees its previous frame.
-      needs_vgg19: whether a loss needs VGG-19, as frozen["vgg19"].
+      shows: what a trained generator is shown, see Shown. `seen` makes it of moments that have it.
+      paired: whether the frame of a record is what should be made of what is seen of it, so that
+        results can be measured against it.
+      pose_style: how keypoints are drawn; None where they are not.
+      dtype, averaging, rematerialise: of recipes that have no such field.
     """
 
-    draws_poses = True
-    unpaired = False
-    recurrent = False
-    needs_vgg19 = False
+    shows = ("poses",)
+    paired = True
+    pose_style = None
+    dtype = "float32"
+    averaging = 0.0
+    rematerialise = False
 
     @property
     def name(self) -> str:
-        """Of its module."""
-        raise NotImplementedError
+        """By which config.json knows it: its module's, or its entry point's."""
+        return type(self).__module__.rpartition(".")[2]
 
     def stages(self) -> dict[str, Any]:
         """Settings of the stages to run, in order."""
@@ -47,18 +70,75 @@ class Recipe:
         """Raises UserError where the fields contradict each other or the networks' needs."""
         raise NotImplementedError
 
+    def networks(self, name: str) -> dict[str, Network]:
+        """The networks of a stage, by their names in the state: what initialisation, checkpoints,
+        export and profiles know of them."""
+        raise NotImplementedError
+
+    def trained(self, name: str) -> tuple[str, ...]:
+        """Names of the networks that a stage updates."""
+        networks = self.networks(name)
+        return tuple(network for network in networks if networks[network].optimizer is not None)
+
+    def tested_modules(self, name: str) -> dict[str, nn.Module]:
+        """The networks of a stage as a trained run uses them, where that is another way than in
+        training: see tested."""
+        return {network: each.module for network, each in self.networks(name).items()}
+
     def init(self, key: Array, name: str, previous: State | None = None) -> State:
         """The state at the start of a stage. Pure; works under jax.eval_shape.
 
-        previous: the last state of the stage before.
+        previous: the last state of the stage before: see carried_over. Optimisers start fresh.
+        """
+        carried = None if previous is None else partial(self.carried_over, name, previous)
+        return beginning.begun(self.networks(name), key, carried)
+
+    def carried_over(self, name: str, previous: State, params: Params) -> Params:
+        """The parameters in which a stage begins after another one.
+
+        params: fresh, by network name. Here a network of the same name and shapes goes on from
+        where it was.
+        """
+        return beginning.kept(params, previous)
+
+    def train_step(
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of a stage's networks: the new state, and losses by name. Pure.
+
+        kind: what this step does besides the usual: see rhythm.
         """
         raise NotImplementedError
 
-    def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
-    ) -> tuple[State, dict[str, Array]]:
-        """One update of a stage's networks: the new state, and losses by name. Pure."""
-        raise NotImplementedError
+    def metrics(self, name: str) -> dict[str, Metric]:
+        """What the numbers are that a stage's train step gives, by name. Others are recorded, but
+        neither drawn nor guarded."""
+        return {}
+
+    def rhythm(self, name: str) -> dict[str, int]:
+        """What some steps of a stage do besides the usual: {what: n}, at every n-th step."""
+        return {}
+
+    def kind_of(self, name: str, step: int) -> Kind:
+        """Of a step, counted from 1, of a stage."""
+        return tuple(what for what, every in self.rhythm(name).items() if step % every == 0)
+
+    def kinds(self, name: str) -> dict[Kind, float]:
+        """All kinds of steps of a stage, and the share of its steps that are of each; the usual
+        first, where there is one. Each is compiled once."""
+        steps = min(self.stages()[name].steps, math.lcm(*self.rhythm(name).values()))
+        every = Counter(self.kind_of(name, step) for step in range(1, steps + 1))
+        return {kind: every[kind] / steps for kind in sorted(every, key=len)}
+
+    def usual_kind(self, name: str) -> Kind:
+        """The kind that a stage has most steps of."""
+        kinds = self.kinds(name)
+        return max(kinds, key=kinds.get)
 
     def learning_rate(self, name: str, step: Array | int) -> Array:
         """Of a step, counted from 0, of a stage: see schedule."""
@@ -68,26 +148,80 @@ class Recipe:
         """The same as a plain number."""
         return schedule.learning_rate_at(getattr(self, f"{name}_stage"), step)
 
-    def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """N frames: float32 [N, H, W, 3] in [-1, 1], and what each leaves to the next, of the same
-        shape. Pure.
+    # --- synthesis -----------------------------------------------------------------------------
 
-        poses: keypoints [N, 137, 3], or pictures uint8 [N, H, W, 3]; boxes: [N, 4]; carry
-        [1, H, W, 3]: the previous output, zeros at the beginning.
-        """
+    def seen(self, moments: Moments) -> Any:
+        """What the generator sees of them: a pytree of arrays with the same leading axes."""
         raise NotImplementedError
+
+    def start(self, params: Params, reference: Array | None, name: str) -> Any:
+        """What is carried into the first frame of a clip: any pytree of arrays; () where nothing
+        is carried from frame to frame. Pure.
+
+        params: as synthesis_params gives them; reference: pictures of the target, uint8
+        [n, H, W, 3], or None.
+        """
+        return ()
+
+    @cached_property
+    def recurrent(self) -> bool:
+        """Whether anything is carried from frame to frame, as `start` says."""
+        if type(self).start is Recipe.start or not self.stages():
+            return False
+        name = list(self.stages())[-1]
+
+        def begun(key: Array) -> Any:
+            return self.start(self.synthesis_params(self.init(key, name)), None, name)
+
+        return bool(jax.tree.leaves(jax.eval_shape(begun, jax.random.key(0))))
+
+    def frame(self, params: Params, seen: Any, carry: Any, name: str) -> tuple[Array, Any]:
+        """One frame: float32 [H, W, 3], of which what is beyond [-1, 1] is cut off, and what it
+        carries to the next. Pure. A recipe has this or `synthesize`, whichever suits it.
+
+        seen: what `seen` gives, of one moment (without the leading axis).
+        """
+        pictures, carry = self.synthesize(
+            params, jax.tree.map(lambda x: x[None], seen), carry, name
+        )
+        return pictures[0], carry
+
+    def synthesize(
+        self, params: Params, seen: Any, carry: Any, name: str, count: Array | None = None
+    ) -> tuple[Array, Any]:
+        """n frames, each after the one before it: float32 [n, H, W, 3] in [-1, 1], and what the
+        last one carries on. Pure.
+
+        seen: as `seen` gives it, of n moments; carry: as `start` gives it, or what was left before.
+        count: of the moments, those that count: what lies behind is padding, and carries nothing
+        on. None: all. A recipe that carries nothing may make its frames all at once.
+        """
+
+        def step(carry: Any, moment: tuple[Array, Any]) -> tuple[Any, Array]:
+            number, seen = moment
+            picture, after = self.frame(params, seen, carry, name)
+            if count is not None:
+                after = jax.tree.map(lambda a, b: jnp.where(number < count, a, b), after, carry)
+            return after, picture
+
+        numbers = jnp.arange(len(jax.tree.leaves(seen)[0]))
+        carry, frames = jax.lax.scan(step, carry, (numbers, seen))
+        return jnp.clip(frames, -1.0, 1.0), carry
+
+    def each_alone(self, params: Params, seen: Any, carry: Any, name: str) -> Array:
+        """As synthesize, but every frame is the first of a clip: carry is what all begin with."""
+        if not jax.tree.leaves(carry):
+            return self.synthesize(params, seen, carry, name)[0]
+
+        def step(_: tuple[()], seen: Any) -> tuple[tuple[()], Array]:
+            return (), self.frame(params, seen, carry, name)[0]
+
+        return jnp.clip(jax.lax.scan(step, (), seen)[1], -1.0, 1.0)
 
     def synthesis_params(self, state: State) -> Params:
-        """The parameters that synthesis uses, by network name."""
-        raise NotImplementedError
+        """The parameters that synthesis uses, by network name: here of all networks, averaged where
+        averaging is on."""
+        return {**state.params, **state.averaged}
 
     def tested(self, **changes: Any) -> "Recipe":
         """The recipe with another way to run a trained generator: see pix2pix.Test.
@@ -99,20 +233,51 @@ class Recipe:
             f"is no {' or '.join(changes)} to choose; leave it out."
         )
 
-    def seen(self, batch: Mapping[str, Any]) -> Any:
-        """What `synthesize` is given as poses, of a batch or window of frames with their poses."""
-        return poses_of(batch) if self.draws_poses else batch["frames"]
+    def parts(self, params: Params) -> tuple[str, ...]:
+        """Names of the parts of a trained generator that can be left out of it: see `without`."""
+        return ()
+
+    def without(self, part: str, params: Params) -> Params:
+        """The parameters with which `synthesize` leaves out a part; all where there is none of
+        that name."""
+        return params
+
+    # --- data ----------------------------------------------------------------------------------
+
+    def reading(self, name: str) -> Reading:
+        """What an example of a stage is."""
+        raise NotImplementedError
+
+    @property
+    def takes_dataset(self) -> bool:
+        """Whether any stage does."""
+        return any(self.reading(name).dataset for name in self.stages())
 
     def check_dataset(self, dataset: Any) -> None:
         """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
 
-    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
-        """What a batch of a stage holds: {name: (shape, dtype)}. Where the dataset has ready pose
-        pictures they come besides."""
-        stage = self.stages()[name]
-        lead = (stage.batch_size, stage.window)
-        return {
-            "frames": ((*lead, stage.height, stage.width, 3), "uint8"),
-            "keypoints": ((*lead, 137, 3), "float32"),
-            "face_boxes": ((*lead, 4), "float32"),
-        }
+    def pretrained(self) -> "Mapping[str, Pretrained]":
+        """The networks that losses need and nobody trains, by their names in `frozen`."""
+        return {}
+
+    # --- what is shown to people ---------------------------------------------------------------
+
+    def rows(
+        self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
+    ) -> dict[str, list[np.ndarray]]:
+        """What samples show of some moments, by label: uint8 [height, width, 3] each.
+
+        pictures: what the generator made of them.
+        """
+        made: dict[str, list[np.ndarray]] = {}
+        posed = READY in moments or "keypoints" in moments
+        if "poses" in self.shows and posed and self.pose_style is not None:
+            style = self.pose_style
+            made["pose"] = [shown(pose, style, height, width) for pose in poses_of(moments)]
+        if "frames" in moments and (self.paired or "frames" in self.shows):
+            made["real" if self.paired else "shown"] = list(moments["frames"])
+        return made | {"generated": list(pictures)}
+
+    def caveats(self) -> list[str]:
+        """Sentences that an evaluation of it must say."""
+        return []

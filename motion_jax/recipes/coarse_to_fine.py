@@ -1,21 +1,28 @@
 """What pix2pixHD and Everybody Dance Now share: a generator that begins at half the size, a
 discriminator on several scales, and the stages that train them from coarse to fine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import Array
 
+from motion_jax import losses
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.pose_pictures import drawn
-from motion_jax.recipes import schedule
-from motion_jax.recipes.adam import adam
+from motion_jax.recipes import adversarial, schedule
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.adversarial import Judge, Term
 from motion_jax.recipes.base import Recipe
+from motion_jax.recipes.metric import Metric
+from motion_jax.recipes.network import Network, picture, updated
+from motion_jax.recipes.perceptual import vgg19
+from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Params, State
 
 
@@ -80,6 +87,20 @@ class Stage(schedule.Stage):
     """Discriminator scales."""
 
 
+class Scene(NamedTuple):
+    """What belongs to the pictures of a step: T consecutive frames, B of them at once.
+
+    Attributes:
+      poses: [B, T, H, W, 3], as the generator is shown them.
+      images: the real frames, [B, T, H, W, 3] in [-1, 1].
+      frozen: parameters that losses need and nobody trains, by network name.
+    """
+
+    poses: Array
+    images: Array
+    frozen: Params
+
+
 @dataclass(frozen=True)
 class CoarseToFine(Recipe):
     """Methods of the recipes; their fields are generator, discriminator, losses, one stage each as
@@ -94,9 +115,8 @@ class CoarseToFine(Recipe):
     discriminator_channels: ClassVar[int]
     perceptual_frames = 1.0
 
-    @property
-    def needs_vgg19(self) -> bool:
-        return self.losses.perceptual == "vgg19"
+    def pretrained(self) -> dict[str, Pretrained]:
+        return {"vgg19": vgg19()} if self.losses.perceptual == "vgg19" else {}
 
     # --- stages --------------------------------------------------------------------------------
 
@@ -167,12 +187,12 @@ class CoarseToFine(Recipe):
                     f"{2 * multiple} or a smaller recipe.generator.n_downsampling."
                 )
 
-    def check_perceptual(self, face_size: int | None = None) -> None:
-        """Raises UserError where pictures (or crops of face_size) are too small for VGG-19."""
-        if not self.needs_vgg19:
+    def check_perceptual(self, crop: int | None = None) -> None:
+        """Raises UserError where pictures (or crops of them) are too small for VGG-19."""
+        if not self.pretrained():
             return
         smallest = min(min(stage.height, stage.width) for stage in self.stages().values())
-        smallest = min(smallest, face_size or smallest)
+        smallest = min(smallest, crop or smallest)
         if smallest < 16:
             raise UserError(
                 f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
@@ -201,53 +221,137 @@ class CoarseToFine(Recipe):
             d.ndf, d.n_layers, self._stage(name).num_D, jnp.dtype(self.dtype)
         )
 
-    def face_networks(self, name: str) -> dict[str, tuple[nn.Module, int]]:
-        """Networks of a stage besides the main ones, with the side of the squares that they see."""
-        return {}
-
-    def trained(self, name: str) -> tuple[str, ...]:
-        """Names of the networks that a stage updates."""
-        return ("generator", "discriminator")
+    def networks(self, name: str) -> dict[str, Network]:
+        stage = self._stage(name)
+        size = stage.height, stage.width
+        return {
+            "generator": Network(
+                self.main_generator(name),
+                (picture(*size, self.generator_channels),),
+                "generator",
+                Adam(),
+                averaged=self.averaging > 0,
+                whole=True,
+            ),
+            "discriminator": Network(
+                self.main_discriminator(name),
+                (picture(*size, self.discriminator_channels),),
+                "discriminator",
+                Adam(),
+                whole=True,
+            ),
+        }
 
     def _stage(self, name: str) -> Any:
         return self.stages()[name]
 
-    # --- state ---------------------------------------------------------------------------------
+    def carried_over(self, name: str, previous: State, params: Params) -> Params:
+        """The generator of the stage before becomes the core of the local stage's; its averages,
+        where there are any, are what a stage takes that does not train it; the discriminator's
+        scales keep the resolutions that they know."""
+        networks, params = self.networks(name), dict(params)
+        source = previous.params["generator"]["params"]
+        if networks["generator"].optimizer is None and "generator" in previous.averaged:
+            source = previous.averaged["generator"]["params"]
+        target = params["generator"]["params"]
+        if "model" in target and "model" not in source:
+            # Global to local: the whole network but its head becomes the enhancer's core.
+            core = {layer: source[layer] for layer in target["model"]}
+            params["generator"] = {"params": {**target, "model": core}}
+        else:
+            params["generator"] = {"params": dict(source)}
+        kept = params["discriminator"]["params"]
+        scales = {**kept, **previous.params["discriminator"]["params"]}
+        params["discriminator"] = {"params": {scale: scales[scale] for scale in kept}}
+        return params
 
-    def init(self, key: Array, name: str, previous: State | None = None) -> State:
-        """The state at the start of a stage. Pure; works under jax.eval_shape.
+    # --- training ------------------------------------------------------------------------------
 
-        previous: the last state of the stage before. Its generator becomes the core of the local
-        stage's; its discriminator scales keep the resolutions that they know; its averaged
-        generator, where there is one, is what the face stage freezes. Optimisers start fresh.
-        """
-        stage = self._stage(name)
-        key, *keys = jax.random.split(key, 5)
-        shape = (1, stage.height, stage.width)
-        inputs = jnp.zeros((*shape, self.generator_channels))
-        pairs = jnp.zeros((*shape, self.discriminator_channels))
-        params = {
-            "generator": initialise(self.main_generator(name), keys[0], inputs),
-            "discriminator": initialise(self.main_discriminator(name), keys[1], pairs),
-        }
-        for face_key, (network, (module, size)) in zip(
-            keys[2:], self.face_networks(name).items(), strict=False
-        ):
-            # Pose and picture.
-            params[network] = initialise(module, face_key, jnp.zeros((1, size, size, 6)))
-        if previous is not None:
-            params = _carry_over(params, previous, averaged=name == "face")
-        trained = self.trained(name)
-        generators = [network for network in trained if network.endswith("generator")]
-        return State(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            optimizer={network: adam().init(params[network]) for network in trained},
-            averaged={g: jax.tree.map(jnp.copy, params[g]) for g in generators}
-            if self.averaging
-            else {},
-            key=key,
+    def step(self, state: State, scene: Scene, name: str) -> tuple[State, dict[str, Array]]:
+        """train_step from pose pictures already drawn."""
+        networks, params = self.networks(name), state.params
+        [trained] = (n for n in self.trained(name) if networks[n].role == "generator")
+        key = jax.random.fold_in(state.key, state.step)
+        change, judged, metrics = adversarial.gradients(
+            lambda variables: self.generated({**params, trained: variables}, scene, name, key),
+            params[trained],
+            scene.images,
+            {judge: (each, params[judge]) for judge, each in self.judges(name).items()},
+            self.terms(name),
+            scene,
         )
+        changes = {trained: change} | judged
+        changes = {network: changes[network] for network in state.optimizer}
+        rate = self.learning_rate(name, state.step)
+        return updated(networks, state, changes, rate, self.averaging), metrics
+
+    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
+        """The generator's frames [B, T, H, W, 3] of a scene, in training."""
+        raise NotImplementedError
+
+    def judged(self, poses: Array, images: Array) -> Array:
+        """[B, T, H, W, 3] twice -> pictures as the main discriminator is shown them."""
+        raise NotImplementedError
+
+    def judges(self, name: str) -> dict[str, Judge]:
+        """The discriminators of a stage by network name."""
+        network = self.main_discriminator(name)
+
+        def sees(variables: Params, pictures: Array, scene: Scene) -> losses.Features:
+            with jax.named_scope("discriminator"):
+                return network.apply(variables, self.judged(scene.poses, pictures))
+
+        def matching(fake: losses.Features, real: losses.Features, scene: Scene) -> Array:
+            return self.losses.feature_matching * losses.feature_matching(fake, real)
+
+        asks = {
+            "G_GAN": lambda fake, real, scene: losses.least_squares(fake, 1.0),
+            "G_GAN_Feat": matching,
+        }
+        return {
+            "discriminator": Judge(
+                sees, asks, lambda seen, target, scene: losses.least_squares(seen, target)
+            )
+        }
+
+    def terms(self, name: str) -> dict[str, Term]:
+        """The generator's losses that compare pictures, in a stage. A term says itself which part
+        of its work is counted to which name in profiles."""
+        found: dict[str, Term] = {}
+        if self.losses.perceptual == "vgg19":
+            found["G_VGG"] = partial(self._perceptual, name)
+        if self.losses.l1:
+            found["G_L1"] = self._l1
+        return found
+
+    def metrics(self, name: str) -> dict[str, Metric]:
+        return adversarial.metrics_of(self.judges(name), self.terms(name))
+
+    def _l1(self, pictures: Array, scene: Scene) -> Array:
+        with jax.named_scope("G_L1"):
+            return self.losses.l1 * losses.mean_absolute(pictures, scene.images)
+
+    def _perceptual(self, name: str, pictures: Array, scene: Scene) -> Array:
+        distance = partial(self._distance, scene.frozen["vgg19"])
+        return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
+
+    def perceptual(
+        self, name: str, pictures: Array, scene: Scene, distance: Callable[[Array, Array], Array]
+    ) -> Array:
+        """The mean perceptual distance times the recipe's number of frames.
+
+        distance: of two arrays of pictures [..., H, W, 3].
+        """
+        factor = 1.0 if self.is_local(name) else self.losses.perceptual_global_factor
+        return self.perceptual_frames * factor * distance(pictures, scene.images)
+
+    def _distance(self, vgg: Params, a: Array, b: Array) -> Array:
+        network = VGG19(jnp.dtype(self.dtype))
+        with jax.named_scope("vgg19"):
+            a, b = (x.reshape(-1, *x.shape[-3:]) for x in (a, b))
+            a, b = network.apply(vgg, a), network.apply(vgg, b)
+        with jax.named_scope("G_VGG"):
+            return losses.perceptual(a, b)
 
     def draw(self, poses: Array, height: int, width: int) -> Array:
         """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
@@ -256,55 +360,7 @@ class CoarseToFine(Recipe):
 
     # --- synthesis -----------------------------------------------------------------------------
 
-    def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Frames from poses, each from its own pose and the frame before it.
-
-        poses: keypoints [N, 137, 3] in pixels of the stage's size, or ready pictures uint8
-        [N, H, W, 3]; boxes [N, 4]; carry [1, H, W, 3]: the
-        previous output, zeros at the beginning. recurrent = False shows the generator zeros each
-        time instead. Returns float32 frames [N, H, W, 3] in [-1, 1] and, for each, what it leaves
-        to the next one, [N, H, W, 3]: the raw output, as the reference feeds it back (a face crop
-        plus its residual may leave [-1, 1]).
-        """
-        stage = self._stage(name)
-
-        def frame(previous: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            pose, box = inputs
-            pose = self.draw(pose, stage.height, stage.width)[None]
-            image = self.generate(params, pose, previous, box[None], name)
-            return (image if recurrent else previous), image[0]
-
-        _, frames = jax.lax.scan(frame, carry, (poses, boxes))
-        after = frames if recurrent else jnp.broadcast_to(carry, frames.shape)
-        return jnp.clip(frames, -1.0, 1.0), after
-
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses: averaged where averaging is on."""
         params = {**state.params, **state.averaged}
         return {name: value for name, value in params.items() if name.endswith("generator")}
-
-
-def _carry_over(params: Params, previous: State, averaged: bool) -> Params:
-    params = dict(params)
-    source = dict(previous.params["generator"]["params"])
-    if averaged and "generator" in previous.averaged:
-        source = dict(previous.averaged["generator"]["params"])
-    target = params["generator"]["params"]
-    if "model" in target and "model" not in source:
-        # Global to local: the whole network but its head becomes the enhancer's core.
-        core = {layer: source[layer] for layer in target["model"]}
-        params["generator"] = {"params": {**target, "model": core}}
-    else:
-        params["generator"] = {"params": source}
-    scales = {**params["discriminator"]["params"], **previous.params["discriminator"]["params"]}
-    kept = params["discriminator"]["params"]
-    params["discriminator"] = {"params": {scale: scales[scale] for scale in kept}}
-    return params

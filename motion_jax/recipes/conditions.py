@@ -11,6 +11,7 @@ from jax import Array
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, is_ready
+from motion_jax.recipes.base import Shown
 
 # What the generator sees: a pose (keypoints or a ready picture) alone, or with what else its
 # conditions are made of: {"poses", and of these what is needed: "keypoints", "frames"}.
@@ -33,6 +34,11 @@ class Conditions:
     @property
     def channels(self) -> int:
         return 3 * self.skeleton + self.face_contour + self.canny
+
+    @property
+    def shows(self) -> tuple[Shown, ...]:
+        """See base.Recipe."""
+        return ("poses", *["keypoints"] * self.face_contour, *["frames"] * self.canny)
 
     @property
     def plain(self) -> bool:
@@ -87,6 +93,10 @@ NO_CONTOUR = (
 NO_EDGES = (
     "The run is shown edges of frames (recipe.conditions.canny), and drawn poses come without "
     "frames: drive it with a video of a person, or train with --recipe.conditions.no-canny."
+)
+EDGES_FLATTER = (
+    "The generator is shown edges of the true frames, which a transfer does not have: it takes "
+    "those of the driving video; the figures flatter."
 )
 
 

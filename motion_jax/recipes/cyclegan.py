@@ -6,28 +6,30 @@ generator A leads, and discriminator B judges domain A (the names of the PyTorch
 paper). `transfer` and samples show A as B.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
-from flax import linen as nn
+import numpy as np
 from flax import struct
 from jax import Array
 
 from motion_jax import losses
+from motion_jax.data.reading import Domains
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pose_pictures import drawn
+from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import pool
-from motion_jax.recipes.network import averaged, optimizer, stepped, trained_apply
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.base import Moments, Shown
+from motion_jax.recipes.image_networks import Discriminator, Generator, Test, generated
+from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
+from motion_jax.recipes.network import Network, averages, picture, trained_apply
 from motion_jax.recipes.one_stage import OneStage
-from motion_jax.recipes.pix2pix import Discriminator, Generator, Test, generated
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
-from motion_jax.recipes.state import Params, State
+from motion_jax.recipes.state import Kind, Params, State
 
 
 def _generator() -> Generator:
@@ -85,10 +87,13 @@ class CycleGAN(OneStage):
     rematerialise: bool = False
     """Recompute the generators' activations in the backward pass: less memory, more time."""
 
-    unpaired = True
+    @property
+    def shows(self) -> tuple[Shown, ...]:
+        return ("poses",) if self.domain_A == "poses" else ("frames",)
 
     @property
-    def draws_poses(self) -> bool:
+    def paired(self) -> bool:
+        """A picture of domain A has no partner in B, but a pose is that of its frame."""
         return self.domain_A == "poses"
 
     @property
@@ -103,43 +108,46 @@ class CycleGAN(OneStage):
 
     # --- networks ------------------------------------------------------------------------------
 
-    def modules(self, name: str) -> dict[str, nn.Module]:
-        """The networks of a stage by their names in the state."""
+    def networks(self, name: str) -> dict[str, Network]:
+        stage = self.stages()[name]
+        shown = (picture(stage.height, stage.width),)
+        generator = Network(
+            self.generator.module(self.dtype),
+            shown,
+            "generator",
+            Adam(),
+            averaged=self.averaging > 0,
+        )
+        discriminator = Network(
+            self.discriminator.module(self.dtype), shown, "discriminator", Adam()
+        )
         return {
-            "generator_A": self.generator.module(self.dtype),
-            "generator_B": self.generator.module(self.dtype),
-            "discriminator_A": self.discriminator.module(self.dtype),
-            "discriminator_B": self.discriminator.module(self.dtype),
+            "generator_A": generator,
+            "generator_B": generator,
+            "discriminator_A": discriminator,
+            "discriminator_B": discriminator,
         }
 
+    def metrics(self, name: str) -> dict[str, Metric]:
+        identities = ("idt_A", "idt_B") if self.losses.identity else ()
+        generators = named(GENERATOR, "G_A", "G_B", "cycle_A", "cycle_B", *identities)
+        return generators | named(DISCRIMINATOR, "D_A", "D_B")
+
     def init(self, key: Array, name: str, previous: State | None = None) -> CycleState:
-        """The state at the start. Pure; works under jax.eval_shape."""
-        stage = self.stages()[name]
-        key, *keys = jax.random.split(key, 5)
-        picture = jnp.zeros((1, stage.height, stage.width, 3))
-        params = {
-            network: initialise(module, each, picture, zero_bias=True)
-            for each, (network, module) in zip(keys, self.modules(name).items(), strict=True)
-        }
-        empty = pool.empty(self.pool_size, stage.height, stage.width)
-        return CycleState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            optimizer={network: optimizer(tree) for network, tree in params.items()},
-            averaged={
-                network: jax.tree.map(jnp.copy, params[network])
-                for network in ("generator_A", "generator_B")
-            }
-            if self.averaging
-            else {},
-            key=key,
-            pools={"A": empty, "B": jax.tree.map(jnp.copy, empty)},
-        )
+        """The state at the start, with empty pools."""
+        begun, stage = super().init(key, name, previous), self.stages()[name]
+        pools = {side: pool.empty(self.pool_size, stage.height, stage.width) for side in ("A", "B")}
+        return CycleState(**{f.name: getattr(begun, f.name) for f in fields(begun)}, pools=pools)
 
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
-        self, state: CycleState, batch: Mapping[str, Array], name: str, frozen: Params
+        self,
+        state: CycleState,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
     ) -> tuple[CycleState, dict[str, Array]]:
         """One update of both generators, then one of both discriminators.
 
@@ -150,11 +158,10 @@ class CycleGAN(OneStage):
             a, b = self._pictures(batch["A"], name), to_float(batch["B"])
         return self.step(state, a, b, name)
 
-    def batch_shapes(self, name: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    def reading(self, name: str) -> Domains:
         stage = self.stages()[name]
-        pictures = ((stage.batch_size, stage.height, stage.width, 3), "uint8")
-        poses = ((stage.batch_size, 137, 3), "float32")
-        return {"A": poses if self.draws_poses else pictures, "B": pictures}
+        poses = self.domain_A == "poses"
+        return Domains(stage.height, stage.width, stage.batch_size, poses=poses)
 
     def _pictures(self, poses: Array, name: str) -> Array:
         """Of domain A, in [-1, 1], from keypoints or pictures."""
@@ -165,7 +172,7 @@ class CycleGAN(OneStage):
         self, state: CycleState, a: Array, b: Array, name: str
     ) -> tuple[CycleState, dict[str, Array]]:
         """train_step from pictures [B, H, W, 3] in [-1, 1]."""
-        networks, gan, weights = self.modules(name), losses.GAN[self.losses.gan], self.losses
+        networks, gan, weights = self.networks(name), losses.GAN[self.losses.gan], self.losses
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)
         dropout_key, *pool_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
@@ -188,7 +195,7 @@ class CycleGAN(OneStage):
 
                 def apply(variables: Params, picture: Array) -> tuple[Array, Params]:
                     with jax.named_scope(network):
-                        return trained_apply(networks[network], variables, picture, key)
+                        return trained_apply(networks[network].module, variables, picture, key)
 
                 apply = jax.checkpoint(apply) if self.rematerialise else apply
                 made, now[network] = apply(now[network], picture)
@@ -210,7 +217,7 @@ class CycleGAN(OneStage):
                 network = f"discriminator_{side}"
                 with jax.named_scope(network):
                     output, judges[network] = trained_apply(
-                        networks[network], params[network], fake
+                        networks[network].module, params[network], fake
                     )
                 with jax.named_scope(f"G_{side}"):
                     terms[f"G_{side}"] = gan([output], 1.0)
@@ -226,8 +233,8 @@ class CycleGAN(OneStage):
         )
         params = {network: {**tree, **statistics[network]} for network, tree in params.items()}
         for network in generators:
-            params[network], moments[network] = stepped(
-                network, params[network], gradient[network], moments[network], rate
+            params[network], moments[network] = networks[network].stepped(
+                network, params[network], gradient[network], moments[network], rate, state.step
             )
         pools = {}
         for side, key, real, fake in (
@@ -241,7 +248,8 @@ class CycleGAN(OneStage):
                 variables, values = {**params[network], "params": trained}, []
                 for pictures, target in ((real, 1.0), (shown, 0.0)):
                     with jax.named_scope(network):
-                        output, variables = trained_apply(networks[network], variables, pictures)
+                        module = networks[network].module
+                        output, variables = trained_apply(module, variables, pictures)
                     values.append(gan([output], target))
                 return 0.5 * sum(values), variables
 
@@ -249,13 +257,11 @@ class CycleGAN(OneStage):
             (metrics[f"D_{side}"], variables), change = jax.value_and_grad(judged, has_aux=True)(
                 before
             )
-            params[network], moments[network] = stepped(
-                network, {**variables, "params": before}, change, moments[network], rate
+            judge = {**variables, "params": before}
+            params[network], moments[network] = networks[network].stepped(
+                network, judge, change, moments[network], rate, state.step
             )
-        average = {
-            network: averaged(old, params[network], state.step, self.averaging)
-            for network, old in state.averaged.items()
-        }
+        average = averages(state.averaged, params, state.step, self.averaging)
         state = state.replace(
             step=state.step + 1, params=params, optimizer=moments, averaged=average, pools=pools
         )
@@ -263,20 +269,26 @@ class CycleGAN(OneStage):
 
     # --- synthesis -----------------------------------------------------------------------------
 
+    def seen(self, moments: Moments) -> Array:
+        return poses_of(moments) if self.domain_A == "poses" else moments["frames"]
+
     def synthesize(
-        self,
-        params: Params,
-        poses: Array,
-        boxes: Array,
-        carry: Array,
-        name: str,
-        recurrent: bool = True,
-    ) -> tuple[Array, Array]:
-        """Pictures of domain A (poses: uint8 [N, H, W, 3], or keypoints to draw them from) as
-        pictures of domain B, each by itself."""
-        pictures = self._pictures(poses, name)
+        self, params: Params, seen: Array, carry: tuple[()], name: str, count: Array | None = None
+    ) -> tuple[Array, tuple[()]]:
+        """Pictures of domain A (uint8 [n, H, W, 3], or keypoints to draw them from) as pictures of
+        domain B, each by itself."""
+        pictures = self._pictures(seen, name)
         frames = generated(self.generator, self.test, self.dtype, params["generator_A"], pictures)
-        return frames, jnp.broadcast_to(carry, frames.shape)
+        return frames, carry
+
+    def rows(
+        self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
+    ) -> dict[str, list[np.ndarray]]:
+        """A, and A as B."""
+        if self.domain_A == "frames":
+            return {"A": list(moments["frames"]), "A as B": list(pictures)}
+        made = super().rows(moments, pictures, height, width)
+        return {label: row for label, row in made.items() if label != "real"}
 
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses: averaged where averaging is on."""

@@ -8,25 +8,32 @@ The defaults are the fixed way; configs/everybody_dance_now_reference.py is the 
 docs/reference-behaviour.md lists every known bug of the reference and what is done about it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
+import numpy as np
 from jax import Array
 
+from motion_jax import losses
+from motion_jax.data.reading import Window
+from motion_jax.devices import layout
 from motion_jax.errors import UserError
+from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.adversarial import Judge
+from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
+from motion_jax.recipes.network import Network, picture
 from motion_jax.recipes.pixels import to_float
-from motion_jax.recipes.state import Params, State
-from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+from motion_jax.recipes.state import Kind, Params, State
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,20 @@ class Stage(coarse_to_fine.Stage):
     """Consecutive frames a window; the generator is unrolled over them from a zero picture."""
 
 
+class Scene(NamedTuple):
+    """coarse_to_fine.Scene, and where the faces are: boxes [B, T, 4] in pixels (empty: none)."""
+
+    poses: Array
+    images: Array
+    boxes: Array
+    frozen: Params
+
+
 @dataclass(frozen=True)
 class EverybodyDanceNow(CoarseToFine):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
     # Pose and previous frame; poses and images of two frames.
-    recurrent = True
     generator_channels = 6
     discriminator_channels = 12
     # The perceptual loss is summed over the two frames; of longer windows it is twice the mean.
@@ -157,14 +172,38 @@ class EverybodyDanceNow(CoarseToFine):
                 )
         self.check_perceptual(self.face.size if "face" in stages else None)
 
+    def reading(self, name: str) -> Window:
+        """Consecutive frames; the face stage needs faces."""
+        stage = self._stage(name)
+        needs = ("poses", "face_boxes") if name == "face" else ("poses",)
+        return Window(stage.height, stage.width, stage.batch_size, needs, stage.window)
+
     # --- networks ------------------------------------------------------------------------------
 
-    def face_networks(self, name: str) -> dict[str, tuple[nn.Module, int]]:
+    def networks(self, name: str) -> dict[str, Network]:
+        found = super().networks(name)
+        main, judge = found["generator"], found["discriminator"]
         if name != "face":
-            return {}
+            return found | {"generator": replace(main, updates=self.generator_updates)}
+        joins = self.main_discriminator_after
+        seen = (picture(self.face.size, self.face.size, 6),)  # pose and picture
         return {
-            "face_generator": (self.face_generator(), self.face.size),
-            "face_discriminator": (self.face_discriminator(), self.face.size),
+            "generator": replace(main, optimizer=None, averaged=False),
+            # Frozen, its optimiser and all, until its step comes.
+            "discriminator": replace(
+                judge, optimizer=judge.optimizer if joins >= 0 else None, trained_from=max(joins, 0)
+            ),
+            "face_generator": Network(
+                self.face_generator(),
+                seen,
+                "generator",
+                Adam(),
+                averaged=self.averaging > 0,
+                whole=True,
+            ),
+            "face_discriminator": Network(
+                self.face_discriminator(), seen, "discriminator", Adam(), whole=True
+            ),
         }
 
     def face_generator(self) -> GlobalGenerator:
@@ -175,17 +214,15 @@ class EverybodyDanceNow(CoarseToFine):
         f = self.face
         return NLayerDiscriminator(f.ndf, f.n_layers, "batch", jnp.dtype(self.dtype))
 
-    def trained(self, name: str) -> tuple[str, ...]:
-        """Names of the networks that a stage updates."""
-        if name != "face":
-            return ("generator", "discriminator")
-        extra = ("discriminator",) if self.main_discriminator_after >= 0 else ()
-        return ("face_generator", "face_discriminator", *extra)
-
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
     ) -> tuple[State, dict[str, Array]]:
         """One update of a stage's networks from one batch.
 
@@ -198,8 +235,81 @@ class EverybodyDanceNow(CoarseToFine):
         stage = self._stage(name)
         poses = self.draw(poses_of(batch), stage.height, stage.width)
         with jax.named_scope("input"):
-            clip = Clip(poses, to_float(batch["frames"]), batch["face_boxes"])
-        return two_frame_step(self, state, clip, name, frozen)
+            scene = Scene(poses, to_float(batch["frames"]), batch["face_boxes"], frozen)
+        return self.step(state, scene, name)
+
+    def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
+        """Frames [B, T, H, W, 3]: the first from a zero picture, each next from the one before,
+        with gradients through all of them. key: of previous_noise; None: without."""
+
+        def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+            pose, boxes, *noise = inputs
+            image = self.generate(params, pose, sum(noise, previous), boxes, name)
+            return image, image
+
+        if self.rematerialise:
+            frame = jax.checkpoint(frame)
+        by_time = (jnp.swapaxes(scene.poses, 0, 1), jnp.swapaxes(scene.boxes, 0, 1))
+        if self.previous_noise and key is not None:
+            with jax.named_scope("previous_noise"):
+                shape = by_time[0].shape
+                noise = layout.drawn(lambda shape: jax.random.normal(key, shape), shape, axis=1)
+                noise = self.previous_noise * noise
+                # The first previous frame stays zero: that is how a beginning is recognised.
+                by_time = (*by_time, noise.at[0].set(0.0))
+        start = jnp.zeros_like(scene.images[:, 0])
+        # XLA's CPU backend runs convolutions inside a loop on its slow path, 3 to 8 times slower.
+        unroll = on_cpu() or scene.poses.shape[1] <= 2
+        _, images = jax.lax.scan(frame, start, by_time, unroll=unroll)
+        return jnp.swapaxes(images, 0, 1)
+
+    def judges(self, name: str) -> dict[str, Judge]:
+        main = super().judges(name)
+        return main | {"face_discriminator": self._face_judge()} if name == "face" else main
+
+    def _face_judge(self) -> Judge:
+        """Looks at the crop of every frame; windows without a face do not count."""
+        network = self.face_discriminator()
+
+        def sees(variables: Params, pictures: Array, scene: Scene) -> Array:
+            """Logits [T, B, h, w, 1]; batch statistics are each time step's own, as in the
+            reference."""
+            fake, _, pose, _ = self.face_crops(pictures, scene)
+            inputs = jnp.swapaxes(jnp.concatenate([pose, fake], axis=-1), 0, 1)
+            with jax.named_scope("face_discriminator"):
+                return jnp.stack([network.apply(variables, frame)[-1] for frame in inputs])
+
+        def mean(logits: Array, target: float, scene: Scene) -> Array:
+            mask = (scene.boxes[..., 2] > scene.boxes[..., 0]).astype(jnp.float32).T
+            each = jax.vmap(losses.least_squares_per_sample, in_axes=(0, None))(logits, target)
+            return losses.masked_mean(each, mask)
+
+        asks = {"G_GANface": lambda fake, real, scene: mean(fake, 1.0, scene)}
+        return Judge(sees, asks, mean, "D_realface", "D_fakeface")
+
+    def perceptual(
+        self, name: str, pictures: Array, scene: Scene, distance: Callable[[Array, Array], Array]
+    ) -> Array:
+        """The sum over the two frames, and in the face stage half of the crops'."""
+        total = super().perceptual(name, pictures, scene, distance)
+        if name == "face":
+            fake, real, _, mask = self.face_crops(pictures, scene)
+            # Where a window has no face both sides are the same picture, whose distance is 0.
+            mask = mask[..., None, None, None]
+            least = 1.0 / (mask.size * layout.shares())
+            share = jnp.maximum(layout.batch_mean(mask.mean()), least)
+            total += self.perceptual_frames * 0.5 * distance(fake * mask, real * mask) / share
+        return total
+
+    def face_crops(self, pictures: Array, scene: Scene) -> tuple[Array, Array, Array, Array]:
+        """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask
+        [B, T]."""
+        size, (height, width) = self.face.size, pictures.shape[2:4]
+        with jax.named_scope("face_crops"):
+            corners, mask = crop_corners(scene.boxes, size, height, width)
+            every = (pictures, scene.images, scene.poses)
+            fake, real, pose = (crop(x, corners, size) for x in every)
+            return fake, real, pose, mask
 
     def judged(self, poses: Array, images: Array) -> Array:
         """[B, T, H, W, 3] twice -> [B * (T - 1), H, W, 12]: pose_t, pose_t+1, image_t, image_t+1,
@@ -209,6 +319,38 @@ class EverybodyDanceNow(CoarseToFine):
         return stack.reshape(-1, *stack.shape[2:])
 
     # --- synthesis -----------------------------------------------------------------------------
+
+    def seen(self, moments: Moments) -> dict[str, Array]:
+        """Poses, and where faces are; zeros, where that is not known, leave the face as it is."""
+        poses = poses_of(moments)
+        boxes = moments.get("face_boxes")
+        return {
+            "poses": poses,
+            "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
+        }
+
+    def start(self, params: Params, reference: Array | None, name: str) -> Array:
+        """The previous frame [1, H, W, 3]: before the first one, zeros."""
+        stage = self._stage(name)
+        return jnp.zeros((1, stage.height, stage.width, 3))
+
+    def frame(
+        self, params: Params, seen: dict[str, Array], carry: Array, name: str
+    ) -> tuple[Array, Array]:
+        """A frame from its pose and the frame before it. What is fed back is the raw output, as in
+        the reference (a face crop plus its residual may leave [-1, 1])."""
+        stage = self._stage(name)
+        pose = self.draw(seen["poses"], stage.height, stage.width)[None]
+        image = self.generate(params, pose, carry, seen["face_boxes"][None], name)
+        return image[0], image
+
+    def parts(self, params: Params) -> tuple[str, ...]:
+        """ "face": the residual of the face stage."""
+        return ("face",) if "face_generator" in params else ()
+
+    def without(self, part: str, params: Params) -> Params:
+        left_out = {"face": "face_generator"}.get(part)
+        return {network: tree for network, tree in params.items() if network != left_out}
 
     def generate(
         self, params: Params, pose: Array, previous: Array, boxes: Array, name: str

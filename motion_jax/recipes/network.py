@@ -1,10 +1,12 @@
-"""One network's variables in training: applied with its running statistics, updated, averaged.
+"""One network of a recipe: what it is, and its variables in training.
 
 A network's variables are {"params": ...} and, where it has batch norm, "batch_stats": its running
 statistics, which no optimiser touches.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,71 @@ from flax import linen as nn
 from jax import Array
 
 from motion_jax.devices import layout
-from motion_jax.recipes.adam import adam, updated
-from motion_jax.recipes.state import Params
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.state import Params, State
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the rest of the program knows of a network of a stage.
+
+    Attributes:
+      module: `module.apply(variables, *inputs)` is the network.
+      inputs: examples of what it is called with, pytrees of jax.ShapeDtypeStruct, for one picture.
+      role: "generator" where synthesis uses it, "discriminator" where it judges in training only,
+        or "other".
+      optimizer: settings; None: the stage does not train it.
+      averaged: whether the state holds an exponential average of it (recipe.averaging).
+      whole: whether optimiser and gradients are of all variables, {"params": ...}, not of what is
+        in "params": for networks without running statistics. pix2pixHD's and Everybody Dance Now's
+        checkpoints are so.
+      updates: steps of the optimiser with each gradient.
+      trained_from: the step of the stage, from 0, before which neither it nor its optimiser moves.
+    """
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    role: Literal["generator", "discriminator", "other"] = "other"
+    optimizer: Adam | None = None
+    averaged: bool = False
+    whole: bool = False
+    updates: int = 1
+    trained_from: int = 0
+
+    def begun(self, variables: Params) -> Any:
+        """The optimiser's state before the first step."""
+        return self.optimizer.init(variables if self.whole else variables["params"])
+
+    def stepped(
+        self,
+        name: str,
+        variables: Params,
+        gradient: Params,
+        moments: Any,
+        rate: Array,
+        step: Array | int,
+    ) -> tuple[Params, Any]:
+        """Variables and the optimiser's state after a step of the stage.
+
+        gradient: on this device, of the variables or what is in "params": see `whole`; rate: the
+        stage's learning rate.
+        """
+        gradient = layout.batch_mean(gradient)
+        before = (variables if self.whole else variables["params"]), moments
+        new = before
+        with jax.named_scope("adam"), jax.named_scope(name):
+            for _ in range(self.updates):
+                new = self.optimizer.updated(new[0], gradient, new[1], rate)
+        if self.trained_from > 0:
+            begun = step >= self.trained_from
+            new = jax.tree.map(lambda a, b: jnp.where(begun, a, b), new, before)
+        params, moments = new
+        return (params if self.whole else {**variables, "params": params}), moments
+
+
+def picture(height: int, width: int, channels: int = 3) -> jax.ShapeDtypeStruct:
+    """One picture as an example input, float32 [1, height, width, channels]."""
+    return jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
 
 
 def trained_apply(
@@ -28,19 +93,9 @@ def trained_apply(
     return output, {**variables, **changed}
 
 
-def optimizer(variables: Params) -> Any:
-    """Adam's moments of a network's parameters, empty."""
-    return adam().init(variables["params"])
-
-
-def stepped(
-    name: str, variables: Params, gradient: Params, moments: Any, rate: Array
-) -> tuple[Params, Any]:
-    """Variables and moments after one step of Adam; gradient: of variables["params"]."""
-    gradient = layout.batch_mean(gradient)
-    with jax.named_scope("adam"), jax.named_scope(name):
-        params, moments = updated(variables["params"], gradient, moments, rate)
-    return {**variables, "params": params}, moments
+def averages(old: Params, params: Params, step: Array, decay: float) -> Params:
+    """The averages of networks, by name, after a step."""
+    return {name: averaged(tree, params[name], step, decay) for name, tree in old.items()}
 
 
 def averaged(old: Params, new: Params, step: Array, decay: float) -> Params:
@@ -56,3 +111,24 @@ def averaged(old: Params, new: Params, step: Array, decay: float) -> Params:
 
     with jax.named_scope("averaging"):
         return jax.tree.map(mixed, old, new)
+
+
+def updated(
+    networks: Mapping[str, Network],
+    state: State,
+    gradients: Mapping[str, Params],
+    rate: Array,
+    decay: float,
+) -> State:
+    """The state after a step: networks moved along their gradients, averages after them."""
+    params, moments = dict(state.params), dict(state.optimizer)
+    for name, gradient in gradients.items():
+        params[name], moments[name] = networks[name].stepped(
+            name, params[name], gradient, moments[name], rate, state.step
+        )
+    return state.replace(
+        step=state.step + 1,
+        params=params,
+        optimizer=moments,
+        averaged=averages(state.averaged, params, state.step, decay),
+    )

@@ -2,7 +2,7 @@
 
 The generator sees a pose picture, a multiscale discriminator the pose picture and the frame. Two
 stages: global (a GlobalGenerator at half size) and local (a LocalEnhancer at full size). Everybody
-Dance Now is this with two frames at once and a face stage; the train step is the same function.
+Dance Now is this with two frames at once and a face stage.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from motion_jax.data.reading import Window
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pose_pictures import pose_pictures
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator, Losses, Stage
+from motion_jax.pose.pose_pictures import pose_pictures, poses_of
+from motion_jax.recipes.base import Moments
+from motion_jax.recipes.coarse_to_fine import (
+    CoarseToFine,
+    Discriminator,
+    Generator,
+    Losses,
+    Scene,
+    Stage,
+)
 from motion_jax.recipes.pixels import to_float
-from motion_jax.recipes.state import Params, State
-from motion_jax.recipes.two_frame_step import Clip, two_frame_step
+from motion_jax.recipes.state import Kind, Params, State
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,6 @@ class Pix2PixHD(CoarseToFine):
     # Pose; pose and image.
     generator_channels = 3
     discriminator_channels = 6
-    # What only a recipe with a previous frame can choose.
-    previous_noise = 0.0
-    generator_updates = 1
 
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
@@ -61,7 +66,12 @@ class Pix2PixHD(CoarseToFine):
         self.check_perceptual()
 
     def train_step(
-        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
     ) -> tuple[State, dict[str, Array]]:
         """One update of both networks from one batch.
 
@@ -72,8 +82,21 @@ class Pix2PixHD(CoarseToFine):
         stage = self._stage(name)
         poses = pose_pictures(batch, self.pose_style, stage.height, stage.width)
         with jax.named_scope("input"):
-            clip = Clip(poses, to_float(batch["frames"]), jnp.zeros((*poses.shape[:2], 4)))
-        return two_frame_step(self, state, clip, name, frozen)
+            scene = Scene(poses, to_float(batch["frames"]), frozen)
+        return self.step(state, scene, name)
+
+    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
+        def frames(poses: Array) -> Array:
+            return self.frames(params, poses, name)
+
+        frames = jax.checkpoint(frames) if self.rematerialise else frames
+        poses = scene.poses
+        return frames(poses.reshape(-1, *poses.shape[2:])).reshape(scene.images.shape)
+
+    def frames(self, params: Params, poses: Array, name: str) -> Array:
+        """Frames [N, H, W, 3] from their pose pictures, each by itself."""
+        with jax.named_scope("generator"):
+            return self.main_generator(name).apply(params["generator"], poses)
 
     def judged(self, poses: Array, images: Array) -> Array:
         """[B, T, H, W, 3] twice -> [B * T, H, W, 6]."""
@@ -85,12 +108,20 @@ class Pix2PixHD(CoarseToFine):
         [..., 137, 3] or from ready ones (uint8 [..., H, W, 3])."""
         return 2.0 * super().draw(poses, height, width) - 1.0
 
-    def generate(
-        self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
-    ) -> Array:
-        """One frame [B, H, W, 3] from its pose picture; previous and boxes have no influence."""
-        with jax.named_scope("generator"):
-            return self.main_generator(name).apply(params["generator"], pose)
+    def reading(self, name: str) -> Window:
+        stage = self._stage(name)
+        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+
+    def seen(self, moments: Moments) -> Array:
+        return poses_of(moments)
+
+    def frame(
+        self, params: Params, seen: Array, carry: tuple[()], name: str
+    ) -> tuple[Array, tuple[()]]:
+        """A frame from its pose."""
+        stage = self._stage(name)
+        pose = self.draw(seen, stage.height, stage.width)[None]
+        return self.frames(params, pose, name)[0], carry
 
 
 RECIPE = Pix2PixHD

@@ -7,6 +7,9 @@ from jax import Array
 
 Params = dict[str, Any]
 
+# What a step of a stage does besides the usual: names of Recipe.rhythm, in its order.
+Kind = tuple[str, ...]
+
 
 @struct.dataclass
 class State:

@@ -41,7 +41,7 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
+def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
     """Refuses a run directory of something else, before anything is written to it."""
     check_writable(folder)
     existing = runs.read_config(folder)
@@ -64,6 +64,8 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames) -> None:
             f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
             "--run folder, or give the settings that it was begun with."
         )
+    if dataset is None:
+        return
     known = runs.read_dataset(folder)
     if known["fingerprint"] != runs.fingerprint(dataset):
         raise UserError(

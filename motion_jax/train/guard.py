@@ -1,6 +1,7 @@
 """Whether training still makes sense: the discriminator's losses, looked at late, and what a run
 does after it went wrong."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,7 @@ import jax
 
 from motion_jax.config import Config, Guard
 from motion_jax.errors import UserError
-
-# How the names of discriminators' losses begin, whatever the recipe.
-DISCRIMINATOR = "D_"
+from motion_jax.recipes.metric import DISCRIMINATOR, Metric
 
 
 class Collapsed(UserError):
@@ -30,11 +29,20 @@ class Watch:
     """Watches one stage. What it has seen goes into each checkpoint's record (`memory`), so that a
     resumed run decides as an uninterrupted one.
 
+    metrics: what the stage's numbers are, by name: the discriminators' are watched.
+
     Attributes:
       since: the step from which on the losses were too small without a break; None: they are not.
     """
 
-    def __init__(self, settings: Guard, stage: str, since: int | None = None):
+    def __init__(
+        self,
+        settings: Guard,
+        stage: str,
+        metrics: Mapping[str, Metric],
+        since: int | None = None,
+    ):
+        self._watched = {n for n, each in metrics.items() if each.role == DISCRIMINATOR.role}
         self._settings, self._stage, self.since = settings, stage, since
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
 
@@ -51,7 +59,7 @@ class Watch:
             return
         step, metrics = self._pending
         self._pending = None
-        losses = {name: v for name, v in metrics.items() if name.startswith(DISCRIMINATOR)}
+        losses = {name: v for name, v in metrics.items() if name in self._watched}
         if not losses:
             return
         total = sum(float(value) for value in jax.device_get(losses).values())

@@ -5,15 +5,14 @@ without partners there is no true picture: there it is the sliced Wasserstein di
 metrics/sliced.py) of the generated pictures from held-out pictures of domain B. Lower is better.
 """
 
-from typing import Any
-
 import numpy as np
 
 from motion_jax.config import Config
-from motion_jax.data import inputs
 from motion_jax.data.pairs import Frames
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
+from motion_jax.recipes.state import Params
+from motion_jax.train.dataset import ShownPart
 from motion_jax.train.synthesis import Synthesizer
 
 # What record.keep_best is called for it.
@@ -23,49 +22,57 @@ MOST, BATCH = 64, 16
 
 
 class HeldOut:
-    """Scores a stage's generators. Raises UserError where nothing is held out."""
+    """Scores a stage's generators. Raises UserError where nothing is held out.
 
-    def __init__(self, config: Config, stage: str, dataset: PoseFrames):
-        recipe, holdout = config.recipe, config.data.holdout
-        size = recipe.stages()[stage]
-        self._synthesizer = Synthesizer(recipe, stage, None, chunk=BATCH)
-        self._recipe = recipe
-        crop = config.data.augment.crop
-        # Domain A as poses of the same frames as domain B: those are the true pictures.
-        self.paired = not recipe.unpaired or (recipe.draws_poses and not config.data.domain_a)
-        sides = [inputs.shown(dataset, config)]
+    Attributes:
+      paired: whether there are true pictures of what is shown.
+    """
+
+    def __init__(self, config: Config, stage: str, dataset: PoseFrames | None):
+        self._recipe, holdout = config.recipe, config.data.holdout
+        size = self._recipe.stages()[stage]
+        self._synthesizer = Synthesizer(self._recipe, stage, None, chunk=BATCH)
+        self._part = ShownPart(config, stage, dataset)
+        self.paired = self._part.truth
+
+        def first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+            if runs:
+                return _first(runs)
+            raise UserError(
+                f"record.keep_best = {NAME!r} scores held-out pictures, and {dataset.folder} "
+                f"holds out none with data.holdout = {holdout:g}; hold some out, or name a "
+                "loss of training."
+            )
+
+        if dataset is None:
+            raise UserError(
+                f"record.keep_best = {NAME!r} scores held-out pictures, and there is no dataset; "
+                "name a loss of training."
+            )
+        self._runs = first(self._part.runs("heldout"))
         if not self.paired:
-            sides = list(inputs.domains(dataset, config))
-        self._sides = []
-        for side in sides:
-            runs = side.runs(holdout, "heldout")
-            if not runs:
-                raise UserError(
-                    f"record.keep_best = {NAME!r} scores held-out pictures, and {dataset.folder} "
-                    f"holds out none with data.holdout = {holdout:g}; hold some out, or name a "
-                    "loss of training."
-                )
-            frames = Frames(side.dataset, size.height, size.width, crop=crop)
-            self._sides.append((frames, _first(runs)))
+            real, crop = self._part.real, config.data.augment.crop
+            frames = Frames(real.dataset, size.height, size.width, crop=crop)
+            runs = first(real.runs(holdout, "heldout"))
+            self._others = [frames.window(start, count)["frames"] for start, count in runs]
 
-    def score(self, params: Any) -> float:
+    def score(self, params: Params) -> float:
         """Of these parameters (Recipe.synthesis_params); lower is better."""
         self._synthesizer.params = params
-        frames, runs = self._sides[0]
         made, real = [], []
-        for first, count in runs:
+        for first, count in self._runs:
             self._synthesizer.reset()
             for start in range(first, first + count, BATCH):
-                window = frames.window(start, min(BATCH, first + count - start))
-                seen = self._recipe.seen(window)
-                made.append(self._synthesizer.feed(seen, window["face_boxes"]))
-                real.append(window["frames"])
-        generated = np.concatenate(made)
+                rows = np.arange(start, min(start + BATCH, first + count))
+                moments = self._part.of(rows)
+                made.append(self._synthesizer.feed(self._recipe.seen(moments)))
+                real.append(moments["frames"])
         if self.paired:
             from motion_jax.evaluate.content import one_box
             from motion_jax.metrics.frames import ssim
 
             # Without the bars of letterboxed frames.
+            frames = self._part.frames
             top, left, bottom, right = one_box(frames) or (0, 0, frames.height, frames.width)
             inside = np.s_[:, top:bottom, left:right]
             scores = [
@@ -74,9 +81,7 @@ class HeldOut:
             return float(1 - np.concatenate(scores).mean(dtype=np.float64))
         from motion_jax.metrics.sliced import sliced_wasserstein
 
-        frames, runs = self._sides[1]
-        others = np.concatenate([frames.window(first, n)["frames"] for first, n in runs])
-        return sliced_wasserstein(generated, others)
+        return sliced_wasserstein(np.concatenate(made), np.concatenate(self._others))
 
 
 def _first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -86,7 +91,7 @@ def _first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return limit(runs, MOST)
 
 
-def check(config: Config, dataset: PoseFrames) -> None:
+def check(config: Config, dataset: PoseFrames | None) -> None:
     """Raises UserError where a stage could not be scored."""
     for name in config.recipe.stages():
         HeldOut(config, name, dataset)

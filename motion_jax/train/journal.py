@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from motion_jax.errors import UserError
-from motion_jax.progress import say
+from motion_jax.errors import UserError, marked
+from motion_jax.progress import warn
 
 BOARD_SECONDS = 30.0
 
@@ -22,8 +22,8 @@ def going_on(what: str) -> Iterator[None]:
         yield
     except (UserError, OSError) as error:
         # What to do about it is for those whose command ends here.
-        reason = str(error).splitlines()[0].split(";")[0].rstrip(".")
-        say(f"{what} could not be written ({reason}); training goes on.")
+        reason = marked(error).splitlines()[0].split(";")[0].rstrip(".")
+        warn(f"{what} could not be written ({reason}); training goes on.")
 
 
 class Journal:
@@ -47,7 +47,7 @@ class Journal:
             self._failing = False
         except OSError as error:
             if not self._failing:
-                say(f"{self._path} cannot be written ({error}); training goes on and tries again.")
+                warn(f"{self._path} cannot be written ({error}); training goes on and tries again.")
             self._failing = True
 
     def _append(self, text: str) -> None:

@@ -9,24 +9,27 @@ import contextlib
 import itertools
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from motion_jax import events
 from motion_jax.config import Config, to_json
-from motion_jax.data.inputs import check_data, open_batches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
-from motion_jax.errors import UserError
-from motion_jax.progress import say
-from motion_jax.recipes.state import State
+from motion_jax.errors import UserError, marked
+from motion_jax.events import Interrupted, Observer, StopToken
+from motion_jax.progress import say, warn
+from motion_jax.recipes.pretrained import load_all
+from motion_jax.recipes.state import Kind, State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.dataset import check_data, open_batches
 from motion_jax.train.folder import alone, check_run, check_shared
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -35,10 +38,8 @@ from motion_jax.train.page import write_page
 from motion_jax.train.record import NotFinite, Recorder
 from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
 from motion_jax.train.samples import Sampler
-from motion_jax.train.signals import Interrupted, Signals
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker
-from motion_jax.weights.vgg19 import load_vgg19
 
 # After a save that failed the next one is tried so soon.
 RETRY_MINUTES = 1.0
@@ -46,41 +47,61 @@ RETRY_MINUTES = 1.0
 
 def train(
     config: Config,
-    data: Path,
+    data: Path | None,
     folder: Path,
     *,
     vgg: Path | None = None,
     command: str = "",
     place: Place | None = None,
     wait_seconds: float = 300.0,
-    preempted_status: int = 0,
     limits: Mapping[str, float] | None = None,
+    observer: Observer | None = None,
+    stop: StopToken | None = None,
 ) -> None:
     """Trains what the config describes, or goes on with it.
 
     Args:
       config: the experiment.
-      data: a prepared dataset.
+      data: a prepared dataset; None for a recipe that takes none.
       folder: the run directory; made where absent, continued where it holds this config's run.
       vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
       command: the command line, for the record.
       place: this process's among several; None: it trains alone.
       wait_seconds: how long the processes may take to come together.
-      preempted_status: exit status of a stop by SIGTERM, SIGUSR1 or a preemption notice.
       limits: seconds by stage after which it ends, however many of its steps are left: of steps
         alone, without compiling, saving and samples, and over all processes of a run that was
         stopped between. One step is always made. Checkpoints' records hold "step_seconds" by stage
         and "compile_seconds". For one process: the clocks of several differ.
+      observer: is told what happens; stop: asks for an end after the step under way (see
+        motion_jax.events; None: those of the caller). Of several processes it is enough that one
+        is asked.
     Raises:
       UserError: settings, dataset and run directory that do not fit together; processes that do not
         come together or differ; a NaN or a collapsed discriminator; a last save that failed.
       Interrupted: asked to stop, after saving.
     """
-    opened: list[PoseFrames] = []
+    with events.watched(observer, stop):
+        _train(config, data, folder, vgg, command, place, wait_seconds, limits or {})
+        events.emit(events.Done("train", folder), at=1.0)
+
+
+def _train(
+    config: Config,
+    data: Path | None,
+    folder: Path,
+    vgg: Path | None,
+    command: str,
+    place: Place | None,
+    wait_seconds: float,
+    limits: Mapping[str, float],
+) -> None:
+    opened: list[PoseFrames | None] = []
 
     def check() -> dict[str, str]:
         config.validate()
-        dataset = open_dataset(data)
+        dataset = None if data is None else open_dataset(data)
+        if dataset is None and config.recipe.takes_dataset:
+            raise UserError("This config is trained on a dataset; give one with --data.")
         stages = config.recipe.stages()
         # The largest first: its size is the one to prepare a dataset at.
         for name in sorted(stages, key=lambda name: -stages[name].height):
@@ -104,7 +125,7 @@ def train(
         host, token = job.share(f"{socket.gethostname()}\n{_last_command(folder, job)}").split("\n")
         if not job.first:
             check_shared(folder, token + "\n", host)
-        signals = stack.enter_context(Signals(job))
+        stack.enter_context(_stoppable(job))
         settings, ends, total = config.record, [], 0
         for stage in config.recipe.stages().values():
             total += stage.steps
@@ -117,10 +138,8 @@ def train(
             dataset,
             frozen,
             checkpoints,
-            signals,
             job,
-            preempted_status,
-            limits or {},
+            limits,
         )
         if checkpoints.latest() == total:
             say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
@@ -128,9 +147,19 @@ def train(
             training.run()
         if job.first:
             with going_on("The run's page"):
-                write_page(folder)
+                events.emit(events.FileWritten(write_page(folder, config.recipe)))
     if training.images:
         say(f"Trained: {training.steps} steps, {training.images} images, in {folder}")
+
+
+@contextlib.contextmanager
+def _stoppable(job: Job) -> Iterator[None]:
+    """In the block a stop is answered after a step."""
+    events.emit(events.Stoppable(job.count))
+    try:
+        yield
+    finally:
+        events.emit(events.Stoppable(0))
 
 
 def _last_command(folder: Path, job: Job) -> str:
@@ -139,10 +168,10 @@ def _last_command(folder: Path, job: Job) -> str:
 
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
     """The parameters that losses need and nobody trains."""
-    return {"vgg19": load_vgg19(vgg)} if config.recipe.needs_vgg19 else {}
+    return load_all(config.recipe.pretrained(), {"vgg19": vgg})
 
 
-def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> None:
+def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | None) -> None:
     """Raises UserError where record.keep_best is no loss of one of the stages, or nothing is held
     out to be scored."""
     best = config.record.keep_best
@@ -151,12 +180,19 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames) -> N
         return
     for name in config.recipe.stages() if best else ():
         batch = {
-            key: jax.ShapeDtypeStruct(*of) for key, of in config.recipe.batch_shapes(name).items()
+            key: jax.ShapeDtypeStruct(*of)
+            for key, of in config.recipe.reading(name).shapes().items()
         }
         state = abstract_state(config, name)
-        _, metrics = jax.eval_shape(
-            lambda s, b, f, n=name: config.recipe.train_step(s, b, n, f), state, batch, frozen
-        )
+        metrics: set[str] = set()
+        for kind in config.recipe.kinds(name):
+            _, found = jax.eval_shape(
+                lambda s, b, f, n=name, k=kind: config.recipe.train_step(s, b, n, f, k),
+                state,
+                batch,
+                frozen,
+            )
+            metrics |= set(found)
         if best not in metrics:
             raise UserError(
                 f"record.keep_best = {best!r} is no loss of the {name} stage; use one of "
@@ -178,18 +214,17 @@ class _Training:
 
     config: Config
     folder: Path
-    dataset: PoseFrames
+    dataset: PoseFrames | None
     frozen: dict[str, Any]
     checkpoints: Checkpoints
-    signals: Signals
     job: Job
-    preempted_status: int
     limits: Mapping[str, float]
     images: int = 0
     steps: int = 0
     lowered: dict[str, Any] | None = None
     unsaved: UserError | None = None
     saved_at: float = field(default_factory=time.monotonic)
+    stop: StopToken = field(default_factory=events.stop_token)
 
     def run(self) -> None:
         """All stages that are left, again from a good checkpoint where the guard says so."""
@@ -238,15 +273,17 @@ class _Training:
     ) -> tuple[State, dict[str, Any]]:
         config = lowered(self.config, self.lowered)
         stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
+        reading = config.recipe.reading(name)
         mesh = meshes.of_stage(config, name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
-        first, train_step, start = self.job.first, None, record["step"]
+        first, start = self.job.first, record["step"]
+        steps: dict[Kind, Any] = {}
         # Where imported weights came from stays on record.
         origin = {key: value for key, value in record.items() if key == "imported"}
         seconds = dict(record.get("step_seconds", {}))
         compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
         say(
-            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {stage.window} "
+            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
             f"frames at {stage.width}x{stage.height} on "
             f"{meshes.describe(mesh, stage.batch_size)}; compiling (a minute, the first time "
             "perhaps more) …"
@@ -257,7 +294,7 @@ class _Training:
             offset=offset,
             start=start,
             steps=stage.steps,
-            frames_per_step=stage.batch_size * stage.window,
+            frames_per_step=stage.batch_size * reading.frames,
             log_every=settings.log_every,
             seconds=record["seconds"],
             images=record["images"],
@@ -271,8 +308,10 @@ class _Training:
         rows = meshes.data_rows(mesh, stage.batch_size)
         examples = open_batches(self.dataset, config, name, record["position"], rows)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
-        watch = Watch(config.guard, name, record.get("low_since"))
-        with recorder, sampler or contextlib.nullcontext(), examples, tracer:
+        watch = Watch(config.guard, name, config.recipe.metrics(name), record.get("low_since"))
+        total = sum(stage.steps for stage in config.recipe.stages().values())
+        here = events.stage(name, offset / total, (offset + stage.steps) / total)
+        with here, recorder, sampler or contextlib.nullcontext(), examples, tracer:
             self.saved_at = time.monotonic()
             for step in range(start + 1, stage.steps + 1):
                 tracer.begin(step, state)
@@ -280,14 +319,16 @@ class _Training:
                     asked = time.monotonic()
                     batch = meshes.place(next(examples), mesh)
                     recorder.waited(time.monotonic() - asked)
-                    if train_step is None:
+                    if not steps:
                         begun = time.monotonic()
-                        jitted = compiled_step(config, name, mesh)
-                        train_step = compile_ahead(jitted, state, batch, frozen)
+                        for kind in config.recipe.kinds(name):
+                            jitted = compiled_step(config, name, mesh, kind)
+                            steps[kind] = compile_ahead(jitted, state, batch, frozen)
                         self.job.meet()
                         compiling += time.monotonic() - begun
                         asked += time.monotonic() - begun
-                    state, metrics = train_step(state, batch, frozen)
+                    kind = config.recipe.kind_of(name, step)
+                    state, metrics = steps[kind](state, batch, frozen)
                 tracer.end(step, state)
                 recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
                 if limit is not None:
@@ -303,7 +344,7 @@ class _Training:
                     params = on_one_device(config.recipe.synthesis_params(state), mesh)
                     if sampler is not None:
                         sampler.sample(params, offset + step)
-                stop = self.signals.asked(offset + step)
+                stop = self.job.stops(offset + step, self.stop.asked)
                 if self._due(offset + step) or last or stop:
                     watch.look()
                     record = origin | {
@@ -327,7 +368,8 @@ class _Training:
                 if sampled:
                     if first:
                         with going_on("The run's page"):
-                            write_page(self.folder)
+                            page = write_page(self.folder, config.recipe)
+                            events.emit(events.FileWritten(page))
                     self.job.meet()
                 if stop:
                     self._stop(step, name)
@@ -404,17 +446,18 @@ class _Training:
 
     def _not_saved(self, error: UserError) -> None:
         self.unsaved = error
-        reason = str(error).split(";")[0]
-        say(f"{reason}; training goes on and tries again at the next checkpoint.")
+        reason = marked(error).split(";")[0]
+        warn(f"{reason}; training goes on and tries again at the next checkpoint.")
 
     def _stop(self, step: int, name: str) -> None:
         self._written()
         if self.unsaved is not None:
             raise self.unsaved
+        reason = self.stop.reason or "a preemption notice to one of the processes"
         raise Interrupted(
-            self.signals.status(self.preempted_status),
-            f"Stopped by {self.signals.reason} after step {step} of the {name} stage; saved. The "
-            "same command goes on from here.",
+            f"Stopped by {reason} after step {step} of the {name} stage; saved. The same command "
+            "goes on from here.",
+            reason,
         )
 
     def _roll_back(self, failure: NotFinite | Collapsed) -> None:
@@ -431,7 +474,7 @@ class _Training:
                 self.checkpoints.delete(step)
         self.checkpoints.before = None
         self.lowered = {"stage": failure.stage, "factor": settings.factor}
-        say(
-            f"{str(failure).split(';')[0]}; going back to the last good checkpoint, with the "
+        warn(
+            f"{marked(failure).split(';')[0]}; going back to the last good checkpoint, with the "
             f"learning rate of the {failure.stage} stage times {settings.factor}."
         )

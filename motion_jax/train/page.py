@@ -3,22 +3,26 @@
 import json
 from pathlib import Path
 
+from motion_jax.recipes.base import Recipe
 from motion_jax.report import html
 from motion_jax.report.charts import chart
 from motion_jax.train.record import read_metrics
 
-# How the names of losses begin, whatever the recipe.
-GENERATOR = ("G_", "cycle_", "idt_")
-DISCRIMINATOR = ("D_",)
 
+def write_page(folder: Path, recipe: Recipe) -> Path:
+    """Writes RUN/report/index.html from what lies in the run directory; returns its path.
 
-def write_page(folder: Path) -> Path:
-    """Writes RUN/report/index.html from what lies in the run directory; returns its path."""
+    recipe: the run's, which says what its numbers are.
+    """
     folder = Path(folder)
     target = folder / "report" / "index.html"
     config = json.loads((folder / "config.json").read_text())
     versions = json.loads((folder / "versions.json").read_text())
-    dataset = json.loads((folder / "dataset.json").read_text())
+    dataset = folder / "dataset.json"
+    data = {}
+    if dataset.is_file():
+        known = json.loads(dataset.read_text())
+        data = {"dataset": f"{known['path']} ({known['frames']} frames)"}
     rows = read_metrics(folder)
     sections = []
     if rows:
@@ -35,8 +39,8 @@ def write_page(folder: Path) -> Path:
                         "hours": last["seconds"] / 3600,
                         "images/s": last["images_per_second"],
                         "waiting for input": f"{100 * last['input_wait']:.1f} %",
-                        "dataset": f"{dataset['path']} ({dataset['frames']} frames)",
                     }
+                    | data
                 ),
             )
         )
@@ -55,10 +59,10 @@ def write_page(folder: Path) -> Path:
                 )
             )
     charts = []
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    for title, begins in (("Generator", GENERATOR), ("Discriminator", DISCRIMINATOR)):
+    metrics = {n: each for stage in recipe.stages() for n, each in recipe.metrics(stage).items()}
+    for role in dict.fromkeys(each.role for each in metrics.values()):
         series = {}
-        for name in (name for name in names if name.startswith(begins)):
+        for name in (name for name, each in metrics.items() if each.role == role):
             points = [
                 (row["total_step"], row[name]) for row in rows if isinstance(row.get(name), float)
             ]
@@ -66,7 +70,13 @@ def write_page(folder: Path) -> Path:
                 series[name] = tuple(zip(*points, strict=True))
         if series:
             charts.append(
-                chart(series, title, x_label="step over all stages", y_label="loss", log=True)
+                chart(
+                    series,
+                    role.capitalize(),
+                    x_label="step over all stages",
+                    y_label="loss",
+                    log=True,
+                )
             )
     if charts:
         sections.append(html.section("Losses", *charts))

@@ -16,17 +16,17 @@ from jax.sharding import Mesh
 from motion_jax.config import Config
 from motion_jax.devices import layout
 from motion_jax.devices import mesh as meshes
-from motion_jax.recipes.state import State
+from motion_jax.recipes.state import Kind, State
 
 
-def pmapped_step(config: Config, name: str, mesh: Mesh) -> Callable[..., Any]:
-    """A stage's train step, as train.step.compiled_step: (state, batch, frozen) -> (state,
-    metrics); state is donated, and on every device before and after."""
+def pmapped_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> Callable[..., Any]:
+    """A stage's train step of a kind, as train.step.compiled_step: (state, batch, frozen) ->
+    (state, metrics); state is donated, and on every device before and after."""
     count = mesh.shape["data"]
 
     def share(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
         with layout.mapped("data", count):
-            state, metrics = config.recipe.train_step(state, batch, name, frozen)
+            state, metrics = config.recipe.train_step(state, batch, name, frozen, kind)
             return state, layout.batch_mean(metrics)
 
     mapped = jax.pmap(

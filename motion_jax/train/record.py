@@ -1,4 +1,4 @@
-"""What a run says while it trains: a live line, and what it writes of it (journal.py).
+"""What a run says while it trains: its figures as events, and what it writes of it (journal.py).
 
 Metrics of a step are read one log interval late, when the device has long finished them, so that
 logging never makes it wait.
@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from rich.live import Live
-from rich.text import Text
 
+from motion_jax import events
 from motion_jax.errors import UserError
-from motion_jax.progress import console, say
 from motion_jax.train.examine import examined
 from motion_jax.train.journal import Journal
 
-# Between lines where the output is no terminal.
-LINE_EVERY_SECONDS = 10.0
 # Steps that the loop may be ahead of the device: enough that the device never waits for the loop.
 IN_FLIGHT = 3
 
@@ -73,26 +69,20 @@ class Recorder:
         self._seconds_before = seconds
         self._journal = Journal(folder, offset + start) if writes else None
         self._pending: tuple[int, dict[str, jax.Array], float] | None = None
-        self._begun = self._marked = self._said = time.monotonic()
+        self._latest: dict[str, jax.Array] = {}
+        self._begun = self._marked = time.monotonic()
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
         self._in_flight: deque[dict[str, jax.Array]] = deque()
-        self._live = None
         # The mean of each loss over the logged steps since `means` was last asked.
         self._sums: dict[str, list[float]] = {}
-        if console.is_terminal and writes:
-            self._live = Live(console=console, refresh_per_second=4)
 
     def __enter__(self) -> "Recorder":
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
         if kind is None:
             self._flush()
-        if self._live:
-            self._live.stop()
         if self._journal:
             self._journal.close()
 
@@ -109,13 +99,15 @@ class Recorder:
         """After the step number `step` (from 1) was dispatched."""
         self.images += self.frames_per_step
         self._dispatched = step
+        # Some steps have numbers that others have not: of those the last ones are logged.
+        self._latest = self._latest | metrics
         # A slow device must not fall behind by minutes: a signal would be answered that much later.
         self._in_flight.append(metrics)
         if len(self._in_flight) > IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
         if step % self.log_every == 0 or step == self.steps or step == self._start + 1:
             self._flush()
-            self._pending = (step, metrics, learning_rate)
+            self._pending = (step, self._latest, learning_rate)
 
     def _flush(self) -> None:
         if self._pending is None:
@@ -150,7 +142,7 @@ class Recorder:
         for name, value in values.items():
             self._sums.setdefault(name, []).append(value)
         if self._journal:
-            self._show(row, values, now)
+            self._tell(row, values)
 
     def means(self) -> dict[str, float]:
         """The mean of each loss over the logged steps since this was last asked."""
@@ -182,28 +174,22 @@ class Recorder:
             self.stage,
         )
 
-    def _show(self, row: dict[str, Any], values: dict[str, float], now: float) -> None:
+    def _tell(self, row: dict[str, Any], values: dict[str, float]) -> None:
         rate = row["images_per_second"] / self.frames_per_step
         # The first step's time is mostly compiling; it says nothing about the rest.
         measured = row["step"] > self._start + 1 and rate > 0
-        left = _clock((self.steps - row["step"]) / rate) if measured else "…"
-        losses = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
-        line = (
-            f"{self.stage} {row['step']}/{self.steps}  {row['images']} images  "
-            f"{row['images_per_second']:.1f} images/s  input wait {100 * row['input_wait']:.0f} %  "
-            f"lr {row['learning_rate']:.2g}  left {left}  {losses}"
+        step = events.Step(
+            self.stage,
+            row["step"],
+            self.steps,
+            row["images"],
+            row["images_per_second"],
+            row["input_wait"],
+            row["learning_rate"],
+            (self.steps - row["step"]) / rate if measured else None,
+            values,
         )
-        if self._live:
-            self._live.update(Text(line))
-        elif now - self._said >= LINE_EVERY_SECONDS or row["step"] in (self._start + 1, self.steps):
-            self._said = now
-            say(line)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        events.emit(step, at=row["step"] / self.steps)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -20,13 +20,13 @@ from motion_jax.train.record import rewind_metrics
 from motion_jax.train.step import laid_out_state
 
 
-def facts(config: Config, dataset: PoseFrames) -> dict[str, str]:
+def facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
     """What must be the same in all processes of a job, by name."""
     settings = {k: v for k, v in flatten(to_json(config)).items() if k != "data.workers"}
     return {
         **{name: json.dumps(value) for name, value in settings.items()},
         "config's hash": config_hash(config)[:16],
-        "dataset's fingerprint": runs.fingerprint(dataset)[:16],
+        "dataset's fingerprint": "" if dataset is None else runs.fingerprint(dataset)[:16],
     }
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from motion_jax import __version__
 from motion_jax.config import Config, from_json, to_json
 from motion_jax.data.pairs import stretches
+from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import write_json, write_text
@@ -79,8 +80,9 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
 
 
 def _domain_a(config: Config) -> dict[str, Any]:
-    """What is known of another dataset that is domain A of an unpaired recipe."""
-    if not (config.recipe.unpaired and config.data.domain_a):
+    """What is known of another dataset that is domain A, where two domains are read."""
+    readings = map(config.recipe.reading, config.recipe.stages())
+    if not (config.data.domain_a and any(isinstance(each, Domains) for each in readings)):
         return {}
     return {"domain_a": open_dataset(Path(config.data.domain_a)).info.to_json()}
 
@@ -105,9 +107,10 @@ def read_dataset(folder: Path) -> dict[str, Any]:
     return _read(Path(folder) / "dataset.json")
 
 
-def _known_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The same; {} for a run that was imported without a dataset."""
-    if "imported" in record and not (folder / "dataset.json").exists():
+def _known_dataset(folder: Path, config: Config, record: dict[str, Any]) -> dict[str, Any]:
+    """The same; {} for a run that was imported, or takes no dataset and had none."""
+    without = "imported" in record or not config.recipe.takes_dataset
+    if without and not (folder / "dataset.json").exists():
         return {}
     return read_dataset(folder)
 
@@ -153,8 +156,9 @@ class Run:
     def data_path(self) -> Path:
         """Where the training dataset was. Raises UserError for a run that was imported without."""
         if not self.dataset:
+            how = "imported" if self.config.recipe.takes_dataset else "trained"
             raise UserError(
-                f"The run {self.folder} was imported without a dataset; name one with --data."
+                f"The run {self.folder} was {how} without a dataset; name one with --data."
             )
         path = Path(self.dataset["path"])
         return path if path.is_absolute() else Path(os.path.normpath(self.folder / path))
@@ -180,11 +184,11 @@ class Run:
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
     ) -> Synthesizer:
-        """Turns poses into frames; face = False leaves the face generator out."""
-        params = {
-            name: value for name, value in self.params.items() if face or name != "face_generator"
-        }
-        return Synthesizer(self.config.recipe, self.stage, params, recurrent, chunk)
+        """Turns what the recipe's `seen` gives into frames; face = False leaves the recipe's part
+        of that name out."""
+        recipe = self.config.recipe
+        params = self.params if face else recipe.without("face", self.params)
+        return Synthesizer(recipe, self.stage, params, recurrent, chunk)
 
 
 def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
@@ -192,7 +196,7 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     known: keypoints are then drawn like those."""
     info = dataset.get("info", {})
     style = info.get("pose_style") if info.get("pose_pictures") else None
-    if style is None or not hasattr(config.recipe, "pose_style"):
+    if style is None or config.recipe.pose_style is None:
         return config
     recipe = dataclasses.replace(config.recipe, pose_style=PoseStyle(**style))
     return dataclasses.replace(config, recipe=recipe)
@@ -231,7 +235,7 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         used = {id(leaf) for leaf in jax.tree.leaves(config.recipe.synthesis_params(abstract))}
         wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
         state = checkpoints.restore_part(latest, wanted)
-    dataset = _known_dataset(folder, record)
+    dataset = _known_dataset(folder, config, record)
     return Run(
         folder=folder,
         config=_drawing_as(config, dataset),

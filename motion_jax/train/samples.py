@@ -12,13 +12,12 @@ import cv2
 import jax
 import numpy as np
 
+from motion_jax import events
 from motion_jax.config import Config
-from motion_jax.data import inputs
-from motion_jax.data.pairs import load
 from motion_jax.data.records import PoseFrames
 from motion_jax.files import write_bytes
-from motion_jax.pose.pose_pictures import poses_of, shown
 from motion_jax.report import montage
+from motion_jax.train.dataset import ShownPart
 from motion_jax.train.journal import going_on
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
@@ -36,54 +35,38 @@ class Sampler:
         folder: Path,
         config: Config,
         stage: str,
-        dataset: PoseFrames,
+        dataset: PoseFrames | None,
     ):
         recipe, seconds = config.recipe, config.record.sample_seconds
         size = recipe.stages()[stage]
         self.folder, self.recipe, self.stage = folder / "samples", recipe, stage
         self.height, self.width = size.height, size.width
-        self.crop = config.data.augment.crop
-        domain = inputs.shown(dataset, config)
-        dataset = domain.dataset
-        runs = domain.runs(config.data.holdout, "heldout") or domain.runs(0.0, "train")
+        part = ShownPart(config, stage, dataset)
+        runs = part.runs("heldout") or part.runs("all")
         frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
         settle = CHUNK // MOMENTS
         last = max(len(frames) - settle, 0)
         starts = np.linspace(0, last, MOMENTS).astype(int)
         grid = [frames[min(s + i, len(frames) - 1)] for s in starts for i in range(settle)]
         self._shown = np.arange(settle - 1, CHUNK, settle)
-        self._grid = self._load(dataset, np.array(grid))
+        self._grid = part.of(np.array(grid))
         # The video: the beginning of the longest run.
         first, count = max(runs, key=lambda run: run[1])
         # A sample is for the eye: 25 pictures a second, whatever the source's rate.
         length = min(count, max(int(seconds * 25), 2))
-        self._clip = self._load(dataset, np.arange(first, first + length))
+        self._clip = part.of(np.arange(first, first + length))
         self._synthesizer = Synthesizer(recipe, stage, None, chunk=CHUNK)
-        self._thread = ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1, initializer=events.inherit())
         self._writing: Future | None = None
-
-    def _load(self, dataset: PoseFrames, records: np.ndarray) -> dict[str, np.ndarray]:
-        size = self.height, self.width, self.crop
-        each = [load(dataset, int(record), 1, *size) for record in records]
-        return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
         self._synthesizer.params = params
         self._synthesizer.reset()
-        return self._synthesizer.dispatch(self._seen(clip), clip["face_boxes"])
-
-    def _seen(self, clip: dict[str, np.ndarray]) -> Any:
-        """What the generator sees of a clip."""
-        return self.recipe.seen(clip)
+        return self._synthesizer.dispatch(self.recipe.seen(clip))
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
         """The pictures of a clip that are shown, by label."""
-        if not self.recipe.draws_poses:
-            return {"A": list(clip["frames"]), "A as B": list(fakes)}
-        poses = [self._pose(pose) for pose in poses_of(clip)]
-        if self.recipe.unpaired:
-            return {"pose": poses, "generated": list(fakes)}
-        return {"pose": poses, "real": list(clip["frames"]), "generated": list(fakes)}
+        return self.recipe.rows(clip, fakes, self.height, self.width)
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""
@@ -106,18 +89,19 @@ class Sampler:
         # cv2.imwrite would not say why it cannot write.
         _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         write_bytes(self.folder / f"{name}.png", encoded.tobytes())
-        frames = np.concatenate([np.asarray(chunk) for chunk in clip])[: len(self._clip["frames"])]
+        events.emit(events.FileWritten(self.folder / f"{name}.png"))
+        events.emit(events.PictureMade("sample", total_step, lambda: picture))
+        length = len(next(iter(self._clip.values())))
+        frames = np.concatenate([np.asarray(chunk) for chunk in clip])[:length]
         by_label = self._rows(self._clip, frames)
         rows = [
             montage.side_by_side(list(pictures), list(by_label))
             for pictures in zip(*by_label.values(), strict=True)
         ]
         with VideoWriter(self.folder / f"{name}.mp4", *rows[0].shape[:2]) as writer:
-            for i, picture in enumerate(rows):
-                writer.write(picture, i / 25)
-
-    def _pose(self, pose: np.ndarray) -> np.ndarray:
-        return shown(pose, self.recipe.pose_style, self.height, self.width)
+            for i, row in enumerate(rows):
+                writer.write(row, i / 25)
+        events.emit(events.FileWritten(self.folder / f"{name}.mp4"))
 
     def finish(self) -> None:
         """Waits until the last samples are written; raises what went wrong with them."""

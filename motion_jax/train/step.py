@@ -12,7 +12,7 @@ from motion_jax.devices import layout
 from motion_jax.devices import mesh as meshes
 from motion_jax.memory import give_back_freed_memory
 from motion_jax.nets import spatial
-from motion_jax.recipes.state import State
+from motion_jax.recipes.state import Kind, State
 from motion_jax.train.pmap_step import pmapped_step
 
 
@@ -47,15 +47,15 @@ def place_state(state: State, config: Config, mesh: Mesh) -> State:
     return jax.device_put(state, sharding)
 
 
-def compiled_step(config: Config, name: str, mesh: Mesh) -> Callable[..., Any]:
-    """The stage's train step, jitted: (state, batch, frozen) -> (state, metrics); state is
-    donated. With devices.strategy = "pmap" it is train.pmap_step's.
+def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> Callable[..., Any]:
+    """The stage's train step of a kind (Recipe.kinds), jitted: (state, batch, frozen) -> (state,
+    metrics); state is donated. With devices.strategy = "pmap" it is train.pmap_step's.
 
     State lies as mesh.state_sharding says before and after, the batch as mesh.over_batch; frozen
     and metrics are on every device.
     """
     if config.devices.strategy == "pmap":
-        return pmapped_step(config, name, mesh)
+        return pmapped_step(config, name, mesh, kind)
     everywhere = meshes.replicated(mesh)
     states = jax.tree.map(lambda leaf: leaf.sharding, laid_out_state(config, name, mesh))
 
@@ -63,7 +63,7 @@ def compiled_step(config: Config, name: str, mesh: Mesh) -> Callable[..., Any]:
         # Which pictures a batch holds depends on the dataset.
         batch = jax.lax.with_sharding_constraint(batch, meshes.over_batch(mesh, batch))
         with _laid_over(mesh, name):
-            return config.recipe.train_step(state, batch, name, frozen)
+            return config.recipe.train_step(state, batch, name, frozen, kind)
 
     return jax.jit(
         step,
@@ -82,7 +82,9 @@ def check_layout(config: Config) -> None:
             from motion_jax.profiling.topology import step_inputs
 
             # The networks say what they need of their neighbours' rows when they are traced.
-            jax.eval_shape(compiled_step(config, name, mesh), *step_inputs(config, name, mesh))
+            for kind in config.recipe.kinds(name):
+                step = compiled_step(config, name, mesh, kind)
+                jax.eval_shape(step, *step_inputs(config, name, mesh))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""Poses in, frames out: a trained generator run over any number of frames with one compilation."""
+"""What is seen in, frames out: a trained generator run over any number of frames with one
+compilation."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,85 +10,116 @@ import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.nets.conv import on_cpu
-from motion_jax.pose.pose_pictures import is_ready
+from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.pixels import to_uint8
+from motion_jax.recipes.state import Params
 
 
 class Synthesizer:
-    """Runs a recipe's synthesis over a stream of poses, keeping the previous frame between calls.
+    """Runs a recipe's synthesis over a stream of moments, keeping what is carried from frame to
+    frame between calls.
+
+    What it is given is what the recipe's `seen` makes of moments: a pytree of arrays [n, ...];
+    always of the same structure and types, or another program is compiled.
 
     Args:
       recipe, stage: what was trained, and the stage whose networks and size are used.
-      params: the generators' parameters by network name.
-      recurrent: False shows the generator no previous frame.
+      params: the generators' parameters by network name; may be set later.
+      recurrent: False begins every frame anew.
       chunk: frames in one call of the compiled program; does not change the result.
     """
 
     def __init__(
-        self, recipe: Any, stage: str, params: Any, recurrent: bool = True, chunk: int = 16
+        self,
+        recipe: Recipe,
+        stage: str,
+        params: Params | None,
+        recurrent: bool = True,
+        chunk: int = 16,
     ):
         size = recipe.stages()[stage]
         self.height, self.width, self.params = size.height, size.width, params
         # A loop around convolutions is slow on a CPU (see nets.conv): one frame a call there.
         self.chunk = 1 if on_cpu() else chunk
 
-        def synthesize(params, poses, boxes, count, carry):
-            frames, after = recipe.synthesize(params, poses, boxes, carry, stage, recurrent)
-            # The state after the last real frame: what lies behind it in the chunk is padding.
-            return to_uint8(frames), jax.lax.dynamic_slice_in_dim(after, count - 1, 1)
+        def start(params: Params, reference: Any) -> Any:
+            return recipe.start(params, reference, stage)
 
-        self._synthesize = jax.jit(synthesize)
+        def synthesize(params: Params, seen: Any, count: Any, carry: Any) -> tuple[Any, Any]:
+            if not recurrent:
+                return to_uint8(recipe.each_alone(params, seen, carry, stage)), carry
+            # The chunk's end may be padding, but not where it is one frame long.
+            count = count if self.chunk > 1 else None
+            frames, carry = recipe.synthesize(params, seen, carry, stage, count)
+            return to_uint8(frames), carry
+
+        self._start, self._synthesize = jax.jit(start), jax.jit(synthesize)
         self.reset()
 
-    def reset(self) -> None:
-        """Forgets the previous frame: the next one begins a new clip."""
-        carry = jnp.zeros((1, self.height, self.width, 3))
+    def reset(self, reference: np.ndarray | None = None) -> None:
+        """The next frame begins a new clip. reference: pictures of the target, uint8 [n, H, W, 3],
+        for recipes that begin with one."""
+        self._reference, self._begun = reference, False
+
+    def _begin(self) -> None:
+        """What is carried into the first frame, of the parameters of now."""
+        if self._begun:
+            return
+        carry = self._start(self.params, self._reference)
         # Where the parameters are, as later carries will be: an array that is free to move would
         # make another program of the first call.
         places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(self.params)[:1]]
         self._carry = jax.device_put(carry, places[0]) if places and places[0] else carry
+        self._begun = True
 
-    def dispatch(self, poses: Any, face_boxes: np.ndarray) -> list[jax.Array]:
+    def dispatch(self, seen: Any) -> list[jax.Array]:
         """As feed, without waiting for the device: chunks whose frames together are the result, the
         last one perhaps longer than needed."""
+        self._begin()
         chunks = []
-        poses = jax.tree.map(lambda x: x if is_ready(x) else x.astype(np.float32), poses)
-        for start in range(0, len(face_boxes), self.chunk):
-            boxes = face_boxes[start:][: self.chunk]
-            count = len(boxes)
+        seen = jax.tree.map(_single, seen)
+        total = _count(seen)
+        for start in range(0, total, self.chunk):
+            count = min(self.chunk, total - start)
             padding = self.chunk - count
 
-            def padded(values: np.ndarray, start: int = start, padding: int = padding) -> Any:
+            def padded(values: Any, start: int = start, padding: int = padding) -> Any:
                 part = values[start:][: self.chunk]
                 return np.pad(part, ((0, padding), *[(0, 0)] * (part.ndim - 1)))
 
-            part = jax.tree.map(padded, poses)
-            boxes = padded(face_boxes).astype(np.float32)
-            made, self._carry = self._synthesize(self.params, part, boxes, count, self._carry)
+            part = jax.tree.map(padded, seen)
+            made, self._carry = self._synthesize(self.params, part, count, self._carry)
             chunks.append(made)
         return chunks
 
-    def begin(self, poses: Any, face_boxes: np.ndarray) -> Iterator[np.ndarray]:
+    def begin(self, seen: Any) -> Iterator[np.ndarray]:
         """Starts the next n frames, and gives them one by one as they are ready: meanwhile the
         frames after them can be started.
 
         Args:
-          poses: keypoints [n, 137, 3] in pixels of the run's size, or ready pose pictures uint8
-            [n, H, W, 3], or what the recipe's `seen` gives; always the same kind, or another
-            program is compiled.
-          face_boxes: [n, 4] in pixels of the run's size.
+          seen: what the recipe's `seen` gives, of n moments.
         Returns:
           n pictures, uint8 [H, W, 3].
         """
-        chunks = self.dispatch(poses, face_boxes)
+        chunks = self.dispatch(seen)
         for chunk in chunks:
             chunk.copy_to_host_async()
         pictures = (picture for chunk in chunks for picture in np.asarray(chunk))
-        return itertools.islice(pictures, len(face_boxes))
+        return itertools.islice(pictures, _count(seen))
 
-    def feed(self, poses: Any, face_boxes: np.ndarray) -> np.ndarray:
+    def feed(self, seen: Any) -> np.ndarray:
         """As begin, and waits for all of them: uint8 [n, H, W, 3]."""
-        pictures = list(self.begin(poses, face_boxes))
+        pictures = list(self.begin(seen))
         if not pictures:
             return np.zeros((0, self.height, self.width, 3), np.uint8)
         return np.stack(pictures)
+
+
+def _count(seen: Any) -> int:
+    """Moments in what is seen."""
+    return len(jax.tree.leaves(seen)[0])
+
+
+def _single(values: Any) -> Any:
+    """Floating-point numbers in single precision, as in training; others as they are."""
+    return values.astype(np.float32) if jnp.issubdtype(values.dtype, jnp.floating) else values

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motion_jax import events
 from motion_jax.errors import UserError
+from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_writable
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
@@ -25,14 +27,24 @@ if TYPE_CHECKING:
     from motion_jax.transfer.player import Player
 
 
-def transfer(options: TransferOptions) -> Path:
+def transfer(
+    options: TransferOptions, *, observer: Observer | None = None, stop: StopToken | None = None
+) -> Path:
     """Runs the whole of it; returns the path written.
 
-    Raises UserError: for every bad input, before or without leaving anything half-made.
+    Args:
+      observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
+        the caller).
+    Raises:
+      UserError: for every bad input, before or without leaving anything half-made.
+      Stopped: was asked to; no film is left.
     """
-    performance = prepared(options)
-    _film(options, performance)
-    say(f"Wrote {options.out}: {performance.count} {performance.made}.")
+    with events.watched(observer, stop):
+        performance = prepared(options)
+        _film(options, performance)
+        say(f"Wrote {options.out}: {performance.count} {performance.made}.")
+        events.emit(events.FileWritten(options.out))
+        events.emit(events.Done("transfer", options.out), at=1.0)
     return options.out
 
 
@@ -49,6 +61,7 @@ def prepared(options: TransferOptions) -> "Performance":
 def _film(options: TransferOptions, performance: "Performance") -> None:
     """Plays it, into the file `options.out`."""
     from motion_jax.transfer.film import Film, cropped
+    from motion_jax.transfer.performance import POSES_SHARE
     from motion_jax.transfer.stabilise import face_aligned
 
     shots = performance.player.play(performance.moments)
@@ -59,6 +72,7 @@ def _film(options: TransferOptions, performance: "Performance") -> None:
         shots = performance.beside(shots)
     sound = options.source if performance.sound and options.audio == "keep" else None
     with (
+        events.stage("frames", POSES_SHARE, 1.0),
         Meter("Synthesizing", performance.count) as meter,
         Film(options.out, performance.tags, sound) as film,
     ):

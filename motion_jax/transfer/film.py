@@ -1,13 +1,14 @@
 """The film of a transfer: pictures side by side under labels, sound, times, and what it says of
 itself."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from motion_jax import __version__
+from motion_jax import __version__, events
 from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.report.montage import enlarge, side_by_side, to_height
 from motion_jax.transfer.player import Shot
@@ -40,6 +41,7 @@ class Film:
     ):
         self._path, self._tags, self._sound, self._crf = path, tags, sound, crf
         self._writer: BackgroundWriter | None = None
+        self._count = 0
 
     def add(self, picture: np.ndarray, time: float) -> None:
         """The next picture, uint8 [H, W, 3], all of one size, shown at `time` (seconds of the
@@ -56,6 +58,9 @@ class Film:
             )
             self._writer = BackgroundWriter(writer).__enter__()
         self._writer.write(picture, time - self._start)
+        made = functools.partial(np.asarray, picture)
+        events.emit(events.PictureMade("frame", self._count, made))
+        self._count += 1
 
     def __enter__(self) -> "Film":
         return self

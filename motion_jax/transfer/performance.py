@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from motion_jax import events
 from motion_jax.errors import UserError
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
@@ -19,6 +20,9 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.transfer.stabilise import steadied
+
+# Of the whole work.
+POSES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Performance:
     aligned: bool = False
 
 
+@events.stage("poses", 0.0, POSES_SHARE)
 def source_track(options: TransferOptions) -> PoseTrack:
     """The source's poses, mended. Raises UserError where no frame has a person."""
     motion = motion_of(options.source, options)

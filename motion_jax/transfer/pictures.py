@@ -15,7 +15,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import say
 from motion_jax.transfer.options import TransferOptions
-from motion_jax.transfer.source import takes_poses
+from motion_jax.transfer.source import takes_frames_too, takes_poses
 
 if TYPE_CHECKING:
     from motion_jax.train.run import Run
@@ -115,10 +115,9 @@ def _check_conditions(run: "Run") -> None:
     """Raises UserError where drawn poses are not all that the run is shown."""
     from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
 
-    conditions = getattr(run.config.recipe, "conditions", None)
-    if conditions is not None and conditions.face_contour:
+    if "keypoints" in run.config.recipe.shows:
         raise UserError(NO_CONTOUR)
-    if conditions is not None and conditions.canny:
+    if takes_frames_too(run):
         raise UserError(NO_EDGES)
 
 
@@ -157,7 +156,7 @@ def _boxes(options: TransferOptions, pictures: ReadyPoses, run: "Run") -> np.nda
         from motion_jax.data.edn_files import read_face_texts
 
         return pictures.place_boxes(read_face_texts(options.face_boxes, len(pictures)))
-    if options.face and "face_generator" in run.params:
+    if options.face and "face" in run.config.recipe.parts(run.params):
         say(
             "Drawn poses do not tell where faces are, so the face stage is left out; --face-boxes "
             "FOLDER tells it."

@@ -61,7 +61,7 @@ class Networks:
         shown = {
             name: np.stack([moment.shown[name] for moment in moments]) for name in moments[0].shown
         }
-        return self._synthesizer.begin(self._recipe.seen(shown), shown["face_boxes"])
+        return self._synthesizer.begin(self._recipe.seen(shown))
 
 
 class Player:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from motion_jax import cli, puppet
+from motion_jax import cli, events, puppet
 from motion_jax.compare import budget, command, page, score
 from motion_jax.compare.command import compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
@@ -22,7 +23,6 @@ from motion_jax.metrics.frames import psnr
 from motion_jax.plan import methods
 from motion_jax.profiling.cost import fastest, mean
 from motion_jax.retrieval.retriever import retriever
-from motion_jax.train.signals import Interrupted
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -140,6 +140,33 @@ def test_the_page_and_the_video(made):
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["nearest", "pose2pics"]
 
 
+def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, tiny):
+    """Watched by another observer than the terminal."""
+    out, stop, seen = tmp_path / "out", events.StopToken(), []
+
+    def watch(event):
+        seen.append(event)
+        if isinstance(event, events.Step):
+            stop.stop("the page")
+
+    with pytest.raises(events.Interrupted, match="Stopped by the page after step .* saved"):
+        compare(options(dancers, out), observer=watch, stop=stop)
+    assert not any((out / name).exists() for name in ("table.json", "index.html"))
+    begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
+    assert begun == ["source", "poses", "frames", "training", "main"]
+    seen.clear()
+    compare(options(dancers, out), observer=seen.append)
+    begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
+    assert begun[0] == "source" and begun[-1] == "scores" and "poses" not in begun
+    shares = [event.share for event in seen]
+    assert shares == sorted(shares) and len(set(shares)) > 20
+    pictures = [event for event in seen if isinstance(event, events.PictureMade)]
+    assert [event.number for event in pictures if event.what == "frame"] == list(range(SOURCE))
+    written = [event.path for event in seen if isinstance(event, events.FileWritten)]
+    assert written[-1] == out / "table.json" and out / "side_by_side.mp4" in written
+    assert seen[-1] == events.Done("compare", out, share=1.0)
+
+
 def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
     begun = (made / "runs" / "pose2pics" / "command.txt").read_text()
     before = json.loads((made / "table.json").read_text())["methods"]["pose2pics"]
@@ -166,18 +193,20 @@ def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers
     with pytest.raises(UserError) as caught:
         compare(options(dancers, tmp_path / "out", budget="5s"))
     assert str(caught.value) == (
-        "--budget 5s is too small for pose2pics: one step takes 7.5 s on this machine; give 8s or "
+        "budget 5s is too small for pose2pics: one step takes 7.5 s on this machine; give 8s or "
         "more (minutes, for a result worth seeing), or leave the method out."
     )
     assert not (tmp_path / "out" / "runs").exists()
     # Nothing was trained, so another budget may be tried in the same folder.
-    with pytest.raises(UserError, match="--budget 7s is too small"):
+    with pytest.raises(UserError, match="budget 7s is too small"):
         compare(options(dancers, tmp_path / "out", budget="7s"))
 
 
 def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
     def interrupted(options, command):
-        raise Interrupted(130, "Stopped by SIGINT; saved.")
+        events.emit(events.Stoppable(1))
+        signal.raise_signal(signal.SIGINT)
+        raise events.Interrupted("Stopped by SIGINT; saved.", events.stop_token().reason)
 
     monkeypatch.setattr(command, "compare", interrupted)
     with pytest.raises(SystemExit) as ended:
@@ -192,7 +221,7 @@ def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
         ({"methods": "nearest,pose2pic"}, "no method 'pose2pic'; did you mean 'pose2pics'"),
         ({"methods": "nearest,nearest"}, "names 'nearest' twice"),
         ({"methods": " , "}, "names no method; there are nearest"),
-        ({"budget": "ten"}, "--budget ten is no time to train"),
+        ({"budget": "ten"}, "budget ten is no time to train"),
         ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check --source"),
         ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check --truth"),
         ({"target": Path("nowhere")}, "no dataset folder nowhere"),
@@ -299,8 +328,8 @@ def test_every_method_has_a_config_that_works(name, on_cpu):
         method, (256, 256), on_cpu=on_cpu, holdout=0.2, seed=0, face_height=40, domain_a="source"
     )
     assert set(config.recipe.stages()) == set(method.shares)
-    assert not config.recipe.needs_vgg19, "needs no download"
-    assert config.recipe.draws_poses == (method.shown == "pose") or method.data == "pairs"
+    assert not config.recipe.pretrained(), "needs no download"
+    assert ("poses" in config.recipe.shows) == (method.shown == "pose") or method.data == "pairs"
     assert not on_cpu or config.recipe.generator.ngf <= 32
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_jax import progress, puppet
+from motion_jax import puppet
+from motion_jax.cli import terminal
 from motion_jax.data import import_data as module
 from motion_jax.data import import_shards, pairs, records
 from motion_jax.data.edn_files import on_label, write_yml
@@ -103,7 +104,7 @@ def test_an_edn_project(tmp_path):
 
 
 def test_what_is_said_is_short(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_SECONDS", float("inf"))
+    monkeypatch.setattr(terminal, "LEAST_SECONDS", float("inf"))
     root = edn(tmp_path / "edn", texts=False)
     run(root, tmp_path / "data")
     said = capsys.readouterr().err

@@ -276,7 +276,7 @@ def test_bad_input_leaves_nothing(tmp_path, clip):
         ({"margin": -1.0}, "--margin"),
         ({"max_gap": -1}, "--max-gap"),
         ({"min_cutoff": 0.0}, "--min-cutoff"),
-        ({"workers": 0}, "--workers 0"),
+        ({"workers": 0}, "workers 0"),
         ({"person": "tall"}, "--person tall"),
         ({"size": "100x100"}, "nearest sizes are 96x96 and 112x112"),
         ({"out": text}, "is a file; name a folder"),

@@ -75,8 +75,7 @@ class Synthesizer:
     def reset(self):
         self.count, self.resets = 0, self.resets + 1
 
-    def feed(self, keypoints, boxes):
-        assert boxes.shape == (len(keypoints), 4)
+    def feed(self, keypoints):
         made = []
         for points in keypoints:
             blink = 0 if self.recurrent else 8 * (self.count % 2)
@@ -95,7 +94,7 @@ def run(tmp_path, monkeypatch):
         checkpoint="c" * 64,
         config=SimpleNamespace(
             data=Data(holdout=0.3),
-            recipe=SimpleNamespace(draws_poses=True, recurrent=True, seen=poses_of),
+            recipe=SimpleNamespace(paired=True, recurrent=True, seen=poses_of, caveats=list),
         ),
         tested=lambda **changes: made,
         data_path=tmp_path / "data",

@@ -1,5 +1,7 @@
 """Every convolution, in the CPU's way and in the accelerator's, against PyTorch's in numpy."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,6 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from motion_jax.nets import blocks, conv
-from motion_jax.nets.pix2pixhd import LocalEnhancer, NLayerDiscriminator
 
 
 def correlate(x, kernel, stride=1):
@@ -144,59 +145,11 @@ def test_pytorch_counts_the_fan_in_of_a_transposed_convolution_by_its_outputs():
         assert float(params["kernel"].std()) == pytest.approx(0.02, rel=0.02)
 
 
-NETWORKS = {
-    "enhancer": (LocalEnhancer(ngf=32, n_blocks_global=1, n_blocks_local=1), (1, 64, 64, 6)),
-    "discriminator": (NLayerDiscriminator(norm="batch"), (1, 32, 32, 6)),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_initialise_draws_as_the_modules_do(name):
-    module, shape = NETWORKS[name]
-    x = jnp.zeros(shape)
-    expected = jax.eval_shape(module.init, jax.random.key(0), x)
-    initialise = jax.jit(lambda key: blocks.initialise(module, key, x))
-    params = initialise(jax.random.key(5))
-    assert expected == jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params
-    )
-    params, kinds, firsts = jax.device_get(params), set(), []
-
-    def visit(tree, path=()):
-        if "kernel" not in tree and "scale" not in tree:
-            for child, below in tree.items():
-                visit(below, (*path, child))
-            return
-        bias = np.asarray(tree["bias"])
-        if "scale" in tree:
-            kinds.add("norm")
-            assert not bias.any()
-            assert np.mean(tree["scale"]) == pytest.approx(1, abs=0.01)
-            assert np.std(tree["scale"]) == pytest.approx(0.02, rel=0.3)
-            return
-        kernel = np.asarray(tree["kernel"])
-        firsts.append(kernel.ravel()[0])
-        assert kernel.std() == pytest.approx(0.02, rel=4 / np.sqrt(kernel.size)), path
-        assert abs(kernel.mean()) < 0.02 * 5 / np.sqrt(kernel.size), path
-        up = path[-1].startswith("up_") or path[-1].endswith("_up")
-        kinds.add("up" if up else "other")
-        bound = np.prod(kernel.shape[:2]) * kernel.shape[3 if up else 2]
-        bound = bound**-0.5
-        assert np.abs(bias).max() <= bound, path
-        if len(bias) >= 32:
-            assert np.abs(bias).max() > 0.75 * bound, path
-            assert abs(bias.mean()) < bound / 2, path
-
-    visit(params["params"])
-    assert kinds == ({"up", "other"} if name == "enhancer" else {"norm", "other"})
-    assert len(set(firsts)) == len(firsts) > 4
-    other = jax.device_get(initialise(jax.random.key(6)))
-    layer = "last" if name == "enhancer" else "layer_0"
-    assert other["params"][layer]["kernel"].ravel()[0] not in firsts
-
-
-def test_initialise_knows_no_other_parameters():
-    from flax import linen as nn
-
-    with pytest.raises(ValueError, match="no rule to initialise the parameter params/embedding"):
-        blocks.initialise(nn.Embed(3, 4), jax.random.key(0), jnp.zeros(2, jnp.int32))
+def test_a_threads_platform_is_its_own():
+    seen = []
+    with conv.target_platform("tpu"):
+        thread = threading.Thread(target=lambda: seen.append(conv.platform()))
+        thread.start()
+        thread.join()
+        assert conv.platform() == "tpu"
+    assert seen == [jax.default_backend()]

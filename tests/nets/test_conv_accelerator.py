@@ -7,7 +7,7 @@ import pytest
 
 from motion_jax import losses
 from motion_jax.nets import conv, conv_accelerator, norm, packed
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pixhd import LocalEnhancer
 from motion_jax.nets.vgg import VGG19
 

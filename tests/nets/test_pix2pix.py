@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motion_jax.nets.blocks import initialise
 from motion_jax.nets.conv import target_platform
+from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pix import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -48,7 +48,7 @@ def test_what_tpus_run_is_what_cpus_run():
     """With pictures packed between layers."""
     module = ResnetGenerator(ngf=16, n_blocks=1)
     x = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
-    params = initialise(module, jax.random.key(1), x, zero_bias=True)
+    params = initialise(module, jax.random.key(1), x)
     made = []
     for platform in ("cpu", "tpu"):
         with target_platform(platform):
@@ -81,7 +81,7 @@ def test_dropout_is_in_the_middle_levels_and_by_a_key():
         text = str(jax.make_jaxpr(run)(params, jax.random.key(0)))
         assert text.count("random_bits") == levels
     module, x = ResnetGenerator(ngf=2, n_blocks=1, dropout=True), x[:, :16, :16]
-    params = initialise(module, jax.random.key(1), x, zero_bias=True)
+    params = initialise(module, jax.random.key(1), x)
     run = jax.jit(lambda key: module.apply(params, x, rngs={"dropout": key}))
     one, same, other = (run(jax.random.key(i)) for i in (2, 2, 3))
     np.testing.assert_array_equal(one, same)

@@ -10,6 +10,7 @@ import pytest
 from motion_jax.errors import UserError
 from motion_jax.nets import blocks, conv
 from motion_jax.nets.depthwise import depthwise_reflect
+from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
 from motion_jax.profiling.cost import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
@@ -67,7 +68,7 @@ def test_a_block_is_the_full_one_with_kernels_of_rank_one():
     """A separable convolution is a 3x3 convolution whose kernel is an outer product."""
     x = jax.random.normal(jax.random.key(0), (2, 6, 5, 4))
     separable, full = blocks.ResidualBlock(kind="separable"), blocks.ResidualBlock()
-    params = blocks.initialise(separable, jax.random.key(1), x)
+    params = initialise(separable, jax.random.key(1), x)
     same = {}
     for layer, parts in params["params"].items():
         assert set(parts) == {"depthwise", "pointwise"} and set(parts["depthwise"]) == {"kernel"}
@@ -82,7 +83,7 @@ def test_a_block_is_the_full_one_with_kernels_of_rank_one():
 def test_parameters_are_drawn_as_every_other_convolutions():
     module, x = blocks.ResidualBlock(kind="separable"), jnp.zeros((1, 4, 4, 512))
     shapes = jax.eval_shape(module.init, jax.random.key(0), x)
-    drawn = blocks.initialise(module, jax.random.key(0), x)
+    drawn = initialise(module, jax.random.key(0), x)
     assert jax.tree.map(lambda leaf: leaf.shape, shapes) == jax.tree.map(jnp.shape, drawn)
     for params in (drawn, jax.jit(module.init)(jax.random.key(0), x)):
         layer = params["params"]["conv_2"]
@@ -96,7 +97,7 @@ def test_cost_counts_depthwise_products():
     channels, pixels = 6, 2 * 8 * 8
     x = jnp.zeros((2, 8, 8, channels))
     layer = blocks.SeparableConv(channels)
-    params = blocks.initialise(layer, jax.random.key(0), x)
+    params = initialise(layer, jax.random.key(0), x)
     assert count_parameters(params) == 9 * channels + channels**2 + channels
     one = 2 * pixels * (9 * channels + channels**2)
     with conv.target_platform("gpu"):
@@ -177,7 +178,7 @@ def test_the_face_generator_keeps_full_blocks():
 
 def test_it_cannot_be_exported_to_the_reference():
     module = RECIPE.main_generator("local")
-    params = blocks.initialise(module, jax.random.key(0), jnp.zeros((1, 16, 16, 6)))
+    params = initialise(module, jax.random.key(0), jnp.zeros((1, 16, 16, 6)))
     with pytest.raises(UserError, match=r"separable residual blocks \(model/block_0/conv_1\)"):
         names.to_torch(params, names.local_enhancer(1, 1, 1, 1))
 

@@ -50,7 +50,7 @@ def test_a_run_of_pictures_is_shown_frames_cut_as_its_driver_was(run, size, tmp_
     frames = [frame.image for frame in read_frames(tmp_path / "source.mp4")]
     region = Region(20, 30, 120, 60) if size == (120, 160) else Region(0, -20, 200, 100)
     cut = np.stack([letterboxed(cut_out(f, region, 48, 96), 64, 64) for f in frames])
-    wanted = made.synthesizer().feed(cut, np.zeros((3, 4)))
+    wanted = made.synthesizer().feed(cut)
     np.testing.assert_array_equal(np.stack(shown), wanted)
     assert ("its frames are shown whole" in capsys.readouterr().err) == (size != (120, 160))
     with pytest.raises(UserError, match="--stabilise pose needs to know"):

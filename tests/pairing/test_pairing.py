@@ -9,7 +9,6 @@ import pytest
 
 from motion_jax.cli.train import parse
 from motion_jax.config import flatten, load_config, to_json
-from motion_jax.data.inputs import check_data
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import decode_picture, open_dataset
 from motion_jax.errors import UserError
@@ -26,6 +25,7 @@ from motion_jax.pairing.match import (
 from motion_jax.pairing.pair import PairOptions, find_pairs, pair, settings_for
 from motion_jax.pairing.report import flattering, summary
 from motion_jax.plan.methods import changed
+from motion_jax.train.dataset import check_data
 
 
 def _poses(xs) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.port import Network, load_network, options, save_safetensors, save_torch
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names

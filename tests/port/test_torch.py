@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pix import PixelDiscriminator, ResnetGenerator, UnetGenerator
 from motion_jax.nets.pix2pixhd import (
     GlobalGenerator,

@@ -119,10 +119,11 @@ def test_other_files_are_refused(tmp_path, weight_files):
 
 
 def test_a_config_that_wants_them_fails_before_anything_is_made(tmp_path):
+    from motion_jax.recipes.perceptual import vgg19 as network
     from motion_jax.train.loop import load_frozen
 
-    recipe = SimpleNamespace(needs_vgg19=True)
+    recipe = SimpleNamespace(pretrained=lambda: {"vgg19": network()})
     with pytest.raises(UserError, match="fetch vgg19"):
         load_frozen(SimpleNamespace(recipe=recipe), None)
-    recipe.needs_vgg19 = False
+    recipe.pretrained = dict
     assert load_frozen(SimpleNamespace(recipe=recipe), None) == {}

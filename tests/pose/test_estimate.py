@@ -163,7 +163,7 @@ def test_pieces_and_workers():
     assert detect.look_step(np.arange(50) / 25, 0.4) == 10
     assert detect.look_step(np.array([0.0]), 0.4) == 1
     assert worker_count(3) == 3 and worker_count(None) >= 1
-    with pytest.raises(UserError, match="--workers 0"):
+    with pytest.raises(UserError, match="workers 0"):
         worker_count(0)
 
 

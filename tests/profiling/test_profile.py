@@ -338,10 +338,10 @@ def test_transfers_of_two_lengths_compile_once(tiny):
         replace(tiny, recipe=replace(tiny.recipe, global_stage=replace(
             tiny.recipe.global_stage, batch_size=5))), "global"
     )["keypoints"].reshape(-1, 137, 3)  # fmt: skip
-    boxes = np.zeros((len(keypoints), 4), np.float32)
     synthesizer = Synthesizer(tiny.recipe, "global", params, chunk=4)
     with measure.Compilations() as done:
         for count in (3, 7, 10):
             synthesizer.reset()
-            assert synthesizer.feed(keypoints[:count], boxes[:count]).shape == (count, 16, 16, 3)
+            seen = tiny.recipe.seen({"keypoints": keypoints[:count]})
+            assert synthesizer.feed(seen).shape == (count, 16, 16, 3)
     assert done.names["synthesize"] == 1

@@ -27,7 +27,7 @@ RECIPES = {
 def test_made_up_batches_are_what_the_step_takes(name):
     config = sized(Config(recipe=RECIPES[name]), "main", 2)
     state, batch, frozen = step_inputs(config, "main")
-    assert frozen == {} and set(state.optimizer) == set(config.recipe.modules("main"))
+    assert frozen == {} and set(state.optimizer) == set(config.recipe.networks("main"))
     made = synthetic_batch(config, "main")
     assert {key: (value.shape, value.dtype) for key, value in made.items()} == {
         key: (leaf.shape, leaf.dtype) for key, leaf in batch.items()

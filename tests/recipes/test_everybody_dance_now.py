@@ -12,11 +12,12 @@ import pytest
 from tiny_dance import LOCAL, RECIPE, SIZE
 
 from motion_jax.nets.conv import target_platform
-from motion_jax.recipes import coarse_to_fine, two_frame_step
+from motion_jax.recipes import adversarial, beginning, coarse_to_fine
 from motion_jax.recipes import everybody_dance_now as edn
-from motion_jax.recipes.adam import adam
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.everybody_dance_now import Scene
+from motion_jax.recipes.network import updated
 from motion_jax.recipes.state import State
-from motion_jax.recipes.two_frame_step import Clip, rollout
 
 NOWHERE = [0.0, 0.0, 0.0, 0.0]
 
@@ -36,7 +37,7 @@ def larger_weights():
             shapes,
         )
 
-    patch.setattr(coarse_to_fine, "initialise", larger)
+    patch.setattr(beginning, "initialise", larger)
     # Compiling takes far longer than running here.
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
@@ -56,23 +57,21 @@ def clip_of(boxes, frames=2, seed=0):
     shape = (len(boxes), frames, SIZE, SIZE, 3)
     poses, images = random.random(shape), random.random(shape) * 2 - 1
     boxes = np.repeat(np.array(boxes)[:, None], frames, axis=1)
-    return Clip(*(jnp.asarray(x, jnp.float32) for x in (poses, images, boxes)))
+    return Scene(*(jnp.asarray(x, jnp.float32) for x in (poses, images, boxes)), {})
 
 
 def pick(clip, sample):
-    return Clip(*(x[sample : sample + 1] for x in clip))
+    return jax.tree.map(lambda x: x[sample : sample + 1], clip)
 
 
 def step_of(recipe, name="global"):
     """(state, clip) -> (state, metrics)"""
-    return jax.jit(lambda state, clip: two_frame_step.two_frame_step(recipe, state, clip, name, {}))
+    return jax.jit(lambda state, clip: recipe.step(state, clip, name))
 
 
 def metrics_of(recipe, name="global"):
     """The losses alone; the compiler leaves the gradients out."""
-    return jax.jit(
-        lambda state, clip: two_frame_step.two_frame_step(recipe, state, clip, name, {})[1]
-    )
+    return jax.jit(lambda state, clip: recipe.step(state, clip, name)[1])
 
 
 def first_gradient(state, network):
@@ -115,6 +114,7 @@ def three_frames():
 def test_gradients_are_of_the_losses_that_are_logged(three_frames):
     state, clip, step, (after, metrics) = three_frames
     assert set(metrics) == {"G_GAN", "G_GAN_Feat", "G_L1", "D_real", "D_fake"}
+    assert set(metrics) == set(RECIPE.metrics("global"))
 
     def losses(state, clip):
         return step(state, clip)[1]
@@ -138,7 +138,7 @@ def test_gradients_are_of_the_losses_that_are_logged(three_frames):
 
 def rolled(recipe, clip, weights, platform):
     def weighted(params, poses):
-        images = rollout(recipe, {"generator": params}, clip._replace(poses=poses), "global")
+        images = recipe.generated({"generator": params}, clip._replace(poses=poses), "global")
         return jnp.vdot(images, weights), images
 
     with target_platform(platform):
@@ -175,8 +175,8 @@ def test_a_longer_window_is_the_reference_on_its_first_two_frames(three_frames):
 
     @jax.jit
     def both(params):
-        two = Clip(*(x[:, :2] for x in clip))
-        return [rollout(RECIPE, params, one, "global") for one in (clip, two)]
+        two = jax.tree.map(lambda x: x[:, :2], clip)
+        return [RECIPE.generated(params, one, "global") for one in (clip, two)]
 
     three, two = both(state.params)
     np.testing.assert_allclose(three[:, :2], two, atol=1e-6)
@@ -188,9 +188,9 @@ def test_noise_on_the_previous_frame_spares_the_first_and_follows_its_key():
 
     @jax.jit
     def noisy(key):
-        return rollout(recipe, params, clip, "global", key)
+        return recipe.generated(params, clip, "global", key)
 
-    without = jax.jit(lambda: rollout(recipe, params, clip, "global"))()
+    without = jax.jit(lambda: recipe.generated(params, clip, "global"))()
     one, same, other = (noisy(jax.random.key(i)) for i in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     np.testing.assert_allclose(one[:, 0], without[:, 0], atol=1e-5)
@@ -238,7 +238,7 @@ def faces():
 
 def test_each_sample_is_cropped_at_its_own_face(faces):
     state, clip, _, _ = faces
-    fake, real, pose, mask = two_frame_step._face_crops(RECIPE, clip, clip.images)
+    fake, real, pose, mask = RECIPE.face_crops(clip.images, clip)
     assert mask.tolist() == [[1, 1], [1, 1], [0, 0]]
     # Squares of 8 around the boxes' centres (5, 4) and (13, 11), the second pushed inside.
     for sample, (top, left) in enumerate([(1, 0), (8, 7)]):
@@ -267,6 +267,7 @@ def test_each_sample_is_cropped_at_its_own_face(faces):
 def test_face_gradients_are_of_the_losses_that_are_logged(faces):
     state, clip, step, (after, metrics) = faces
     assert set(after.optimizer) == {"face_generator", "face_discriminator"}
+    assert set(metrics) == set(RECIPE.metrics("face"))
 
     def losses(state, clip):
         return step(state, clip)[1]
@@ -304,11 +305,12 @@ def test_the_face_losses_are_the_mean_over_the_faces():
             return Judge
 
     recipe = Recipe(**{f.name: getattr(RECIPE, f.name) for f in dataclasses.fields(RECIPE)})
-    params, clip = {"face_discriminator": {"params": {"w": jnp.array(2.0)}}}, clip_of(BOXES)
+    variables, clip = {"params": {"w": jnp.array(2.0)}}, clip_of(BOXES)
     images = clip_of(BOXES, seed=1).images
 
     def terms(clip, images):
-        return two_frame_step._face_terms(recipe, params, clip, images)
+        judge = recipe.judges("face")["face_discriminator"]
+        return adversarial.against(judge, variables, images, clip.images, clip)
 
     terms = jax.jit(terms)
     toward, gradient, together = terms(clip, images)
@@ -331,13 +333,14 @@ def test_perceptual_terms_count_whole_frames_and_faces(monkeypatch):
         def apply(self, weights, x):
             return [weights * x] * 5
 
-    monkeypatch.setattr(two_frame_step, "VGG19", Features)
+    monkeypatch.setattr(coarse_to_fine, "VGG19", Features)
     recipe = replace(LOCAL, losses=edn.Losses(perceptual_weight=3.0))
     clip, fake = clip_of(BOXES), clip_of(BOXES, seed=1).images
+    clip = clip._replace(frozen={"vgg19": jnp.array(1.0)})
     weight = sum((1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0))
 
     def term(recipe, name):
-        return float(two_frame_step._perceptual(recipe, jnp.array(1.0), clip, fake, name))
+        return float(recipe.terms(name)["G_VGG"](fake, clip))
 
     def distance(a, b):
         return weight * float(jnp.abs(a - b).mean())
@@ -346,7 +349,7 @@ def test_perceptual_terms_count_whole_frames_and_faces(monkeypatch):
     whole = 3.0 * 2 * distance(fake, clip.images)
     assert term(recipe, "local") == pytest.approx(whole, rel=1e-5)
     assert term(recipe, "global") == pytest.approx(whole / 2, rel=1e-5)
-    a, b, _, _ = two_frame_step._face_crops(recipe, clip, fake)
+    a, b, _, _ = recipe.face_crops(fake, clip)
     assert term(recipe, "face") == pytest.approx(whole + 3.0 * distance(a[:2], b[:2]), rel=1e-5)
 
 
@@ -373,7 +376,7 @@ def test_clamped_faces_stay_in_range():
 def small_state(networks, averaged=()):
     """A state whose networks are two numbers each."""
     params = {network: {"w": jnp.array([1.0, 2.0])} for network in networks}
-    optimizer = {network: adam().init(params[network]) for network in networks}
+    optimizer = {network: Adam().init(params[network]) for network in networks}
     return State(
         step=jnp.array(0, jnp.int32),
         params=params,
@@ -386,7 +389,8 @@ def small_state(networks, averaged=()):
 def update(recipe, state, name="global"):
     """The state after one update with gradients of ones."""
     gradients = jax.tree.map(jnp.ones_like, {n: state.params[n] for n in state.optimizer})
-    return two_frame_step._update(recipe, state, gradients, name)
+    rate = recipe.learning_rate(name, state.step)
+    return updated(recipe.networks(name), state, gradients, rate, recipe.averaging)
 
 
 def moved(before, after, network):
@@ -405,7 +409,7 @@ def test_the_published_scripts_double_update_moves_the_generator_twice():
 
 def test_the_main_discriminator_joins_the_face_stage_at_its_step():
     recipe = replace(RECIPE, main_discriminator_after=1)
-    assert recipe.trained("face") == ("face_generator", "face_discriminator", "discriminator")
+    assert set(recipe.trained("face")) == {"face_generator", "face_discriminator", "discriminator"}
     assert RECIPE.trained("face") == ("face_generator", "face_discriminator")
     state = small_state(("face_generator", "discriminator"))
     first = update(recipe, state, "face")

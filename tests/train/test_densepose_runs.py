@@ -12,11 +12,11 @@ from motion_jax.data import import_data as module
 from motion_jax.data import import_shards, records
 from motion_jax.data.augment import AugmentConfig
 from motion_jax.data.import_options import ImportOptions
-from motion_jax.data.inputs import check_data
 from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
 from motion_jax.pose import densepose
 from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.train.dataset import check_data
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
 from motion_jax.transfer.command import transfer
@@ -108,9 +108,9 @@ def fed(monkeypatch):
     poses = []
 
     class Watched(synthesis.Synthesizer):
-        def begin(self, shown, face_boxes):
-            poses.extend(shown)
-            return super().begin(shown, face_boxes)
+        def begin(self, seen):
+            poses.extend(seen)
+            return super().begin(seen)
 
     monkeypatch.setattr("motion_jax.train.run.Synthesizer", Watched)
     return poses

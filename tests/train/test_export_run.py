@@ -280,7 +280,7 @@ def test_onnx_makes_the_video_that_we_make(trained, dataset, tmp_path):
     write_pose_pictures(tmp_path / "poses", run, poses, boxes, lost, np.arange(len(poses)) / 25)
     files = sorted((tmp_path / "poses").glob("*.png"))
     shown = np.stack([cv2.imread(str(path))[..., ::-1] for path in files])
-    ours = list(run.synthesizer().feed(shown, boxes))
+    ours = list(run.synthesizer().feed({"poses": shown, "face_boxes": boxes}))
     export(ExportOptions(run=trained, format="onnx", out=tmp_path / "exported"))
     scope = {}
     exec(example("video"), scope)
@@ -296,7 +296,8 @@ def test_onnx_makes_the_video_that_we_make(trained, dataset, tmp_path):
     for a, b in (*zip(ours, theirs, strict=True), *zip(*videos, strict=True)):
         assert psnr(a, b) > 60
     # From the poses themselves, whose pictures are not rounded to 8 bits.
-    assert psnr(run.synthesizer().feed(poses[:1], boxes[:1])[0], theirs[0]) > 50
+    first = {"poses": poses[:1], "face_boxes": boxes[:1]}
+    assert psnr(run.synthesizer().feed(first)[0], theirs[0]) > 50
 
 
 def test_pose_pictures_are_what_the_network_sees(trained, dataset, tmp_path):

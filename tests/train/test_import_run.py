@@ -11,7 +11,7 @@ import pytest
 from motion_jax import cli
 from motion_jax.config import from_json, to_json
 from motion_jax.errors import UserError
-from motion_jax.nets.blocks import initialise
+from motion_jax.nets.initial import initialise
 from motion_jax.port import import_pix2pix, load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.experiment import read_experiment
@@ -198,7 +198,7 @@ def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, caps
     keypoints = np.zeros((4, 137, 3), np.float32)
     keypoints[:, :25, :2], keypoints[:, :25, 2] = random.random((4, 25, 2)) * 60, 1.0
     boxes = np.array([[4, 10, 20, 30], [5, 11, 21, 31], [0, 0, 0, 0], [40, 50, 60, 62]], np.float32)
-    frames = run.synthesizer().feed(keypoints, boxes)
+    frames = run.synthesizer().feed({"poses": keypoints, "face_boxes": boxes})
     main, face = (
         load_network(source / f"train_face.final_net_{name}.pth", {"netG": "global"})
         for name in ("G", "Gface")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from motion_jax.config import Config, Guard
+from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, named
 from motion_jax.recipes.state import State
 from motion_jax.train import checkpoint
 from motion_jax.train.examine import examined
@@ -76,18 +77,28 @@ def test_what_stands_in_the_way_of_a_save_is_known_before_it_begins(tmp_path, mo
         assert "Read-only file system" in checkpoints.obstacle(state)
 
 
+# What is watched is what the recipe says is a discriminator's, however it is called.
+WATCHED = named(DISCRIMINATOR, "D_real", "critic") | named(GENERATOR, "G_L1", "D_like")
+
+
 def losses(value):
-    return {"D_real": jnp.float32(value / 2), "D_fake": jnp.float32(value / 2), "G_L1": 9.0}
+    return {"D_real": jnp.float32(value / 2), "critic": jnp.float32(value / 2)} | {
+        "G_L1": 9.0,
+        "D_like": 9.0,
+        "unheard of": 9.0,
+    }
 
 
 def test_a_discriminator_whose_losses_vanish_for_long_has_collapsed():
-    watch = Watch(Guard(collapsed_below=0.01, collapsed_steps=40, every=10), "global")
+    watch = Watch(Guard(collapsed_below=0.01, collapsed_steps=40, every=10), "global", WATCHED)
     for step in range(1, 31):
         watch.step(step, losses(0.001 if step > 15 else 1.0))
     # Each look is at what was put by at the one before.
     assert watch.since == 20
     memory = watch.since
-    watch = Watch(Guard(collapsed_below=0.01, collapsed_steps=40, every=10), "global", memory)
+    watch = Watch(
+        Guard(collapsed_below=0.01, collapsed_steps=40, every=10), "global", WATCHED, memory
+    )
     for step in range(31, 61):
         watch.step(step, losses(0.001))
     with pytest.raises(Collapsed, match="below 0.01 from step 20 to 60 of the global stage") as e:
@@ -96,13 +107,13 @@ def test_a_discriminator_whose_losses_vanish_for_long_has_collapsed():
 
 
 def test_one_normal_look_is_enough_and_nan_is_none_of_its_business():
-    watch = Watch(Guard(collapsed_below=0.01, collapsed_steps=20, every=10), "global")
+    watch = Watch(Guard(collapsed_below=0.01, collapsed_steps=20, every=10), "global", WATCHED)
     for step in range(1, 101):
         watch.step(step, losses(0.5 if step % 20 == 0 else 0.0))
     watch.step(110, losses(float("nan")))
     watch.look()
     assert watch.since is None
-    off = Watch(Guard(collapsed_below=0.0, every=1, collapsed_steps=1), "global")
+    off = Watch(Guard(collapsed_below=0.0, every=1, collapsed_steps=1), "global", WATCHED)
     for step in range(1, 10):
         off.step(step, losses(0.0))
     assert off.since is None

@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motion_jax.cli.signals import Signals
 from motion_jax.config import Data, Guard, to_json
 from motion_jax.errors import UserError
+from motion_jax.events import Interrupted, now
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
 from motion_jax.train.folder import alone
 from motion_jax.train.guard import Collapsed
-from motion_jax.train.loop import Interrupted, train
+from motion_jax.train.loop import train
 from motion_jax.train.record import NotFinite, Recorder, read_metrics
 from motion_jax.train.step import abstract_state
 from motion_jax.video.reader import probe
@@ -128,16 +130,17 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(
         if self.offset + number == 7:
             signal.raise_signal(signal.SIGINT)
 
-    def traced(self, state, batch, name, frozen):
+    def traced(self, state, batch, name, frozen, kind):
         traces.append(name)
-        return step(self, state, batch, name, frozen)
+        return step(self, state, batch, name, frozen, kind)
 
     monkeypatch.setattr(Recorder, "step", interrupt)
     monkeypatch.setattr(EverybodyDanceNow, "train_step", traced)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match="SIGINT after step 3 of the local stage; saved") as stop:
-        train(config, dataset, folder, command="one")
-    assert stop.value.status == 130
+    signals = Signals(now().observer)
+    with pytest.raises(Interrupted, match="SIGINT after step 3 of the local stage; saved"):
+        train(config, dataset, folder, command="one", observer=signals, stop=signals.stop)
+    assert signals.status(75) == 130
     assert signal.getsignal(signal.SIGINT) is before
     assert traces == ["global", "local"], "each stage's step is traced once"
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:

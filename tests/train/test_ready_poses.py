@@ -130,9 +130,9 @@ def test_a_skeleton_video_drives_it_with_one_compilation(run, skeletons, tmp_pat
             made.append(self)
             self.fed = []
 
-        def begin(self, poses, face_boxes):
-            self.fed += [*poses]
-            return super().begin(poses, face_boxes)
+        def begin(self, seen):
+            self.fed += [*seen["poses"]]
+            return super().begin(seen)
 
     monkeypatch.setattr("motion_jax.train.run.Synthesizer", Counted)
     out = tmp_path / "result.mp4"

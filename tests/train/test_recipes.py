@@ -142,7 +142,7 @@ def test_transfer_shows_a_cyclegan_the_frames(runs, source, tmp_path):
     driven = prepared(TransferOptions(source, tmp_path / "out.mp4", folder, chunk=2))
     shown = [picture for _, picture in driven.player.play(driven.moments)]
     frames = np.stack([frame.image for frame in read_frames(source)])
-    made = load_run(folder).synthesizer().feed(frames, np.zeros((3, 4)))
+    made = load_run(folder).synthesizer().feed(frames)
     np.testing.assert_array_equal(np.stack(shown), made)
     assert (made[0] != made[1]).any() and (made[0] != frames[0]).any()
 
@@ -153,7 +153,7 @@ def test_ways_to_run_a_trained_generator(runs):
     keypoints[:, [0, 1, 8], :] = [(16, 4, 1), (16, 8, 1), (16, 20, 1)]
     keypoints[2, 8, 0] += 9
     made = {
-        name: run.tested(**changes).synthesizer(chunk=chunk).feed(keypoints, np.zeros((3, 4)))
+        name: run.tested(**changes).synthesizer(chunk=chunk).feed(keypoints)
         for name, chunk, changes in (
             ("batch", 1, {}),
             ("chunked", 3, {}),

@@ -60,6 +60,11 @@ def poses(dataset):
     return data.keypoints()[:7], data.face_boxes()[:7]
 
 
+def seen(points, boxes, a=None, b=None):
+    """What the network sees of those frames."""
+    return {"poses": points[a:b], "face_boxes": boxes[a:b]}
+
+
 @pytest.fixture(scope="module")
 def louder(run):
     """The run with larger weights: after twelve steps the pictures are nearly grey."""
@@ -69,7 +74,7 @@ def louder(run):
 
 @pytest.fixture(scope="module")
 def frames(louder, poses):
-    return louder.synthesizer().feed(*poses)
+    return louder.synthesizer().feed(seen(*poses))
 
 
 def test_a_run_knows_what_it_was_made_of(run, trained, dataset, config):
@@ -113,14 +118,14 @@ def test_frames_do_not_depend_on_how_they_are_fed(louder, poses, frames):
     points, boxes = poses
     synthesizer = louder.synthesizer()
     cuts = [0, 1, 1, 4, 7]
-    parts = [synthesizer.feed(points[a:b], boxes[a:b]) for a, b in itertools.pairwise(cuts)]
+    parts = [synthesizer.feed(seen(points, boxes, a, b)) for a, b in itertools.pairwise(cuts)]
     assert [len(part) for part in parts] == [1, 0, 3, 3]
     np.testing.assert_array_equal(np.concatenate(parts), frames)
     # After a reset a new clip begins.
-    continued = synthesizer.feed(points[:1], boxes[:1])
+    continued = synthesizer.feed(seen(points, boxes, 0, 1))
     assert (continued != frames[:1]).any()
     synthesizer.reset()
-    np.testing.assert_array_equal(synthesizer.feed(points[:1], boxes[:1]), frames[:1])
+    np.testing.assert_array_equal(synthesizer.feed(seen(points, boxes, 0, 1)), frames[:1])
 
 
 def test_videos_of_any_length_are_the_same_and_compile_once(louder, poses, frames):
@@ -128,7 +133,7 @@ def test_videos_of_any_length_are_the_same_and_compile_once(louder, poses, frame
     after it compile nothing."""
     points, boxes = (np.concatenate([part, part[:2]]) for part in poses)
     lost, networks, again = np.arange(9) == 7, Networks(louder), louder.synthesizer()
-    after = again.feed(points[8:], boxes[8:])
+    after = again.feed(seen(points, boxes, 8))
     with compilations() as count:
         for length, chunk in ((7, 3), (9, 2), (4, 16)):
             args = points[:length], boxes[:length], lost[:length], np.arange(length) / 25
@@ -162,9 +167,11 @@ def test_chunks_as_accelerators_run_them_give_the_same(louder, poses, frames):
         synthesizer = louder.synthesizer(chunk=3)
         assert synthesizer.chunk == 3
         with compilations() as count:
-            parts = [synthesizer.feed(points[a:b], boxes[a:b]) for a, b in ((0, 4), (4, 6), (6, 7))]
+            parts = [
+                synthesizer.feed(seen(points, boxes, a, b)) for a, b in ((0, 4), (4, 6), (6, 7))
+            ]
             synthesizer.reset()
-            synthesizer.feed(points[:1], boxes[:1])
+            synthesizer.feed(seen(points, boxes, 0, 1))
         assert count.pop("synthesize") == 1, "one compilation for all sizes"
     # Rounded otherwise; with a wrong previous frame most pixels would differ by ten and more.
     difference = np.abs(np.concatenate(parts).astype(int) - frames)
@@ -174,16 +181,16 @@ def test_chunks_as_accelerators_run_them_give_the_same(louder, poses, frames):
 def test_without_the_previous_frame_each_is_by_itself(louder, poses, frames):
     points, boxes = poses
     alone = louder.synthesizer(recurrent=False)
-    made = alone.feed(points, boxes)
+    made = alone.feed(seen(points, boxes))
     np.testing.assert_array_equal(made[0], frames[0])
     assert (made[1:] != frames[1:]).any(axis=(1, 2, 3)).all()
-    np.testing.assert_array_equal(alone.feed(points[3:4], boxes[3:4])[0], made[3])
+    np.testing.assert_array_equal(alone.feed(seen(points, boxes, 3, 4))[0], made[3])
 
 
 def test_without_the_face_only_the_face_differs(louder, poses, frames):
     points, boxes = poses
     bare = louder.synthesizer(face=False)
-    first = bare.feed(points[:1], boxes[:1])[0]
+    first = bare.feed(seen(points, boxes, 0, 1))[0]
     changed = (first != frames[0]).any(axis=-1)
     top, left, bottom, right = boxes[0].astype(int)
     assert changed[top:bottom, left:right].any()
@@ -191,7 +198,7 @@ def test_without_the_face_only_the_face_differs(louder, poses, frames):
     assert not changed.any()
     # Where no face is known the face generator does nothing.
     np.testing.assert_array_equal(
-        louder.synthesizer().feed(points[:1], np.zeros((1, 4), np.float32))[0], first
+        louder.synthesizer().feed(seen(points[:1], np.zeros((1, 4))))[0], first
     )
 
 
@@ -228,5 +235,5 @@ def test_a_run_may_move(tmp_path, trained, dataset, poses, run):
 
 def test_a_synthesizer_of_nothing(run):
     empty = Synthesizer(run.config.recipe, "face", run.params)
-    made = empty.feed(np.zeros((0, 137, 3)), np.zeros((0, 4)))
+    made = empty.feed(seen(np.zeros((0, 137, 3)), np.zeros((0, 4))))
     assert made.shape == (0, 32, 32, 3)

@@ -1,0 +1,145 @@
+"""The terminal as an observer: bars and live lines where stderr is a terminal, a line every few
+seconds elsewhere. stdout is kept for results (`--json`)."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from motion_jax.errors import worded
+from motion_jax.events import Ending, Event, Progress, Said, StageBegun, StageEnded, Step
+
+# Between lines of a task, and of training, where the output is no terminal.
+LINE_EVERY_SECONDS = 5.0
+STEP_EVERY_SECONDS = 10.0
+# What took less has no rate worth a line.
+LEAST_SECONDS = 1.0
+
+
+@dataclass
+class _Task:
+    """A task under way: since when, when its last line was said, its bar on a terminal."""
+
+    started: float
+    said: float
+    bar: Bar | None = None
+    id: TaskID = TaskID(0)
+
+
+@dataclass
+class Terminal:
+    """Shows events on stderr. A callable, as events.Observer."""
+
+    console: Console = field(
+        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
+    )
+    _tasks: dict[int, _Task] = field(default_factory=dict)
+    _live: Live | None = None
+    _stepped: float = 0.0
+
+    def __call__(self, event: Event, /) -> None:
+        match event:
+            case Said():
+                self._say(worded(event.marked))
+            case Progress():
+                self._progress(event)
+            case Step():
+                self._step(event)
+            case StageBegun():
+                self._stepped = time.monotonic()
+            case StageEnded():
+                if self._live:
+                    self._live.stop()
+                    self._live = None
+            case Ending():
+                # Nothing else is tidied up any more.
+                self.console.show_cursor(True)
+                message = worded(event.marked)
+                print(f"motion-jax: error: {message}", file=sys.stderr, flush=True)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False)
+
+    def _progress(self, event: Progress) -> None:
+        if event.state == "begun":
+            self._tasks[event.task] = self._begin(event)
+            return
+        task = self._tasks[event.task]
+        if event.state == "ended":
+            del self._tasks[event.task]
+            if task.bar:
+                task.bar.stop()
+            elif event.done and time.monotonic() - task.started >= LEAST_SECONDS:
+                self._say(_line(event, task))
+        elif task.bar:
+            task.bar.update(task.id, completed=event.done)
+        elif time.monotonic() - task.said >= LINE_EVERY_SECONDS:
+            task.said = time.monotonic()
+            self._say(_line(event, task))
+
+    def _begin(self, event: Progress) -> _Task:
+        task = _Task(time.monotonic(), time.monotonic())
+        if self.console.is_terminal:
+            task.bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            task.bar.start()
+            task.id = task.bar.add_task(event.description, total=event.total)
+        else:
+            self._say(f"{event.description} …")
+        return task
+
+    def _step(self, event: Step) -> None:
+        # The first step's time is mostly compiling; it says nothing about the rest.
+        left = "…" if event.seconds_left is None else _clock(event.seconds_left)
+        losses = "  ".join(f"{name} {value:.3g}" for name, value in event.metrics.items())
+        line = (
+            f"{event.stage} {event.step}/{event.steps}  {event.images} images  "
+            f"{event.images_per_second:.1f} images/s  "
+            f"input wait {100 * event.input_wait:.0f} %  "
+            f"lr {event.learning_rate:.2g}  left {left}  {losses}"
+        )
+        if self.console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self.console, refresh_per_second=4)
+                self._live.start()
+            self._live.update(Text(line))
+            return
+        now = time.monotonic()
+        due = now - self._stepped >= STEP_EVERY_SECONDS
+        if due or event.seconds_left is None or event.step == event.steps:
+            self._stepped = now
+            self._say(line)
+
+
+def _line(event: Progress, task: _Task) -> str:
+    seconds = time.monotonic() - task.started
+    rate = event.done / seconds if seconds > 0 else 0.0
+    if not event.total:
+        return f"{event.description}: {event.done}, {rate:.1f}/s"
+    left = f", {(event.total - event.done) / rate:.0f} s left" if rate > 0 else ""
+    share = f"{event.done}/{event.total} ({100 * event.done / event.total:.0f} %), "
+    return f"{event.description}: {share}{rate:.1f}/s{left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,124 @@
+"""What an example is: which pictures of a dataset make one, and what a batch of them holds.
+
+A recipe says it for each of its stages (Recipe.reading), data/inputs.py serves it. Nothing here
+knows a recipe or opens a file.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+# Of each array of a batch its shape and type, by name.
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+# What a dataset must have, besides pictures: poses (keypoints or ready pose pictures), keypoints
+# themselves, or face boxes.
+Need = Literal["poses", "keypoints", "face_boxes"]
+
+KEYPOINTS = (137, 3)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What all kinds have.
+
+    Attributes:
+      height, width: of the pictures, in pixels.
+      batch_size: examples a step, over all devices.
+      needs: see Need.
+    """
+
+    height: int
+    width: int
+    batch_size: int
+    needs: tuple[Need, ...] = ()
+
+    # Whether examples come from a dataset at all.
+    dataset = True
+
+    @property
+    def frames(self) -> int:
+        """Pictures in an example."""
+        return 1
+
+    def shapes(self) -> Shapes:
+        """What a batch holds. Where the dataset has ready pose pictures they come besides."""
+        raise NotImplementedError
+
+    def _shapes(self, *lead: int) -> Shapes:
+        return {
+            "frames": ((*lead, self.height, self.width, 3), "uint8"),
+            "keypoints": ((*lead, *KEYPOINTS), "float32"),
+            "face_boxes": ((*lead, 4), "float32"),
+        }
+
+
+@dataclass(frozen=True)
+class Window(Reading):
+    """`length` (T) consecutive frames of one clip: frames uint8 [B, T, H, W, 3], keypoints float32
+    [B, T, 137, 3] and face_boxes float32 [B, T, 4] in their pixels."""
+
+    length: int = 1
+
+    @property
+    def frames(self) -> int:
+        return self.length
+
+    def shapes(self) -> Shapes:
+        return self._shapes(self.batch_size, self.length)
+
+
+@dataclass(frozen=True)
+class ClipPair(Reading):
+    """Two different frames of one clip, wherever they are in it, as a Window of length 2. A pass
+    over the data has every frame once as the first of a pair; the other is drawn."""
+
+    @property
+    def frames(self) -> int:
+        return 2
+
+    def shapes(self) -> Shapes:
+        return self._shapes(self.batch_size, 2)
+
+
+@dataclass(frozen=True)
+class Pictures(Reading):
+    """Single pictures: as a Window, without the axis of time."""
+
+    def shapes(self) -> Shapes:
+        return self._shapes(self.batch_size)
+
+
+@dataclass(frozen=True)
+class Domains(Reading):
+    """A picture of each of two domains, which do not belong together: A and B, uint8
+    [B, H, W, 3].
+
+    poses: A is poses: uint8 pictures, or keypoints float32 [B, 137, 3] where there are no ready
+    ones.
+    """
+
+    poses: bool = False
+
+    def shapes(self) -> Shapes:
+        pictures = ((self.batch_size, self.height, self.width, 3), "uint8")
+        poses = ((self.batch_size, *KEYPOINTS), "float32")
+        return {"A": poses if self.poses else pictures, "B": pictures}
+
+
+@dataclass(frozen=True)
+class Noise(Reading):
+    """Nothing but randomness: keys, uint32 [B, 2], the data of a threefry key for each example
+    (jax.random.wrap_key_data). Takes no dataset."""
+
+    dataset = False
+
+    def shapes(self) -> Shapes:
+        return {"keys": ((self.batch_size, 2), "uint32")}
+
+
+def noise_keys(seed: int, indices: np.ndarray) -> np.ndarray:
+    """uint32 [n, 2]: the key data of the examples with these global indices [n]."""
+    words = [np.random.SeedSequence((seed, int(index))).generate_state(2) for index in indices]
+    return np.stack(words) if words else np.zeros((0, 2), np.uint32)

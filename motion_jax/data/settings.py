@@ -1,0 +1,21 @@
+"""How examples are drawn from a dataset: the settings that a config has of it."""
+
+from dataclasses import dataclass, field
+
+from motion_jax.data.augment import AugmentConfig
+
+
+@dataclass(frozen=True)
+class Data:
+    """How examples are drawn from the dataset."""
+
+    holdout: float = 0.2
+    """Share of each clip, its end by time, kept out of training for evaluation; 0...0.9."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes of frame and keypoints together; all off by default."""
+    domain_a: str = ""
+    """Dataset folder of domain A, for CycleGAN: that of --data is then domain B. Empty: the dataset
+    holds both (import-data of trainA and trainB), or A is its poses (recipe.domain_A)."""
+    workers: int = 0
+    """Processes that read and decode; 0: a thread a core of this process, which is faster. Changes
+    nothing of what is trained, and may differ when a run is continued."""

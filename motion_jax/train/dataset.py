@@ -1,0 +1,92 @@
+"""What a config's stages need of a dataset, their batches from it, and what of it their trained
+generators are shown."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from motion_jax.config import Config
+from motion_jax.data import inputs
+from motion_jax.data.pairs import Batches, Frames
+from motion_jax.data.reading import Domains, noise_keys
+from motion_jax.data.records import PoseFrames
+from motion_jax.data.unpaired import Domain
+
+
+def check_data(dataset: PoseFrames | None, config: Config, name: str) -> None:
+    """Raises UserError where a stage cannot be trained on the dataset."""
+    recipe = config.recipe
+    reading = recipe.reading(name)
+    if not reading.dataset or dataset is None:
+        return
+    inputs.check_contents(dataset, reading, config.data)
+    recipe.check_dataset(dataset)
+    inputs.check_amount(dataset, reading, config.data, name)
+
+
+def open_batches(
+    dataset: PoseFrames | None,
+    config: Config,
+    name: str,
+    start: int = 0,
+    rows: Sequence[int] | None = None,
+) -> Batches:
+    """A stage's batches: see inputs.open_batches."""
+    reading = config.recipe.reading(name)
+    return inputs.open_batches(dataset, reading, config.data, config.seed, start, rows)
+
+
+class ShownPart:
+    """The records that a stage's trained generator is shown in samples and scores; without a
+    dataset, where the recipe takes none, so many random keys.
+
+    Attributes:
+      domain: which records those are; None without a dataset.
+    """
+
+    # Moments where there is no dataset.
+    NOISES = 64
+
+    def __init__(self, config: Config, stage: str, dataset: PoseFrames | None):
+        self._config, self._reading = config, config.recipe.reading(stage)
+        self._dataset = dataset
+        self.domain: Domain | None = None
+        if dataset is not None:
+            self.domain = inputs.shown(dataset, self._reading, config.data)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """The pictures of those records at the stage's size."""
+        reading, crop = self._reading, self._config.data.augment.crop
+        return Frames(self.domain.dataset, reading.height, reading.width, crop=crop)
+
+    def runs(self, part: str) -> list[tuple[int, int]]:
+        """Runs of consecutive moments (first, number) of "train", "heldout" or "all"."""
+        if self.domain is None:
+            return [(0, self.NOISES)]
+        return self.domain.runs(self._config.data.holdout, part)
+
+    def of(self, records: np.ndarray) -> dict[str, np.ndarray]:
+        """What the recipe's `seen` and `rows` are given of some records [n], arrays [n, ...]."""
+        found: dict[str, np.ndarray] = {}
+        if self.domain is not None:
+            each = [self.frames.window(int(record), 1) for record in records]
+            found = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+        if "noise" in self._config.recipe.shows:
+            found["keys"] = noise_keys(self._config.seed, records)
+        return found
+
+    @property
+    def truth(self) -> bool:
+        """Whether the frames of those records are what should be made of them."""
+        # Poses of another dataset are those of another person's frames.
+        other = isinstance(self._reading, Domains) and self._config.data.domain_a
+        return self.domain is not None and self._config.recipe.paired and not other
+
+    @property
+    def real(self) -> Domain:
+        """Where true pictures are, though they be no partners of what is shown."""
+        if isinstance(self._reading, Domains):
+            return inputs.domains(self._dataset, self._reading, self._config.data)[1]
+        return self.domain

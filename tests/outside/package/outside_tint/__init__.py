@@ -1,0 +1,1 @@
+"""A system that motion_jax does not know."""

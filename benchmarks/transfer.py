@@ -196,7 +196,9 @@ def make_turns(
     import jax.numpy as jnp
     import numpy as np
 
-    from motion_jax.transfer import command as transfer
+    from motion_jax.transfer.film import Film
+    from motion_jax.transfer.player import Networks, Player
+    from motion_jax.transfer.source import Clip
     from motion_jax.video.writer import VideoWriter
 
     recipe = run.config.recipe
@@ -211,17 +213,18 @@ def make_turns(
         return recipe.draw(points, options.height, options.width)
 
     lost, times = np.zeros(len(keypoints), bool), np.arange(len(keypoints)) / 25
-    settings = transfer.TransferOptions(
-        Path("benchmark"), Path("benchmark"), folder / "out.mp4", chunk=options.chunk
-    )
-    # SHA-256 of the weights, for the MP4's tags: once a video, not once a frame.
-    run.checkpoint  # noqa: B018
+    clip = Clip(keypoints, boxes, lost, times)
+    player = Player(Networks(run, chunk=options.chunk), options.chunk)
 
     def pictures() -> Any:
-        made = transfer.Seeing(run.synthesizer(chunk=options.chunk), recipe)
-        return transfer.synthesize(made, keypoints, boxes, lost, times, options.chunk)
+        return [picture for _, picture in player.play(clip.moments())]
 
-    ready, dancer = list(pictures()), make_dancer(options)
+    def film() -> None:
+        with Film(folder / "out.mp4", {}) as writer:
+            for moment, picture in player.play(clip.moments()):
+                writer.add(picture, moment.time)
+
+    ready, dancer = pictures(), make_dancer(options)
 
     def encode(pictures: Sequence[Any]) -> None:
         with VideoWriter(folder / "ready.mp4", options.height, options.width) as writer:
@@ -229,8 +232,8 @@ def make_turns(
                 writer.write(picture, moment)
 
     return {
-        "whole": lambda: transfer.render(run, keypoints, boxes, lost, times, settings),
-        "without_mp4": lambda: list(pictures()),
+        "whole": film,
+        "without_mp4": pictures,
         "drawing": lambda: jax.block_until_ready([draw(points) for points in poses]),
         "encoding": lambda: encode(ready),
         "dancer": lambda: encode(dancer),

@@ -86,9 +86,10 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     from motion_jax.evaluate.score import compare, pieces
     from motion_jax.pose.face import face_boxes
     from motion_jax.train.run import load_run
-    from motion_jax.transfer.command import source_track, transfer
+    from motion_jax.transfer.command import transfer
     from motion_jax.transfer.fit import Body, fit_clip
     from motion_jax.transfer.options import TransferOptions
+    from motion_jax.transfer.performance import source_track
 
     source = out / "videos" / SOURCE
     options = TransferOptions(

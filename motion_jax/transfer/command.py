@@ -7,9 +7,6 @@ stream, a chunk at a time, so that memory does not grow with the length. The fra
 sound of the source are kept.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +16,6 @@ from motion_jax import events
 from motion_jax.errors import UserError
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs, check_writable
-from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.transfer.options import TransferOptions
@@ -28,37 +24,8 @@ from motion_jax.video.tracks import follow_options
 if TYPE_CHECKING:
     from motion_jax.train.run import Run
     from motion_jax.transfer.film import Part
-    from motion_jax.transfer.player import Player, Shot
-    from motion_jax.transfer.source import Clip, Moment
-
-# Of the whole work.
-POSES_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Performance:
-    """All that a film is made of.
-
-    Attributes:
-      moments: of the source, in order; count: how many.
-      player: makes the pictures.
-      beside: puts the source beside each picture.
-      part: of the pictures that is no bar.
-      tags: what the film says of itself.
-      sound: whether the source has sound.
-      aligned: whether faces are brought to one place.
-      made: what to call the frames in the end.
-    """
-
-    moments: "Iterable[Moment]"
-    count: int
-    player: "Player"
-    beside: "Callable[[Iterator[Shot]], Iterator[Shot]]"
-    part: "Part"
-    tags: dict[str, str]
-    sound: bool
-    aligned: bool
-    made: str
+    from motion_jax.transfer.performance import Performance
+    from motion_jax.transfer.player import Player
 
 
 @follow_options
@@ -83,7 +50,7 @@ def transfer(
     return options.out
 
 
-def prepared(options: TransferOptions) -> Performance:
+def prepared(options: TransferOptions) -> "Performance":
     """Everything that can be known before the first picture is made. Raises as `transfer`."""
     _check(options)
     if options.method is None:
@@ -93,9 +60,10 @@ def prepared(options: TransferOptions) -> Performance:
     return performance(options)
 
 
-def _film(options: TransferOptions, performance: Performance) -> None:
+def _film(options: TransferOptions, performance: "Performance") -> None:
     """Plays it, into the file `options.out`."""
     from motion_jax.transfer.film import Film, cropped
+    from motion_jax.transfer.performance import POSES_SHARE
     from motion_jax.transfer.stabilise import face_aligned
 
     shots = performance.player.play(performance.moments)
@@ -115,53 +83,7 @@ def _film(options: TransferOptions, performance: Performance) -> None:
             meter.advance()
 
 
-@events.stage("poses", 0.0, POSES_SHARE)
-def source_track(options: TransferOptions) -> PoseTrack:
-    """The source's poses, mended. Raises UserError where no frame has a person."""
-    from motion_jax.pose.motion import motion_of
-
-    motion = motion_of(options.source, options)
-    if not motion.measured.found.any():
-        reason, count = Counter(motion.measured.reasons).most_common(1)[0]
-        raise UserError(
-            f"No person was found in any of the {len(motion.track)} frames of {options.source} "
-            f"(mostly: {reason}, {count} frames); use a video that shows one person from head to "
-            "foot, or give the poses with --poses."
-        )
-    return motion.track
-
-
-def tell_clip(clip: "Clip", options: TransferOptions) -> None:
-    """Says how the poses were fitted, and where there is none."""
-    if clip.how:
-        say(clip.how)
-    if clip.lost.any():
-        say(
-            f"The person is lost in {int(clip.lost.sum())} of {len(clip)} frames; the picture is "
-            f"{'held' if options.gaps == 'hold' else 'faded'} there."
-        )
-
-
-def steadied_clip(clip: "Clip", size: tuple[int, int]) -> "Clip":
-    """The same with a person who does not tremble, in pictures of `size`."""
-    from dataclasses import replace
-
-    from motion_jax.pose.face import face_boxes
-    from motion_jax.transfer.stabilise import steadied
-
-    keypoints = steadied(clip.keypoints, clip.times, clip.lost, *size)
-    return replace(clip, keypoints=keypoints, boxes=face_boxes(keypoints, *size))
-
-
-def source_frames(options: TransferOptions) -> Iterator[np.ndarray]:
-    """The source's chosen frames, uint8 [H, W, 3] each."""
-    from motion_jax.video.reader import read_frames
-
-    span = {"start": options.start, "end": options.end, "fps": options.fps}
-    return (frame.image for frame in read_frames(options.source, **span))
-
-
-def _of_run(options: TransferOptions) -> Performance:
+def _of_run(options: TransferOptions) -> "Performance":
     """By a trained run."""
     from motion_jax.train.run import load_run
     from motion_jax.transfer.pictures import driver_of
@@ -176,9 +98,15 @@ def _of_run(options: TransferOptions) -> Performance:
     return _by_poses(options, run)
 
 
-def _by_poses(options: TransferOptions, run: "Run") -> Performance:
+def _by_poses(options: TransferOptions, run: "Run") -> "Performance":
     from motion_jax.transfer.film import beside_source
-    from motion_jax.transfer.fit import Body, fit_clip, laid_frames, placements
+    from motion_jax.transfer.fit import Body, laid_frames, placements
+    from motion_jax.transfer.performance import (
+        Performance,
+        laid_clip,
+        source_frames,
+        source_track,
+    )
     from motion_jax.transfer.pictures import check_drawable
     from motion_jax.transfer.source import takes_frames_too
     from motion_jax.transfer.stabilise import which_way
@@ -188,10 +116,7 @@ def _by_poses(options: TransferOptions, run: "Run") -> Performance:
     check_drawable(run)
     steadying = which_way(options, alone=not recipe.recurrent, posed=True)
     track = source_track(options)
-    clip = fit_clip(track, Body.of_run(run), options.normalize)
-    if steadying == "pose":
-        clip = steadied_clip(clip, run.size)
-    tell_clip(clip, options)
+    clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     if options.pose_pictures is not None:
         from motion_jax.transfer.pose_pictures import write_pose_pictures
 
@@ -213,12 +138,12 @@ def _by_poses(options: TransferOptions, run: "Run") -> Performance:
         tags=run_tags(run, options),
         sound=info.has_audio,
         aligned=steadying == "face",
-        made="synthetic frames",
     )
 
 
-def _by_pictures(options: TransferOptions, run: "Run") -> Performance:
+def _by_pictures(options: TransferOptions, run: "Run") -> "Performance":
     from motion_jax.transfer.film import beside_shown
+    from motion_jax.transfer.performance import Performance
     from motion_jax.transfer.pictures import open_pictures
     from motion_jax.transfer.source import picture_moments, takes_poses
     from motion_jax.transfer.stabilise import which_way
@@ -243,8 +168,6 @@ def _by_pictures(options: TransferOptions, run: "Run") -> Performance:
         part=part,
         tags=run_tags(run, options),
         sound=sound,
-        aligned=False,
-        made="synthetic frames",
     )
 
 

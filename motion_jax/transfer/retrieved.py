@@ -16,16 +16,10 @@ from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.retrieval.retriever import Retriever, compatible_keypoints, retriever
-from motion_jax.transfer.command import (
-    Performance,
-    source_frames,
-    source_track,
-    steadied_clip,
-    tell_clip,
-)
 from motion_jax.transfer.film import COMPOSITE, beside_source, synthetic_tags
-from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.transfer.fit import Body
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.performance import Performance, laid_clip, source_frames, source_track
 from motion_jax.transfer.player import Player
 from motion_jax.transfer.source import Clip, Moment
 
@@ -46,10 +40,7 @@ def performance(options: TransferOptions) -> Performance:
     made = retriever(dataset, options.method, options.retrieval)
     track = source_track(options)
     body = Body.of_dataset(dataset, compatible_keypoints(dataset))
-    clip = fit_clip(track, body, options.normalize)
-    tell_clip(clip, options)
-    if options.stabilise == "pose":
-        clip = steadied_clip(clip, body.size)
+    clip = laid_clip(track, body, options, steady=options.stabilise == "pose")
     at = output_times(clip.times, options.retrieval.fps)
     rows = _shown_rows(clip.times, at)
     if clip.lost[rows].all():
@@ -68,7 +59,6 @@ def performance(options: TransferOptions) -> Performance:
         part=part,
         tags=_tags(dataset, options),
         sound=info.has_audio,
-        aligned=False,
         made=f"frames, of {len(made.records)} real ones rearranged",
     )
 

@@ -8,7 +8,7 @@ A moment holds the named arrays that a recipe asks for, without the frame axis:
     face_boxes     float32 [4], top, left, bottom, right; zeros: no face is known
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from motion_jax.pose.forwards import Forwards
     from motion_jax.pose.ready import ReadyPoses
     from motion_jax.train.run import Run
-    from motion_jax.transfer.fit import RunningFit
 
 
 @dataclass(frozen=True)
@@ -91,24 +90,25 @@ def picture_moments(
 
 def live_moments(
     arriving: Iterable[tuple[float, np.ndarray | None]],
-    fit: "RunningFit",
+    lay: Callable[[float, np.ndarray], np.ndarray | None],
+    size: tuple[int, int],
     mend: "Forwards | None" = None,
 ) -> Iterator[Moment]:
     """Moments of a source without an end, each from the past alone.
 
     Args:
       arriving: (seconds, keypoints [137, 3] in pixels of the source or None where nobody is seen).
-      fit: lays them into the target's picture.
+      lay: (seconds, pose) -> where it goes in the target's picture, of `size`; `RunningFit.next`.
       mend: holds and smooths them first.
     """
     for time, pose in arriving:
         if mend is not None:
             pose = mend.next(time, pose)
-        fitted = None if pose is None else fit.next(time, pose)
-        if fitted is None:
+        laid = None if pose is None else lay(time, pose)
+        if laid is None:
             yield Moment(time, None)
             continue
-        yield Moment(time, {"keypoints": fitted, "face_boxes": face_boxes(fitted, *fit.body.size)})
+        yield Moment(time, {"keypoints": laid, "face_boxes": face_boxes(laid, *size)})
 
 
 def takes_poses(run: "Run") -> bool:

@@ -27,7 +27,8 @@ def resident() -> float:
 class Watched(FakeSynthesizer):
     frames, at_first = 0, 0.0
 
-    def feed(self, shown, face_boxes):
+    def feed(self, seen):
+        shown = seen["face_boxes"]
         if self.frames < FIRST * 60 * FPS <= self.frames + len(shown):
             self.at_first = resident()
         self.frames += len(shown)
@@ -42,13 +43,12 @@ def main(kind: str, folder: Path) -> None:
             writer.write(np.full((SIZE, SIZE, 3), i % 250, np.uint8), i / FPS)
     run.made = Watched(run.size)
     recipe = run.config.recipe
-    recipe.seen = lambda shown: shown.get("pose_pictures", shown.get("keypoints"))
     fake = types.ModuleType("motion_jax.train.run")
     fake.load_run = lambda folder, step: run
     sys.modules["motion_jax.train.run"] = fake
     options = {"normalize": "none", "smooth": False, "swaps": False, "bones": False}
     if kind == "poses":
-        recipe.conditions = types.SimpleNamespace(canny=True)
+        recipe.shows = ("poses", "frames")
         pose = a_track(np.zeros(1), size=(SIZE, SIZE)).keypoints
         write_openpose(folder / "poses", np.broadcast_to(pose, (count, 137, 3)))
         options["poses"] = folder / "poses"

@@ -37,12 +37,13 @@ def test_live_moments_are_those_of_the_clip_as_far_as_the_past_tells():
         (float(time), pose if found else None)
         for time, pose, found in zip(track.times, track.keypoints, track.found, strict=True)
     ]
-    plain = list(live_moments(arriving, RunningFit(track.size, body, "none")))
+    fit = RunningFit(track.size, body, "none")
+    plain = list(live_moments(arriving, fit.next, body.size))
     for moment, pose, box in zip(plain, clip.keypoints, clip.boxes, strict=True):
         np.testing.assert_array_equal(moment.keypoints, pose)
         if moment.shown:
             np.testing.assert_array_equal(moment.shown["face_boxes"], box)
-    held = live_moments(arriving, RunningFit(track.size, body, "none"), Forwards(2, smooth=False))
+    held = live_moments(arriving, fit.next, body.size, Forwards(2, smooth=False))
     lost = [i for i, moment in enumerate(held) if moment.shown is None]
     assert lost == list(range(12, 20)), "held for two frames"
 

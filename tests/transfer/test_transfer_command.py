@@ -114,10 +114,10 @@ def test_a_failure_leaves_nothing(tmp_path, run, estimated, monkeypatch):
     source = a_source(tmp_path, np.arange(30) / 25, sound=False)
     feed = run.made.feed
 
-    def failing(keypoints, boxes):
+    def failing(seen):
         if len(run.made.shapes) == 2:
             raise UserError("The disk is full: x could not be written; free some space.")
-        return feed(keypoints, boxes)
+        return feed(seen)
 
     monkeypatch.setattr(run.made, "feed", failing)
     with pytest.raises(UserError, match="disk is full"):

@@ -30,11 +30,12 @@ class FakeSynthesizer:
     def reset(self):
         self.resets, self.state = self.resets + 1, 0
 
-    def begin(self, keypoints, face_boxes):
-        return iter(self.feed(keypoints, face_boxes))
+    def begin(self, seen):
+        return iter(self.feed(seen))
 
-    def feed(self, keypoints, face_boxes):
-        self.shapes.append((keypoints.shape, face_boxes.shape))
+    def feed(self, seen):
+        keypoints = seen["keypoints"]
+        self.shapes.append((keypoints.shape, seen["face_boxes"].shape))
         assert (keypoints[:, 0, 2] > 0).all(), "a frame without a pose was fed"
         pictures = np.zeros((len(keypoints), *self.size, 3), np.uint8)
         for picture, pose in zip(pictures, keypoints, strict=True):
@@ -48,9 +49,10 @@ class FakeRun:
     config = types.SimpleNamespace(
         recipe=types.SimpleNamespace(
             pose_style=PoseStyle(stroke=2.0),
-            draws_poses=True,
+            shows=("poses",),
             recurrent=True,
-            seen=lambda shown: shown["keypoints"],
+            parts=lambda params: (),
+            seen=lambda moments: moments,
         )
     )
 

@@ -1,0 +1,90 @@
+"""What a film is made of, and the way from a source's video to its poses in the target's picture,
+which all ways to make pictures share."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from motion_jax import events
+from motion_jax.errors import UserError
+from motion_jax.pose.face import face_boxes
+from motion_jax.pose.motion import motion_of
+from motion_jax.pose.track import PoseTrack
+from motion_jax.progress import say
+from motion_jax.transfer.film import Part
+from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.player import Player, Shot
+from motion_jax.transfer.source import Clip, Moment
+from motion_jax.transfer.stabilise import steadied
+
+# Of the whole work.
+POSES_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Performance:
+    """All that a film is made of.
+
+    Attributes:
+      moments: of the source, in order; count: how many.
+      player: makes the pictures.
+      beside: puts the source beside each picture.
+      part: of the pictures that is no bar.
+      tags: what the film says of itself.
+      sound: whether the source has sound.
+      made: what to call the frames in the end.
+      aligned: whether faces are brought to one place.
+    """
+
+    moments: Iterable[Moment]
+    count: int
+    player: Player
+    beside: Callable[[Iterator[Shot]], Iterator[Shot]]
+    part: Part
+    tags: dict[str, str]
+    sound: bool
+    made: str = "synthetic frames"
+    aligned: bool = False
+
+
+@events.stage("poses", 0.0, POSES_SHARE)
+def source_track(options: TransferOptions) -> PoseTrack:
+    """The source's poses, mended. Raises UserError where no frame has a person."""
+    motion = motion_of(options.source, options)
+    if not motion.measured.found.any():
+        reason, count = Counter(motion.measured.reasons).most_common(1)[0]
+        raise UserError(
+            f"No person was found in any of the {len(motion.track)} frames of {options.source} "
+            f"(mostly: {reason}, {count} frames); use a video that shows one person from head to "
+            "foot, or give the poses with --poses."
+        )
+    return motion.track
+
+
+def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bool) -> Clip:
+    """The source's poses in the target's picture, of a person who does not tremble where `steady`;
+    says how they were fitted and where there are none."""
+    clip = fit_clip(track, body, options.normalize)
+    if clip.how:
+        say(clip.how)
+    if clip.lost.any():
+        say(
+            f"The person is lost in {int(clip.lost.sum())} of {len(clip)} frames; the picture is "
+            f"{'held' if options.gaps == 'hold' else 'faded'} there."
+        )
+    if not steady:
+        return clip
+    keypoints = steadied(clip.keypoints, clip.times, clip.lost, *body.size)
+    return dataclasses.replace(clip, keypoints=keypoints, boxes=face_boxes(keypoints, *body.size))
+
+
+def source_frames(options: TransferOptions) -> Iterator[np.ndarray]:
+    """The source's chosen frames, uint8 [H, W, 3] each."""
+    from motion_jax.video.reader import read_frames
+
+    span = {"start": options.start, "end": options.end, "fps": options.fps}
+    return (frame.image for frame in read_frames(options.source, **span))

@@ -115,7 +115,7 @@ def _known_dataset(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); give the folder that motion-jax train wrote."
         ) from error

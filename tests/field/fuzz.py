@@ -25,8 +25,8 @@ KINDS = ("mp4", "mkv", "avi", "gif", "hevc", "json", "yml")
 MEMORY = 6 * 2**30
 SECONDS = 30
 WORDS = (
-    b"null", b"-", b"1e39", b"1e400", b"NaN", b"0", b"9", b".", b",", b"[]", b"{}", b"]", b"[", b'"',
-    b"true", b"-1e9", b"9" * 40, b":", b" ", b"\n", b".Nan", b"\xff",
+    b"null", b"-", b"1e39", b"1e400", b"NaN", b"0", b"9", b".", b",", b"[]", b"{}", b"]", b"[",
+    b'"', b"true", b"-1e9", b"9" * 40, b":", b" ", b"\n", b".Nan", b"\xff",
 )  # fmt: skip
 
 

@@ -418,6 +418,7 @@ def attempt(name: str, wrong: str | None) -> str:
             found = "read"
         except UserError as error:
             text = str(error)
+            assert len(text) < 1000, f"{len(text)} signs: {text[:200]}"
             assert "\n" not in text and text.endswith((".", "?")), text
             assert str(place) in text, text
             assert not re.search(r"<\w+ object at|Traceback", text), text

@@ -59,7 +59,7 @@ def is_made(
     if begun.is_file():
         try:
             earlier = json.loads(begun.read_text())
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             earlier = {}
         if earlier != resolved:
             raise UserError(
@@ -77,7 +77,7 @@ def made_with(out: Path) -> dict:
     """The options of a finished dataset. Raises UserError where its metadata are damaged."""
     try:
         return json.loads((out / records.METADATA).read_text())["options"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"The metadata of the dataset {out} are damaged ({error}); remove {out} and run the "
             "same command again."

@@ -31,15 +31,22 @@ PARTS = {
 }
 
 
+# Bytes of a face text that are read; four numbers have fewer.
+_LONGEST = 1000
+
+
 def read_face_text(path: Path) -> tuple[float, float, float, float]:
     """(top, left, bottom, right) of one face text, in pixels of its label.
 
     Raises UserError where it is not one line of four numbers."""
     try:
-        top, bottom, left, right = (float(word) for word in path.read_text().split())
+        with open(path, "rb") as file:
+            words = file.read(_LONGEST).decode().split()
+        top, bottom, left, right = map(float, words)
     except (OSError, ValueError) as error:
         raise UserError(
-            f'The face text {path} is not four numbers "top bottom left right" ({error}); mend it '
+            f'The face text {path} is not four numbers "top bottom left right" '
+            f"({str(error)[:100]}); mend it "
             "or remove it (a frame without one has no face)."
         ) from error
     if not (np.isfinite([top, bottom, left, right]).all() and bottom >= top and right >= left):

@@ -292,7 +292,7 @@ def open_dataset(folder: Path) -> "PoseFrames":
         splits = json.loads((folder / "dataset_info.json").read_text())["splits"]
         train = next(split for split in splits if split["name"] == "train")
         lengths = [int(length) for length in train["shardLengths"]]
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError) as error:
         raise UserError(
             f"The metadata of the dataset {folder} are damaged ({error}); make it again with "
             "motion-jax prepare."

@@ -35,7 +35,7 @@ def read_profile(path: Path) -> dict[str, Any]:
             f"There is no profile {file} ({error.strerror}); give the folder that motion-jax "
             "profile wrote, or its profile.json."
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{file} is no profile ({error}); give a profile.json of motion-jax profile."
         ) from error

@@ -118,7 +118,7 @@ def _known_dataset(folder: Path, config: Config, record: dict[str, Any]) -> dict
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); give the folder that motion-jax train wrote."
         ) from error

@@ -426,7 +426,7 @@ def _decoded(
 def _open(path: Path):
     """Yields (container, its picture track); closes the file."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}; check the path of the video.") from error
     except IsADirectoryError as error:

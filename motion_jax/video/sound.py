@@ -29,7 +29,7 @@ class Sound:
           start: seconds on the clock of that file's pictures; becomes time 0.
         """
         try:
-            source = av.open(str(path))
+            source = av.open(str(path), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(
                 f"The sound of {path} cannot be read; check the path or drop the sound."

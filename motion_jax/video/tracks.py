@@ -76,16 +76,23 @@ def asked_rate() -> float | None:
 def picture_track(path: Path, container: av.container.InputContainer) -> av.VideoStream | None:
     """The track of moving pictures; None where the file has none. A cover is no such track.
 
-    Raises UserError where --video-track names one that is not there.
+    Raises UserError where --video-track names one that is not there, or the codec is not known.
     """
     cover = av.stream.Disposition.attached_pic
     tracks = [one for one in container.streams.video if not one.disposition & cover]
-    return _choose(path, "video", tracks, "picture")
+    found = _choose(path, "video", [one for one in tracks if one.codec_context], "picture")
+    if found is None and tracks:
+        raise UserError(
+            f"The pictures of {path} are coded in a way that cannot be read here; convert it to "
+            "MP4 (H.264) first."
+        )
+    return found
 
 
 def sound_track(path: Path, container: av.container.InputContainer) -> av.AudioStream | None:
-    """The sound track; None where the file has none. Raises UserError as `picture_track`."""
-    return _choose(path, "audio", list(container.streams.audio), "sound")
+    """The sound track; None where the file has none that can be read. Raises UserError as
+    `picture_track`."""
+    return _choose(path, "audio", _sounds(container), "sound")
 
 
 def has_sound(path: Path, container: av.container.InputContainer) -> bool:
@@ -93,7 +100,11 @@ def has_sound(path: Path, container: av.container.InputContainer) -> bool:
     --audio-track names one that is not there."""
     if asked_for("audio") is not None:
         return sound_track(path, container) is not None
-    return bool(container.streams.audio)
+    return bool(_sounds(container))
+
+
+def _sounds(container: av.container.InputContainer) -> list[av.AudioStream]:
+    return [one for one in container.streams.audio if one.codec_context]
 
 
 def _choose(path: Path, kind: str, tracks: list[Any], what: str) -> Any:

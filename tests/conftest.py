@@ -1,15 +1,45 @@
 """Shared by all tests: where the real videos, pose models and parity fixtures are, if anywhere."""
 
-import contextlib
+import hashlib
 import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+
+def _compiled_programs() -> Path:
+    """Where compiled programs are kept from run to run: a folder for each kind of processor, since
+    they hold its instructions."""
+    described = platform.machine() + platform.processor()
+    processors = Path("/proc/cpuinfo")
+    if processors.is_file():
+        lines = processors.read_text().splitlines()
+        described += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    name = hashlib.sha256(described.encode()).hexdigest()[:12]
+    return Path(__file__).resolve().parents[1] / ".cache" / "compiled" / name
+
+
+def _code_generator() -> str:
+    """The flag for XLA's other code generator of elementwise work, which compiles in a quarter of
+    the time. From jax 0.11 on there is no such flag, and XLA ends the process on an unknown one."""
+    if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):
+        return "--xla_cpu_use_fusion_emitters=false"
+    return ""
+
 
 # Tests compile many tiny programs; they must see the CPU whatever else the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GLOG_minloglevel", "2")
+# Compiling takes far longer than running here. So programs are optimised little, in the processes
+# that tests start too, and what was compiled once is read back (tests/README.md).
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled_programs()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+os.environ.setdefault("XLA_FLAGS", _code_generator())
 
 
 @pytest.fixture(scope="session")
@@ -24,37 +54,3 @@ def shared() -> Path:
             "(set MOTION_JAX_SHARED to its place)"
         )
     return folder
-
-
-@pytest.fixture(scope="session")
-def quickly(tmp_path_factory):
-    """A context manager: compiled programs are kept on the disk, so that a run which is begun again
-    compiles nothing, and optimised little, since they run for milliseconds."""
-    import jax
-
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-        "jax_disable_most_optimizations": True,
-    }
-
-    @contextlib.contextmanager
-    def settled():
-        before = {name: jax.config.values[name] for name in settings}
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                jax.config.update(name, value)
-
-    return settled
-
-
-@pytest.fixture(scope="module")
-def quick_compilation(quickly):
-    """For a file alone: other tests see programs as they are for users."""
-    with quickly():
-        yield

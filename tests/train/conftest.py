@@ -95,11 +95,10 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, dataset, quickly) -> Path:
+def trained(tmp_path_factory, dataset) -> Path:
     """The run directory of an uninterrupted run. Not to be written to; see `copy`."""
     from motion_jax.train.loop import train
 
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    with quickly():
-        train(CONFIG, dataset, folder, command="motion-jax train tiny")
+    train(CONFIG, dataset, folder, command="motion-jax train tiny")
     return folder

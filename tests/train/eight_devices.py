@@ -177,7 +177,6 @@ def refused() -> None:
 
 
 def main() -> None:
-    jax.config.update("jax_disable_most_optimizations", True)
     assert jax.device_count() == 8
     # The networks here are tiny.
     meshes.WORTH_SHARING = 64

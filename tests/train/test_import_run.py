@@ -34,8 +34,6 @@ from motion_jax.video.reader import frame_times
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.torch import read_pth, write_pth
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 GENERATOR = {"class": "GlobalGenerator", "input_nc": 6, "output_nc": 3, "ngf": 4,
              "n_downsampling": 1, "n_blocks": 1}  # fmt: skip
 DISCRIMINATOR = {"class": "MultiscaleDiscriminator", "input_nc": 12, "ndf": 4, "n_layers": 1,

@@ -22,8 +22,6 @@ from motion_jax.train.run import load_run
 from motion_jax.transfer.command import TransferOptions, transfer
 from motion_jax.video.writer import VideoWriter
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 HOLDOUT = 0.25
 STYLE = PoseStyle(face_points=0, hands=False, stroke=2.0)
 STAGE = pix2pix.Stage(steps=3, decay_steps=1, height=32, width=32, learning_rate=0.01)
@@ -54,7 +52,7 @@ RECORD = Record(
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, dataset, quick_compilation):
+def runs(tmp_path_factory, dataset):
     """name -> run folder of three checkpoints, each trained once."""
     made = {}
 

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import platform
+import time
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +21,15 @@ def _compiled_programs() -> Path:
         described += next((line for line in lines if line.startswith(("flags", "Features"))), "")
     name = hashlib.sha256(described.encode()).hexdigest()[:12]
     return Path(__file__).resolve().parents[1] / ".cache" / "compiled" / name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forgets compiled programs after two weeks; most are of code that has changed since."""
+    if hasattr(config, "workerinput"):
+        return  # one of several processes of the same tests
+    for path in Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).glob("*-cache"):
+        if path.stat().st_mtime < time.time() - 14 * 24 * 3600:
+            path.unlink(missing_ok=True)
 
 
 def _code_generator() -> str:
@@ -54,3 +65,23 @@ def shared() -> Path:
             "(set MOTION_JAX_SHARED to its place)"
         )
     return folder
+
+
+def slow_tests() -> dict[str, float]:
+    """What slow.txt says: seconds by file, or by file::function, as in a test's name."""
+    lines = Path(__file__).with_name("slow.txt").read_text().splitlines()
+    entries = (line.split() for line in lines if line and not line.startswith("#"))
+    return {f"tests/{name}": float(seconds) for seconds, name in entries}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow tests, and begins with the files that take longest, so that at the end no
+    process waits for another."""
+    slow, by_file = slow_tests(), Counter()
+    for name, seconds in slow.items():
+        by_file[name.partition("::")[0]] += seconds
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if function in slow or function.partition("::")[0] in slow:
+            item.add_marker("slow")
+    items.sort(key=lambda item: -by_file[item.nodeid.partition("::")[0]])

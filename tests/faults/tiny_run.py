@@ -68,7 +68,7 @@ def write(folder: Path) -> tuple[Path, Path]:
     return data, config
 
 
-def environment(cache: Path, devices: int = 1) -> dict[str, str]:
+def environment(cache: Path | str, devices: int = 1) -> dict[str, str]:
     """For a process of `devices` simulated CPU devices; compiled programs are kept in `cache`."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",

@@ -16,6 +16,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 warnings.simplefilter("error")
+# Half-written by another process, it is compiled again.
+warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
 
 from conftest import CONFIG  # noqa: E402
 

@@ -67,6 +67,18 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def optimised():
+    """For a test whose bounds are those of programs as users have them."""
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
+
+
 def slow_tests() -> dict[str, float]:
     """What slow.txt says: seconds by file, or by file::function, as in a test's name."""
     lines = Path(__file__).with_name("slow.txt").read_text().splitlines()

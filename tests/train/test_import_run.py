@@ -186,7 +186,7 @@ def test_options_of_pix2pix_are_heeded(shared, tmp_path):
     assert (recipe.main_stage.height, recipe.main_stage.learning_rate) == (64, 1e-4)
 
 
-def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, capsys):
+def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, capsys, optimised):
     source = shared / "parity" / "everybody-dance-now"
     run = load_run(import_run(ImportOptions(
         source=source, run=tmp_path / "run", epoch="train_face.final", size="64x64", face_size=32,

@@ -144,7 +144,7 @@ def test_all_checkpoints_in_one_table(runs, tmp_path, capsys):
         assert {name: row[name] for name in ("psnr", "ssim")} == {
             name: figures[name] for name in ("psnr", "ssim")
         }
-        assert f"{row['psnr']:.3f}"[:5] in table
+        assert f"{row['psnr']:.2f}" in table
     assert found["best"] == max(found["steps"], key=lambda row: row["ssim"])["step"]
     assert json.loads((tmp_path / "all" / "steps.json").read_text()) == found
     assert f"step {found['best']}" in (tmp_path / "all" / "steps.html").read_text()

@@ -4,13 +4,22 @@ VENV := .venv
 DONE := $(VENV)/.installed
 TPU := $(VENV)/.tpu-compiler
 
-.PHONY: demo test lint clean
+# Two files of tests at a time, in the order of tests/slow.txt.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test quick lint clean
 
 demo: $(DONE)
 	$(VENV)/bin/motion-jax demo
 
 test: $(DONE) $(TPU)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest $(TWO)
+
+# What to run at every save: all but the slow tests (tests/README.md), and the style.
+quick: $(DONE)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest $(TWO) -m "not slow"
 
 lint: $(DONE)
 	$(VENV)/bin/ruff check .
@@ -34,4 +43,4 @@ $(TPU): $(DONE)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out .cache/compiled

@@ -1,15 +1,56 @@
 """Shared by all tests: where the real videos, pose models and parity fixtures are, if anywhere."""
 
-import contextlib
+import hashlib
 import os
+import platform
+import time
+from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+
+def _compiled_programs() -> Path:
+    """Where compiled programs are kept from run to run: a folder for each kind of processor, since
+    they hold its instructions."""
+    described = platform.machine() + platform.processor()
+    processors = Path("/proc/cpuinfo")
+    if processors.is_file():
+        lines = processors.read_text().splitlines()
+        described += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    name = hashlib.sha256(described.encode()).hexdigest()[:12]
+    return Path(__file__).resolve().parents[1] / ".cache" / "compiled" / name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forgets compiled programs after two weeks; most are of code that has changed since."""
+    if hasattr(config, "workerinput"):
+        return  # one of several processes of the same tests
+    for path in Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).glob("*-cache"):
+        if path.stat().st_mtime < time.time() - 14 * 24 * 3600:
+            path.unlink(missing_ok=True)
+
+
+def _code_generator() -> str:
+    """The flag for XLA's other code generator of elementwise work, which compiles in a quarter of
+    the time. From jax 0.11 on there is no such flag, and XLA ends the process on an unknown one."""
+    if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):
+        return "--xla_cpu_use_fusion_emitters=false"
+    return ""
+
 
 # Tests compile many tiny programs; they must see the CPU whatever else the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GLOG_minloglevel", "2")
+# Compiling takes far longer than running here. So programs are optimised little, in the processes
+# that tests start too, and what was compiled once is read back (tests/README.md).
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled_programs()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+os.environ.setdefault("XLA_FLAGS", _code_generator())
 
 
 @pytest.fixture(autouse=True)
@@ -37,35 +78,33 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def quickly(tmp_path_factory):
-    """A context manager: compiled programs are kept on the disk, so that a run which is begun again
-    compiles nothing, and optimised little, since they run for milliseconds."""
+@pytest.fixture
+def optimised():
+    """For a test whose bounds are those of programs as users have them."""
     import jax
 
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-        "jax_disable_most_optimizations": True,
-    }
-
-    @contextlib.contextmanager
-    def settled():
-        before = {name: jax.config.values[name] for name in settings}
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                jax.config.update(name, value)
-
-    return settled
+    name = "jax_disable_most_optimizations"
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
 
 
-@pytest.fixture(scope="module")
-def quick_compilation(quickly):
-    """For a file alone: other tests see programs as they are for users."""
-    with quickly():
-        yield
+def slow_tests() -> dict[str, float]:
+    """What slow.txt says: seconds by file, or by file::function, as in a test's name."""
+    lines = Path(__file__).with_name("slow.txt").read_text().splitlines()
+    entries = (line.split() for line in lines if line and not line.startswith("#"))
+    return {f"tests/{name}": float(seconds) for seconds, name in entries}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow tests, and begins with the files that take longest, so that at the end no
+    process waits for another."""
+    slow, by_file = slow_tests(), Counter()
+    for name, seconds in slow.items():
+        by_file[name.partition("::")[0]] += seconds
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if function in slow or function.partition("::")[0] in slow:
+            item.add_marker("slow")
+    items.sort(key=lambda item: -by_file[item.nodeid.partition("::")[0]])

@@ -89,7 +89,7 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def made(dancers, tmp_path_factory, tiny, quick_compilation) -> Path:
+def made(dancers, tmp_path_factory, tiny) -> Path:
     out = tmp_path_factory.mktemp("compared") / "out"
     compare(options(dancers, out), "motion-jax compare …")
     return out

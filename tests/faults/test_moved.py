@@ -1,6 +1,7 @@
 """A run that moves from eight devices to four and to one; a long run whose memory stays flat."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -80,10 +81,10 @@ print(json.dumps(result))
 LOSSES = ("D_fake", "D_real", "G_GAN", "G_GAN_Feat", "G_L1")
 
 
-def child(program, *arguments, cache, devices=1):
+def child(program, *arguments, devices=1):
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
-        env=tiny_run.environment(cache, devices),
+        env=tiny_run.environment(os.environ["JAX_COMPILATION_CACHE_DIR"], devices),
         capture_output=True,
         text=True,
         check=False,
@@ -98,7 +99,7 @@ def close(a, b, bound):
 
 def test_eight_devices_then_four_then_one(tmp_path):
     data, config = tiny_run.write(tmp_path)
-    result, said = child(MOVED, tmp_path, data, config, cache=tmp_path / "cache", devices=8)
+    result, said = child(MOVED, tmp_path, data, config, devices=8)
     assert "cannot be restored" not in said, "each start compares the checksum of the state"
     rows = result["rows"]
     assert [row["step"] for row in rows["1"]] == [1, 2, 3, 4, 5, 6]
@@ -157,7 +158,7 @@ def test_memory_stays_flat_over_thousands_of_steps(tmp_path):
         assert before in text
         text = text.replace(before, after)
     config.write_text(text)
-    seen, _ = child(LONG, tmp_path, data, config, cache=tmp_path / "cache")
+    seen, _ = child(LONG, tmp_path, data, config)
     host, device = zip(*seen, strict=True)
     assert len(seen) == 10
     # The first thousand steps fill caches and pools: decoded frames, thread stacks, arenas.

@@ -3,9 +3,11 @@
 Tiny programs, but each process compiles them; what they compile is kept for the next.
 """
 
+import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import tiny_run
@@ -18,7 +20,7 @@ LOSSES = ("D_fake", "D_real", "G_GAN", "G_GAN_Feat", "G_L1")
 def made(tmp_path_factory):
     """Dataset, config, cache of compiled programs."""
     folder = tmp_path_factory.mktemp("together")
-    return *tiny_run.write(folder), folder / "cache"
+    return *tiny_run.write(folder), Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 
 @pytest.fixture(scope="module")

@@ -68,11 +68,12 @@ def write(folder: Path) -> tuple[Path, Path]:
     return data, config
 
 
-def environment(cache: Path, devices: int = 1) -> dict[str, str]:
+def environment(cache: Path | str, devices: int = 1) -> dict[str, str]:
     """For a process of `devices` simulated CPU devices; compiled programs are kept in `cache`."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} "
+        f"--xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",

@@ -129,7 +129,6 @@ def check(name, dtype, bound, zero):
 
 def main():
     assert jax.device_count() == 4
-    jax.config.update("jax_disable_most_optimizations", True)
     zero = {}
     for x64, dtype, bound in ((True, jnp.float64, 1e-9), (False, jnp.float32, 1e-4)):
         jax.config.update("jax_enable_x64", x64)

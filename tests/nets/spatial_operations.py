@@ -144,7 +144,6 @@ def check_refused():
 
 def main():
     assert jax.device_count() == 4
-    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_enable_x64", True)
     check_refused()
     check_two_forward()

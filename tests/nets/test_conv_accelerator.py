@@ -96,15 +96,16 @@ def test_the_perceptual_loss_is_the_same_from_packed_features():
     a, b = jax.random.uniform(jax.random.key(0), (2, 1, 16, 32, 3), minval=-1.0)
     weights = initialise(network, jax.random.key(1), a)
 
-    def loss(a, platform):
+    # The weights are an argument: constants of 80 MB would be folded for long.
+    def loss(a, weights, platform):
         with conv.target_platform(platform):
             features = network.apply(weights, a), network.apply(weights, b)
         return losses.perceptual(*features), features[0][0]
 
     results = []
     for platform in ("gpu", "tpu"):
-        run = jax.jit(jax.value_and_grad(lambda a, p=platform: loss(a, p), has_aux=True))
-        (value, first), gradient = run(a)
+        run = jax.jit(jax.value_and_grad(lambda a, w, p=platform: loss(a, w, p), has_aux=True))
+        (value, first), gradient = run(a, weights)
         results.append((float(value), np.asarray(gradient)))
         assert isinstance(first, packed.Packed) == (platform == "tpu")
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)

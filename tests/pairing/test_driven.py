@@ -21,7 +21,7 @@ from motion_jax.video.writer import VideoWriter
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, dancers, write_dancer, quick_compilation):
+def run(tmp_path_factory, dancers, write_dancer):
     """A pics2pics run: pictures of 96x48 that were cut out of a video of 160x120, to 64x64."""
     folder = tmp_path_factory.mktemp("pics2pics")
     crop = {"left": 20, "top": 30, "width": 120, "height": 60}

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,15 +33,6 @@ FACE = {"class": "NLayerDiscriminator", "input_nc": 6, "ndf": 2, "n_layers": 1, 
 def settled(monkeypatch):
     """Settings of the process that the command makes are not for the tests' process."""
     monkeypatch.setattr(cli, "_settle", lambda: None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiled programs are optimised little: they run for milliseconds."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def weights_of(description, seed=0):

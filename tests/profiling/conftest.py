@@ -1,4 +1,4 @@
-"""A tiny experiment, and settings under which it compiles quickly."""
+"""A tiny experiment."""
 
 import jax
 import pytest
@@ -39,6 +39,17 @@ def tiny() -> Config:
     return _tiny()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def names_count():
+    """The scopes' names in compiled programs are looked at here, so a program kept from an earlier
+    run of the tests is read back only where these are the same too."""
+    name = "jax_compilation_cache_include_metadata_in_key"
+    before = jax.config.values[name]
+    jax.config.update(name, True)
+    yield
+    jax.config.update(name, before)
+
+
 @pytest.fixture(scope="session")
 def every_loss() -> Config:
     """All stages and losses, at sizes that are only traced, never compiled."""
@@ -59,16 +70,6 @@ def every_loss() -> Config:
         data=Data(),
         record=Record(),
     )
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Little optimised: it runs for milliseconds."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.values[name]
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,6 @@ from motion_jax.errors import UserError
 from motion_jax.profiling import chips, compare, measure, profile, report
 from motion_jax.profiling.profile import ProfileOptions
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def small_measurement_of_the_host():

@@ -100,7 +100,7 @@ def test_contours_lie_where_the_face_points_are(batch):
     assert np.asarray(draw_contours(hidden, SIZE, SIZE)).sum() < picture.sum()
 
 
-def test_a_step_trains_on_all_of_them(batch, quick_compilation):
+def test_a_step_trains_on_all_of_them(batch):
     key = jax.random.key(1)
     state, metrics = jax.jit(lambda s, b: RECIPE.train_step(s, b, "main", {}))(
         RECIPE.init(key, "main"), batch

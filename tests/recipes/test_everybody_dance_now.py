@@ -38,11 +38,7 @@ def larger_weights():
         )
 
     patch.setattr(beginning, "initialise", larger)
-    # Compiling takes far longer than running here.
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
     patch.undo()
 
 

@@ -1,5 +1,8 @@
 """One tiny run of all three stages, trained once for all tests here."""
 
+import fcntl
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +65,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory) -> Path:
-    return _write_dataset(tmp_path_factory.mktemp("dataset"))
+    return made_once(tmp_path_factory, "dataset", _write_dataset)
 
 
 @pytest.fixture(scope="session")
@@ -95,11 +98,24 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, dataset, quickly) -> Path:
+def trained(tmp_path_factory, dataset) -> Path:
     """The run directory of an uninterrupted run. Not to be written to; see `copy`."""
     from motion_jax.train.loop import train
 
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    with quickly():
+    def make(folder: Path) -> None:
         train(CONFIG, dataset, folder, command="motion-jax train tiny")
-    return folder
+
+    return made_once(tmp_path_factory, "trained", make)
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of the tests' processes to want it makes, and all of them read."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with open(folder / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / name).is_dir():
+            make(folder / f"{name}.part")
+            (folder / f"{name}.part").rename(folder / name)
+    return folder / name

@@ -24,8 +24,6 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE, WIDTH, COUNT = 32, 16, 8
 LEFT = (SIZE - WIDTH) // 2
 STAGE = pix2pix.Stage(steps=2, decay_steps=0, height=SIZE, width=SIZE)
@@ -94,7 +92,7 @@ UNPAIRED = cyclegan.CycleGAN(
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory, quick_compilation):
+def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "parts"
     train(config(PAIRED), data("parts"), folder)
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_eight_devices_train_as_one():
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
     }
     program = Path(__file__).with_name("eight_devices.py")

@@ -9,8 +9,6 @@ from motion_jax.cli import train as command
 from motion_jax.errors import UserError
 from motion_jax.profiling import cost
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture
 def small(config):

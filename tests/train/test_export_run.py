@@ -30,8 +30,6 @@ from motion_jax.transfer.pose_pictures import write_pose_pictures
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 TOLERANCE = 1e-4
 

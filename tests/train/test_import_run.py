@@ -35,8 +35,6 @@ from motion_jax.video.reader import frame_times
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.torch import read_pth, write_pth
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 GENERATOR = {"class": "GlobalGenerator", "input_nc": 6, "output_nc": 3, "ngf": 4,
              "n_downsampling": 1, "n_blocks": 1}  # fmt: skip
 DISCRIMINATOR = {"class": "MultiscaleDiscriminator", "input_nc": 12, "ndf": 4, "n_layers": 1,
@@ -189,7 +187,7 @@ def test_options_of_pix2pix_are_heeded(shared, tmp_path):
     assert (recipe.main_stage.height, recipe.main_stage.learning_rate) == (64, 1e-4)
 
 
-def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, capsys):
+def test_frames_are_those_of_the_networks_applied_by_hand(shared, tmp_path, capsys, optimised):
     source = shared / "parity" / "everybody-dance-now"
     run = load_run(import_run(ImportOptions(
         source=source, run=tmp_path / "run", epoch="train_face.final", size="64x64", face_size=32,

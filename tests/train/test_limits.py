@@ -2,14 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
 from motion_jax.train.checkpoint import newest_record
 from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_a_stage_ends_by_its_limit_and_the_next_one_begins(tmp_path, config, dataset, capsys):

@@ -23,8 +23,6 @@ from motion_jax.train.record import NotFinite, Recorder, read_metrics
 from motion_jax.train.step import abstract_state
 from motion_jax.video.reader import probe
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LOSSES = {"G_GAN", "G_GAN_Feat", "G_L1", "D_real", "D_fake"}
 TOTAL = 12
 NOT_COMPARED = {"seconds", "images_per_second", "input_wait"}  # clocks

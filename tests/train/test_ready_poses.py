@@ -61,7 +61,7 @@ def ready(tmp_path_factory, dataset, small) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, ready, small, quick_compilation) -> Path:
+def run(tmp_path_factory, ready, small) -> Path:
     from motion_jax.train.loop import train
 
     folder = tmp_path_factory.mktemp("runs") / "ready"
@@ -194,7 +194,7 @@ def test_a_real_skeleton_video(shared):
         poses[6]
 
 
-def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path, quick_compilation):
+def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path):
     out = tmp_path / "x.mp4"
     with pytest.raises(UserError, match=r"does not say how they were drawn.*--ready-poses"):
         transfer(TransferOptions(run=run, source=skeletons, out=out, normalize="none"))

@@ -22,8 +22,6 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 STYLE = PoseStyle(face_points=0, hands=False, stroke=2.0)
 STAGE = pix2pix.Stage(steps=3, decay_steps=1, height=32, width=32, batch_size=2)
 RECIPES = {
@@ -61,7 +59,7 @@ LOSSES = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, dataset, unpaired, quick_compilation):
+def runs(tmp_path_factory, dataset, unpaired):
     """name -> (config, dataset, run folder), each trained once."""
     made = {}
 

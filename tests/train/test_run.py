@@ -26,8 +26,6 @@ from motion_jax.transfer.source import Clip
 # SHA-256 of "['a']" and eight zero bytes.
 HASH = "70f27cf86bd85c4298059f43dac910711126592b1bd2ddbd68785017cfb99f21"
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @contextlib.contextmanager
 def compilations():

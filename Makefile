@@ -15,6 +15,7 @@ test: $(DONE) $(TPU)
 lint: $(DONE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 # Anew whenever the requirements change.
 $(DONE): setup.cfg constraints.txt pyproject.toml

@@ -5,11 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+from shapes import check_shapes
 
 # Tests compile many tiny programs; they must see the CPU whatever else the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GLOG_minloglevel", "2")
+
+check_shapes()
 
 
 @pytest.fixture(scope="session")

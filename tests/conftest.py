@@ -29,6 +29,16 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def unchecked():
+    """For tests of what a function itself says of arrays of wrong shapes."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def quickly(tmp_path_factory):
     """A context manager: compiled programs are kept on the disk, so that a run which is begun again

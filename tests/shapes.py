@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, install_import_hook
+
+# An int will do where a float is asked for, as in Python's own typing.
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def _has_array(hint: Any) -> bool:
@@ -20,7 +23,7 @@ def checked(function: Callable) -> Callable:
     checker's, and tests of bad input break them on purpose."""
     hints = {name: hint for name, hint in function.__annotations__.items() if _has_array(hint)}
     function.__annotations__ = hints
-    return beartype(function) if hints else function
+    return _beartype(function) if hints else function
 
 
 def check_shapes() -> None:

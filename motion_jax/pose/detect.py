@@ -8,7 +8,7 @@ it likes, and can end a process, none of which belongs into the caller's.
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def look_step(times: Float64[np.ndarray, " n"], seconds: float) -> int:
 
 def frames(
     source: Source, first: int, last: int
-) -> Iterator[tuple[int, UInt8[np.ndarray, "_ _ 3"]]]:
+) -> Generator[tuple[int, UInt8[np.ndarray, "_ _ 3"]], None, None]:
     """(number, RGB picture) of the frames first ... last - 1 of a source.
 
     Raises UserError where the video gives other frames than the first time."""

@@ -280,7 +280,7 @@ def colours(shares: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n 3"]:
 
 
 def heat(
-    rows: Mapping[str, Sequence[float]],
+    rows: Mapping[str, Values],
     x: tuple[float, float],
     title: str = "",
     *,

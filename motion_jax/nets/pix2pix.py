@@ -120,7 +120,7 @@ class ResnetBlock(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
+    def __call__(self, x: Array) -> Array:
         bias = _bias_init(self.bias, with_bias(self.norm))
 
         def convolve(y: Array, layer: str, relu: bool) -> Array:

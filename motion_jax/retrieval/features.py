@@ -1,11 +1,12 @@
 """What two poses are compared by: places of joints, or directions of limbs."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Shaped
+from jaxtyping import Bool, Float, Float32, Int
 
 from motion_jax.pose.skeleton import BODY, COCO_18, INDEX
 
@@ -43,7 +44,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: Shaped[np.ndarray, "..."] | slice) -> "Points":
+    def __getitem__(self, rows: np.ndarray | Sequence[int] | slice) -> "Points":
         return Points(self.values[rows], self.seen[rows])
 
 

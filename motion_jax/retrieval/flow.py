@@ -69,8 +69,9 @@ def warp(
 ) -> Shaped[np.ndarray, "h w c"]:
     """What `picture` shows at p + by(p), for every p; beyond the edge its last pixels."""
     places = by + _grid(*picture.shape[:2])
-    whole = np.empty(0, np.float32)  # x and y are both in `places`
-    return cv2.remap(picture, places, whole, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    settings = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    # OpenCV's stubs do not know that None stands for y where x and y are in one array.
+    return cv2.remap(picture, places, None, **settings)  # type: ignore[call-overload]
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 GROUP = 32
 SPARE = 5
@@ -45,9 +45,9 @@ def flat(
 
 
 def masked(
-    queries: Float32[np.ndarray, "q p 2"],
+    queries: Float[np.ndarray, "q p 2"],
     queries_seen: Bool[np.ndarray, "q p"],
-    database: Float32[np.ndarray, "n p 2"],
+    database: Float[np.ndarray, "n p 2"],
     seen: Bool[np.ndarray, "n p"],
     k: int,
     least_common: float = 0.5,

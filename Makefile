@@ -24,6 +24,7 @@ quick: $(DONE)
 lint: $(DONE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 # Anew whenever the requirements change.
 $(DONE): setup.cfg constraints.txt pyproject.toml

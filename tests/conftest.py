@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from shapes import check_shapes
 
 
 def _compiled_programs() -> Path:
@@ -64,6 +65,9 @@ def shown_on_stderr():
         yield
 
 
+check_shapes()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with data/, models/ and parity/; tests that need it skip where it is absent."""
@@ -76,6 +80,16 @@ def shared() -> Path:
             "(set MOTION_JAX_SHARED to its place)"
         )
     return folder
+
+
+@pytest.fixture
+def unchecked():
+    """For tests of what a function itself says of arrays of wrong shapes."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_format_value(value, text):
     assert html.format_value(value) == text
 
 
-def test_image_holds_the_exact_pixels(tmp_path):
+def test_image_holds_the_exact_pixels(unchecked, tmp_path):
     from PIL import Image
 
     source = picture()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from motion_jax.data.coverage import Coverage
 
@@ -66,8 +67,8 @@ def percent(share: float) -> str:
     return f"{rounded} %"
 
 
-def kept_values(quality: dict, key: str) -> np.ndarray:
-    """float64: the per-frame list `key` of all videos, kept frames only, None as NaN."""
+def kept_values(quality: dict, key: str) -> Float64[np.ndarray, " n"]:
+    """The per-frame list `key` of all videos, kept frames only, None as NaN."""
     values = [
         np.nan if value is None else float(value)
         for video in quality["videos"]

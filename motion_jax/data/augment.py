@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Real, UInt8
 
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.skeleton import flip as flip_keypoints
@@ -106,7 +107,7 @@ def augment(
             1 + config.saturation * draws[5],
         )
     if moved:
-        posed = (keypoints[..., 2] > 0).any(-1)[:, None]
+        posed = np.asarray((keypoints[..., 2] > 0).any(-1))[:, None]
         boxes = np.where(posed, face_boxes(keypoints, height, width), boxes)
     result = {
         "frames": np.ascontiguousarray(frames),
@@ -117,7 +118,10 @@ def augment(
 
 
 def cut(
-    window: dict[str, np.ndarray], height: int, width: int, place: np.ndarray | None = None
+    window: dict[str, np.ndarray],
+    height: int,
+    width: int,
+    place: Float[np.ndarray, "2"] | None = None,
 ) -> dict[str, np.ndarray]:
     """A height x width piece of every frame of a window, with what belongs to it.
 
@@ -132,12 +136,13 @@ def cut(
     room = np.array(window["frames"].shape[1:3]) - (height, width)
     top, left = room // 2 if place is None else np.floor(place * (room + 1)).astype(int)
     keypoints, boxes = np.array(window["keypoints"], np.float32), window["face_boxes"]
-    keypoints[..., :2] -= np.float32([left, top])
+    keypoints[..., :2] -= np.array([left, top], np.float32)
     x, y = keypoints[..., 0], keypoints[..., 1]
     seen = (keypoints[..., 2] > 0) & (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    corner = np.array([top, left, top, left], np.float32)
     moved = {
         "keypoints": np.where(seen[..., None], keypoints, np.float32(0)),
-        "face_boxes": _inside(boxes - np.float32([top, left, top, left]), boxes, height, width),
+        "face_boxes": _inside(boxes - corner, boxes, height, width),
     }
     for name in ("frames", "pose_pictures"):
         if name in window:
@@ -146,9 +151,14 @@ def cut(
 
 
 def move_boxes(
-    boxes: np.ndarray, height: int, width: int, scale: float, right: float, down: float
-) -> np.ndarray:
-    """Face boxes [T, 4] whose middles move as `move_frames` moves the picture. They keep their size
+    boxes: Real[np.ndarray, "t 4"],
+    height: int,
+    width: int,
+    scale: float,
+    right: float,
+    down: float,
+) -> Real[np.ndarray, "t 4"]:
+    """Face boxes whose middles move as `move_frames` moves the picture. They keep their size
     (the face stage's crop has one size), and are shifted inside the frame."""
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = (boxes[:, 2:] + boxes[:, :2]) / 2
@@ -170,8 +180,10 @@ def _inside(moved: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np
     return np.where(known[:, None], shifted, 0).astype(np.float32)
 
 
-def move_frames(frames: np.ndarray, scale: float, right: float, down: float) -> np.ndarray:
-    """uint8 [T, H, W, 3] scaled about the middle, then shifted by pixels; edges are repeated."""
+def move_frames(
+    frames: UInt8[np.ndarray, "t h w 3"], scale: float, right: float, down: float
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Frames scaled about the middle, then shifted by pixels; edges are repeated."""
     height, width = frames.shape[1:3]
     # OpenCV counts from the middle of the first pixel, keypoints from the picture's edge.
     matrix = np.array(
@@ -195,9 +207,14 @@ def move_frames(frames: np.ndarray, scale: float, right: float, down: float) -> 
 
 
 def move_keypoints(
-    keypoints: np.ndarray, height: int, width: int, scale: float, right: float, down: float
-) -> np.ndarray:
-    """Keypoints [..., 3] moved as `move_frames` moves the picture; the unobserved stay zero."""
+    keypoints: Float[np.ndarray, "*n 3"],
+    height: int,
+    width: int,
+    scale: float,
+    right: float,
+    down: float,
+) -> Float[np.ndarray, "*n 3"]:
+    """Keypoints moved as `move_frames` moves the picture; the unobserved stay zero."""
     observed = keypoints[..., 2:] > 0
     middle = np.array([width / 2, height / 2])
     places = scale * (keypoints[..., :2] - middle) + middle + np.array([right, down])
@@ -206,8 +223,10 @@ def move_keypoints(
     )
 
 
-def colour(frames: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
-    """uint8 [T, H, W, 3] with saturation, contrast and brightness changed, in this order.
+def colour(
+    frames: UInt8[np.ndarray, "t h w 3"], brightness: float, contrast: float, saturation: float
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Frames with saturation, contrast and brightness changed, in this order.
 
     All three are one affine map of RGB, so that one pass over the picture does it.
     """

@@ -8,6 +8,7 @@ mean over the dataset, so that they neither add nor hide a difference.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32
 
 from motion_jax.pose.skeleton import BODY, INDEX
 
@@ -44,28 +45,28 @@ class Coverage:
     """Of one dataset.
 
     Attributes:
-      plane: float32 [N, 2], the poses in the plane of their two main components, torso lengths.
+      plane: the poses in the plane of their two main components, torso lengths.
       explained: share of the poses' variance that the plane shows, 0...1.
       directions: for each limb the share of the 24 directions in the picture it was seen in.
-      late: bool [N], frames in the last fifth of their clip (by default held out of training).
-      distances: float32 [late.sum()], for each late frame the distance to the most similar other
+      late: frames in the last fifth of their clip (by default held out of training).
+      distances: for each late frame the distance to the most similar other
         frame, root mean square over the joints in torso lengths.
       place: (left, right) shares of the frame's width between which the hips were (5th and 95th
         percentile).
       height: median height of the observed body in shares of the frame's height.
     """
 
-    plane: np.ndarray
+    plane: Float32[np.ndarray, "n 2"]
     explained: float
     directions: dict[str, float]
-    late: np.ndarray
-    distances: np.ndarray
+    late: Bool[np.ndarray, " n"]
+    distances: Float32[np.ndarray, " late"]
     place: tuple[float, float]
     height: float
 
 
-def describe(keypoints: np.ndarray) -> np.ndarray:
-    """[N, 137, 3] in pixels → float32 [N, 28], the poses without place and size."""
+def describe(keypoints: Float[np.ndarray, "n 137 3"]) -> Float32[np.ndarray, "n 28"]:
+    """The poses without place and size."""
     body = np.asarray(keypoints, np.float64)[:, BODY]
     seen = body[..., 2] > 0
     points = np.where(seen[..., None], body[..., :2], np.nan)
@@ -93,8 +94,10 @@ def _median(values: np.ndarray, otherwise: float) -> float:
     return float(np.median(values)) if len(values) else otherwise
 
 
-def nearest_distances(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
-    """[Q, D], [N, D] → float32 [Q]: root mean square distance per joint to the nearest row."""
+def nearest_distances(
+    queries: Float[np.ndarray, "q d"], database: Float[np.ndarray, "n d"]
+) -> Float32[np.ndarray, " q"]:
+    """Root mean square distance per joint to the nearest row."""
     result = np.empty(len(queries), np.float32)
     squares = (database.astype(np.float64) ** 2).sum(1)
     for start in range(0, len(queries), _BLOCK):
@@ -105,8 +108,8 @@ def nearest_distances(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
     return result
 
 
-def limb_directions(keypoints: np.ndarray) -> dict[str, float]:
-    """[N, 137, 3] → for each limb the share of the 24 directions it points in, in two frames or
+def limb_directions(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
+    """For each limb the share of the 24 directions it points in, in two frames or
     more."""
     result = {}
     for name, (start, end) in LIMBS.items():
@@ -121,7 +124,7 @@ def limb_directions(keypoints: np.ndarray) -> dict[str, float]:
 
 
 def measure(
-    keypoints: np.ndarray,
+    keypoints: Float[np.ndarray, "n 137 3"],
     clips: list[tuple[int, int]],
     height: int,
     width: int,
@@ -130,7 +133,7 @@ def measure(
     """Coverage of a dataset.
 
     Args:
-      keypoints: [N, 137, 3] in pixels of height x width frames.
+      keypoints: in pixels of height x width frames.
       clips: (first record, number of records) of each clip.
       late_share: share of each clip, its end, that is compared with the rest.
     """

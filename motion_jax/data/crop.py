@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
@@ -108,8 +109,10 @@ def person_extent(track: PoseTrack) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-def cut_out(image: np.ndarray, region: Region, height: int, width: int) -> np.ndarray:
-    """The region of a frame, uint8 RGB [*, *, 3], resized to [height, width, 3]: by area averages
+def cut_out(
+    image: UInt8[np.ndarray, "_ _ 3"], region: Region, height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """The region of a frame, resized: by area averages
     where it shrinks, bicubic where it grows."""
     full_height, full_width = image.shape[:2]
     left, top = max(region.left, 0), max(region.top, 0)
@@ -134,8 +137,10 @@ def cut_out(image: np.ndarray, region: Region, height: int, width: int) -> np.nd
     )
 
 
-def into_region(keypoints: np.ndarray, region: Region, height: int, width: int) -> np.ndarray:
-    """[..., K, 3] keypoints of the source in pixels of the dataset's frame, float32; those outside
+def into_region(
+    keypoints: Float[np.ndarray, "*n 3"], region: Region, height: int, width: int
+) -> Float32[np.ndarray, "*n 3"]:
+    """Keypoints of the source in pixels of the dataset's frame; those outside
     it become unobserved."""
     result = np.array(keypoints, np.float32)
     seen = result[..., 2] > 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float32
 from PIL import Image
 
 Fit = Literal["stretch", "letterbox", "crop"]
@@ -42,8 +43,8 @@ class Placement:
         whole.paste(image, (left, top))
         return whole
 
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """[..., 3] (x, y, confidence) of the picture → the same in pixels of the frame, float32."""
+    def points(self, points: Float[np.ndarray, "*n 3"]) -> Float32[np.ndarray, "*n 3"]:
+        """(x, y, confidence) of the picture → the same in pixels of the frame."""
         top, left, bottom, right = self.content
         x0, y0, x1, y1 = self.part
         placed = np.array(points, np.float32)
@@ -59,7 +60,8 @@ def place(source: tuple[int, int], size: tuple[int, int], fit: Fit = "stretch") 
     between bars; "crop": its middle, undistorted, fills the frame.
     """
     (rows, columns), (height, width) = source, size
-    part, content = (0, 0, columns, rows), (0, 0, height, width)
+    part: tuple[float, float, float, float] = (0, 0, columns, rows)
+    content = (0, 0, height, width)
     if fit == "letterbox":
         scale = min(height / rows, width / columns)
         down, across = (max(1, round(scale * side)) for side in source)
@@ -67,9 +69,9 @@ def place(source: tuple[int, int], size: tuple[int, int], fit: Fit = "stretch") 
         content = top, left, top + down, left + across
     elif fit == "crop":
         scale = max(height / rows, width / columns)
-        down, across = height / scale, width / scale
-        top, left = max((rows - down) / 2, 0.0), max((columns - across) / 2, 0.0)
-        part = left, top, min(left + across, columns), min(top + down, rows)
+        high, wide = height / scale, width / scale
+        y, x = max((rows - high) / 2, 0.0), max((columns - wide) / 2, 0.0)
+        part = x, y, min(x + wide, columns), min(y + high, rows)
     return Placement(size, part, content)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from motion_jax import __version__
 from motion_jax.pose import skeleton
@@ -74,8 +75,8 @@ class DatasetInfo:
         return value
 
     @cached_property
-    def contents(self) -> np.ndarray:
-        """int [N, 4] (top, left, bottom, right) of each record's frame: where the picture is that
+    def contents(self) -> Int[np.ndarray, "n 4"]:
+        """(top, left, bottom, right) of each record's frame: where the picture is that
         was letterboxed, or all of the frame."""
         whole = (0, 0, self.height, self.width)
         if self.content:
@@ -108,7 +109,8 @@ class DatasetInfo:
         boxes = np.unique(self.contents, axis=0)
         if len(boxes) != 1 or tuple(boxes[0]) == (0, 0, self.height, self.width):
             return None
-        return tuple(int(side) for side in boxes[0])
+        top, left, bottom, right = (int(side) for side in boxes[0])
+        return top, left, bottom, right
 
     @property
     def pixel_aspect(self) -> float:
@@ -141,5 +143,8 @@ class DatasetInfo:
             clips=tuple((int(c), int(s), int(a), int(n)) for c, s, a, n in info.clips),
             sources=tuple(dict(source) for source in info.sources),
             held_out=tuple(int(clip) for clip in info.held_out),
-            content=tuple(tuple(int(side) for side in run) for run in info.content),
+            content=tuple(
+                (int(n), int(top), int(left), int(bottom), int(right))
+                for n, top, left, bottom, right in info.content
+            ),
         )

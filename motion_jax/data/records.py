@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 from motion_jax.data.example import read_example
 from motion_jax.data.info import DatasetInfo
@@ -68,8 +69,8 @@ def features(
     )
 
 
-def encode_picture(frame: np.ndarray, picture: str = "jpeg") -> bytes:
-    """uint8 RGB [H, W, 3] as the bytes of a JPEG (quality 95) or PNG."""
+def encode_picture(frame: UInt8[np.ndarray, "h w 3"], picture: str = "jpeg") -> bytes:
+    """An RGB picture as the bytes of a JPEG (quality 95) or PNG."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     if picture == "jpeg":
         done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -80,8 +81,10 @@ def encode_picture(frame: np.ndarray, picture: str = "jpeg") -> bytes:
     return data.tobytes()
 
 
-def decode_picture(data: bytes | np.ndarray) -> np.ndarray | None:
-    """uint8 RGB [H, W, 3] from JPEG or PNG bytes; None where they are damaged."""
+def decode_picture(
+    data: bytes | UInt8[np.ndarray, " n"],
+) -> UInt8[np.ndarray, "h w 3"] | None:
+    """The RGB picture of JPEG or PNG bytes; None where they are damaged."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
@@ -109,11 +112,9 @@ def encode_example(
 def as_features(example: dict[str, Any]) -> dict[str, Any]:
     """`encode_example` for an example whose pictures are encoded bytes already."""
     # TFDS encodes arrays with TensorFlow only; a file object of encoded bytes it takes as it is.
-    pictures = {
-        name: io.BytesIO(example[name]) for name in ("frame", "pose_picture") if name in example
-    }
+    names = [name for name in ("frame", "pose_picture") if name in example]
     return {
-        **pictures,
+        **{name: io.BytesIO(example[name]) for name in names},
         "keypoints": np.asarray(example["keypoints"], np.float32),
         "filled": np.asarray(example.get("filled", np.zeros(skeleton.COUNT)), np.bool_),
         "face_box": np.asarray(example["face_box"], np.float32),
@@ -166,10 +167,10 @@ class ShardWriter:
             if shape not in ((), (*self.size, 3)):
                 raise ValueError(f"{self.path}: a {name} of shape {shape}, not {(*self.size, 3)}")
         encoded = encode_example(example, self.picture, self.pose_picture)
-        example = self._serializer.get_tf_example(self._features.encode_example(encoded))
+        record = self._serializer.get_tf_example(self._features.encode_example(encoded))
         # The features of an example have no order: without this each process has its own, and the
         # same frames are other bytes.
-        self._writer.write(example.SerializeToString(deterministic=True))
+        self._writer.write(record.SerializeToString(deterministic=True))
         self.count += 1
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -393,20 +394,20 @@ class PoseFrames:
         example, _ = self._read(record)
         return example | {name: example[name].tobytes() for name in self.pictures}
 
-    def keypoints(self) -> np.ndarray:
-        """float32 [N, 137, 3] of all frames, without decoding pictures."""
+    def keypoints(self) -> Float32[np.ndarray, "n 137 3"]:
+        """Of all frames, without decoding pictures."""
         return self._read_table()["keypoints"]
 
-    def face_boxes(self) -> np.ndarray:
-        """float32 [N, 4] of all frames, without decoding pictures."""
+    def face_boxes(self) -> Float32[np.ndarray, "n 4"]:
+        """Of all frames, without decoding pictures."""
         return self._read_table()["face_box"]
 
-    def filled(self) -> np.ndarray:
-        """bool [N, 137]: keypoints that were interpolated."""
+    def filled(self) -> Bool[np.ndarray, "n 137"]:
+        """Keypoints that were interpolated."""
         return self._read_table()["filled"]
 
-    def times(self) -> np.ndarray:
-        """float64 [N]: seconds from the start of each frame's video."""
+    def times(self) -> Float64[np.ndarray, " n"]:
+        """Seconds from the start of each frame's video."""
         return self._read_table()["time"]
 
     def _read_table(self) -> dict[str, np.ndarray]:
@@ -417,7 +418,7 @@ class PoseFrames:
                 "filled": bool,
                 "time": np.float64,
             }
-            columns = {name: [] for name in types}
+            columns: dict[str, list] = {name: [] for name in types}
             for record in range(len(self)):
                 example, _ = self._read(record)
                 for name, column in columns.items():

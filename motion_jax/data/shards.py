@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax import files
 from motion_jax.data.crop import Region, cut_out
@@ -43,9 +44,8 @@ class WriteJob:
       source: the frames; region, height, width, picture: what is made of them.
       shards: in order of time.
       first: number of the frame at which the arrays begin.
-      keypoints: float32 [N, 137, 3] in pixels of the dataset's frame, of the frames from the first
+      keypoints, filled, face_boxes: in pixels of the dataset's frame, of the frames from the first
         shard's first to the last one's last.
-      filled: bool [N, 137]; face_boxes: float32 [N, 4].
     """
 
     source: Source
@@ -55,9 +55,9 @@ class WriteJob:
     picture: str
     shards: tuple[Shard, ...]
     first: int
-    keypoints: np.ndarray
-    filled: np.ndarray
-    face_boxes: np.ndarray
+    keypoints: Float32[np.ndarray, "n 137 3"]
+    filled: Bool[np.ndarray, "n 137"]
+    face_boxes: Float32[np.ndarray, "n 4"]
 
 
 def plan(folder: Path, clips: list[tuple[int, int]], first_clip: int) -> list[Shard]:
@@ -95,10 +95,8 @@ def write_job(job: WriteJob) -> None:
     frames of a video into records, whoever calls it."""
     from motion_jax.data.records import ShardWriter
 
-    shards = iter(job.shards)
-    shard = next(shards)
-    reading = frames(job.source, shard.first, job.shards[-1].last)
-    while shard is not None:
+    reading = frames(job.source, job.shards[0].first, job.shards[-1].last)
+    for shard in job.shards:
         blur = []
         with ShardWriter(shard.path, job.height, job.width, job.picture) as writer:
             for number, image in reading:
@@ -122,11 +120,10 @@ def write_job(job: WriteJob) -> None:
                 if number == shard.last - 1:
                     break
         files.write_json(shard.path.with_suffix(".json"), {"blur": blur})
-        shard = next(shards, None)
     reading.close()
 
 
-def sharpness(frame: np.ndarray, keypoints: np.ndarray) -> float:
+def sharpness(frame: UInt8[np.ndarray, "h w 3"], keypoints: Float[np.ndarray, "137 3"]) -> float:
     """Variance of the Laplacian of the grey picture (0...255) inside the box around the observed
     keypoints (the whole frame where there are less than two); higher is sharper."""
     points = keypoints[keypoints[:, 2] > 0, :2]

@@ -18,6 +18,7 @@ quality.json (the quality report is made from it and from the dataset):
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 
 from motion_jax.data.crop import Region
 from motion_jax.pose import skeleton
@@ -44,21 +45,21 @@ class Prepared:
     Attributes:
       info, sha256: the video.
       track: its poses after filling and smoothing, in pixels of the source; `reasons` final.
-      measured: float32 [N, 137] confidences before that.
+      measured: confidences before that.
       region: what becomes the dataset's frame.
       clips: (first, last + 1) frames of each clip.
-      keypoints: float32 [N, 137, 3] in pixels of the dataset's frame; face_boxes [N, 4].
+      keypoints, face_boxes: in pixels of the dataset's frame.
       repairs: what was mended in the poses (`pose.mend.Repairs` as JSON).
     """
 
     info: VideoInfo
     sha256: str
     track: PoseTrack
-    measured: np.ndarray
+    measured: Float32[np.ndarray, "n 137"]
     region: Region
     clips: list[tuple[int, int]]
-    keypoints: np.ndarray
-    face_boxes: np.ndarray
+    keypoints: Float32[np.ndarray, "n 137 3"]
+    face_boxes: Float32[np.ndarray, "n 4"]
     repairs: dict
 
     @property
@@ -89,7 +90,8 @@ def _without_lists(estimator: dict) -> dict:
 
 def clip_entries(video: Prepared) -> list[dict]:
     """The "clips" of quality.json, in order of their records, for a video by itself."""
-    entries, record, track = [], 0, video.track
+    entries: list[dict] = []
+    record, track = 0, video.track
     for first, last in video.clips:
         entries.append(
             {

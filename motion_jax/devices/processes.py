@@ -155,7 +155,7 @@ def _detected(local_devices: tuple[int, ...] | None) -> Place | None:
             f"The cluster does not say which process this is ({reason}); give --coordinator "
             "HOST:PORT, --process I and --processes N, or --processes 1 to train in one process."
         ) from error
-    if count is None or count < 2:
+    if count is None or count < 2 or address is None or index is None:
         return None
     return Place(address, index, count, local_devices, patient=True)
 
@@ -410,6 +410,6 @@ def _hide_connections() -> None:
     kept = os.dup(1)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    sys.stdout = sys.__stdout__ = open(  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(  # type: ignore[misc]  # final in stubs  # noqa: SIM115
         kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, buffering=1
     )

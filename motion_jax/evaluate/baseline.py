@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Int, Int64, UInt8
 
 from motion_jax.data.pairs import Frames
 from motion_jax.metrics.frames import pad
@@ -22,15 +23,15 @@ class NearestFrame:
     part). batch: poses looked up at once. Raises ValueError without a record.
     """
 
-    def __init__(self, frames: Frames, records: np.ndarray, batch: int = 16):
+    def __init__(self, frames: Frames, records: Int[np.ndarray, " r"], batch: int = 16):
         if not len(records):
             raise ValueError("the nearest frame needs at least one frame to choose from")
         self.frames, self.records, self.batch = frames, np.asarray(records, int), batch
         scale = np.array([1 / frames.factor, 1 / frames.factor, 1], np.float32)
         self._database = frames.dataset.keypoints()[self.records] * scale
 
-    def find(self, keypoints: np.ndarray) -> np.ndarray:
-        """[n, 137, 3] in pixels of the size → int64 [n], the record of the nearest pose."""
+    def find(self, keypoints: Float[np.ndarray, "n 137 3"]) -> Int64[np.ndarray, " n"]:
+        """The record of the nearest pose to each, in pixels of the size."""
         found = []
         for start in range(0, len(keypoints), self.batch):
             block = np.asarray(keypoints[start : start + self.batch], np.float32)
@@ -42,8 +43,8 @@ class NearestFrame:
             found.append(self.records[np.asarray(indices)[: len(block), 0]])
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
-    def feed(self, keypoints: np.ndarray) -> np.ndarray:
-        """[n, 137, 3] in pixels of the size → uint8 [n, H, W, 3]."""
+    def feed(self, keypoints: Float[np.ndarray, "n 137 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+        """Keypoints in pixels of the size → frames."""
         shown = [self.frames.read(int(record))[0] for record in self.find(keypoints)]
         empty = np.zeros((0, self.frames.height, self.frames.width, 3), np.uint8)
         return np.stack(shown) if shown else empty
@@ -56,7 +57,7 @@ class NearestPicture:
     """The same for datasets that know poses as ready pictures: the training frame whose pose
     picture, made small, differs least (sum of squares). Arguments as of NearestFrame."""
 
-    def __init__(self, frames: Frames, records: np.ndarray):
+    def __init__(self, frames: Frames, records: Int[np.ndarray, " r"]):
         if not len(records):
             raise ValueError("the nearest frame needs at least one frame to choose from")
         self.frames, self.records = frames, np.asarray(records, int)
@@ -68,8 +69,8 @@ class NearestPicture:
         small = cv2.resize(pose, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return small.astype(np.float32).ravel() / 255
 
-    def feed(self, poses: np.ndarray) -> np.ndarray:
-        """Ready pose pictures uint8 [n, H, W, 3] → uint8 [n, H, W, 3]."""
+    def feed(self, poses: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+        """Ready pose pictures → frames."""
         if not is_ready(poses):
             raise ValueError("ready pose pictures are uint8")
         shown = []

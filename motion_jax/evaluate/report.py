@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.evaluate.score import Example
 from motion_jax.metrics import frames as metrics
@@ -101,7 +102,8 @@ def verdict(result: Mapping) -> str:
     if "nearest_frame" not in methods or len(methods) < 2:
         return ""
     name = next(iter(methods))
-    won, lost = [], []
+    won: list[str] = []
+    lost: list[str] = []
     for key, label in (
         ("psnr", "PSNR"),
         ("ssim", "SSIM"),
@@ -129,11 +131,8 @@ def remarks(result: Mapping) -> list[str]:
     return absent + list(result.get("notes") or [])
 
 
-def picture_row(example: Example) -> np.ndarray:
-    """Pose, true frame, every method, and how far the first one is off, side by side with labels.
-
-    Returns uint8 [H, W, 3].
-    """
+def picture_row(example: Example) -> UInt8[np.ndarray, "h w 3"]:
+    """Pose, true frame, every method, and how far the first one is off, in a row with labels."""
     height, width = example.real.shape[:2]
     factor = max(1, -(-PICTURE_HEIGHT // height))
     pose = example.pose

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, Float32, Real, UInt8
 
 from motion_jax.metrics import frames as metrics
 from motion_jax.metrics.frames import FlickerMeter, frame_scores, pad
@@ -35,16 +36,19 @@ class Scorer:
         self._flicker.reset()
 
     def feed(
-        self, real: np.ndarray, fake: np.ndarray, keypoints: np.ndarray, face_boxes: np.ndarray
-    ) -> dict[str, np.ndarray]:
+        self,
+        real: UInt8[np.ndarray, "n h w 3"],
+        fake: UInt8[np.ndarray, "n _ _ 3"],
+        keypoints: Float[np.ndarray, "n 137 3"],
+        face_boxes: Real[np.ndarray, "n 4"],
+    ) -> dict[str, Float32[np.ndarray, " n"]]:
         """Scores the next n frames.
 
         Args:
-          real, fake: uint8 [n, H, W, 3]; keypoints: [n, 137, 3] and face_boxes: [n, 4] in their
-            pixels, of the true frames.
+          keypoints, face_boxes: of the true frames, in their pixels.
 
         Returns:
-          {metric: float32 [n]}, NaN where a frame has no such figure. Raises ValueError where real
+          Each metric's figures, NaN where a frame has no such figure. Raises ValueError where real
           and fake differ in shape.
         """
         if real.shape != fake.shape:
@@ -75,8 +79,8 @@ class Scorer:
             found |= dict(zip(LPIPS_METRICS, distances.T, strict=True))
         return found | flicker
 
-    def per_frame(self) -> dict[str, np.ndarray]:
-        """{metric: float32 [N]} of all frames fed so far."""
+    def per_frame(self) -> dict[str, Float32[np.ndarray, " n"]]:
+        """Each metric's figures of all frames fed so far."""
         return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
     def summary(self) -> dict[str, float | None]:
@@ -88,10 +92,10 @@ class Scorer:
 
 
 def score(
-    real: Iterable[np.ndarray],
-    fake: Iterable[np.ndarray],
-    keypoints: np.ndarray,
-    face_boxes: np.ndarray | None = None,
+    real: Iterable[UInt8[np.ndarray, "h w 3"]],
+    fake: Iterable[UInt8[np.ndarray, "h w 3"]],
+    keypoints: Float[np.ndarray, "n 137 3"],
+    face_boxes: Real[np.ndarray, "n 4"] | None = None,
     *,
     starts: Sequence[int] = (0,),
     batch: int = BATCH,
@@ -100,9 +104,9 @@ def score(
     """Scores one method from two streams of frames.
 
     Args:
-      real, fake: uint8 [H, W, 3] each, N of them, in order.
-      keypoints: [N, 137, 3] of the true frames, in their pixels.
-      face_boxes: [N, 4] in their pixels; None computes them from the keypoints.
+      real, fake: in order.
+      keypoints: of the true frames, in their pixels.
+      face_boxes: in their pixels; None computes them from the keypoints.
       starts: numbers of the frames with which a clip begins.
 
     Returns:
@@ -121,20 +125,20 @@ class Piece:
     """Consecutive frames of one clip.
 
     Attributes:
-      real: uint8 [n, H, W, 3]; fakes: the same by each method.
-      keypoints: [n, 137, 3]; face_boxes: [n, 4]: of the true frames, in their pixels.
+      fakes: the frames by each method.
+      keypoints, face_boxes: of the true frames, in their pixels.
       first: whether a clip begins here.
       labels: n short texts, for example "clip 2, 1.24 s".
-      pose_pictures: uint8 [n, H, W, 3], of datasets that have ready ones.
+      pose_pictures: of datasets that have ready ones.
     """
 
-    real: np.ndarray
-    fakes: Mapping[str, np.ndarray]
-    keypoints: np.ndarray
-    face_boxes: np.ndarray
+    real: UInt8[np.ndarray, "n h w 3"]
+    fakes: Mapping[str, UInt8[np.ndarray, "n h w 3"]]
+    keypoints: Float[np.ndarray, "n 137 3"]
+    face_boxes: Real[np.ndarray, "n 4"]
     first: bool
     labels: Sequence[str]
-    pose_pictures: np.ndarray | None = None
+    pose_pictures: UInt8[np.ndarray, "n h w 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,9 @@ class Example:
     group: str
     frame: int
     label: str
-    pose: np.ndarray
-    real: np.ndarray
-    fakes: Mapping[str, np.ndarray]
+    pose: Float[np.ndarray, "137 3"] | UInt8[np.ndarray, "h w 3"]
+    real: UInt8[np.ndarray, "h w 3"]
+    fakes: Mapping[str, UInt8[np.ndarray, "h w 3"]]
     psnr: float
 
 
@@ -158,14 +162,14 @@ class Comparison:
     Attributes:
       frames: number of frames.
       methods: {method: {metric: mean or None}}.
-      per_frame: {method: {metric: float32 [N]}}.
+      per_frame: {method: {metric: figures}}.
       labels: N texts.
       examples: frames to look at, by group and then in order.
     """
 
     frames: int = 0
     methods: dict[str, dict] = field(default_factory=dict)
-    per_frame: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    per_frame: dict[str, dict[str, Float32[np.ndarray, " n"]]] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
@@ -194,12 +198,12 @@ def compare(
     for piece in stream:
         if not scorers:
             scorers = {name: Scorer(batch, lpips) for name in piece.fakes}
-        psnr: np.ndarray | None = None
+        psnr = np.zeros(0)
         for name, scorer in scorers.items():
             if piece.first:
                 scorer.reset()
             found = scorer.feed(piece.real, piece.fakes[name], piece.keypoints, piece.face_boxes)
-            psnr = found["psnr"] if psnr is None else psnr
+            psnr = psnr if len(psnr) else found["psnr"]
         for i in range(len(piece.real)):
             number = result.frames + i
             value = float(psnr[i])
@@ -251,9 +255,9 @@ class _Extremes:
 
 
 def pieces(
-    stream: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]],
-    keypoints: np.ndarray,
-    face_boxes: np.ndarray | None = None,
+    stream: Iterable[tuple[UInt8[np.ndarray, "h w 3"], Mapping[str, UInt8[np.ndarray, "h w 3"]]]],
+    keypoints: Float[np.ndarray, "n 137 3"],
+    face_boxes: Real[np.ndarray, "n 4"] | None = None,
     *,
     starts: Sequence[int] = (0,),
     labels: Sequence[str] | None = None,

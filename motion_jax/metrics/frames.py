@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float32, Real, Shaped, UInt8
 
 from motion_jax.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
 
@@ -47,8 +48,8 @@ GROUPS: dict[str, tuple[slice, ...]] = {
 }
 
 
-def gaussian_window(size: int = WINDOW, sigma: float = SIGMA) -> np.ndarray:
-    """float32 [size], sum 1."""
+def gaussian_window(size: int = WINDOW, sigma: float = SIGMA) -> Float32[np.ndarray, " {size}"]:
+    """Its sum is 1."""
     offsets = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(offsets**2) / (2 * sigma**2))
     return (weights / weights.sum()).astype(np.float32)
@@ -65,15 +66,19 @@ def _blur(x: Array, size: int) -> Array:
     weights = gaussian_window(size)
     for axis in (-3, -2):
         kept = x.shape[axis] - size + 1
-        x = sum(
+        parts = (
             float(weight) * jax.lax.slice_in_dim(x, i, i + kept, axis=x.ndim + axis)
             for i, weight in enumerate(weights)
         )
+        x = sum(parts, start=jnp.zeros(()))
     return x
 
 
-def ssim_map(real: Array, fake: Array) -> Array:
-    """[..., H, W, 3] each, 0...255 → float32 [..., H - k + 1, W - k + 1], mean over the channels.
+def ssim_map(
+    real: Shaped[Array, "*n h w 3"], fake: Shaped[Array, "*n h w 3"]
+) -> Float32[Array, "*n rows columns"]:
+    """Pictures of 0...255 → the similarity at H - k + 1 rows and W - k + 1 columns, averaged over
+    the channels.
 
     k is `window_size`; entry (i, j) belongs to the window centred at pixel (i + k//2, j + k//2).
     """
@@ -111,28 +116,33 @@ def _decibel(mse: Array) -> Array:
 
 
 @jax.jit
-def psnr(real: Array, fake: Array) -> Array:
-    """[..., H, W, 3] each, 0...255 → [...] dB over the full frame."""
+def psnr(real: Shaped[Array, "*n h w 3"], fake: Shaped[Array, "*n h w 3"]) -> Float32[Array, "*n"]:
+    """In dB over the full frame; the pictures' values are 0...255."""
     error = real.astype(jnp.float32) - fake.astype(jnp.float32)
     return _decibel(jnp.mean(error**2, axis=(-3, -2, -1)))
 
 
 @jax.jit
-def ssim(real: Array, fake: Array) -> Array:
-    """[..., H, W, 3] each, 0...255 → [...] over the full frame, at most 1."""
+def ssim(real: Shaped[Array, "*n h w 3"], fake: Shaped[Array, "*n h w 3"]) -> Float32[Array, "*n"]:
+    """At most 1, over the full frame; the pictures' values are 0...255."""
     return ssim_map(real, fake).mean((-2, -1))
 
 
 @jax.jit
-def frame_scores(real: Array, fake: Array, body_boxes: Array, face_boxes: Array) -> dict:
+def frame_scores(
+    real: Shaped[Array, "n h w 3"],
+    fake: Shaped[Array, "n h w 3"],
+    body_boxes: Real[Array, "n 4"],
+    face_boxes: Real[Array, "n 4"],
+) -> dict[str, Float32[Array, " n"]]:
     """PSNR and SSIM of the full frame, the body crop and the face crop.
 
     Args:
-      real, fake: [N, H, W, 3], 0...255.
-      body_boxes, face_boxes: [N, 4] (top, left, bottom, right) in pixels; all zero: none.
+      real, fake: in 0...255.
+      body_boxes, face_boxes: (top, left, bottom, right) in pixels; all zero: none.
 
     Returns:
-      {psnr, ssim, body_psnr, body_ssim, face_psnr, face_ssim: float32 [N]}.
+      psnr, ssim, body_psnr, body_ssim, face_psnr, face_ssim.
     """
     height, width = real.shape[1:3]
     error = real.astype(jnp.float32) - fake.astype(jnp.float32)
@@ -142,21 +152,24 @@ def frame_scores(real: Array, fake: Array, body_boxes: Array, face_boxes: Array)
     result = {"psnr": _decibel(squared.mean((-2, -1))), "ssim": similarity.mean((-2, -1))}
     for name, boxes in (("body", body_boxes), ("face", face_boxes)):
         result[f"{name}_psnr"] = _decibel(_mean_where(squared, _inside(boxes, height, width)))
-        centres = _inside(boxes, *similarity.shape[1:], offset)
+        rows, columns = similarity.shape[1:]
+        centres = _inside(boxes, rows, columns, offset)
         result[f"{name}_ssim"] = _mean_where(similarity, centres)
     return result
 
 
 @jax.jit
-def flicker(real: Array, fake: Array, body_boxes: Array) -> dict:
+def flicker(
+    real: Shaped[Array, "n h w 3"], fake: Shaped[Array, "n h w 3"], body_boxes: Real[Array, "n 4"]
+) -> dict[str, Float32[Array, " n-1"]]:
     """Change between neighbours that the true frames do not have.
 
     Args:
-      real, fake: [N, H, W, 3] consecutive frames of one clip, 0...255.
-      body_boxes: [N, 4] in pixels.
+      real, fake: consecutive frames of one clip, 0...255.
+      body_boxes: in pixels.
 
     Returns:
-      {flicker, background_flicker: float32 [N - 1]} in grey levels, entry i between frames i, i+1.
+      flicker, background_flicker: in grey levels, entry i between frames i, i+1.
     """
     real, fake = real.astype(jnp.float32), fake.astype(jnp.float32)
     change = jnp.abs(jnp.diff(fake, axis=0) - jnp.diff(real, axis=0)).mean(-1)
@@ -169,13 +182,16 @@ def flicker(real: Array, fake: Array, body_boxes: Array) -> dict:
 
 
 def body_boxes(
-    keypoints: np.ndarray, height: int, width: int, margin: float = BODY_MARGIN
-) -> np.ndarray:
+    keypoints: Float[np.ndarray, "n 137 3"],
+    height: int,
+    width: int,
+    margin: float = BODY_MARGIN,
+) -> Float32[np.ndarray, "n 4"]:
     """Boxes around the observed keypoints.
 
-    keypoints: [N, 137, 3] in pixels of the frame. Returns float32 [N, 4] (top, left, bottom,
-    right), `margin` times the longer side larger on every side, whole pixels, inside the frame;
-    zeros where nothing is observed or all of it lies outside the frame.
+    keypoints: in pixels of the frame. Returns (top, left, bottom, right), `margin` times the longer
+    side larger on every side, whole pixels, inside the frame; zeros where nothing is observed or
+    all of it lies outside the frame.
     """
     keypoints = np.asarray(keypoints, np.float32)
     boxes = np.zeros((len(keypoints), 4), np.float32)
@@ -192,16 +208,20 @@ def body_boxes(
     return boxes
 
 
-def pose_distance(true: np.ndarray, found: np.ndarray, threshold: float = FOUND) -> dict:
+def pose_distance(
+    true: Float[np.ndarray, "n 137 3"],
+    found: Float[np.ndarray, "n 137 3"],
+    threshold: float = FOUND,
+) -> dict[str, Float32[np.ndarray, " n"]]:
     """Poses re-estimated from synthesised frames against those of the true frames.
 
     Args:
-      true, found: [N, 137, 3] in pixels of one frame size.
+      true, found: in pixels of one frame size.
       threshold: a joint is found where its confidence is at least this (and above 0).
 
     Returns:
-      For each group g of all, body, face, hands: pose_distance_g float32 [N] (pixels; NaN where no
-      joint is found in both) and missed_g float32 [N] (joints).
+      For each group g of all, body, face, hands: pose_distance_g (pixels; NaN where no joint
+      is found in both) and missed_g (joints).
     """
     true, found = np.asarray(true, np.float32), np.asarray(found, np.float32)
     if true.shape != found.shape:
@@ -222,14 +242,14 @@ def pose_distance(true: np.ndarray, found: np.ndarray, threshold: float = FOUND)
     return result
 
 
-def mean(values: np.ndarray) -> float | None:
+def mean(values: Real[np.ndarray, " n"]) -> float | None:
     """Mean over the frames that have a figure; None where none has."""
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
 
 
-def means(per_frame: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+def means(per_frame: Mapping[str, Real[np.ndarray, " _"]]) -> dict[str, float | None]:
     """`mean` of each of several arrays."""
     return {name: mean(values) for name, values in per_frame.items()}
 
@@ -248,9 +268,14 @@ class FlickerMeter:
         """The next frame has no frame before it (a new clip begins)."""
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def feed(self, real: np.ndarray, fake: np.ndarray, boxes: np.ndarray) -> dict:
-        """uint8 [n, H, W, 3], n <= length, and boxes [n, 4] → {flicker, background_flicker: [n]},
-        NaN for a frame that has none before it."""
+    def feed(
+        self,
+        real: UInt8[np.ndarray, "n h w 3"],
+        fake: UInt8[np.ndarray, "n h w 3"],
+        boxes: Real[np.ndarray, "n 4"],
+    ) -> dict[str, Float32[np.ndarray, " n"]]:
+        """At most `length` frames → flicker and background_flicker; NaN for a frame that has none
+        before it."""
         count = len(real)
         first = self._last or (real[0], fake[0], boxes[0])
         fresh = self._last is None
@@ -266,7 +291,9 @@ class FlickerMeter:
         return result
 
 
-def pad(values: np.ndarray, length: int) -> np.ndarray:
+def pad(
+    values: Shaped[np.ndarray, " n *entry"], length: int
+) -> Shaped[np.ndarray, " {length} *entry"]:
     """The array with its last entry repeated to `length` entries."""
     missing = length - len(values)
     return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values

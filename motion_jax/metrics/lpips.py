@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float, Float32, Real, Shaped
 
 from motion_jax import files
 from motion_jax.errors import UserError
@@ -96,12 +97,12 @@ BACKBONES = {
 
 
 class Features(nn.Module):
-    """[N, H, W, 3] scaled pictures → the feature maps that are compared, in order."""
+    """Scaled pictures → the feature maps that are compared, in order."""
 
     backbone: Backbone
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(self, x: Float[Array, "n h w 3"]) -> list[Float[Array, "n _ _ _"]]:
         outputs = []
         for layer in self.backbone.layers:
             if layer.pool:
@@ -135,20 +136,26 @@ def _cover(boxes: Array, size: tuple[int, int], cells: tuple[int, int]) -> Array
 
 @partial(jax.jit, static_argnames="backbone")
 def distances(
-    backbone: Backbone, params: dict, heads: list[Array], real: Array, fake: Array, boxes: Array
-) -> Array:
+    backbone: Backbone,
+    params: dict,
+    heads: list[Float32[Array, " _"]],
+    real: Shaped[Array, "n h w 3"],
+    fake: Shaped[Array, "n h w 3"],
+    boxes: Real[Array, "n k 4"],
+) -> Float32[Array, "n k+1"]:
     """LPIPS of whole frames and inside boxes.
 
     Args:
-      params: of `Features`; heads: for each layer float32 [C].
-      real, fake: [N, H, W, 3], 0...255.
-      boxes: [N, K, 4] in pixels. Inside a box each layer's mean is taken over the part of its
+      params: of `Features`; heads: the weights of each layer's channels.
+      real, fake: in 0...255.
+      boxes: in pixels. Inside a box each layer's mean is taken over the part of its
         positions that the box covers.
 
     Returns:
-      float32 [N, 1 + K]: whole frame, then the boxes; NaN for a box of no area.
+      Of the whole frame, then the boxes; NaN for a box of no area.
     """
-    size, count = real.shape[1:3], real.shape[0]
+    count, height, width, _ = real.shape
+    size = (height, width)
     both = jnp.concatenate([real, fake]).astype(jnp.float32) / 127.5 - 1
     both = (both - jnp.array(SHIFT)) / jnp.array(SCALE)
     whole = jnp.broadcast_to(jnp.array([0.0, 0.0, *size]), (count, 1, 4))
@@ -161,7 +168,7 @@ def distances(
         unit = features / (length + EPSILON)
         error = (unit[:count] - unit[count:]) ** 2 @ head
         for k in range(boxes.shape[1]):
-            cover = _cover(boxes[:, k], size, error.shape[1:])
+            cover = _cover(boxes[:, k], size, (error.shape[1], error.shape[2]))
             area = cover.sum((1, 2))
             share = (error * cover).sum((1, 2)) / jnp.where(area > 0, area, 1)
             total = total.at[:, k].add(jnp.where(area > 0, share, jnp.nan))
@@ -171,15 +178,20 @@ def distances(
 class Lpips:
     """The metric with its weights: `metric(real, fake, boxes)`, see `distances`."""
 
-    def __init__(self, network: str, params: dict, heads: list[np.ndarray]):
+    def __init__(self, network: str, params: dict, heads: list[Float32[np.ndarray, " _"]]):
         self.backbone, self.params, self.heads = BACKBONES[network], params, heads
 
     @property
     def name(self) -> str:
         return f"LPIPS v0.1 ({self.backbone.name})"
 
-    def __call__(self, real: np.ndarray, fake: np.ndarray, boxes: np.ndarray) -> Array:
-        """float32 [N, 1 + K]. Raises ValueError where the frames are too small for the network."""
+    def __call__(
+        self,
+        real: Shaped[np.ndarray, "n h w 3"],
+        fake: Shaped[np.ndarray, "n h w 3"],
+        boxes: Real[np.ndarray, "n k 4"],
+    ) -> Float32[Array, "n k+1"]:
+        """Raises ValueError where the frames are too small for the network."""
         if min(real.shape[1:3]) < self.backbone.least:
             raise ValueError(
                 f"frames of {real.shape[2]}x{real.shape[1]} pixels are too small for "
@@ -241,7 +253,7 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         )
         if not found
     ]
-    if missing:
+    if missing or heads is None or backbone is None:
         where = " or ".join(str(place) for place in places)
         reason = f"LPIPS ({network}) needs {' and '.join(missing)} in {where}"
         if folder:

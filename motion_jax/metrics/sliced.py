@@ -8,6 +8,7 @@ the same pictures always give the same number.
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 # Side of a patch, patches of each picture on each level, directions.
 PATCH, PATCHES, DIRECTIONS = 7, 64, 128
@@ -16,10 +17,12 @@ LEAST = 16
 SEED = 0
 
 
-def sliced_wasserstein(pictures: np.ndarray, others: np.ndarray) -> float:
+def sliced_wasserstein(
+    pictures: UInt8[np.ndarray, "n _ _ 3"], others: UInt8[np.ndarray, "m _ _ 3"]
+) -> float:
     """Mean over the levels, in units of the patches' standard deviation.
 
-    pictures, others: uint8 [N, H, W, 3] and [M, H, W, 3], of one size. Raises ValueError for
+    pictures, others: of one size. Raises ValueError for
     different sizes, for none, and for pictures smaller than a patch.
     """
     if pictures.shape[1:] != others.shape[1:]:

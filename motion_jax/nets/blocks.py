@@ -12,7 +12,7 @@ from motion_jax.devices import layout
 from motion_jax.nets import conv, initial
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.norm import instance_norm
-from motion_jax.nets.packed import Packed, apply, unpacked, widened
+from motion_jax.nets.packed import apply, unpacked, widened
 
 Dtype = Any
 
@@ -89,8 +89,8 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", initial.ZEROS, (x.shape[-1],))
         wide = widened(x)
         if self.running:
-            mean = self.get_variable("batch_stats", "mean")
-            variance = self.get_variable("batch_stats", "var")
+            mean: Array = self.get_variable("batch_stats", "mean")
+            variance: Array = self.get_variable("batch_stats", "var")
         else:
             mean = layout.batch_mean(wide.mean(axis=(0, 1, 2)))
             square = apply(lambda wide: jnp.square(wide - mean), wide)
@@ -114,9 +114,7 @@ class BatchNorm(nn.Module):
             batches.value = batches.value + 1
 
 
-def norm(
-    x: Array | Packed, kind: str, name: str, *, relu: bool = False, running: bool = False
-) -> Array | Packed:
+def norm(x: Array, kind: str, name: str, *, relu: bool = False, running: bool = False) -> Array:
     """One of pix2pix's norms of the layer `name`, inside a compact module; relu: max(0, that).
 
     kind: "instance" (without parameters), "batch" (with running statistics, a module NAME_norm) or

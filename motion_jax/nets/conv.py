@@ -8,7 +8,7 @@ conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_
 TPUs and CPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
 may be Packed between layers (packed.py). While spatial.over() is active every device computes its
 own rows of the result; of pictures whose rows then cannot be shared evenly the result is Uneven
-(halo.py).
+(halo.py). Both stand for arrays here and in the networks.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array, lax
+from jaxtyping import Float
 
 from motion_jax.nets import conv_accelerator, conv_cpu, conv_tpu, spatial
 from motion_jax.nets.conv_accelerator import Near
@@ -66,8 +67,8 @@ def _run(
     reach: Reach,
     rows: int,
     near: Near | None = None,
-) -> Picture:
-    """form(x, kernel), or each device's own part of it.
+) -> Any:
+    """form(x, kernel), or each device's own part of it: a picture in any form.
 
     rows: of the result's height; near: of conv_accelerator.py, if other than what `reach` says.
     """
@@ -77,10 +78,10 @@ def _run(
     return spatial.shared(x, kernel, partial(form, near=near), form, reach, rows)
 
 
-def conv_reflect(x: Array, kernel: Array) -> Array:
+def conv_reflect(x: Array, kernel: Float[Array, "k k i o"]) -> Array:
     """ReflectionPad2d(k // 2), then a k x k convolution with stride 1.
 
-    [N, H, W, I] -> [N, H, W, O]; kernel: [k, k, I, O], k odd; H and W larger than k // 2.
+    [N, H, W, I] -> [N, H, W, O]; k odd; H and W larger than k // 2.
     """
     k = kernel.shape[0]
     name = f"convolution with a {k}x{k} kernel and reflection padding"
@@ -88,7 +89,7 @@ def conv_reflect(x: Array, kernel: Array) -> Array:
     return _run(_forms().conv_reflect, x, kernel, reach, x.shape[1])
 
 
-def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
+def conv_zero(x: Array, kernel: Float[Array, "k k i o"], padding: int) -> Array:
     """Conv2d with stride 1 and `padding` zeros on every side."""
     k = kernel.shape[0]
     reach = Reach("convolution with zero padding", padding, k - 1 - padding)
@@ -96,7 +97,7 @@ def conv_zero(x: Array, kernel: Array, padding: int) -> Array:
     return _run(form, x, kernel, reach, x.shape[1] + 2 * padding - k + 1, (padding, padding))
 
 
-def conv_down(x: Array, kernel: Array) -> Array:
+def conv_down(x: Array, kernel: Float[Array, "3 3 i o"]) -> Array:
     """Conv2d with kernel 3, stride 2, zero padding 1.
 
     [N, H, W, I] -> [N, ceil(H/2), ceil(W/2), O].
@@ -105,7 +106,7 @@ def conv_down(x: Array, kernel: Array) -> Array:
     return _run(_forms().conv_down, x, kernel, reach, -(-x.shape[1] // 2))
 
 
-def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
+def conv_patch(x: Array, kernel: Float[Array, "4 4 i o"], stride: int, padding: int = 2) -> Array:
     """Conv2d with kernel 4 and zero padding 2 or 1, as PatchGANs use it.
 
     Padding 2 (pix2pixHD's): stride 2 gives floor(H/2)+1 rows, stride 1 gives H+1. Padding 1
@@ -117,11 +118,11 @@ def conv_patch(x: Array, kernel: Array, stride: int, padding: int = 2) -> Array:
     return _run(form, x, kernel, reach, rows, (padding, padding))
 
 
-def conv_up(x: Array, kernel: Array) -> Array:
+def conv_up(x: Array, kernel: Float[Array, "k k i o"]) -> Array:
     """ConvTranspose2d with stride 2 and padding 1 that doubles height and width: of kernel 3 with
     output padding 1, or of kernel 4.
 
-    kernel: [k, k, I, O] in PyTorch's orientation (its weight [I, O, k, k] transposed, not flipped).
+    kernel: in PyTorch's orientation (its weight [I, O, k, k] transposed, not flipped).
     """
     reach = Reach("transposed convolution", kernel.shape[0] - 3, 1, up=2)
     return _run(_forms().conv_up, x, kernel, reach, 2 * x.shape[1])

@@ -17,7 +17,8 @@ two cores with AVX-512 (benchmarks/cpu_convolutions.py). `near`: see conv_accele
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +104,7 @@ def _one_output(x: Array, kernel: Array) -> Array:
     shifted = [
         products[:, i : i + height, j : j + width, k * i + j] for i in range(k) for j in range(k)
     ]
-    return sum(shifted)[..., None]
+    return reduce(add, shifted)[..., None]
 
 
 def _shifts_gradient(x: Array, dy: Array, k: int) -> Array:
@@ -222,8 +223,11 @@ def _reflect_products(x: Array, kernel: Array) -> Array:
     # A loop, because nine slices of a large kernel would be copied before anything else is done.
     by_entry = kernel.reshape(9, *kernel.shape[2:])
     products = lax.map(lambda entry: _product(x, entry), by_entry)
-    rows = (sum(_reflected(products[3 * i + j], j - 1, axis=2) for j in range(3)) for i in range(3))
-    return sum(_reflected(row, i - 1, axis=1) for i, row in enumerate(rows))
+
+    def row(i: int) -> Array:
+        return reduce(add, (_reflected(products[3 * i + j], j - 1, axis=2) for j in range(3)))
+
+    return reduce(add, (_reflected(row(i), i - 1, axis=1) for i in range(3)))
 
 
 def conv_reflect(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
@@ -267,12 +271,12 @@ def conv_zero(x: Array, kernel: Array, padding: int, near: Near = (0, 0)) -> Arr
 def _down_phases(x: Array, kernel: Array) -> Array:
     # y[i] = w0 x[2i-1] + w1 x[2i] + w2 x[2i+1], per axis: even rows meet w1, odd rows w0 and w2.
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    total = 0.0
+    parts = []
     for lines, kernel_rows, top in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
         for columns, kernel_columns, left in ((even, slice(1, 2), 0), (odd, slice(0, None, 2), 1)):
             part = kernel[kernel_rows, kernel_columns]
-            total += plain(x[:, lines, columns, :], part, 1, ((top, 0), (left, 0)))
-    return total
+            parts.append(plain(x[:, lines, columns, :], part, 1, ((top, 0), (left, 0))))
+    return reduce(add, parts)
 
 
 def _down_columns(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:

@@ -7,21 +7,23 @@ grouped convolution is used: compiled for a TPU v5e it is estimated 10 % slower 
 faster with gradients, and takes half the memory.
 """
 
-from functools import partial
+import operator
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
 from motion_jax.nets import conv, spatial
 from motion_jax.nets.conv_accelerator import Near, rows
 from motion_jax.nets.halo import Reach
 
 
-def depthwise_reflect(x: Array, kernel: Array) -> Array:
+def depthwise_reflect(x: Array, kernel: Float[Array, "3 3 1 c"]) -> Array:
     """ReflectionPad2d(1), then Conv2d(C, C, 3, groups=C) without bias.
 
-    [N, H, W, C] -> [N, H, W, C]; kernel: [3, 3, 1, C]; H and W at least 2.
+    [N, H, W, C] -> [N, H, W, C]; H and W at least 2.
     """
     form = shifted if conv.on_cpu() else grouped
     if spatial.shards() == 1:
@@ -54,12 +56,14 @@ def _pad(x: Array, near: Near = (0, 0)) -> Array:
 def _taps(padded: Array, kernel: Array) -> Array:
     """The sum of nine shifted products: [N, H + 2, W + 2, C] -> [N, H, W, C]."""
     height, width = padded.shape[1] - 2, padded.shape[2] - 2
-    total = None
-    for i in range(3):
-        for j in range(3):
-            part = padded[:, i : i + height, j : j + width] * kernel[i, j, 0]
-            total = part if total is None else total + part
-    return total
+    return reduce(
+        operator.add,
+        (
+            padded[:, i : i + height, j : j + width] * kernel[i, j, 0]
+            for i in range(3)
+            for j in range(3)
+        ),
+    )
 
 
 @jax.custom_vjp

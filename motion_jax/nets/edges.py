@@ -6,7 +6,9 @@ J. Canny: A Computational Approach to Edge Detection. PAMI 1986. The thresholds 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float32, Int32, UInt8
 
 # OpenCV's grey: 0.299 R + 0.587 G + 0.114 B in units of 2^-15, rounded.
 _GREY = (9798, 19235, 3735)
@@ -14,23 +16,25 @@ _GREY = (9798, 19235, 3735)
 _TAN = 13573
 
 
-def grey(pictures: Array) -> Array:
-    """uint8 RGB [..., H, W, 3] -> int32 [..., H, W] in 0...255, as OpenCV's COLOR_RGB2GRAY."""
-    red, green, blue = (pictures[..., i].astype(jnp.int32) for i in range(3))
+def grey(pictures: UInt8[Array | np.ndarray, "*n h w 3"]) -> Int32[Array, "*n h w"]:
+    """RGB -> grey in 0...255, as OpenCV's COLOR_RGB2GRAY."""
+    wide = jnp.asarray(pictures, jnp.int32)
+    red, green, blue = (wide[..., i] for i in range(3))
     total = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
     return (total + (1 << 14)) >> 15
 
 
-def thresholds(levels: Array) -> tuple[Array, Array]:
-    """(lower, upper), float32 [...]: 2/3 and 4/3 of the median of grey levels [..., H, W], the
-    upper one at most 255."""
+def thresholds(
+    levels: Int32[Array, "*n h w"],
+) -> tuple[Float32[Array, "*n"], Float32[Array, "*n"]]:
+    """(lower, upper): 2/3 and 4/3 of the median of grey levels, the upper one at most 255."""
     flat = levels.reshape(*levels.shape[:-2], -1).astype(jnp.float32)
     median = jnp.median(flat, axis=-1)
     return median * (2 / 3), jnp.minimum(median * (4 / 3), 255.0)
 
 
-def canny(pictures: Array) -> Array:
-    """Edges of uint8 RGB [..., H, W, 3]: bool [..., H, W], each picture by `thresholds`.
+def canny(pictures: UInt8[Array | np.ndarray, "*n h w 3"]) -> Bool[Array, "*n h w"]:
+    """Edges of RGB pictures, each by its own `thresholds`.
 
     3 x 3 Sobel gradients with the edge pixels repeated, their L1 norm, suppression of what is not a
     maximum along the gradient, and hysteresis over eight neighbours.

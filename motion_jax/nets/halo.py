@@ -6,7 +6,7 @@ collective permute for each side; the first and the last device make theirs as t
 asks. The H / 2 + 1 rows that a PatchGAN makes of H are Uneven.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import Array, lax
+from jaxtyping import Bool
 
 AXIS = "space"
 
@@ -76,16 +77,16 @@ class Uneven:
         return self.blocks.dtype
 
     def astype(self, dtype: Any) -> "Uneven":
-        return self.replace(blocks=self.blocks.astype(dtype))
+        return replace(self, blocks=self.blocks.astype(dtype))
 
     def __add__(self, other: Array) -> "Uneven":
         """other: what has no rows (a bias)."""
-        return self.replace(blocks=self.blocks + other)
+        return replace(self, blocks=self.blocks + other)
 
     __radd__ = __add__
 
-    def counted(self) -> np.ndarray:
-        """bool [1, rows of blocks, 1, 1]: which rows count."""
+    def counted(self) -> Bool[np.ndarray, "1 rows 1 1"]:
+        """Which rows of the blocks count."""
         each = self.blocks.shape[1] // self.shards
         found = np.zeros((self.shards, each), bool)
         found[:, : self.rows] = True

@@ -1,24 +1,27 @@
 """Instance norm, with its gradient written out for accelerators and for shared pictures."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array, lax
-from jax.sharding import PartitionSpec as P
+from jax.sharding import PartitionSpec
 
 from motion_jax.nets import conv, spatial
 from motion_jax.nets.halo import AXIS, Uneven
 from motion_jax.nets.packed import Packed, of, widened, wrapped
 from motion_jax.nets.spatial import Picture
 
+P = TypeVar("P", bound=Picture)
 _EPSILON = 1e-5
 
 
-def instance_norm(x: Picture, relu: bool = False) -> Picture:
+def instance_norm(x: P, relu: bool = False) -> P:
     """InstanceNorm2d without affine parameters: every channel of every picture gets mean 0 and
     variance 1. relu: max(0, that).
 
@@ -30,16 +33,17 @@ def instance_norm(x: Picture, relu: bool = False) -> Picture:
     with jax.named_scope("norm"):
         count = spatial.shards()
         if count > 1 and (isinstance(x, Uneven) or x.shape[1] % count == 0):
-            return _shared(x, relu)
+            return cast(P, _shared(x, relu))
         if conv.on_cpu():
             wide = widened(x)
             mean = wide.mean(axis=(1, 2), keepdims=True)
             centred = wide - mean
             variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
             y = (centred * lax.rsqrt(variance + _EPSILON)).astype(x.dtype)
-            return nn.relu(y) if relu else y
+            return cast(P, nn.relu(y) if relu else y)
+        assert not isinstance(x, Uneven), "outside of spatial.over()"
         blocks, factor = of(x)
-        return wrapped(_norm(blocks, factor, relu), factor)
+        return cast(P, wrapped(_norm(blocks, factor, relu), factor))
 
 
 def _mean(x: Array, factor: int) -> Array:
@@ -103,7 +107,7 @@ _norm.defvjp(_forward, _backward)
 def _shared(x: Picture, relu: bool) -> Picture:
     """One small message forward, with the mean and variance of each device's rows, and one
     backward."""
-    mesh, count = spatial.current(), spatial.shards()
+    mesh, count = spatial.mesh(), spatial.shards()
     height, extra = x.shape[1], x.extra if isinstance(x, Uneven) else 0
     factor = x.factor if isinstance(x, Packed) else 1
     spec = spatial.placed(x, mesh)
@@ -138,7 +142,7 @@ def _shared(x: Picture, relu: bool) -> Picture:
         towards = (scale * (dy - level - normal * along)).astype(x.dtype)
         return jnp.where(counted(x), towards, 0) if extra else towards
 
-    each = P(spec[0])
+    each = PartitionSpec(spec[0])
 
     @jax.custom_vjp
     def norm(x: Array) -> Array:
@@ -153,4 +157,4 @@ def _shared(x: Picture, relu: bool) -> Picture:
 
     norm.defvjp(saved, pulled)
     y = norm(spatial.blocks_of(x))
-    return x.replace(blocks=y) if isinstance(x, Packed | Uneven) else y
+    return dataclasses.replace(x, blocks=y) if isinstance(x, Packed | Uneven) else y

@@ -5,13 +5,15 @@ or three quarters of it idle in every operation and of the memory that they lie 
 pixels of a row share one entry, a block: [N, H, W, C] becomes [N, H, W / f, f C].
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import Array, lax
+from jaxtyping import Float, Float32, Shaped
 
 LANES = 128
 # Pictures of fewer channels (the network's inputs and outputs) are left as they are.
@@ -62,8 +64,8 @@ def factor_for(channels: int, width: int) -> int:
     return factor
 
 
-def packed(x: Array, factor: int) -> Array:
-    """[N, H, W, C] -> [N, H, W / factor, factor * C]."""
+def packed(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h blocks {factor}*c"]:
+    """`factor` pixels to a block."""
     n, h, w, c = x.shape
     return x.reshape(n, h, w // factor, factor * c)
 
@@ -82,23 +84,26 @@ def wrapped(blocks: Array, factor: int) -> "Array | Packed":
     return blocks if factor == 1 else Packed(blocks, factor)
 
 
-def spread(kernel: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
+def spread(
+    kernel: Float[Array, "k l i o"],
+    rows: Float[np.ndarray, "a y k"],
+    columns: Float[np.ndarray, "b x l"],
+) -> Float[Array, "y x i a*b*o"]:
     """A kernel as each phase of the output sees it.
 
-    kernel: [k, l, I, O]; rows [a, y, k] and columns [b, x, l]: 1 where a tap stands at a place for
-    a phase, else 0. Returns [y, x, I, a * b * O]. Every entry is one of the kernel's or 0, so
-    nothing is rounded.
+    rows, columns: 1 where a tap stands at a place for a phase, else 0. Every entry is one of the
+    kernel's or 0, so nothing is rounded.
     """
-    rows, columns = jnp.asarray(rows, kernel.dtype), jnp.asarray(columns, kernel.dtype)
-    found = jnp.einsum(
-        "ayi,bxj,ijco->yxcabo", rows, columns, kernel, precision=lax.Precision.HIGHEST
-    )
+    taps = jnp.asarray(rows, kernel.dtype), jnp.asarray(columns, kernel.dtype)
+    found = jnp.einsum("ayi,bxj,ijco->yxcabo", *taps, kernel, precision=lax.Precision.HIGHEST)
     y, x, c = found.shape[:3]
     return found.reshape(y, x, c, -1)
 
 
-def places(phases: int, taps: int, length: int, first: int, step: int = 1) -> np.ndarray:
-    """[phases, length, taps]: tap t of phase s stands at first + step * s + t."""
+def places(
+    phases: int, taps: int, length: int, first: int, step: int = 1
+) -> Float32[np.ndarray, "{phases} {length} {taps}"]:
+    """Entry [s, place, t] is 1: tap t of phase s stands at first + step * s + t."""
     found = np.zeros((phases, length, taps), np.float32)
     for s in range(phases):
         for t in range(taps):
@@ -181,6 +186,9 @@ def widened(x: Any) -> Any:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def apply(function: Any, x: "Array | Packed") -> "Array | Packed":
+P = TypeVar("P")
+
+
+def apply(function: Callable[[Array], Array], x: P) -> P:
     """A function of each entry by itself, of a picture in any form (an Uneven one's too)."""
     return jax.tree.map(function, x)

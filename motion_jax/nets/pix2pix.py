@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax.devices import layout
 from motion_jax.nets.blocks import Conv, norm
-from motion_jax.nets.packed import Packed, apply, unpacked, widened
+from motion_jax.nets.packed import apply, unpacked, widened
 from motion_jax.nets.spatial import whole
 
 Dtype = Any
@@ -43,7 +44,7 @@ class Dropout(nn.Module):
     """Half of the entries set to 0 and the others doubled, where a key named "dropout" is given."""
 
     @nn.compact
-    def __call__(self, x: Array | Packed) -> Array | Packed:
+    def __call__(self, x: Array) -> Array:
         if not self.has_rng("dropout"):
             return x
         x = unpacked(x)
@@ -53,7 +54,7 @@ class Dropout(nn.Module):
 
 
 class UnetGenerator(nn.Module):
-    """An encoder and a decoder with skip connections: [N, H, W, I] -> [N, H, W, O] in (-1, 1).
+    """An encoder and a decoder with skip connections; the output is in (-1, 1).
 
     Attributes:
       output_nc: output channels.
@@ -78,7 +79,7 @@ class UnetGenerator(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         bias = _bias_init(self.bias, with_bias(self.norm))
         innermost = self.num_downs - 1
         features = [self.ngf * min(2**i, 8) for i in range(self.num_downs)]
@@ -119,10 +120,10 @@ class ResnetBlock(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Array | Packed) -> Array | Packed:
+    def __call__(self, x: Array) -> Array:
         bias = _bias_init(self.bias, with_bias(self.norm))
 
-        def convolve(y: Array | Packed, layer: str, relu: bool) -> Array | Packed:
+        def convolve(y: Array, layer: str, relu: bool) -> Array:
             conv = Conv(x.shape[-1], "reflect", 3, self.dtype, bias, name=layer)
             return norm(conv(y), self.norm, layer, relu=relu, running=self.running)
 
@@ -133,7 +134,7 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Johnson et al.'s generator (ECCV 2016): [N, H, W, I] -> [N, H, W, O] in (-1, 1).
+    """Johnson et al.'s generator (ECCV 2016); the output is in (-1, 1).
 
     Attributes as UnetGenerator's; n_blocks: residual blocks at a quarter of the size (9 for
     pictures of 256 pixels, 6 for 128); dropout: in every block. H and W must be divisible by 4.
@@ -149,10 +150,10 @@ class ResnetGenerator(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         bias = _bias_init(self.bias, with_bias(self.norm))
 
-        def layer(x: Array | Packed, width: int, kind: str, size: int, name: str) -> Array | Packed:
+        def layer(x: Array, width: int, kind: str, size: int, name: str) -> Array:
             conv = Conv(width, kind, size, self.dtype, bias, name=name)
             return norm(conv(x), self.norm, name, relu=True, running=self.running)
 
@@ -177,7 +178,7 @@ class PatchDiscriminator(nn.Module):
       n_layers: strided layers (3 gives a receptive field of 70 pixels).
       norm: "batch", "instance" or "none".
 
-    [N, H, W, I] -> a list of one map of logits [N, h, w, 1], float32: the form of one scale of
+    Its result is a list of one map of logits: the form of one scale of
     pix2pixHD's discriminators without intermediate features.
     """
 
@@ -189,7 +190,7 @@ class PatchDiscriminator(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(self, x: Float[Array, "n h w i"]) -> list[Float32[Array, "n _ _ 1"]]:
         bias = _bias_init(self.bias, with_bias(self.norm))
         for j in range(self.n_layers + 1):
             layer, stride = f"layer_{j}", 2 if j < self.n_layers else 1
@@ -222,7 +223,7 @@ class PixelDiscriminator(nn.Module):
     bias: bool | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(self, x: Float[Array, "n h w i"]) -> list[Float32[Array, "n _ _ 1"]]:
         bias = _bias_init(self.bias, pixel_with_bias(self.norm))
         x = Conv(self.ndf, "pointwise", 1, self.dtype, "zero", name="layer_0")(x)
         with jax.named_scope("layer_0"):

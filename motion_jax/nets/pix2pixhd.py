@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.nets.blocks import BatchNorm, Conv, ResidualBlock, instance_norm
 from motion_jax.nets.conv import average_pool
@@ -37,7 +38,7 @@ def _halved(x: Array) -> Array:
 
 
 class GlobalGenerator(nn.Module):
-    """Coarse-to-fine generator's global network: [N, H, W, I] -> [N, H, W, O] in (-1, 1).
+    """Coarse-to-fine generator's global network; the output is in (-1, 1).
 
     Attributes:
       output_nc: output channels.
@@ -60,7 +61,7 @@ class GlobalGenerator(nn.Module):
     block: str = "full"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "n h w i"]) -> Array:
         dtype = self.dtype
         x = _normed(Conv(self.ngf, "reflect", 7, dtype, name="first")(x), "first")
         for i in range(self.n_downsampling):
@@ -94,7 +95,7 @@ class LocalEnhancer(nn.Module):
     block: str = "full"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         dtype = self.dtype
         pyramid = [x]
         for _ in range(self.n_local_enhancers):
@@ -124,7 +125,7 @@ class LocalEnhancer(nn.Module):
 
 
 class NLayerDiscriminator(nn.Module):
-    """PatchGAN with kernel 4 and zero padding 2: [N, H, W, I] -> features and a map of logits.
+    """PatchGAN with kernel 4 and zero padding 2: features and a map of logits.
 
     Attributes:
       ndf: channels of the first layer; doubled up to 512.
@@ -141,7 +142,7 @@ class NLayerDiscriminator(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(self, x: Float[Array, "n h w i"]) -> list[Array]:
         outputs = []
         for j in range(self.n_layers + 1):
             stride = 2 if j < self.n_layers else 1
@@ -174,7 +175,7 @@ class MultiscaleDiscriminator(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> list[list[Array]]:
+    def __call__(self, x: Float[Array, "n h w i"]) -> list[list[Array]]:
         outputs = []
         for level in range(self.num_D):
             if level:

@@ -59,10 +59,17 @@ def current() -> Mesh | AbstractMesh | None:
     return found.mesh if found else None
 
 
+def mesh() -> Mesh | AbstractMesh:
+    """The mesh of the innermost `over`, of which the caller is inside."""
+    found = current()
+    assert found is not None, "outside of `over`"
+    return found
+
+
 def shards() -> int:
     """Devices that share a picture."""
-    mesh = current()
-    return mesh.shape[AXIS] if mesh else 1
+    over_mesh = current()
+    return over_mesh.shape[AXIS] if over_mesh else 1
 
 
 def batch_axis(mesh: Mesh | AbstractMesh, pictures: int) -> str | None:
@@ -77,16 +84,17 @@ def blocks_of(x: Picture) -> Array:
 
 def whole(x: Picture) -> Array | Packed:
     """A picture with its height on every device of "space"; Uneven ones become arrays."""
-    mesh = current()
+    if shards() == 1:
+        assert not isinstance(x, Uneven), "outside of `over`"
+        return x
+    over_mesh = mesh()
 
     def gathered(blocks: Array) -> Array:
-        if isinstance(mesh, AbstractMesh):
+        if isinstance(over_mesh, AbstractMesh):
             return blocks
-        axis = batch_axis(mesh, blocks.shape[0])
-        return lax.with_sharding_constraint(blocks, NamedSharding(mesh, P(axis)))
+        axis = batch_axis(over_mesh, blocks.shape[0])
+        return lax.with_sharding_constraint(blocks, NamedSharding(over_mesh, P(axis)))
 
-    if shards() == 1:
-        return x
     x = jax.tree.map(gathered, x)
     if not isinstance(x, Uneven):
         return x
@@ -114,13 +122,13 @@ def everywhere(
     return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
 
 
-def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows: int) -> Picture:
-    """An operation on a picture, its height shared among the devices of `current()`.
+def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows: int) -> Any:
+    """An operation on a picture in any form, its height shared among the devices of `current()`.
 
     form: the operation on a device's part, extended as `reach` says, none of which it is to pad;
     plain: the operation on a whole picture. rows: of the result's height. kernel: may be None.
     """
-    mesh, count = current(), shards()
+    count = shards()
     height, extra = x.shape[1], x.extra if isinstance(x, Uneven) else 0
     own = (height - extra) // count
     if own * count + extra != height or own % reach.down or own < reach.least:
@@ -129,7 +137,7 @@ def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows:
         return _alike(whole(x), kernel, plain)
     given = rows - count * (own * reach.up // reach.down)
     tail = reach.below + reach.down * max(given, 0)
-    spec, run = placed(x, mesh), partial(everywhere, mesh)
+    spec, run = placed(x, mesh()), partial(everywhere, mesh())
     factor = x.factor if isinstance(x, Packed) else 1
 
     def form_of(parts: Pieces, kernel: Any) -> Array | Packed:
@@ -175,8 +183,7 @@ def _alike(x: Array | Packed, kernel: Any, plain: Form) -> Array | Packed:
 
     In a shard_map too: XLA's partitioner would share them again and exchange more than is saved.
     """
-    mesh = current()
-    spec, run = P(batch_axis(mesh, x.shape[0])), partial(everywhere, mesh)
+    spec, run = P(batch_axis(mesh(), x.shape[0])), partial(everywhere, mesh())
 
     @jax.custom_vjp
     def operation(x: Array | Packed, kernel: Any) -> Array | Packed:
@@ -194,7 +201,8 @@ def _alike(x: Array | Packed, kernel: Any, plain: Form) -> Array | Packed:
 
 
 def _too_low(reach: Reach, height: int, count: int) -> UserError:
-    stage = _current.get().stage
+    found = _current.get()
+    stage = found.stage if found else ""
     divisors = [s for s in range(1, count) if count % s == 0 and height % s == 0]
     fit = max((s for s in divisors if height // s >= reach.least), default=1)
     return UserError(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.nets.blocks import Conv
 from motion_jax.nets.conv import max_pool
@@ -22,7 +23,7 @@ _TAPS = (0, 2, 4, 8, 12)
 
 
 class VGG19(nn.Module):
-    """[N, H, W, 3] in [-1, 1] -> five feature maps (relu1_1, relu2_1, relu3_1, relu4_1, relu5_1).
+    """A picture in [-1, 1] -> five feature maps (relu1_1, relu2_1, relu3_1, relu4_1, relu5_1).
 
     The reference feeds the network's pictures as they are, without ImageNet's mean and deviation;
     its loss weights were tuned for that. H and W must be at least 16. On a TPU the first map is
@@ -32,10 +33,11 @@ class VGG19(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array | Packed]:
-        outputs, index = [], 0
+    def __call__(self, x: Float[Array, "n h w 3"]) -> list[Float[Array, "n _ _ _"] | Packed]:
+        outputs: list[Array | Packed] = []
+        index = 0
         for layer in LAYERS:
-            if layer == "M":
+            if isinstance(layer, str):
                 with jax.named_scope("pool"):
                     x = max_pool(x)
                 continue

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Int8, Int64
 
 from motion_jax.pose.match import nearest
-from motion_jax.pose.normalize import PoseStatistics, fit_target, normalize
+from motion_jax.pose.normalize import Method, PoseStatistics, fit_target, normalize
 from motion_jax.pose.skeleton import BODY
 
 Compare = Literal["frame", "body"]
@@ -26,29 +27,32 @@ class Matches:
     """The k nearest of B for each of Q frames of A.
 
     Attributes:
-      a, b: int64 [Q, k], records.
-      distance: float32 [Q, k], ascending, in torso lengths; infinite where no frame of B shows half
+      a, b: records.
+      distance: ascending, in torso lengths; infinite where no frame of B shows half
         of the joints.
-      reason: int8 [Q, k], an index into REASONS; KEPT makes a pair.
+      reason: an index into REASONS; KEPT makes a pair.
       asked: number of frames of B that could have been chosen.
     """
 
-    a: np.ndarray
-    b: np.ndarray
-    distance: np.ndarray
-    reason: np.ndarray
+    a: Int64[np.ndarray, "q k"]
+    b: Int64[np.ndarray, "q k"]
+    distance: Float32[np.ndarray, "q k"]
+    reason: Int8[np.ndarray, "q k"]
     asked: int
 
     @property
-    def kept(self) -> np.ndarray:
-        """bool [Q, k]."""
+    def kept(self) -> Bool[np.ndarray, "q k"]:
+        """Which make a pair."""
         return self.reason == KEPT
 
 
 def fitted(
-    poses: np.ndarray, other: np.ndarray, aspects: tuple[float, float], method: str
-) -> np.ndarray:
-    """A's poses [N, 137, 3] as B's body would take them, in pixels of B's frames.
+    poses: Float[np.ndarray, "n 137 3"],
+    other: Float[np.ndarray, "m 137 3"],
+    aspects: tuple[float, float],
+    method: Method,
+) -> Float32[np.ndarray, "n 137 3"]:
+    """A's poses as B's body would take them, in pixels of B's frames.
 
     Args:
       poses, other: keypoints of A and of B, each in pixels of its own frames.
@@ -63,7 +67,7 @@ def fitted(
     return normalize(poses, source, target, method=method)
 
 
-def torso_length(keypoints: np.ndarray, aspect: float = 1.0) -> float:
+def torso_length(keypoints: Float[np.ndarray, "n 137 3"], aspect: float = 1.0) -> float:
     """The torso of B's statistics in pixels; a third of the body's height where too little of it is
     seen."""
     statistics: PoseStatistics = fit_target(keypoints, aspect)
@@ -78,10 +82,10 @@ def torso_length(keypoints: np.ndarray, aspect: float = 1.0) -> float:
 
 
 def match(
-    a: np.ndarray,
-    b: np.ndarray,
-    poses_a: np.ndarray,
-    poses_b: np.ndarray,
+    a: Int[np.ndarray, " q"],
+    b: Int[np.ndarray, " n"],
+    poses_a: Float[np.ndarray, "q 137 3"],
+    poses_b: Float[np.ndarray, "n 137 3"],
     *,
     k: int,
     torso: float,
@@ -93,9 +97,9 @@ def match(
     """The k nearest of the records b for each of the records a.
 
     Args:
-      a, b: int [Q] and [N], records of A and B.
-      poses_a, poses_b: [Q, 137, 3] and [N, 137, 3] in pixels of B's frames (A's as from `fitted`).
-      k: 1...N.
+      a, b: records of A and B.
+      poses_a, poses_b: in pixels of B's frames (A's as from `fitted`).
+      k: 1 ... the number of B's records.
       torso: length of B's torso in pixels, the unit of the distances.
       max_distance: a pair further apart is dropped.
       mutual: a pair also needs A's frame to be among the k nearest of A for B's frame.
@@ -103,7 +107,7 @@ def match(
       aspect: width of a pixel by its height.
     Raises ValueError for k out of range.
     """
-    scale = np.float32([aspect, 1, 1])
+    scale = np.array([aspect, 1, 1], np.float32)
     left, right = np.asarray(poses_a) * scale, np.asarray(poses_b) * scale
     plain = compare == "frame"
     distance, index = nearest(left, right, k, normalise=not plain)
@@ -130,20 +134,20 @@ class Run:
 
     Attributes:
       rank: 0 for nearest frames, 1 for second nearest, ...
-      a, b: int64 [n], records; distance: float32 [n].
+      a, b: records.
       held_out: whether they are kept out of training.
     """
 
     rank: int
-    a: np.ndarray
-    b: np.ndarray
-    distance: np.ndarray
+    a: Int64[np.ndarray, " n"]
+    b: Int64[np.ndarray, " n"]
+    distance: Float32[np.ndarray, " n"]
     held_out: bool
 
 
-def runs(matches: Matches, clips: np.ndarray, held_out: bool) -> list[Run]:
+def runs(matches: Matches, clips: Int[np.ndarray, " q"], held_out: bool) -> list[Run]:
     """The kept pairs, cut wherever a frame of A is missing or its clip ends, by rank and then by
-    time. clips: int [Q], the clip of each frame of A."""
+    time. clips: the clip of each frame of A."""
     found = []
     for rank in range(matches.a.shape[1]):
         kept = np.flatnonzero(matches.kept[:, rank])

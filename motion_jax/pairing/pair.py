@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from motion_jax import files
 from motion_jax.data import records
@@ -64,7 +65,7 @@ class Paired:
 
     Attributes:
       a, b: the datasets.
-      poses: float32 [len(a), 137, 3], A's poses in pixels of B's frames.
+      poses: A's poses in pixels of B's frames.
       matches: {"train": …, "heldout": …}; a part without frames is left out.
       runs: the pairs, as they lie in the dataset.
       torso: length of B's torso in pixels.
@@ -72,7 +73,7 @@ class Paired:
 
     a: PoseFrames
     b: PoseFrames
-    poses: np.ndarray
+    poses: Float32[np.ndarray, "n 137 3"]
     matches: dict[str, Matches]
     runs: list[Run]
     torso: float
@@ -342,9 +343,12 @@ def _examples(paired: Paired, pictures: bool) -> Iterator[dict[str, Any]]:
             yield example
 
 
-def letterboxed(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A picture of another size undistorted in [height, width, 3], with black bars, as
+def letterboxed(
+    image: UInt8[np.ndarray, "_ _ 3"], height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """A picture of another size undistorted, with black bars, as
     `prepare --fit letterbox` makes them."""
     from motion_jax.data.crop import cut_out, whole
 
-    return cut_out(image, whole(*image.shape[:2], height, width), height, width)
+    rows, columns, _ = image.shape
+    return cut_out(image, whole(rows, columns, height, width), height, width)

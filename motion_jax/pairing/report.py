@@ -12,6 +12,7 @@ from motion_jax.data.advice import percent
 from motion_jax.data.quality import overlay
 from motion_jax.pairing.match import REASONS, Matches
 from motion_jax.report import html, montage
+from motion_jax.report.charts import Values
 
 if TYPE_CHECKING:
     from motion_jax.pairing.pair import Paired, PairOptions
@@ -196,7 +197,7 @@ def _distances(found: dict[str, Any], options: "PairOptions") -> str:
     x = np.repeat(edges, 2)
     y = np.concatenate([[0], np.repeat(counts, 2), [0]])
     limit = options.max_distance
-    series = {"frames of A": (x, y)}
+    series: dict[str, tuple[Values, Values]] = {"frames of A": (x, y)}
     if edges and edges[0] <= limit <= edges[-1] * 1.5:
         series["largest distance kept"] = ([limit, limit], [0, max(counts)])
     return html.section(

@@ -13,6 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.track import PoseTrack
@@ -49,9 +50,9 @@ _TRUNK = ("neck", "mid_hip")
 
 @dataclass(frozen=True)
 class LongBones:
-    """bool [N, 25]: the body joints that were blamed for a bone that is too long."""
+    """The body joints that were blamed for a bone that is too long."""
 
-    joints: np.ndarray
+    joints: Bool[np.ndarray, "n 25"]
 
     @property
     def count(self) -> int:
@@ -76,9 +77,9 @@ _BONES = [
 ]  # fmt: skip
 
 
-def usual_lengths(keypoints: np.ndarray) -> dict[str, float]:
+def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
     """What each joint's bone to its parent measures when seen from the side, in pixels, by the
-    joint's name; {} where neither torso nor shoulders were seen. keypoints: [N, 137, 3]."""
+    joint's name; {} where neither torso nor shoulders were seen."""
 
     def lengths(a: list[int], b: list[int]) -> np.ndarray:
         first, second = keypoints[:, a], keypoints[:, b]

@@ -6,6 +6,7 @@ The groups of the 68 iBUG points are those of dlib's users, see `LINES`.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32, Int
 
 from motion_jax.devices import layout
 from motion_jax.pose.draw import CANVAS_HEIGHT, FACE_MEAN_CONFIDENCE
@@ -27,8 +28,8 @@ LINES = (
 HALF_WIDTH = 2.0
 
 
-def segments() -> np.ndarray:
-    """int [S, 2]: pairs of face points that are joined."""
+def segments() -> Int[np.ndarray, "segments 2"]:
+    """Pairs of face points that are joined."""
     pairs = []
     for first, last, closed in LINES:
         pairs += [(i, i + 1) for i in range(first, last)]
@@ -36,18 +37,20 @@ def segments() -> np.ndarray:
     return np.array(pairs)
 
 
-def draw_contours(keypoints: jax.Array, height: int, width: int, stroke: float = 1.0) -> jax.Array:
+def draw_contours(
+    keypoints: Float[Array | np.ndarray, "*n 137 3"], height: int, width: int, stroke: float = 1.0
+) -> Float32[Array, "*n {height} {width} 1"]:
     """Face contours of any number of poses, white on black.
 
     Args:
-      keypoints: [..., 137, 3] in pixels of a height x width frame.
+      keypoints: in pixels of a height x width frame.
       height, width: of the pictures.
       stroke: width of the lines, as PoseStyle's.
 
     Returns:
-      float32 [..., height, width, 1] in 0...1: the share of a pixel that lines cover, one pixel's
-      ramp at their edges. Black where the face's mean confidence is below
-      FACE_MEAN_CONFIDENCE; a line to a point that was not observed is left out.
+      In 0...1: the share of a pixel that lines cover, one pixel's ramp at their edges. Black where
+      the face's mean confidence is below FACE_MEAN_CONFIDENCE; a line to a point that was not
+      observed is left out.
     """
 
     def part(keypoints: jax.Array) -> jax.Array:

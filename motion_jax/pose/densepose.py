@@ -20,6 +20,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.errors import UserError
 
@@ -55,8 +56,8 @@ _SCALE = np.array([i * 255 // PARTS for i in range(PARTS + 1)], np.uint8)
 
 
 @lru_cache
-def table(drawing: Literal["parts", "viridis", "parula"]) -> np.ndarray:
-    """uint8 [25, 3]: the colour of each part. "parts": the corners, edges' and faces' middles of
+def table(drawing: Literal["parts", "viridis", "parula"]) -> UInt8[np.ndarray, "25 3"]:
+    """The colour of each part. "parts": the corners, edges' and faces' middles of
     the colour cube (levels 0, 128, 255), no two nearer than 127, the background black."""
     if drawing == "parts":
         numbers = np.arange(PARTS + 1)
@@ -87,8 +88,10 @@ class Reading:
     def coloured(self) -> bool:
         return self.kind in ("parts", "viridis", "parula")
 
-    def read(self, picture: np.ndarray, name: str = "The picture") -> np.ndarray:
-        """A picture, uint8 RGB [H, W, 3] → I, U, V: uint8 [H, W, 3], I 0 ... 24, U and V 0 ... 255
+    def read(
+        self, picture: UInt8[np.ndarray, "h w 3"], name: str = "The picture"
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """An RGB picture → I, U, V: I 0 ... 24, U and V 0 ... 255
         (0 where the pictures do not tell them).
 
         Raises UserError, beginning with `name`, where a raw picture is none.
@@ -127,8 +130,8 @@ def _problem(iuv: np.ndarray) -> str:
     return ""
 
 
-def recognise(pictures: Sequence[np.ndarray], source: str) -> Reading:
-    """How pictures of one source, uint8 RGB [H, W, 3] each, are to be read.
+def recognise(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], source: str) -> Reading:
+    """How RGB pictures of one source are to be read.
 
     Raises UserError, naming `source`, where they show no DensePose.
     """
@@ -142,8 +145,9 @@ def recognise(pictures: Sequence[np.ndarray], source: str) -> Reading:
                 return Reading("iuv", channel)
         if not any(_problem_of_drawn(picture) for picture in shown):
             return Reading("drawn-iuv", 0)
-        shares = {kind: _share(shown, kind) for kind in ("viridis", "parula", "parts")}
-        best = max(shares, key=shares.get)
+        drawings: tuple[Drawing, ...] = ("viridis", "parula", "parts")
+        shares = {kind: _share(shown, kind) for kind in drawings}
+        best = max(shares, key=lambda kind: shares[kind])
         if shares[best] >= LEAST_SHARE:
             return Reading(best)
     raise UserError(
@@ -198,14 +202,16 @@ def _looked_up(picture: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return part[cells], distance[cells]
 
 
-def decode(picture: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
-    """The parts in a coloured picture, uint8 RGB [H, W, 3], also one that a video compressed.
+def decode(
+    picture: UInt8[np.ndarray, "h w 3"], kind: str
+) -> tuple[UInt8[np.ndarray, "h w"], float]:
+    """The parts in a coloured RGB picture, also one that a video compressed.
 
     Each pixel has the part whose colour is nearest. Where none is near, or where the part forms a
     line thinner than three pixels (the mixtures at edges hit colours between theirs), the nearest
     surer pixel decides, and far from any it is background: so watermarks go. So do small spots.
 
-    Returns (uint8 [H, W], the share of pixels that another pixel decided).
+    Returns (the parts, the share of pixels that another pixel decided).
     """
     exact = _exact(picture, kind)
     if exact is not None:
@@ -263,8 +269,8 @@ def _spots(sure: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return small[labels]
 
 
-def draw(iuv: np.ndarray, drawing: Drawing) -> np.ndarray:
-    """I, U, V, uint8 [..., 3], as a picture for a network, uint8 RGB of the same shape.
+def draw(iuv: UInt8[np.ndarray, "*picture 3"], drawing: Drawing) -> UInt8[np.ndarray, "*picture 3"]:
+    """I, U, V as a picture for a network, RGB.
 
     drawing: "iuv": red I times 255 / 24, green U, blue V; "parts", "viridis", "parula": the part in
     its colour of `table`.

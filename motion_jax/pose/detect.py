@@ -8,12 +8,13 @@ it likes, and can end a process, none of which belongs into the caller's.
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float64, UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles
@@ -33,13 +34,13 @@ GREY = 127
 @dataclass(frozen=True)
 class Source:
     """Which frames of which video: see `motion_jax.video.reader`. `times` are those of all frames
-    considered, float64 [N]."""
+    considered, in seconds."""
 
     path: Path
     start: float | None
     end: float | None
     fps: float | None
-    times: np.ndarray
+    times: Float64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Job:
       pieces: (first, last + 1) frame numbers, one after another.
       look_every: the detector for several people looks at every so manieth frame (and at the
         last), at its mirror image and where need be at itself; 0: never.
-      boxes: None, or float [N, 4] (left, top, right, bottom) in pixels: all else is hidden from the
-        landmarker; NaN where the person is not there at all and the frame is passed over.
+      boxes: None, or (left, top, right, bottom) of each frame in pixels: all else is hidden from
+        the landmarker; NaN where the person is not there at all and the frame is passed over.
     """
 
     source: Source
@@ -62,19 +63,18 @@ class Job:
     bundle: Path
     pieces: tuple[tuple[int, int], ...]
     look_every: int = 0
-    boxes: np.ndarray | None = None
+    boxes: Float[np.ndarray, "n 4"] | None = None
 
 
 @dataclass
 class Found:
-    """One frame's landmarks of one person, in pixels: pose [33, 4] (x, y, visibility, presence),
-    and with "holistic", where found, face [478, 2], left and right hand [21, 2] (the person's own
-    left and right)."""
+    """One frame's landmarks of one person, in pixels: pose (x, y, visibility, presence), and with
+    "holistic", where found, face, left and right hand (the person's own left and right)."""
 
-    pose: np.ndarray
-    face: np.ndarray | None = None
-    left: np.ndarray | None = None
-    right: np.ndarray | None = None
+    pose: Float[np.ndarray, "33 4"]
+    face: Float[np.ndarray, "478 2"] | None = None
+    left: Float[np.ndarray, "21 2"] | None = None
+    right: Float[np.ndarray, "21 2"] | None = None
 
 
 @dataclass
@@ -95,7 +95,7 @@ def pieces(count: int) -> list[tuple[int, int]]:
     return [(first, min(first + length, count)) for first in range(0, count, length)]
 
 
-def look_step(times: np.ndarray, seconds: float) -> int:
+def look_step(times: Float64[np.ndarray, " n"], seconds: float) -> int:
     """How many frames lie between two looks of the detector for several people."""
     if len(times) < 2:
         return 1
@@ -103,8 +103,10 @@ def look_step(times: np.ndarray, seconds: float) -> int:
     return max(1, round(seconds / interval))
 
 
-def frames(source: Source, first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, uint8 RGB [H, W, 3]) of the frames first ... last - 1 of a source.
+def frames(
+    source: Source, first: int, last: int
+) -> Generator[tuple[int, UInt8[np.ndarray, "_ _ 3"]], None, None]:
+    """(number, RGB picture) of the frames first ... last - 1 of a source.
 
     Raises UserError where the video gives other frames than the first time."""
     from motion_jax.video.reader import read_frames
@@ -145,7 +147,8 @@ def _run(job: Job) -> Result:
     follower: _Follower | None = None
     try:
         for number, image in frames(job.source, max(0, first - WARM_UP), last):
-            result.size = image.shape[:2]
+            height, width, _ = image.shape
+            result.size = (height, width)
             if number >= first:
                 if number in starts:
                     if follower:
@@ -153,6 +156,7 @@ def _run(job: Job) -> Result:
                     follower = _Follower(job)
                     for earlier in recent:
                         follower.see(*earlier)
+                assert follower is not None  # the first number begins a piece
                 found = follower.see(number, image)
                 if found is not None:
                     result.found[number] = found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from motion_jax.pose.skeleton import (
@@ -61,24 +62,24 @@ class PoseStyle:
 
 
 def draw_edn(
-    keypoints: np.ndarray,
+    keypoints: Float[np.ndarray, "137 3"],
     height: int = 512,
     width: int = 1024,
     canvas: tuple[int, int] = (1080, 1920),
     face_points: int = 8,
     body: str = "body25",
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """Everybody Dance Now's label picture, exactly.
 
     Args:
-      keypoints: [137, 3] in pixels of the canvas.
+      keypoints: in pixels of the canvas.
       height, width: of the result; the canvas is resized to it (Lanczos), whatever its proportions.
       canvas: (height, width) of the drawing.
       face_points: how many face points are drawn (see `PoseStyle`).
       body: layout of the body; the released data has "body23".
 
     Returns:
-      uint8 [height, width, 3], RGB as in the files that the original saves.
+      RGB as in the files that the original saves.
     """
     picture = np.full((*canvas, 3), 255, np.uint8)
     draw_on_canvas(picture, keypoints, PoseStyle(face_points=face_points, body=body))
@@ -86,10 +87,9 @@ def draw_edn(
 
 
 def draw_host(
-    keypoints: np.ndarray, height: int, width: int, style: PoseStyle | None = None
-) -> np.ndarray:
-    """The same drawing for [137, 3] keypoints in pixels of a height x width frame -> uint8
-    [height, width, 3] RGB.
+    keypoints: Float[np.ndarray, "137 3"], height: int, width: int, style: PoseStyle | None = None
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """The same drawing, RGB, for keypoints in pixels of a height x width frame.
 
     Line widths are height / 1080 * stroke of the original's. It is drawn `supersampling` times
     larger with sixteenths of a pixel instead of the original's truncation to whole pixels and
@@ -101,8 +101,8 @@ def draw_host(
     enlarged = np.asarray(keypoints, np.float32) * np.array([factor, factor, 1], np.float32)
     scale = height * factor / CANVAS_HEIGHT * style.stroke
     draw_on_canvas(picture, enlarged, style, scale, truncate=False)
-    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return picture[..., ::-1].copy()
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return small[..., ::-1].copy()
 
 
 def supersampling(height: int) -> int:
@@ -111,16 +111,16 @@ def supersampling(height: int) -> int:
 
 
 def draw_on_canvas(
-    canvas: np.ndarray,
-    keypoints: np.ndarray,
+    canvas: UInt8[np.ndarray, "h w 3"],
+    keypoints: Float[np.ndarray, "137 3"],
     style: PoseStyle,
     scale: float = 1.0,
     truncate: bool = True,
 ) -> None:
-    """Draws [137, 3] keypoints in pixels of the canvas onto it, in place.
+    """Draws keypoints in pixels of the canvas onto it, in place.
 
     Args:
-      canvas: uint8 [H, W, 3], in canvas channel order (a saved picture's reversed).
+      canvas: in canvas channel order (a saved picture's reversed).
       scale: multiplies all radii and half widths.
       truncate: positions, lengths and angles to whole numbers, as the original does.
     """
@@ -149,10 +149,10 @@ def draw_on_canvas(
         for point, colour, draw in zip(hand, HAND_COLOURS, seen, strict=True):
             if draw:
                 disc(canvas, point, HAND_RADIUS * scale, colour)
-        for first, second, colour in HAND_BONES:
+        for first, second, number in HAND_BONES:
             if seen[first] and seen[second]:
                 half_width = BONE_HALF_WIDTH * scale
-                limb(canvas, hand[first], hand[second], half_width, HAND_COLOURS[colour])
+                limb(canvas, hand[first], hand[second], half_width, HAND_COLOURS[number])
 
 
 def _drawable(canvas: np.ndarray, *points: np.ndarray) -> bool:
@@ -181,7 +181,8 @@ def _limb(
     centre = (int(middle[0]), int(middle[1]))
     axes = (int(np.hypot(dx, dy) / 2), _whole(half_width))
     angle = int(np.degrees(np.arctan2(dy, dx)))
-    _blend(canvas, cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1), colour, 0)
+    outline = np.asarray(cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1))
+    _blend(canvas, outline, colour, 0)
 
 
 # The smooth drawing hands coordinates to OpenCV as integers in units of 1/16 pixel.

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32
 
 from motion_jax.devices import layout
 from motion_jax.pose.draw import (
@@ -122,7 +123,7 @@ def _ellipses(keypoints: jax.Array, height: int, style: PoseStyle) -> Ellipses:
     # OpenCV fills the pixels that an outline passes through as well: half a pixel of the host's
     # canvas on every side.
     rim = 0.5 / supersampling(height)
-    half_width = program["half_width"] * (style.stroke * height / CANVAS_HEIGHT) + rim
+    half_width = jnp.asarray(program["half_width"] * (style.stroke * height / CANVAS_HEIGHT) + rim)
     centre, along = (a + b) / 2, (a - b) / 2
     disc = program["first"] == program["second"]
     # The norm's gradient is not finite at 0: a limb of no length gets a direction instead.
@@ -177,9 +178,10 @@ def _lay(
 
     def one(picture, ellipse):
         x, y, *shape, opacity, colour = ellipse
+        top: jax.Array | int
+        left: jax.Array | int
         if (rows, columns) == (height, width):
-            top = left = 0
-            part = picture
+            top, left, part = 0, 0, picture
         else:
             top = jnp.clip(jnp.floor(y).astype(jnp.int32) - first - rows // 2, 0, height - rows)
             left = jnp.clip(jnp.floor(x).astype(jnp.int32) - columns // 2, 0, width - columns)
@@ -286,18 +288,21 @@ def _rasterize(
 
 
 def rasterize(
-    keypoints: jax.Array, height: int, width: int, style: PoseStyle | None = None
-) -> jax.Array:
+    keypoints: Float[Array | np.ndarray, "*n 137 3"],
+    height: int,
+    width: int,
+    style: PoseStyle | None = None,
+) -> Float32[Array, "*n {height} {width} 3"]:
     """Pose pictures of any number of poses.
 
     Args:
-      keypoints: [..., 137, 3] in pixels of a height x width frame.
+      keypoints: in pixels of a height x width frame.
       height, width: of the pictures.
       style: see `PoseStyle`.
 
     Returns:
-      float32 [..., height, width, 3], RGB in 0...1, white ground. Differentiable by x and y with
-      finite gradients, zero for keypoints that are not drawn; confidence only switches on and off.
+      RGB in 0...1, white ground. Differentiable by x and y with finite gradients, zero for
+      keypoints that are not drawn; confidence only switches on and off.
     """
 
     def part(keypoints: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
 from motion_jax import files
 from motion_jax.errors import UserError
@@ -147,7 +148,7 @@ def load_track(path: Path) -> PoseTrack | None:
             track = PoseTrack(
                 keypoints=stored["keypoints"],
                 times=stored["times"],
-                size=tuple(int(n) for n in stored["size"]),
+                size=(int(stored["size"][0]), int(stored["size"][1])),
                 reasons=tuple(words["reasons"]),
                 estimator=words["estimator"],
                 filled=stored["filled"] if stored["has_filled"] else None,
@@ -356,8 +357,8 @@ def _people(count: int, looks: dict[int, list[people.Sighting]]) -> list[int]:
     return [int(n) for n in numbers[nearest]]
 
 
-def to_keypoints(found: detect.Found, size: tuple[int, int]) -> np.ndarray:
-    """Landmarks of one frame of (height, width) as float32 [137, 3] keypoints.
+def to_keypoints(found: detect.Found, size: tuple[int, int]) -> Float32[np.ndarray, "137 3"]:
+    """Landmarks of one frame of (height, width) as keypoints.
 
     Confidence of the body is MediaPipe's visibility. What lies outside the frame, or is there with
     a probability (presence) under 0.3, was not observed. Face and hands have no confidence of

@@ -1,6 +1,7 @@
 """Where the face is: the square that the face stage looks at."""
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from motion_jax.pose.skeleton import FACE, INDEX, midpoint
 
@@ -10,8 +11,8 @@ SIDE = 0.25
 _FACE_NOSE_TIP = FACE.start + 30
 
 
-def face_centre(keypoints: np.ndarray) -> np.ndarray:
-    """[..., 137, 3] keypoints -> [..., 3] (x, y, confidence): the nose if observed, else the middle
+def face_centre(keypoints: Float[np.ndarray, "*n 137 3"]) -> Float32[np.ndarray, "*n 3"]:
+    """(x, y, confidence) of the face: the nose if observed, else the middle
     of the ears, else the one ear, else the face's own nose tip; zero if there is nothing of these.
 
     The first three are Everybody Dance Now's rule (`renderopenpose.py`; it takes a left ear that
@@ -31,8 +32,10 @@ def face_centre(keypoints: np.ndarray) -> np.ndarray:
     return np.where(centre[..., 2:] > 0, centre, np.float32(0))
 
 
-def face_boxes(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[..., 137, 3] keypoints in pixels of a height x width frame -> float32 [..., 4] boxes.
+def face_boxes(
+    keypoints: Float[np.ndarray, "*n 137 3"], height: int, width: int
+) -> Float32[np.ndarray, "*n 4"]:
+    """The boxes of faces, from keypoints in pixels of a height x width frame.
 
     A box is (top, left, bottom, right) in pixels, a square of side height / 4 (less in a frame
     narrower than that) around `face_centre`, shifted inside the frame; four zeros where no face is

@@ -1,6 +1,7 @@
 """Lengths of limbs, and a figure rebuilt with other lengths."""
 
 import numpy as np
+from jaxtyping import Float
 
 from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 
@@ -70,9 +71,8 @@ for _side in ("right", "left"):
         _TREE.append((f"{_side}_{_name}", _above, _length))
 
 
-def limb_lengths(keypoints: np.ndarray) -> dict[str, float]:
-    """Length of each of `LIMBS` in [N, 137, 3] keypoints, in pixels; those never seen are left
-    out."""
+def limb_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
+    """Length of each of `LIMBS` in pixels; those never seen are left out."""
     lengths = {}
     for name, pairs in LIMBS.items():
         first, second = np.array(pairs).T
@@ -101,19 +101,19 @@ def limb_ratios(
 
 
 def rebuild(
-    poses: np.ndarray,
-    moved: np.ndarray,
-    scale: np.ndarray,
+    poses: Float[np.ndarray, "n 137 3"],
+    moved: Float[np.ndarray, "n 137 2"],
+    scale: Float[np.ndarray, " n"],
     source: dict[str, float],
     target: dict[str, float],
     size: float,
-) -> np.ndarray:
-    """The poses with the target's limbs: [N, 137, 2].
+) -> Float[np.ndarray, "n 137 2"]:
+    """The poses with the target's limbs: x and y.
 
     Args:
-      poses: [N, 137, 3] in the source's pixels (square ones).
-      moved: [N, 137, 2], where a plain scale and shift puts each keypoint.
-      scale: [N], that plain scale.
+      poses: in the source's pixels (square ones).
+      moved: where a plain scale and shift puts each keypoint.
+      scale: that plain scale.
       source, target: `limb_lengths` of both.
       size: the typical plain scale, that of a frame as the lengths were measured.
 

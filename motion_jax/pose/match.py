@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, Int32
 
 from motion_jax.pose.skeleton import BODY, INDEX
 
@@ -13,20 +14,20 @@ _QUERIES, _DATABASE = 64, 2048
 
 
 def nearest(
-    queries: np.ndarray,
-    database: np.ndarray,
+    queries: Float[np.ndarray, "q 137 3"],
+    database: Float[np.ndarray, "n 137 3"],
     k: int = 1,
     masked: bool = True,
     normalise: bool = False,
     least_common: float = 0.5,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float32[np.ndarray, "q {k}"], Int32[np.ndarray, "q {k}"]]:
     """The k poses of the database nearest to each query, by their body joints.
 
     The distance of two poses is the root of the mean squared distance of their joints.
 
     Args:
-      queries, database: [Q, 137, 3] and [N, 137, 3], in pixels of frames of one size.
-      k: 1...N.
+      queries, database: in pixels of frames of one size.
+      k: 1 ... the database's number of poses.
       masked: take the mean over the joints that both poses show; False compares all 25, where a
         missing joint lies at (0, 0).
       normalise: compare after moving the mid-hip to the origin and dividing by the torso's length,
@@ -36,7 +37,7 @@ def nearest(
         infinitely far, because few joints are easily near.
 
     Returns:
-      distances float32 [Q, k], ascending, and indices int32 [Q, k]; of equal distances the smaller
+      distances, ascending, and indices; of equal distances the smaller
       index comes first. Infinite distances come last, and then the index means nothing.
 
     Raises ValueError: k out of range.

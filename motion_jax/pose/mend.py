@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from motion_jax.pose.bones import drop_long_bones
 from motion_jax.pose.options import Filter
 from motion_jax.pose.sides import undo_swaps
@@ -35,7 +38,9 @@ class Repairs:
     @classmethod
     def together(cls, several: Iterable["Repairs"]) -> "Repairs":
         """The sum of several videos' repairs."""
-        swapped, dropped, filled = Counter({"arms": 0, "legs": 0}), Counter(), 0
+        swapped: Counter[str] = Counter({"arms": 0, "legs": 0})
+        dropped: Counter[str] = Counter()
+        filled = 0
         for each in several:
             swapped.update(each.swapped)
             dropped.update(each.dropped)
@@ -80,7 +85,8 @@ def mend(
 
     Raises ValueError for a filter that does not exist.
     """
-    swapped, dropped = {"arms": 0, "legs": 0}, {}
+    swapped = {"arms": 0, "legs": 0}
+    dropped: dict[str, int] = {}
     if swaps:
         track, exchanged = undo_swaps(track)
         swapped = exchanged.frames()
@@ -88,7 +94,7 @@ def mend(
         track, long = drop_long_bones(track)
         dropped = _names(long.joints)
     track = fill_gaps(track, max_gap)
-    filled = int(track.filled.sum())
+    filled = 0 if track.filled is None else int(track.filled.sum())
     if filter == "one-euro":
         track = smooth_track(track, min_cutoff, beta, zero_phase=True)
     elif filter == "zero-lag":
@@ -98,7 +104,7 @@ def mend(
     return track, Repairs(swapped, dropped, filled)
 
 
-def _names(joints) -> dict[str, int]:
+def _names(joints: Bool[np.ndarray, "n 25"]) -> dict[str, int]:
     from motion_jax.pose.skeleton import BODY_NAMES
 
     return dict(Counter(BODY_NAMES[joint] for joint in joints.nonzero()[1]).most_common())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from motion_jax.pose.limbs import LIMBS, limb_lengths, rebuild
 from motion_jax.pose.normalize_edn import normalize_edn
@@ -31,6 +32,16 @@ LARGEST_SCALE = 20.0
 # camera at eye level the horizon cuts the eyes and the height shrinks as fast as S rises; with the
 # camera at the knees about 2.5 times as fast. Faster is a misjudged height.
 STEEPEST = 2.5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """S where a person is close to the camera and far from it, and the height there, in pixels."""
+
+    close: float
+    far: float
+    height_close: float
+    height_far: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,18 @@ class PoseStatistics:
     # Lengths by name, see `limbs.LIMBS`, half way between close and far; right and left are one.
     limbs: dict[str, float]
 
+    @property
+    def standing(self) -> Standing | None:
+        """None where the feet are out of view."""
+        if (
+            self.foot_close is None
+            or self.foot_far is None
+            or self.height_close is None
+            or self.height_far is None
+        ):
+            return None
+        return Standing(self.foot_close, self.foot_far, self.height_close, self.height_far)
+
     def to_json(self) -> dict:
         return dataclasses.asdict(self)
 
@@ -78,8 +101,10 @@ class PoseStatistics:
 TargetStatistics = PoseStatistics
 
 
-def fit_target(keypoints: np.ndarray, pixel_aspect: float = 1.0) -> PoseStatistics:
-    """Statistics of [N, 137, 3] keypoints, of a target or of a source. Uses every frame; the same
+def fit_target(
+    keypoints: Float[np.ndarray, "n 137 3"], pixel_aspect: float = 1.0
+) -> PoseStatistics:
+    """Statistics of the keypoints of a target or of a source. Uses every frame; the same
     keypoints always give the same numbers. Raises ValueError where no frame has a body joint."""
     keypoints = _square(keypoints, pixel_aspect)
     frames = int((keypoints[:, :25, 2] > 0).any(1).sum())
@@ -159,7 +184,7 @@ def _feet(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ankles = keypoints[:, [INDEX["right_ankle"], INDEX["left_ankle"]]]
     seen = ankles[..., 2] >= FOOT_CONFIDENCE
     foot = np.where(seen, ankles[..., 1], -np.inf).max(1)
-    known = seen.any(1)
+    known = np.asarray(seen.any(1))
     middle = np.where(seen[..., None], ankles[..., :2], 0).sum(1)
     middle /= np.maximum(seen.sum(1), 1)[:, None]
     head = _head(keypoints)
@@ -203,17 +228,14 @@ def _heights(foot: np.ndarray, height: np.ndarray, close: float, far: float) -> 
 
 def describe(source: PoseStatistics, target: PoseStatistics) -> str:
     """One sentence on how "global" and "limbs" will fit this source to this target, for the log."""
-    if _both_feet(source, target):
-        close = target.height_close / source.height_close
-        far = target.height_far / source.height_far
+    here, there = source.standing, target.standing
+    if here and there:
+        close = there.height_close / here.height_close
+        far = there.height_far / here.height_far
         return f"Fitted by height and feet: scale {close:.3f} close to the camera, {far:.3f} far."
-    who = "source" if source.foot_close is None else "target"
+    who = "target" if here else "source"
     name, scale = _upper_scale(source, target)
     return f"Feet out of view in the {who}: fitted by the {name}, scale {scale:.3f}, at the neck."
-
-
-def _both_feet(source: PoseStatistics, target: PoseStatistics) -> bool:
-    return source.foot_close is not None and target.foot_close is not None
 
 
 def _upper_scale(source: PoseStatistics, target: PoseStatistics) -> tuple[str, float]:
@@ -226,15 +248,15 @@ def _upper_scale(source: PoseStatistics, target: PoseStatistics) -> tuple[str, f
 
 
 def normalize(
-    keypoints: np.ndarray,
+    keypoints: Float[np.ndarray, "n 137 3"],
     source: PoseStatistics,
     target: PoseStatistics,
     method: Method = "global",
     horizontal: Literal["center", "keep"] = "center",
-    target_keypoints: np.ndarray | None = None,
+    target_keypoints: Float[np.ndarray, "m 137 3"] | None = None,
     target_width: int | None = None,
-) -> np.ndarray:
-    """Source poses [N, 137, 3] as the target would take them: [N, 137, 3] in the target's pixels.
+) -> Float32[np.ndarray, "n 137 3"]:
+    """Source poses as the target would take them, in the target's pixels.
 
     Methods:
       "global": Everybody Dance Now's (ICCV appendix), corrected: one scale and shift a frame. With
@@ -290,22 +312,24 @@ def _transform(
     """Scale [N], the typical scale, and the point [N, 2] of the source that goes to the point
     [N, 2] of the target."""
     count = len(poses)
-    if _both_feet(source, target):
+    here, there = source.standing, target.standing
+    if here and there:
         foot, _, known = _feet(poses)
         if not known.any():
-            foot, known = np.full(count, source.foot_close), np.ones(count, bool)
+            foot, known = np.full(count, here.close), np.ones(count, bool)
         frames = np.arange(count)
         foot = np.interp(frames, frames[known], foot[known])
-        scale, size, goal_y = _depth(foot, source, target)
+        scale, size, goal_y = _depth(foot, here, there)
         start_y = foot
         source_x, target_x = source.root_x, target.root_x
     else:
         size = _upper_scale(source, target)[1]
         scale = np.full(count, size)
         # Any common point will do where one of them shows neither neck nor head.
-        same = source.neck_y is None or target.neck_y is None
-        start_y = np.full(count, 0.0 if same else source.neck_y)
-        goal_y = np.full(count, 0.0 if same else target.neck_y)
+        start, goal = source.neck_y, target.neck_y
+        if start is None or goal is None:
+            start = goal = 0.0
+        start_y, goal_y = np.full(count, start), np.full(count, goal)
         source_x, target_x = source.neck_x, target.neck_x
     if source_x is None or target_x is None:
         source_x = target_x = 0.0
@@ -319,12 +343,12 @@ def _transform(
 
 
 def _depth(
-    foot: np.ndarray, source: PoseStatistics, target: PoseStatistics
+    foot: np.ndarray, source: Standing, target: Standing
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Scale [N], the scale half way between far and close (where the limbs were measured), and the
     target's S [N], for every S [N] of the source."""
-    source_range = source.foot_close - source.foot_far
-    close, far = target.foot_close, target.foot_far
+    source_range = source.close - source.far
+    close, far = target.close, target.far
     height_close, height_far = target.height_close, target.height_far
     size = (height_close + height_far) / (source.height_close + source.height_far)
     # In body heights, because the two videos may have different resolutions.
@@ -338,11 +362,11 @@ def _depth(
         height_close, height_far = mean + half, mean - half
     at_close, at_far = height_close / source.height_close, height_far / source.height_far
     if source_range > 0:
-        p = np.clip((foot - source.foot_far) / source_range, 0, 1)
+        p = np.clip((foot - source.far) / source_range, 0, 1)
     else:
         p = np.full(len(foot), 0.5)
     scale = at_far + p * (at_close - at_far)
-    inside = source.foot_far + p * source_range
+    inside = source.far + p * source_range
     return scale, size, far + p * (close - far) + scale * (foot - inside)
 
 

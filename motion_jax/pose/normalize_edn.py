@@ -7,6 +7,7 @@ used), and the "largest height" that was the first number of the largest pair (i
 """
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32
 
 from motion_jax.errors import UserError
 from motion_jax.pose.skeleton import INDEX, midpoint
@@ -14,8 +15,10 @@ from motion_jax.pose.skeleton import INDEX, midpoint
 _RIGHT_ANKLE, _LEFT_ANKLE = INDEX["right_ankle"], INDEX["left_ankle"]
 
 
-def measure(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[N, 137, 3] -> lower foot y [N], height [N] (head to the middle of the ankles), valid [N]."""
+def measure(
+    keypoints: Float[np.ndarray, "n 137 3"],
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Lower foot y, height (head to the middle of the ankles), whether a frame is valid."""
     keypoints = np.asarray(keypoints, np.float64)
     nose = keypoints[:, INDEX["nose"]]
     ears = midpoint(keypoints[:, INDEX["right_ear"]], keypoints[:, INDEX["left_ear"]])
@@ -26,7 +29,7 @@ def measure(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ankles[..., 1].max(1), height, valid
 
 
-def close_and_far(foot: np.ndarray, fraction: float = 0.5) -> tuple[float, float]:
+def close_and_far(foot: Float[np.ndarray, " n"], fraction: float = 0.5) -> tuple[float, float]:
     """The largest foot y, and the smallest within `fraction` of (largest - median) above the
     median. Raises UserError where no frame lies there."""
     median, close = np.median(foot), foot.max()
@@ -50,7 +53,9 @@ def fit_ranges(
     return target, source
 
 
-def heights(foot: np.ndarray, height: np.ndarray, close: float, far: float) -> tuple[float, float]:
+def heights(
+    foot: Float[np.ndarray, " n"], height: Float[np.ndarray, " n"], close: float, far: float
+) -> tuple[float, float]:
     """Largest height with the foot within 5 % of the range of close, and of far."""
     near = 0.05 * (close - far)
 
@@ -77,14 +82,14 @@ def shift_and_scale(
 
 
 def normalize_edn(
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Float[np.ndarray, "n 137 3"],
+    target: Float[np.ndarray, "m 137 3"],
     target_width: int,
     source_fraction: float = 0.5,
     target_fraction: float = 0.5,
-) -> np.ndarray:
-    """[N, 137, 3] source and [M, 137, 3] target keypoints, both on canvases of one size -> [N, 137,
-    3]. Frames before the first valid one become empty; later invalid ones reuse the last numbers.
+) -> Float32[np.ndarray, "n 137 3"]:
+    """The source's keypoints as the target's; both are on canvases of one size. Frames before
+    the first valid one become empty; later invalid ones reuse the last numbers.
     """
     foot, height, valid = measure(source)
     target_foot, target_height, target_valid = measure(target)

@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from motion_jax.errors import UserError
 
@@ -63,35 +64,35 @@ FARTHEST = 2.5
 AMBIGUOUS = 0.3
 
 
-def torso(pose: np.ndarray) -> float:
+def torso(pose: Float[np.ndarray, "33 4"]) -> float:
     """The unit of length of a body in pixels: shoulders to hips, or 1.4 shoulder widths where that
     is more (a person who bends towards the camera has no visible torso height)."""
     points = pose[:, :2]
     shoulders = (points[LEFT_SHOULDER] + points[RIGHT_SHOULDER]) / 2
     hips = (points[LEFT_HIP] + points[RIGHT_HIP]) / 2
     width = np.linalg.norm(points[LEFT_SHOULDER] - points[RIGHT_SHOULDER])
-    return float(max(np.linalg.norm(shoulders - hips), 1.4 * width, 1e-3))
+    return max(float(np.linalg.norm(shoulders - hips)), 1.4 * float(width), 1e-3)
 
 
-def centre(pose: np.ndarray) -> np.ndarray:
-    """Middle of the shoulders, [2] pixels: seen in webcam pictures too."""
+def centre(pose: Float[np.ndarray, "33 4"]) -> Float[np.ndarray, "2"]:
+    """Middle of the shoulders in pixels: seen in webcam pictures too."""
     return (pose[LEFT_SHOULDER, :2] + pose[RIGHT_SHOULDER, :2]) / 2
 
 
-def upright(pose: np.ndarray) -> float:
+def upright(pose: Float[np.ndarray, "33 4"]) -> float:
     """How far the shoulders are above the hips, in torso lengths: 1 standing, -1 upside down."""
     hips = (pose[LEFT_HIP, 1] + pose[RIGHT_HIP, 1]) / 2
     return float((hips - centre(pose)[1]) / torso(pose))
 
 
-def mirrored(pose: np.ndarray, width: float) -> np.ndarray:
+def mirrored(pose: Float[np.ndarray, "33 4"], width: float) -> Float[np.ndarray, "33 4"]:
     """The pose as it is in the mirrored picture of this width."""
     pose = np.array(pose)[MIRROR]
     pose[:, 0] = width - pose[:, 0]
     return pose
 
 
-def disagreement(one: np.ndarray, other: np.ndarray) -> float:
+def disagreement(one: Float[np.ndarray, "33 4"], other: Float[np.ndarray, "33 4"]) -> float:
     """Median distance of nose, shoulders and hips in torso lengths of `one`, sides exchanged or
     not, whichever is less."""
     ways = (other, other[MIRROR])
@@ -99,7 +100,7 @@ def disagreement(one: np.ndarray, other: np.ndarray) -> float:
     return float(min(np.median(distance) for distance in distances) / torso(one))
 
 
-def single_look(pose: np.ndarray, size: tuple[int, int]) -> str:
+def single_look(pose: Float[np.ndarray, "33 4"], size: tuple[int, int]) -> str:
     """Tests 2 and 3 of one pose in a frame of (height, width); "" or what is wrong."""
     height, width = size
     if torso(pose) < LEAST_SIZE * min(height, width):
@@ -117,12 +118,12 @@ class Sighting:
 
     Attributes:
       frame: number among the frames considered.
-      pose: float [33, 4].
+      pose: x, y in pixels, visibility, presence.
       wrong: "" where tests 1-3 hold, else what is wrong in a few words.
     """
 
     frame: int
-    pose: np.ndarray
+    pose: Float[np.ndarray, "33 4"]
     wrong: str = ""
 
     @property
@@ -131,7 +132,10 @@ class Sighting:
 
 
 def examine(
-    frame: int, poses: Sequence[np.ndarray], in_mirror: Sequence[np.ndarray], size: tuple[int, int]
+    frame: int,
+    poses: Sequence[Float[np.ndarray, "33 4"]],
+    in_mirror: Sequence[Float[np.ndarray, "33 4"]],
+    size: tuple[int, int],
 ) -> list[Sighting]:
     """Tests 1-3 for all poses of one frame.
 
@@ -175,8 +179,8 @@ class Track:
     def last(self) -> Sighting:
         return self.sightings[-1]
 
-    def predicted(self, frame: int) -> np.ndarray:
-        """Where the shoulders are expected, [2] pixels: half the last speed goes on, because
+    def predicted(self, frame: int) -> Float[np.ndarray, "2"]:
+        """Where the shoulders are expected, in pixels: half the last speed goes on, because
         people turn back more often than they go on for ever."""
         here = centre(self.last.pose)
         if len(self.sightings) < 2:
@@ -302,25 +306,24 @@ class Expected:
     """Where the followed person must be in each frame, from the sightings around it.
 
     Attributes:
-      inside: bool [N], frames that lie between two sightings, or next to one.
-      centre: float [N, 2] pixels, size: float [N] pixels (torso), reach: float [N] pixels by which
-        the shoulders may be off. Undefined outside.
-      box: float [N, 4] (left, top, right, bottom) pixels, all that belongs to the person.
+      inside: frames that lie between two sightings, or next to one.
+      centre, size (torso), reach (by which the shoulders may be off): in pixels; undefined outside.
+      box: (left, top, right, bottom) in pixels, all that belongs to the person.
     """
 
-    inside: np.ndarray
-    centre: np.ndarray
-    size: np.ndarray
-    reach: np.ndarray
-    box: np.ndarray
+    inside: Bool[np.ndarray, " n"]
+    centre: Float[np.ndarray, "n 2"]
+    size: Float[np.ndarray, " n"]
+    reach: Float[np.ndarray, " n"]
+    box: Float[np.ndarray, "n 4"]
 
-    def fits(self, frame: int, pose: np.ndarray) -> bool:
+    def fits(self, frame: int, pose: Float[np.ndarray, "33 4"]) -> bool:
         """Whether a pose found in this frame is the followed person."""
         if not self.inside[frame]:
             return False
         away = float(np.linalg.norm(centre(pose) - self.centre[frame]))
         ratio = torso(pose) / self.size[frame]
-        return away <= self.reach[frame] and 0.5 <= ratio <= 2.0
+        return bool(away <= self.reach[frame] and 0.5 <= ratio <= 2.0)
 
 
 def expect(track: Track, count: int, step: int) -> Expected:
@@ -352,8 +355,8 @@ def expect(track: Track, count: int, step: int) -> Expected:
     return Expected(outside < step, between(centres), size, reach, box)
 
 
-def extent(pose: np.ndarray) -> np.ndarray:
-    """(left, top, right, bottom) of all landmarks that are there, [4] pixels."""
+def extent(pose: Float[np.ndarray, "33 4"]) -> Float[np.ndarray, "4"]:
+    """(left, top, right, bottom) of all landmarks that are there, in pixels."""
     points = pose[(pose[:, 2] > 0.3) & (pose[:, 3] > 0.3), :2]
     if not len(points):
         points = pose[_CORE, :2]

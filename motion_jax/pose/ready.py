@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Int, Real, UInt8
 
 from motion_jax.errors import UserError
 
@@ -46,7 +47,7 @@ class ReadyPoses:
         start: float | None = None,
         end: float | None = None,
         fps: float | None = None,
-        convert: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert: Callable[[UInt8[np.ndarray, "_ _ 3"]], UInt8[np.ndarray, "_ _ 3"]] | None = None,
         bars: Sequence[int] | None = None,
     ):
         """
@@ -56,7 +57,7 @@ class ReadyPoses:
             own and gets bars of its ground's colour.
           interpolation: "nearest" or "area", how they are made smaller.
           start, end, fps: as for `video.reader.read_frames`.
-          convert: makes of each picture of the source, uint8 RGB [*, *, 3], the pose picture.
+          convert: makes of each RGB picture of the source the pose picture.
           bars: colour [3] of the bars; None: that of the ground.
         Raises UserError where there is no picture.
         """
@@ -112,11 +113,11 @@ class ReadyPoses:
     def __len__(self) -> int:
         return len(self.times)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for image in self._raw():
             yield self._fitted(image)
 
-    def __getitem__(self, index: int | np.ndarray) -> np.ndarray:
+    def __getitem__(self, index: int | Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "*n h w 3"]:
         if np.ndim(index):
             return np.stack([self._one(int(i)) for i in np.asarray(index)])
         return self._one(int(index))
@@ -144,9 +145,9 @@ class ReadyPoses:
         top, left = (height - rows) // 2, (width - columns) // 2
         return top, left, top + rows, left + columns
 
-    def place_boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes [N, 4] (top, left, bottom, right) in pixels of the source → float32 [N, 4] in
-        pixels of the pictures; empty ones stay zero."""
+    def place_boxes(self, boxes: Real[np.ndarray, "n 4"]) -> Float32[np.ndarray, "n 4"]:
+        """Boxes (top, left, bottom, right) in pixels of the source → in pixels of the pictures;
+        empty ones stay zero."""
         (height, width), (rows, columns) = self.size, self.shape
         down, right = height / rows, width / columns
         if self.undistorted:
@@ -198,7 +199,7 @@ def _ground_share(image: np.ndarray) -> float:
     return float((np.abs(pixels - colour).max(1) <= GROUND_LEVELS).mean())
 
 
-def ground(image: np.ndarray) -> np.ndarray:
-    """The colour [3] that most pixels of a picture's border have: a drawn skeleton's ground."""
+def ground(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "3"]:
+    """The colour that most pixels of a picture's border have: a drawn skeleton's ground."""
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return np.array(Counter(map(tuple, border.tolist())).most_common(1)[0][0], np.uint8)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64, UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.pose.detect import Source
@@ -17,18 +18,18 @@ _SAMPLES = 4
 
 @dataclass(frozen=True)
 class Reel:
-    """N pictures in order.
+    """Pictures in order.
 
     Attributes:
       path: the video or folder.
-      times: float64 [N], seconds.
+      times: seconds.
       files: those of a folder, else empty.
       film: of a video, else None.
       cut: the part of each picture that counts; None: all.
     """
 
     path: Path
-    times: np.ndarray
+    times: Float64[np.ndarray, " n"]
     files: tuple[Path, ...] = ()
     film: Source | None = None
     cut: Cut | None = None
@@ -40,8 +41,8 @@ class Reel:
         """What a picture is called in messages."""
         return str(self.files[number]) if self.files else f"{self.path}, frame {number},"
 
-    def read(self, first: int, last: int) -> Iterator[np.ndarray | Unreadable]:
-        """The pictures first ... last - 1, uint8 RGB [H, W, 3]; of a damaged one the error."""
+    def read(self, first: int, last: int) -> Iterator[UInt8[np.ndarray, "h w 3"] | Unreadable]:
+        """The pictures first ... last - 1, RGB; of a damaged one the error."""
         if self.film is None:
             for file in self.files[first:last]:
                 try:
@@ -67,7 +68,7 @@ class Reel:
             )
         return self.cut.of(picture)
 
-    def samples(self) -> list[np.ndarray]:
+    def samples(self) -> list[UInt8[np.ndarray, "_ _ 3"]]:
         """Some readable pictures, spread over all of them."""
         numbers = np.unique(np.linspace(0, len(self) - 1, _SAMPLES).round().astype(int))
         found = [picture for n in numbers for picture in self.read(int(n), int(n) + 1)]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from motion_jax.errors import UserError
 
@@ -27,8 +28,8 @@ class Cut:
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
-    def of(self, picture: np.ndarray) -> np.ndarray:
-        """[H, W, ...] → a view of the region."""
+    def of(self, picture: Shaped[np.ndarray, "height width *c"]) -> Shaped[np.ndarray, "h w *c"]:
+        """A view of the region."""
         return picture[self.top : self.bottom, self.left : self.right]
 
     @property
@@ -38,8 +39,12 @@ class Cut:
         return f"{self.left},{self.top},{width},{height}"
 
 
-def find_region(text: str | None, pictures: Sequence[np.ndarray], option: str = "--region") -> Cut:
-    """Where the wanted region of pictures, uint8 [H, W, 3] of one size, lies.
+def find_region(
+    text: str | None,
+    pictures: Sequence[UInt8[np.ndarray, "h w 3"]],
+    option: str = "--region",
+) -> Cut:
+    """Where the wanted region of pictures of one size lies.
 
     text: None (all of it), "left" or "right" (that half without white bars around what it shows) or
     "X,Y,WIDTH,HEIGHT" in pixels. pictures: some of the source; what is bar in all of them is cut.

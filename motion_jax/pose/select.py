@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from motion_jax.errors import UserError
 from motion_jax.pose.person import check_person
@@ -46,7 +47,7 @@ def _joints(pose: np.ndarray) -> np.ndarray:
     return points[points[:, 2] > 0, :2]
 
 
-def size_of(pose: np.ndarray) -> float:
+def size_of(pose: Float[np.ndarray, "137 3"]) -> float:
     """Larger side of the box around the observed body joints in pixels."""
     points = _joints(pose)
     return float(max((points.max(0) - points.min(0)).max(), 1e-3))
@@ -100,18 +101,18 @@ def _link(people: Sequence[Sequence[np.ndarray]]) -> list[_Trail]:
 
 
 def follow(
-    people: Sequence[Sequence[np.ndarray]], person: str, name: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
+    people: Sequence[Sequence[Float[np.ndarray, "137 3"]]], person: str, name: str
+) -> tuple[Float32[np.ndarray, "n 137 3"], tuple[str, ...]]:
     """Picks one person from the poses of each frame.
 
     Args:
-      people: for each frame the [137, 3] poses in it, each with some observed point.
+      people: for each frame the poses in it, each with some observed point.
       person: "largest" (most picture and time), "leftmost", "rightmost", or a number from 1 counted
         from left to right. Where no frame holds more than one pose, everything is one person.
       name: of the folder, for messages.
 
     Returns:
-      keypoints float32 [N, 137, 3], and for each frame "" or why it has none ("no person", "lost":
+      keypoints, and for each frame "" or why it has none ("no person", "lost":
       others are there, the followed person is not, or it is a guess who it is).
 
     Raises UserError: senseless `person`, or a number that is not there.

@@ -20,6 +20,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.smooth import person_size
@@ -50,11 +51,11 @@ _STATES = np.array([(0, 0, 0), (1, 1, 1), (0, 1, 1), (0, 0, 1)])
 
 @dataclass(frozen=True)
 class Swaps:
-    """Where left and right were exchanged: bool [N, 3] for the arms (shoulder, elbow, wrist with
-    its hand) and for the legs (hip, knee, ankle with its foot)."""
+    """Where left and right were exchanged, for the arms (shoulder, elbow, wrist with its hand) and
+    for the legs (hip, knee, ankle with its foot)."""
 
-    arms: np.ndarray
-    legs: np.ndarray
+    arms: Bool[np.ndarray, "n 3"]
+    legs: Bool[np.ndarray, "n 3"]
 
     def frames(self) -> dict[str, int]:
         """{"arms", "legs"}: number of frames with anything exchanged."""
@@ -75,12 +76,12 @@ def find_swaps(track: PoseTrack) -> Swaps:
     steps, prices, seen = [], [], []
     for levels in _ENDS.values():
         points = keypoints[:, [[INDEX[f"{side}_{name}"] for side in _SIDES] for name in levels]]
-        known = (points[..., 2] > 0).all(-1)
+        known = np.asarray((points[..., 2] > 0).all(-1))
         steps.append(_steps(points[..., :2], known, times))
         prices.append(_bones(points[..., :2], known))
         seen.append(known)
     single = prices[0][:, :, None] + prices[1][:, None, :] + _facing(keypoints)
-    states = _cheapest(*steps, single)
+    states = _cheapest(steps[0], steps[1], single)
     arms, legs = (_STATES[s].astype(bool) & known for s, known in zip(states, seen, strict=True))
     return Swaps(arms, legs)
 
@@ -114,11 +115,11 @@ def moved_with(name: str) -> tuple[list[int], list[int]]:
     names = [name]
     if name == "ankle":
         names += ["big_toe", "small_toe", "heel"]
-    sides = tuple([INDEX[f"{side}_{each}"] for each in names] for side in _SIDES)
+    left, right = ([INDEX[f"{side}_{each}"] for each in names] for side in _SIDES)
     if name == "wrist":
-        for side, hand in zip(sides, (LEFT_HAND, RIGHT_HAND), strict=True):
-            side += range(hand.start, hand.stop)
-    return sides
+        left += range(LEFT_HAND.start, LEFT_HAND.stop)
+        right += range(RIGHT_HAND.start, RIGHT_HAND.stop)
+    return left, right
 
 
 def _bones(points: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -160,7 +161,7 @@ def _facing(keypoints: np.ndarray) -> np.ndarray:
     hips = width("hip")[:, None] * sign
     a, b = shoulders[:, :, None], hips[:, None, :]
     opposed = np.where(a * b < 0, np.minimum(np.abs(a), np.abs(b)), 0)
-    face = (keypoints[:, FACE, 2] > 0).any(1)
+    face = np.asarray((keypoints[:, FACE, 2] > 0).any(1))
     back = np.maximum(-shoulders, 0) * face[:, None]
     return (
         OPPOSED * opposed

@@ -10,6 +10,7 @@ A keypoint is (x, y, confidence); confidence 0 means "not observed", and then x 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32, Int, Real
 
 NAME = "openpose_137"
 COUNT = 137
@@ -73,11 +74,13 @@ class Layout:
 
 
 def _limbs(text: str) -> tuple[tuple[int, int], ...]:
-    return tuple(tuple(int(end) for end in limb.split("-")) for limb in text.split())
+    pairs = (limb.split("-") for limb in text.split())
+    return tuple((int(first), int(second)) for first, second in pairs)
 
 
 def _colours(text: str) -> tuple[tuple[float, float, float], ...]:
-    return tuple(tuple(float(part) for part in colour.split(",")) for colour in text.split())
+    triples = (map(float, colour.split(",")) for colour in text.split())
+    return tuple((red, green, blue) for red, green, blue in triples)
 
 
 BODY_25 = Layout(
@@ -153,7 +156,7 @@ FACE_POINTS = {
 }  # fmt: skip
 
 
-def _flip_table() -> np.ndarray:
+def _flip_table() -> Int[np.ndarray, " 137"]:
     pairs = [(2, 5), (3, 6), (4, 7), (9, 12), (10, 13), (11, 14), (15, 16), (17, 18)]
     pairs += [(19, 22), (20, 23), (21, 24)]
     face = [(i, 16 - i) for i in range(8)] + [(17 + i, 26 - i) for i in range(5)]
@@ -172,16 +175,16 @@ def _flip_table() -> np.ndarray:
 FLIP = _flip_table()
 
 
-def flip(keypoints: np.ndarray, width: float) -> np.ndarray:
-    """Mirrors [..., 137, 3] keypoints of a frame of this width (pixels): x' = width - x, and left
+def flip(keypoints: Float[np.ndarray, "*n 137 3"], width: float) -> Float32[np.ndarray, "*n 137 3"]:
+    """Mirrors keypoints of a frame of this width (pixels): x' = width - x, and left
     and right change places. Keypoints that were not observed stay zero."""
     mirrored = np.array(keypoints, dtype=np.float32)[..., FLIP, :]
     mirrored[..., 0] = np.where(mirrored[..., 2] > 0, width - mirrored[..., 0], 0)
     return mirrored
 
 
-def observed_only(points: np.ndarray) -> np.ndarray:
-    """A float32 copy of [..., 3] points in which every point that is not finite or has no
+def observed_only(points: Float[np.ndarray, "*n 3"]) -> Float32[np.ndarray, "*n 3"]:
+    """A copy of points (x, y, confidence) in which every point that is not finite or has no
     confidence is exactly (0, 0, 0), and confidence is at most 1."""
     points = np.array(points, dtype=np.float32)
     seen = np.isfinite(points).all(-1) & (points[..., 2] > 0)
@@ -203,8 +206,10 @@ def _join(
     return observed_only(keypoints)
 
 
-def midpoint(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The point [..., 3] half way between two keypoints, with the smaller confidence of the two;
+def midpoint(
+    a: Float[np.ndarray, "*n 3"], b: Float[np.ndarray, "*n 3"]
+) -> Float32[np.ndarray, "*n 3"]:
+    """The point half way between two keypoints, with the smaller confidence of the two;
     zero where either was not observed."""
     middle = (np.asarray(a, np.float32) + np.asarray(b, np.float32)) / 2
     middle[..., 2] = np.minimum(a[..., 2], b[..., 2])
@@ -212,24 +217,24 @@ def midpoint(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def from_body25(
-    body: np.ndarray,
-    face: np.ndarray | None = None,
-    left: np.ndarray | None = None,
-    right: np.ndarray | None = None,
-) -> np.ndarray:
-    """[..., 25, 3] body, [..., 70, 3] face, [..., 21, 3] hands -> [..., 137, 3]; what is None or
-    has no confidence stays unobserved."""
+    body: Float[np.ndarray, "*n 25 3"],
+    face: Float[np.ndarray, "*n 70 3"] | None = None,
+    left: Float[np.ndarray, "*n 21 3"] | None = None,
+    right: Float[np.ndarray, "*n 21 3"] | None = None,
+) -> Float32[np.ndarray, "*n 137 3"]:
+    """The keypoints of a body, its face and its hands; what is None or has no confidence stays
+    unobserved."""
     return _join(np.asarray(body, np.float32), face, left, right)
 
 
 def from_body23(
-    body: np.ndarray,
-    face: np.ndarray | None = None,
-    left: np.ndarray | None = None,
-    right: np.ndarray | None = None,
-) -> np.ndarray:
-    """As `from_body25` for the [..., 23, 3] bodies of Everybody Dance Now's released data; both
-    heels stay unobserved."""
+    body: Float[np.ndarray, "*n 23 3"],
+    face: Float[np.ndarray, "*n 70 3"] | None = None,
+    left: Float[np.ndarray, "*n 21 3"] | None = None,
+    right: Float[np.ndarray, "*n 21 3"] | None = None,
+) -> Float32[np.ndarray, "*n 137 3"]:
+    """As `from_body25` for the bodies of Everybody Dance Now's released data; both heels stay
+    unobserved."""
     body = np.asarray(body, np.float32)
     body25 = np.zeros((*body.shape[:-2], 25, 3), np.float32)
     body25[..., BODY_23.body25, :] = body
@@ -237,13 +242,13 @@ def from_body23(
 
 
 def from_body18(
-    body: np.ndarray,
-    face: np.ndarray | None = None,
-    left: np.ndarray | None = None,
-    right: np.ndarray | None = None,
-) -> np.ndarray:
-    """As `from_body25` for [..., 18, 3] COCO bodies; the mid-hip is derived from both hips, feet
-    stay unobserved."""
+    body: Float[np.ndarray, "*n 18 3"],
+    face: Float[np.ndarray, "*n 70 3"] | None = None,
+    left: Float[np.ndarray, "*n 21 3"] | None = None,
+    right: Float[np.ndarray, "*n 21 3"] | None = None,
+) -> Float32[np.ndarray, "*n 137 3"]:
+    """As `from_body25` for COCO bodies; the mid-hip is derived from both hips, feet stay
+    unobserved."""
     body = observed_only(body)
     body25 = np.zeros((*body.shape[:-2], 25, 3), np.float32)
     body25[..., COCO_18.body25, :] = body
@@ -251,8 +256,8 @@ def from_body18(
     return _join(body25, face, left, right)
 
 
-def to_body23(keypoints: np.ndarray) -> np.ndarray:
-    """[..., 137, 3] -> [..., 23, 3], the released data's body."""
+def to_body23(keypoints: Float[np.ndarray, "*n 137 3"]) -> Float[np.ndarray, "*n 23 3"]:
+    """The released data's body."""
     return np.asarray(keypoints)[..., BODY_23.body25, :]
 
 
@@ -279,24 +284,24 @@ MEDIAPIPE_FACE = (
 
 
 def from_mediapipe(
-    pose33: np.ndarray | None,
-    face478: np.ndarray | None = None,
-    left21: np.ndarray | None = None,
-    right21: np.ndarray | None = None,
+    pose33: Float[np.ndarray, "33 values"] | None,
+    face478: Real[np.ndarray, "478 axes"] | None = None,
+    left21: Real[np.ndarray, "21 _"] | None = None,
+    right21: Real[np.ndarray, "21 _"] | None = None,
     *,
     minimum_visibility: float = 0.1,
     face_confidence: float = 1.0,
     hand_confidence: float = 1.0,
-) -> np.ndarray:
-    """MediaPipe's landmarks of one person -> [137, 3] keypoints.
+) -> Float32[np.ndarray, "137 3"]:
+    """MediaPipe's landmarks of one person as keypoints.
 
     Args:
-      pose33: [33, 3 or more], x and y in pixels, visibility 0...1 (further columns are ignored), or
+      pose33: x and y in pixels, visibility 0...1 (further columns are ignored), or
         None. Visibility becomes the confidence. Neck and mid-hip are the middles of the shoulders
         and of the hips with the smaller confidence; small toes do not exist in MediaPipe and stay
         unobserved.
-      face478: [478, 2 or more] face mesh with irises in pixels, or None.
-      left21, right21: [21, 2 or more] the person's own left and right hand in pixels, or None.
+      face478: x, y of the face mesh with irises in pixels, or None.
+      left21, right21: x, y of the person's own left and right hand in pixels, or None.
       minimum_visibility: body landmarks below it count as not observed, because MediaPipe reports
         a guess for every landmark, also far outside the frame.
       face_confidence, hand_confidence: MediaPipe has none a point; used for all points of a face
@@ -324,12 +329,14 @@ def from_mediapipe(
     return observed_only(keypoints)
 
 
-def scaled(keypoints: np.ndarray, x: float, y: float) -> np.ndarray:
+def scaled(keypoints: Float[np.ndarray, "*n 3"], x: float, y: float) -> Float32[np.ndarray, "*n 3"]:
     """Keypoints of the frame resized by these factors; unobserved ones stay zero."""
     return np.asarray(keypoints, np.float32) * np.array([x, y, 1], np.float32)
 
 
-def shifted(keypoints: np.ndarray, x: float, y: float) -> np.ndarray:
+def shifted(
+    keypoints: Float[np.ndarray, "*n 3"], x: float, y: float
+) -> Float32[np.ndarray, "*n 3"]:
     """Keypoints moved by (x, y) pixels; unobserved ones stay zero."""
     keypoints = np.array(keypoints, np.float32)
     seen = keypoints[..., 2] > 0

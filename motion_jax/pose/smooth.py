@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Real
 
 from motion_jax.pose.skeleton import BODY
 from motion_jax.pose.track import PoseTrack
@@ -15,14 +16,14 @@ RESET_AFTER = 5
 
 
 def one_euro(
-    values: np.ndarray,
-    times: np.ndarray,
+    values: Float[np.ndarray, " n *signals"],
+    times: Real[np.ndarray, " n"],
     min_cutoff: float = 1.0,
     beta: float = 0.0,
     derivative_cutoff: float = 1.0,
-    observed: np.ndarray | None = None,
+    observed: Bool[np.ndarray, "..."] | None = None,
     reset_after: int | None = None,
-) -> np.ndarray:
+) -> Float64[np.ndarray, " n *signals"]:
     """The one-euro filter (Casiez, Roussel, Vogel 2012), exactly, for many signals at once.
 
     With T the time since the signal's previous sample and alpha(f) = 1 / (1 + 1 / (2 pi f T)):
@@ -31,17 +32,14 @@ def one_euro(
     The first sample passes through.
 
     Args:
-      values: [N, ...] samples, each trailing place its own signal.
-      times: [N] seconds, strictly increasing.
+      values: samples, each trailing place its own signal.
+      times: seconds, strictly increasing.
       min_cutoff: Hz; lower means less trembling at rest.
       beta: Hz per (unit of the values per second); higher means less lag in motion.
       derivative_cutoff: Hz.
-      observed: bool [N, ...]; samples that are False neither are filtered nor change any state.
-        Their results are their values.
+      observed: broadcast to the values; samples that are False neither are filtered nor change
+        any state. Their results are their values.
       reset_after: a signal that was missing for more frames than this begins anew (None: never).
-
-    Returns:
-      float64, the shape of `values`.
 
     Raises:
       ValueError: times that do not increase, or of another number than the values.
@@ -108,9 +106,9 @@ def _alpha(cutoff: np.ndarray | float, period: np.ndarray) -> np.ndarray:
     return 1 / (1 + 1 / (2 * np.pi * cutoff * period))
 
 
-def person_size(keypoints: np.ndarray) -> float:
+def person_size(keypoints: Float[np.ndarray, "n 137 3"]) -> float:
     """Pixels: the larger side of the box around the observed body joints, as its median over the
-    frames of [N, 137, 3] keypoints that show two joints or more; 0 where there is none."""
+    frames that show two joints or more; 0 where there is none."""
     body = np.asarray(keypoints)[:, BODY]
     seen = body[..., 2] > 0
     enough = seen.sum(1) >= 2
@@ -173,8 +171,10 @@ def smooth_track(
     return dataclasses.replace(track, keypoints=keypoints)
 
 
-def measured_keypoints(track: PoseTrack) -> tuple[np.ndarray, np.ndarray]:
-    """bool [N, 137] each: which keypoints were measured, and which were interpolated."""
+def measured_keypoints(
+    track: PoseTrack,
+) -> tuple[Bool[np.ndarray, "n 137"], Bool[np.ndarray, "n 137"]]:
+    """Which keypoints were measured, and which were interpolated."""
     filled = _filled(track)
     return (track.keypoints[..., 2] > 0) & ~filled, filled
 
@@ -186,9 +186,12 @@ def _filled(track: PoseTrack) -> np.ndarray:
 
 
 def interpolate_filled(
-    keypoints: np.ndarray, times: np.ndarray, measured: np.ndarray, wanted: np.ndarray
+    keypoints: Float[np.ndarray, "n k 3"],
+    times: Real[np.ndarray, " n"],
+    measured: Bool[np.ndarray, "n k"],
+    wanted: Bool[np.ndarray, "n k"],
 ) -> None:
-    """Fills the wanted [N, K] places in place, linearly in time between measured neighbours, with
+    """Fills the wanted places in place, linearly in time between measured neighbours, with
     the smaller confidence of the two."""
     for joint in np.flatnonzero(wanted.any(0)):
         known, holes = np.flatnonzero(measured[:, joint]), np.flatnonzero(wanted[:, joint])
@@ -246,18 +249,20 @@ def runs(track: PoseTrack, shortest: int = 1) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in spans if stop - start >= shortest]
 
 
-def median_smooth(keypoints: np.ndarray, window: int = 7) -> np.ndarray:
+def median_smooth(
+    keypoints: Float[np.ndarray, "n k 3"], window: int = 7
+) -> Float[np.ndarray, "{keypoints.shape[0]-window+1} k 3"]:
     """Everybody Dance Now's smoothing of driving poses: the median over a sliding window.
 
     Per keypoint and component the median of the window; where the median confidence is above 0, the
     median over those frames alone that show the keypoint.
 
     Args:
-      keypoints: [N, K, 3], N at least `window`.
+      keypoints: of at least `window` frames.
       window: odd number of frames.
 
     Returns:
-      [N - window + 1, K, 3]; each result belongs to its window's middle frame.
+      Each result belongs to its window's middle frame.
     """
     keypoints = np.asarray(keypoints, np.float32)
     if window % 2 == 0 or len(keypoints) < window:

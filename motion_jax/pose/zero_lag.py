@@ -9,6 +9,7 @@ times and gaps as they are.
 import dataclasses
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Real
 
 from motion_jax.pose.smooth import RESET_AFTER, interpolate_filled, measured_keypoints
 from motion_jax.pose.track import PoseTrack
@@ -23,22 +24,22 @@ LEAST_FRAMES = 4
 
 
 def local_parabola(
-    values: np.ndarray,
-    times: np.ndarray,
-    observed: np.ndarray,
+    values: Float[np.ndarray, "n k axes"],
+    times: Real[np.ndarray, " n"],
+    observed: Bool[np.ndarray, "n k"],
     width: float = WIDTH,
     reset_after: int = RESET_AFTER,
-) -> np.ndarray:
+) -> Float64[np.ndarray, "n k axes"]:
     """At each time the weighted least squares parabola's value there, for many signals at once.
 
     Args:
-      values: [N, K, D] samples; times: [N] seconds, strictly increasing.
-      observed: bool [N, K]; the others neither count nor change.
+      values: samples; times: seconds, strictly increasing.
+      observed: the others neither count nor change.
       width: standard deviation of the Gaussian weights, in seconds.
       reset_after: samples that are parted by more unobserved ones than this do not see each other.
 
     Returns:
-      float64 [N, K, D]; samples with fewer than 4 in reach, themselves included, are as they were.
+      Samples with fewer than 4 in reach, themselves included, are as they were.
 
     Raises:
       ValueError: times that do not increase or of another number, or a width of 0 or less.

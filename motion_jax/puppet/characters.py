@@ -5,6 +5,12 @@ from dataclasses import dataclass
 Colour = tuple[int, int, int]
 
 
+def toned(colour: Colour, share: float) -> Colour:
+    """A colour with this share of its brightness."""
+    red, green, blue = colour
+    return int(share * red), int(share * green), int(share * blue)
+
+
 @dataclass(frozen=True)
 class Puppet:
     """A drawn dancer and the place where it dances.

@@ -9,6 +9,7 @@ worn over it.
 import functools
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.puppet.characters import Puppet
 from motion_jax.puppet.draw import _Drawing, parts
@@ -45,16 +46,20 @@ _INDEX = {
 _HEAD_SHARE = 0.85
 
 
-def draw_iuv(puppet: Puppet, motion: Motion, height: int, width: int) -> np.ndarray:
-    """uint8 [N, height, width, 3]: I (0 ... 24), U and V (times 255) of every pixel of `draw`'s
+def draw_iuv(
+    puppet: Puppet, motion: Motion, height: int, width: int
+) -> UInt8[np.ndarray, "n {height} {width} 3"]:
+    """I (0 ... 24), U and V (times 255) of every pixel of `draw`'s
     frames; background is 0 in all three."""
     body = joints(puppet, motion)
     frames = range(len(motion))
     return np.stack([draw_iuv_frame(puppet, body, frame, height, width) for frame in frames])
 
 
-def draw_iuv_frame(puppet: Puppet, body: Joints, frame: int, height: int, width: int) -> np.ndarray:
-    """uint8 [height, width, 3]: one frame of `joints(puppet, motion)`."""
+def draw_iuv_frame(
+    puppet: Puppet, body: Joints, frame: int, height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """One frame of `joints(puppet, motion)`."""
     canvas = np.zeros((height, width, 3), np.uint8)
     _Surface(puppet, body, frame, canvas).all()
     return canvas

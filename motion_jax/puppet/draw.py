@@ -4,6 +4,7 @@ import functools
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.puppet.characters import Puppet
 from motion_jax.puppet.figure import SIDES, Joints, joints
@@ -28,16 +29,20 @@ def parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
     return body_parts(puppet, scale) | head_parts(puppet, scale)
 
 
-def draw(puppet: Puppet, motion: Motion, height: int, width: int) -> np.ndarray:
-    """uint8 RGB [N, height, width, 3]: the puppet in every frame of the motion. For long motions
+def draw(
+    puppet: Puppet, motion: Motion, height: int, width: int
+) -> UInt8[np.ndarray, "n {height} {width} 3"]:
+    """RGB: the puppet in every frame of the motion. For long motions
     draw slices of it one after another."""
     body = joints(puppet, motion)
     frames = range(len(motion))
     return np.stack([draw_frame(puppet, body, frame, height, width) for frame in frames])
 
 
-def draw_frame(puppet: Puppet, body: Joints, frame: int, height: int, width: int) -> np.ndarray:
-    """uint8 RGB [height, width, 3]: one frame of `joints(puppet, motion)`."""
+def draw_frame(
+    puppet: Puppet, body: Joints, frame: int, height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """RGB: one frame of `joints(puppet, motion)`."""
     tall, wide = height * SUPERSAMPLE, width * SUPERSAMPLE
     canvas = background(puppet.scene, tall, wide).copy()
     _Drawing(puppet, body, frame, canvas).all()

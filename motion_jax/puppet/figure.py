@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from motion_jax.pose import skeleton
 from motion_jax.puppet.characters import Puppet
@@ -23,28 +24,29 @@ class Joints:
     from its top. Side 0 is the person's right.
 
     Attributes:
-      hip [N, 2], neck [N, 2], head [N, 2] (middle of the head);
-      hips, knees, ankles, shoulders, elbows, wrists: [N, side, 2];
-      up [N, 2]: along the torso; head_up [N, 2]: along the head; narrow [N]: width of the body as
-      seen (1 from the front); head_turn [N] in radians; hands [N, side]: angle of the hand from
-      hanging straight down, counter-clockwise in the picture; feet [N, side]: the shoe's turn.
+      head: its middle.
+      up: along the torso; head_up: along the head.
+      narrow: width of the body as seen (1 from the front).
+      head_turn: in radians.
+      hands: angle of the hand from hanging straight down, counter-clockwise in the picture.
+      feet: the shoe's turn.
     """
 
-    hip: np.ndarray
-    neck: np.ndarray
-    head: np.ndarray
-    hips: np.ndarray
-    knees: np.ndarray
-    ankles: np.ndarray
-    shoulders: np.ndarray
-    elbows: np.ndarray
-    wrists: np.ndarray
-    up: np.ndarray
-    head_up: np.ndarray
-    narrow: np.ndarray
-    head_turn: np.ndarray
-    hands: np.ndarray
-    feet: np.ndarray
+    hip: Float[np.ndarray, "n 2"]
+    neck: Float[np.ndarray, "n 2"]
+    head: Float[np.ndarray, "n 2"]
+    hips: Float[np.ndarray, "n side=2 2"]
+    knees: Float[np.ndarray, "n side=2 2"]
+    ankles: Float[np.ndarray, "n side=2 2"]
+    shoulders: Float[np.ndarray, "n side=2 2"]
+    elbows: Float[np.ndarray, "n side=2 2"]
+    wrists: Float[np.ndarray, "n side=2 2"]
+    up: Float[np.ndarray, "n 2"]
+    head_up: Float[np.ndarray, "n 2"]
+    narrow: Float[np.ndarray, " n"]
+    head_turn: Float[np.ndarray, " n"]
+    hands: Float[np.ndarray, "n side=2"]
+    feet: Float[np.ndarray, "n side=2"]
 
 
 SIDES = np.array([-1.0, 1.0])  # The person's right is on the picture's left.
@@ -105,8 +107,10 @@ def _knees(puppet: Puppet, hips: np.ndarray, ankles: np.ndarray) -> np.ndarray:
     return hips + direction * along[..., None] + outward * aside[..., None]
 
 
-def keypoints(puppet: Puppet, motion: Motion, height: int, width: int) -> np.ndarray:
-    """float32 [N, 137, 3]: all keypoints in pixels of a height x width frame, confidence 1."""
+def keypoints(
+    puppet: Puppet, motion: Motion, height: int, width: int
+) -> Float32[np.ndarray, "n 137 3"]:
+    """All keypoints in pixels of a height x width frame, confidence 1."""
     body = joints(puppet, motion)
     places = np.zeros((len(motion), skeleton.COUNT, 2))
     index = skeleton.INDEX
@@ -149,8 +153,10 @@ def keypoints(puppet: Puppet, motion: Motion, height: int, width: int) -> np.nda
     return pixels
 
 
-def foot_places(puppet: Puppet, turn: np.ndarray, side: int) -> np.ndarray:
-    """[N, 3, 2]: big toe, small toe, heel from the ankle, for a shoe turned by `turn` radians."""
+def foot_places(
+    puppet: Puppet, turn: Float[np.ndarray, " n"], side: int
+) -> Float[np.ndarray, "n 3 2"]:
+    """Big toe, small toe, heel from the ankle, for a shoe turned by `turn` radians."""
     long, deep = puppet.foot, puppet.ankle
     local = np.array(
         [(-0.58 * long, 0.92 * deep), (-0.74 * long, 0.70 * deep), (0.20 * long, 0.88 * deep)]
@@ -158,8 +164,10 @@ def foot_places(puppet: Puppet, turn: np.ndarray, side: int) -> np.ndarray:
     return _turned(local * (-SIDES[side], 1), turn)
 
 
-def hand_places(puppet: Puppet, angle: np.ndarray, side: int) -> np.ndarray:
-    """[N, 21, 2]: the hand's points from the wrist."""
+def hand_places(
+    puppet: Puppet, angle: Float[np.ndarray, " n"], side: int
+) -> Float[np.ndarray, "n 21 2"]:
+    """The hand's points from the wrist."""
     return _turned(HAND_POINTS * puppet.hand * (-SIDES[side], 1), angle)
 
 

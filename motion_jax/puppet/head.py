@@ -2,8 +2,9 @@
 turns, and the 70 points of the face that lie exactly on what is drawn."""
 
 import numpy as np
+from jaxtyping import Float, Float64
 
-from motion_jax.puppet.characters import Puppet
+from motion_jax.puppet.characters import Puppet, toned
 from motion_jax.puppet.sprites import Painter, Sprite, noise, outline, round_shade
 
 # Places on the face in half widths and half heights of the head, from its middle, y down. The
@@ -19,8 +20,8 @@ EAR = (0.99, 0.14)
 FEATURES_DEPTH, HAIR_DEPTH, BEARD_DEPTH = 0.62, 0.22, 0.24
 
 
-def face_points() -> np.ndarray:
-    """float64 [70, 2]: the face's points looking straight ahead, in half widths and heights; the
+def face_points() -> Float64[np.ndarray, "70 2"]:
+    """The face's points looking straight ahead, in half widths and heights; the
     68 iBUG points, then the right and the left pupil."""
     points = np.zeros((70, 2))
     around = np.linspace(np.pi * 0.97, np.pi * 0.03, 17)
@@ -50,17 +51,17 @@ def _lip(angle: float, size: float) -> tuple[float, float]:
 FACE_POINTS = face_points()
 
 
-def layer_matrix(puppet: Puppet, turn: float, depth: float) -> np.ndarray:
-    """[2, 3]: how a layer of the head moves in the head's own coordinates when it turns."""
+def layer_matrix(puppet: Puppet, turn: float, depth: float) -> Float[np.ndarray, "2 3"]:
+    """How a layer of the head moves in the head's own coordinates when it turns."""
     return np.array(
         [[1 - 0.25 * depth * (1 - np.cos(turn)), 0, depth * puppet.head_width * np.sin(turn)],
          [0, 1, 0]]
     )  # fmt: skip
 
 
-def face_places(puppet: Puppet, turn: np.ndarray) -> np.ndarray:
-    """[N, 70, 2]: the face's points in the head's coordinates (shares of the frame's height) for
-    turns [N]: the outline stays, the features slide with their layer."""
+def face_places(puppet: Puppet, turn: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 70 2"]:
+    """The face's points in the head's coordinates (shares of the frame's height) for these turns:
+    the outline stays, the features slide with their layer."""
     places = FACE_POINTS * (puppet.head_width, puppet.head_height)
     places = np.tile(places, (len(turn), 1, 1))
     for frame, angle in enumerate(turn):
@@ -88,7 +89,7 @@ def _painter(puppet: Puppet, scale: float, reach: float = 1.5) -> Painter:
 def _skin(puppet: Puppet, scale: float) -> Sprite:
     painter, wide, high = _painter(puppet, scale), puppet.head_width, puppet.head_height
     x, y = painter.x / wide, painter.y / high
-    darker = tuple(int(0.82 * c) for c in puppet.skin)
+    darker = toned(puppet.skin, 0.82)
     for side in (-1, 1):
         ear = painter.ellipse(side * EAR[0] * wide, EAR[1] * high, 0.17 * wide, 0.20 * high)
         painter.fill(ear, puppet.skin, shade=round_shade(x * 0.7, y * 0.3))
@@ -107,8 +108,8 @@ def _skin(puppet: Puppet, scale: float) -> Sprite:
 
 def _features(puppet: Puppet, scale: float) -> Sprite:
     painter, wide, high = _painter(puppet, scale, 1.2), puppet.head_width, puppet.head_height
-    dark = tuple(int(0.62 * c) for c in puppet.skin)
-    brow = tuple(int(0.72 * c) for c in puppet.hair)
+    dark = toned(puppet.skin, 0.62)
+    brow = toned(puppet.hair, 0.72)
     for side in (-1, 1):
         middle = side * EYE[0] * wide, EYE[1] * high
         rim = painter.ellipse(*middle, EYE_SIZE[0] * 1.12 * wide, EYE_SIZE[1] * 1.22 * high)

@@ -3,9 +3,11 @@
 So the same motion can be given to any character, exactly: the true answer of a motion transfer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from jaxtyping import Float, Float64
 
 BEATS_PER_MINUTE = 96.0
 # A move lasts so many beats, and takes so much of a beat to give way to the next.
@@ -22,36 +24,36 @@ class Motion:
 
     Attributes:
       fps: frames per second.
-      root: [N, 2] middle of the hips: to the picture's right of the stage's middle; above the
+      root: middle of the hips: to the picture's right of the stage's middle; above the
         standing ankles.
-      feet: [N, side, 2] ankles: to the picture's right of where they stand under the hips at rest;
+      feet: ankles: to the picture's right of where they stand under the hips at rest;
         lifted above the floor.
-      lean: [N] of the torso towards the picture's right.
-      turn: [N] of the body to its left, seen as narrower shoulders.
-      shoulders: [N, side] from hanging down, outwards and up.
-      elbows: [N, side] bend of the forearm, in the same direction.
-      wrists: [N, side] bend of the hand.
-      head_tilt: [N] towards the picture's right, on top of the lean.
-      head_turn: [N] towards the picture's right.
+      lean: of the torso towards the picture's right.
+      turn: of the body to its left, seen as narrower shoulders.
+      shoulders: from hanging down, outwards and up.
+      elbows: bend of the forearm, in the same direction.
+      wrists: bend of the hand.
+      head_tilt: towards the picture's right, on top of the lean.
+      head_turn: towards the picture's right.
     """
 
     fps: float
-    root: np.ndarray
-    feet: np.ndarray
-    lean: np.ndarray
-    turn: np.ndarray
-    shoulders: np.ndarray
-    elbows: np.ndarray
-    wrists: np.ndarray
-    head_tilt: np.ndarray
-    head_turn: np.ndarray
+    root: Float[np.ndarray, "n 2"]
+    feet: Float[np.ndarray, "n side=2 2"]
+    lean: Float[np.ndarray, " n"]
+    turn: Float[np.ndarray, " n"]
+    shoulders: Float[np.ndarray, "n side=2"]
+    elbows: Float[np.ndarray, "n side=2"]
+    wrists: Float[np.ndarray, "n side=2"]
+    head_tilt: Float[np.ndarray, " n"]
+    head_turn: Float[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.root)
 
     @property
-    def times(self) -> np.ndarray:
-        """float64 [N], seconds."""
+    def times(self) -> Float64[np.ndarray, " n"]:
+        """Seconds."""
         return np.arange(len(self)) / self.fps
 
     def __getitem__(self, which: slice) -> "Motion":
@@ -65,7 +67,10 @@ UPPER = ("shoulder_r", "shoulder_l", "elbow_r", "elbow_l", "wrist_r", "wrist_l",
 LOWER = ("x", "y", "foot_r_x", "foot_r_y", "foot_l_x", "foot_l_y", "turn")
 
 
-def _upper(name: str, beat: np.ndarray) -> dict[str, np.ndarray | float]:
+Channels = dict[str, np.ndarray | float]
+
+
+def _upper(name: str, beat: np.ndarray) -> Channels:
     """Arms and torso of one move, over beats."""
     swing, half = np.sin(np.pi * beat), np.sin(np.pi * beat / 2)
     pump = 0.5 - 0.5 * np.cos(2 * np.pi * beat)
@@ -117,7 +122,7 @@ def _upper(name: str, beat: np.ndarray) -> dict[str, np.ndarray | float]:
     }  # fmt: skip
 
 
-def _lower(name: str, beat: np.ndarray) -> dict[str, np.ndarray | float]:
+def _lower(name: str, beat: np.ndarray) -> Channels:
     """Hips and feet of one move, over beats."""
     swing, half = np.sin(np.pi * beat), np.sin(np.pi * beat / 2)
     bounce = 0.5 - 0.5 * np.cos(2 * np.pi * beat)
@@ -215,7 +220,10 @@ def _order(random: np.random.Generator, moves: tuple[str, ...]) -> list[str]:
 
 
 def _channels(
-    move: object, names: tuple[str, ...], order: list[str], beat: np.ndarray
+    move: Callable[[str, np.ndarray], Channels],
+    names: tuple[str, ...],
+    order: list[str],
+    beat: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """The moves one after another, with smooth changes between them."""
     result = {name: np.zeros(len(beat)) for name in names}

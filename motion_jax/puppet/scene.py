@@ -4,6 +4,7 @@ feet stand, is at FLOOR of the frame's height; the frame may be of any width."""
 import functools
 
 import numpy as np
+from jaxtyping import Float32
 
 from motion_jax.puppet.sprites import noise
 
@@ -12,8 +13,8 @@ HORIZON = 0.74  # Where the wall ends and the floor begins.
 
 
 @functools.lru_cache(maxsize=8)
-def background(scene: str, height: int, width: int) -> np.ndarray:
-    """float32 RGB [height, width, 3], 0...255; read-only."""
+def background(scene: str, height: int, width: int) -> Float32[np.ndarray, "{height} {width} 3"]:
+    """RGB in 0...255; read-only."""
     # x from the middle, y from the top, both in shares of the height.
     y, x = np.mgrid[0:height, 0:width] + 0.5
     x, y = (x - width / 2) / height, y / height

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32
 
-from motion_jax.puppet.characters import Colour, Puppet
+from motion_jax.puppet.characters import Colour, Puppet, toned
 
 Pattern = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -24,18 +25,23 @@ class Sprite:
     """A part of a picture.
 
     Attributes:
-      image: float32 [h, w, 4]: RGB 0...255 times opacity, opacity 0...1.
+      image: RGB 0...255 times opacity, opacity 0...1.
       left, top: place of the image's upper left corner in the part's own coordinates.
       scale: pixels for one unit of those coordinates.
     """
 
-    image: np.ndarray
+    image: Float32[np.ndarray, "h w 4"]
     left: float
     top: float
     scale: float
 
-    def paste(self, canvas: np.ndarray, matrix: np.ndarray, tint: np.ndarray | float = 1.0) -> None:
-        """Lays the part onto a float32 RGB canvas. `matrix` [2, 3] maps the part's coordinates to
+    def paste(
+        self,
+        canvas: Float32[np.ndarray, "h w 3"],
+        matrix: Float[np.ndarray, "2 3"],
+        tint: Float[np.ndarray, "3"] | float = 1.0,
+    ) -> None:
+        """Lays the part onto an RGB canvas. `matrix` maps the part's coordinates to
         the canvas's, in pixels from its left and top edge."""
         found = self.warped(canvas.shape[:2], matrix)
         if found is None:
@@ -46,10 +52,10 @@ class Sprite:
         target += layer[..., :3] * tint
 
     def warped(
-        self, size: tuple[int, int], matrix: np.ndarray
-    ) -> tuple[slice, slice, np.ndarray] | None:
+        self, size: tuple[int, int], matrix: Float[np.ndarray, "2 3"]
+    ) -> tuple[slice, slice, Float32[np.ndarray, "h w 4"]] | None:
         """The part in its place: (rows, columns) of a canvas of `size` (height, width) and the
-        picture float32 [h, w, 4] that covers them; None where it lies outside."""
+        picture that covers them; None where it lies outside."""
         height, width = self.image.shape[:2]
         linear = matrix[:, :2] / self.scale
         # Between edges of pixels (ours) and their middles (OpenCV's) lies half a pixel.
@@ -75,16 +81,18 @@ class Painter:
         self.x, self.y = np.meshgrid(left + columns / scale, top + rows / scale)
         self.image = np.zeros((*self.x.shape, 4), np.float32)
 
-    def coverage(self, distance: np.ndarray, soft: float = 0.0) -> np.ndarray:
+    def coverage(
+        self, distance: Float[np.ndarray, "h w"], soft: float = 0.0
+    ) -> Float[np.ndarray, "h w"]:
         """Share of each pixel inside the shape; `soft` widens its edge, in the shape's units."""
         return np.clip(0.5 - distance / (1 / self.scale + soft), 0, 1)
 
     def fill(
         self,
-        distance: np.ndarray,
-        colour: Colour | np.ndarray,
+        distance: Float[np.ndarray, "h w"],
+        colour: Colour | Float[np.ndarray, "h w 3"],
         *,
-        shade: np.ndarray | float = 1.0,
+        shade: Float[np.ndarray, "h w"] | float = 1.0,
         opacity: float = 1.0,
         soft: float = 0.0,
         inside: bool = False,
@@ -100,10 +108,10 @@ class Painter:
     def done(self) -> Sprite:
         return Sprite(self.image.astype(np.float32), self.left, self.top, self.scale)
 
-    def circle(self, x: float, y: float, radius: float) -> np.ndarray:
+    def circle(self, x: float, y: float, radius: float) -> Float[np.ndarray, "h w"]:
         return np.hypot(self.x - x, self.y - y) - radius
 
-    def ellipse(self, x: float, y: float, width: float, height: float) -> np.ndarray:
+    def ellipse(self, x: float, y: float, width: float, height: float) -> Float[np.ndarray, "h w"]:
         """Half axes width and height; the distance is approximate, exact at the edge."""
         scaled = np.hypot((self.x - x) / width, (self.y - y) / height)
         slope = np.hypot((self.x - x) / width**2, (self.y - y) / height**2)
@@ -111,7 +119,7 @@ class Painter:
 
     def line(
         self, x0: float, y0: float, x1: float, y1: float, r0: float, r1: float | None = None
-    ) -> np.ndarray:
+    ) -> Float[np.ndarray, "h w"]:
         """A thick line with round ends, radius r0 to r1."""
         r1 = r0 if r1 is None else r1
         dx, dy = x1 - x0, y1 - y0
@@ -120,7 +128,9 @@ class Painter:
         return np.hypot(self.x - x0 - t * dx, self.y - y0 - t * dy) - (r0 + (r1 - r0) * t)
 
 
-def round_shade(n: np.ndarray, m: np.ndarray | float = 0.0, depth: float = 1.0) -> np.ndarray:
+def round_shade(
+    n: Float[np.ndarray, "h w"], m: Float[np.ndarray, "h w"] | float = 0.0, depth: float = 1.0
+) -> Float[np.ndarray, "h w"]:
     """Brightness of a round body where its surface looks `n` to the right and `m` down (-1...1)."""
     n, m = np.clip(n, -1, 1), np.clip(m, -1, 1)
     front = np.sqrt(np.clip(1 - n * n - m * m, 0.02, 1))
@@ -128,7 +138,12 @@ def round_shade(n: np.ndarray, m: np.ndarray | float = 0.0, depth: float = 1.0) 
     return 1 + depth * (0.46 * facing - 0.36)
 
 
-def noise(x: np.ndarray, y: np.ndarray, seed: int, wavelength: float) -> np.ndarray:
+def noise(
+    x: Float[np.ndarray, "*places"],
+    y: Float[np.ndarray, "*places"],
+    seed: int,
+    wavelength: float,
+) -> Float[np.ndarray, "*places"]:
     """A smooth random field, about -1...1: a few plane waves."""
     random = np.random.default_rng(seed)
     total = np.zeros_like(x)
@@ -214,7 +229,7 @@ def limb(
     return painter.done()
 
 
-def outline(painter: Painter, distance: np.ndarray, strength: float = 0.34) -> None:
+def outline(painter: Painter, distance: Float[np.ndarray, "h w"], strength: float = 0.34) -> None:
     """A thin dark rim inside a shape's edge, which parts it from what lies behind."""
     rim = np.abs(distance + 0.0022) - 0.0024
     painter.fill(rim, (30, 18, 28), opacity=strength, soft=0.0022, inside=True)
@@ -225,7 +240,7 @@ def body_parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
     shirt = cloth(puppet.shirt_pattern, puppet.shirt, puppet.shirt_second)
     trousers = cloth(puppet.trousers_pattern, puppet.trousers, puppet.trousers_second)
     arm, leg = puppet.arm_width, puppet.leg_width
-    hem = tuple(int(0.72 * c) for c in puppet.trousers)
+    hem = toned(puppet.trousers, 0.72)
     flare, covered = puppet.trouser_flare, puppet.trouser_length
     parts = {
         "thigh": limb(
@@ -248,7 +263,7 @@ def body_parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
         ),
         "neck": limb(
             scale, puppet.neck, [(0, puppet.head_width * 0.50), (1, puppet.head_width * 0.44)],
-            tuple(int(0.86 * c) for c in puppet.skin),
+            toned(puppet.skin, 0.86),
         ),
     }  # fmt: skip
     if puppet.sleeve > 0:
@@ -258,7 +273,7 @@ def body_parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
         )  # fmt: skip
         parts["cuff"] = limb(
             scale, puppet.forearm * puppet.sleeve, [(0, arm * 1.12), (1, arm * 0.95)], shirt,
-            caps=(True, False), folds=0.05, seed=4, seam=tuple(int(0.7 * c) for c in puppet.shirt),
+            caps=(True, False), folds=0.05, seed=4, seam=toned(puppet.shirt, 0.7),
         )  # fmt: skip
     else:
         parts["sleeve"] = limb(
@@ -293,10 +308,10 @@ def _torso(puppet: Puppet, scale: float, shirt: Pattern) -> Sprite:
     collar = np.abs(np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54) - 0.0045
     painter.fill(
         np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54,
-        tuple(int(0.9 * c) for c in puppet.skin),
+        toned(puppet.skin, 0.9),
         inside=True,
     )
-    painter.fill(collar, tuple(int(0.8 * c) for c in puppet.shirt), inside=True)
+    painter.fill(collar, toned(puppet.shirt, 0.8), inside=True)
     if puppet.sleeve > 0:  # a buttoned shirt
         painter.fill(np.abs(x) - 0.0022, (20, 34, 40), opacity=0.7, inside=True)
         for share in (0.15, 0.38, 0.61, 0.82):
@@ -347,7 +362,8 @@ def _hand(puppet: Puppet, scale: float) -> Sprite:
     )
     for first in (1, 5, 9, 13, 17):
         fat = radius * (1.2 if first == 1 else 1.0)
-        finger = painter.line(*points[first], *points[first + 3], fat, fat * 0.8)
+        (x0, y0), (x1, y1) = points[first], points[first + 3]
+        finger = painter.line(x0, y0, x1, y1, fat, fat * 0.8)
         distance = np.minimum(distance, finger)
     shade = round_shade((painter.x / size) * 1.2, (painter.y / size - 0.4) * 0.8, 0.9)
     painter.fill(distance, puppet.skin, shade=shade)

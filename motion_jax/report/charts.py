@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
+from jaxtyping import Float, Real, UInt8
 
 WIDTH = 560
 # Width of one character of a tick label, an upper bound for 13 px sans-serif digits.
@@ -19,8 +20,11 @@ MOST_POINTS = 600
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 2", "6 2 2 2")
 
 
+Values = Sequence[float] | Real[np.ndarray, " _"]
+
+
 def chart(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]] | Sequence[float]],
+    series: Mapping[str, tuple[Values, Values] | Values],
     title: str = "",
     *,
     x_label: str = "",
@@ -62,24 +66,22 @@ def chart(
     right = 12 + CHARACTER * len(x_names[-1]) // 2
     top, bottom = 10, 26
 
-    def place_x(value: np.ndarray | float) -> np.ndarray | float:
+    def place_x(value: np.ndarray) -> np.ndarray:
         return left + (value - x_low) / (x_high - x_low) * (WIDTH - left - right)
 
-    def place_y(value: np.ndarray | float) -> np.ndarray | float:
+    def place_y(value: np.ndarray) -> np.ndarray:
         scale = np.log10 if log else (lambda v: v)
         share = (scale(value) - scale(y_low)) / (scale(y_high) - scale(y_low))
         return height - bottom - share * (height - top - bottom)
 
     parts = []
-    for value, name in zip(y_ticks, y_names, strict=True):
-        at = place_y(value)
+    for at, name in zip(place_y(np.asarray(y_ticks)), y_names, strict=True):
         parts.append(
             f'<line x1="{left}" x2="{WIDTH - right}" y1="{at:.1f}" y2="{at:.1f}" '
             'stroke="var(--line)"/>'
             f'<text x="{left - 7}" y="{at + 4.5:.1f}" text-anchor="end">{name}</text>'
         )
-    for value, name in zip(x_ticks, x_names, strict=True):
-        at = place_x(value)
+    for at, name in zip(place_x(np.asarray(x_ticks)), x_names, strict=True):
         parts.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{height - bottom}" y2="{height - bottom + 5}" '
             'stroke="var(--soft)"/>'
@@ -87,16 +89,16 @@ def chart(
         )
     for i, (name, (xs, ys)) in enumerate(lines.items()):
         parts.append(f"<g><title>{escape(name)}</title>")
-        at, seen = place_x(xs), np.isfinite(ys)
+        across, seen = place_x(xs), np.isfinite(ys)
         down = place_y(np.clip(ys, y_low, y_high))
         if kind == "points":
-            parts.append(_points(at, down, seen, i))
+            parts.append(_points(across, down, seen, i))
         elif smooth > 1:
             mean = place_y(np.clip(running_mean(ys, smooth), y_low, y_high))
-            parts.append(f'<g stroke-opacity=".25">{_line(at, down, seen, i, "")}</g>')
-            parts.append(_line(at, mean, seen, i))
+            parts.append(f'<g stroke-opacity=".25">{_line(across, down, seen, i, "")}</g>')
+            parts.append(_line(across, mean, seen, i))
         else:
-            parts.append(_line(at, down, seen, i))
+            parts.append(_line(across, down, seen, i))
         parts.append("</g>")
     described = escape(title or ", ".join(lines))
     drawing = (
@@ -118,9 +120,9 @@ def chart(
     return f'<figure class="chart">{heading}{legend}{drawing}{below}</figure>'
 
 
-def _clean(values: object, log: bool) -> tuple[np.ndarray, np.ndarray]:
-    x, y = values if isinstance(values, tuple) else (np.arange(len(values)), values)
-    x, y = np.asarray(x, np.float64).ravel(), np.asarray(y, np.float64).ravel()
+def _clean(values: tuple[Values, Values] | Values, log: bool) -> tuple[np.ndarray, np.ndarray]:
+    pair = values if isinstance(values, tuple) else (np.arange(len(values)), values)
+    x, y = (np.asarray(each, np.float64).ravel() for each in pair)
     if len(x) != len(y):
         raise ValueError(f"{len(x)} x for {len(y)} y")
     good = np.isfinite(y) & np.isfinite(x)
@@ -178,7 +180,7 @@ def tick_names(ticks: Sequence[float]) -> list[str]:
     return [f"{tick:.{decimals}f}" for tick in ticks]
 
 
-def running_mean(y: np.ndarray, length: int) -> np.ndarray:
+def running_mean(y: Float[np.ndarray, " n"], length: int) -> Float[np.ndarray, " n"]:
     """Mean of the last `length` values (fewer at the start), anew after every NaN."""
     result = np.full(len(y), np.nan)
     for start, stop in _pieces(np.isfinite(y)):
@@ -268,8 +270,8 @@ SCALE = np.array(
 )
 
 
-def colours(shares: np.ndarray) -> np.ndarray:
-    """[...] shares 0...1 → uint8 [..., 3] of the colour scale; NaN is mid grey."""
+def colours(shares: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n 3"]:
+    """Shares 0...1 in the colours of the scale; NaN is mid grey."""
     at = np.clip(np.nan_to_num(shares), 0, 1) * (len(SCALE) - 1)
     low = np.minimum(at.astype(int), len(SCALE) - 2)
     mixed = SCALE[low] + (at - low)[..., None] * (SCALE[low + 1] - SCALE[low])
@@ -278,7 +280,7 @@ def colours(shares: np.ndarray) -> np.ndarray:
 
 
 def heat(
-    rows: Mapping[str, Sequence[float]],
+    rows: Mapping[str, Values],
     x: tuple[float, float],
     title: str = "",
     *,

@@ -13,8 +13,10 @@ import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax import files
 from motion_jax.report.charts import bars, chart, heat
@@ -168,7 +170,9 @@ def format_value(value: object, digits: int = 4) -> str:
         return "–"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
+    if isinstance(value, np.floating):
+        value = float(value)
+    if isinstance(value, float):
         if math.isnan(value):
             return "–"
         if math.isinf(value):
@@ -197,7 +201,8 @@ def table(
     rows = [list(row) for row in rows]
     marked = {}
     for column, rule in (best or {}).items():
-        numbers = [(row[column], i) for i, row in enumerate(rows) if _is_number(row[column])]
+        values = enumerate(row[column] for row in rows)
+        numbers = [(value, i) for i, value in values if _is_number(value)]
         if len({value for value, _ in numbers}) > 1:
             top = (max if rule == "max" else min)(value for value, _ in numbers)
             marked[column] = {i for value, i in numbers if value == top}
@@ -227,7 +232,7 @@ def table(
     )
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return (
         isinstance(value, int | float | np.integer | np.floating)
         and not isinstance(value, bool)
@@ -236,7 +241,7 @@ def _is_number(value: object) -> bool:
 
 
 def image(
-    picture: np.ndarray | Path,
+    picture: UInt8[np.ndarray, "h w *c"] | Path,
     caption: str = "",
     *,
     alt: str = "",
@@ -246,7 +251,7 @@ def image(
 ) -> str:
     """A picture inside the page.
 
-    picture: uint8 [H, W, 3] RGB or [H, W] grey, or the path of a PNG or JPEG.
+    picture: RGB or (without a third axis) grey, or the path of a PNG or JPEG.
     width: shown width in CSS pixels; larger than the picture's own shows crisp pixels. Wider than
       the window, the picture shrinks to it.
     least: width in CSS pixels below which it does not shrink but scrolls, for pictures with labels.

@@ -1,8 +1,10 @@
 """Pictures put together for people to compare: grids, labels, differences. Host side, uint8 RGB."""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import UInt8
 
 # Below this height a label is not readable beside the picture, so the picture is enlarged.
 READABLE = 192
@@ -11,11 +13,13 @@ BACKGROUND = 24
 LABEL_COLOUR = (235, 235, 235)
 
 
-def grid(images: Sequence[np.ndarray], columns: int, gap: int = GAP) -> np.ndarray:
+def grid(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]], columns: int, gap: int = GAP
+) -> UInt8[np.ndarray, "h w 3"]:
     """Pictures row by row with `gap` pixels between them.
 
-    images: uint8 [h, w, 3], of any sizes; smaller ones are centred in cells of the largest size.
-    Returns uint8 [H, W, 3]. Raises ValueError without a picture or for columns < 1.
+    images: of any sizes; smaller ones are centred in cells of the largest size.
+    Raises ValueError without a picture or for columns < 1.
     """
     if not images:
         raise ValueError("a grid needs at least one picture")
@@ -36,21 +40,18 @@ def grid(images: Sequence[np.ndarray], columns: int, gap: int = GAP) -> np.ndarr
     return result
 
 
-def enlarge(image: np.ndarray, least: int = READABLE) -> np.ndarray:
+def enlarge(image: UInt8[np.ndarray, "_ _ 3"], least: int = READABLE) -> UInt8[np.ndarray, "_ _ 3"]:
     """The picture times the smallest whole number that makes its height at least `least`.
 
     Each pixel becomes a square: a report must not make a small result look smoother than it is.
-    uint8 [h, w, 3] → uint8 [k h, k w, 3].
     """
     factor = max(1, -(-least // max(1, image.shape[0])))
     return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1) if factor > 1 else image
 
 
-def labelled(image: np.ndarray, text: str) -> np.ndarray:
-    """The picture under a bar with the text, wrapped to its width; no scaling.
-
-    uint8 [h, w, 3] → uint8 [h + bar, w, 3]; no bar where the text is empty.
-    """
+def labelled(image: UInt8[np.ndarray, "_ w 3"], text: str) -> UInt8[np.ndarray, "_ w 3"]:
+    """The picture under a bar with the text, wrapped to its width; no scaling, and no bar where the
+    text is empty."""
     if not text:
         return image
     return np.concatenate([label_bar(text, image.shape[1]), image], axis=0)
@@ -58,7 +59,7 @@ def labelled(image: np.ndarray, text: str) -> np.ndarray:
 
 def label_bar(
     text: str, width: int, lines: int | None = None, size: int | None = None
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "bar {width} 3"]:
     """A dark bar `width` pixels wide with the text, as many lines as it needs (or `lines`), in
     letters of `size` pixels (default: by the width)."""
     from PIL import Image, ImageDraw
@@ -87,14 +88,20 @@ def _font_size(width: int) -> int:
     return int(np.clip(width / 16, 12, 30))
 
 
-def _font(size: int):
+class Font(Protocol):
+    """What of Pillow's fonts is used to wrap lines."""
+
+    def getlength(self, text: str) -> float: ...
+
+
+def _font(size: int) -> Any:
     from PIL import ImageFont
 
     # Pillow's own font: the same on every machine.
     return ImageFont.load_default(size)
 
 
-def wrap(text: str, font: object, width: float) -> list[str]:
+def wrap(text: str, font: Font, width: float) -> list[str]:
     """The text in lines no wider than `width` pixels; words too long for a line are broken."""
     lines = [""]
     for word in text.split():
@@ -112,15 +119,18 @@ def wrap(text: str, font: object, width: float) -> list[str]:
 
 
 def side_by_side(
-    images: Sequence[np.ndarray], labels: Sequence[str] | None = None, *, least: int = READABLE
-) -> np.ndarray:
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    labels: Sequence[str] | None = None,
+    *,
+    least: int = READABLE,
+) -> UInt8[np.ndarray, "h w 3"]:
     """Pictures in one row at one height, each under its label.
 
     All are scaled to the tallest one's height (Lanczos), after that one is enlarged by a whole
     number to at least `least` pixels in height, so that labels over 64-pixel pictures can be read.
     The size of the result depends only on the sizes of the pictures and on the labels: usable for
     video.
-    images: uint8 [h, w, 3]; labels: one for each or None. Returns uint8 [H, W, 3].
+    labels: one for each or None.
     """
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{len(labels)} labels for {len(images)} pictures")
@@ -142,7 +152,7 @@ def side_by_side(
     return np.concatenate(parts, axis=1)
 
 
-def to_height(image: np.ndarray, height: int) -> np.ndarray:
+def to_height(image: UInt8[np.ndarray, "_ _ 3"], height: int) -> UInt8[np.ndarray, "{height} _ 3"]:
     """The picture scaled to the height, its proportions kept; whole factors repeat pixels."""
     if image.shape[0] == height:
         return image
@@ -155,9 +165,11 @@ def to_height(image: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def difference(image: np.ndarray, other: np.ndarray, gain: float = 3.0) -> np.ndarray:
+def difference(
+    image: UInt8[np.ndarray, "*h w 3"], other: UInt8[np.ndarray, "_ _ 3"], gain: float = 3.0
+) -> UInt8[np.ndarray, "*h w 3"]:
     """How far two pictures differ: the mean absolute difference over the channels times `gain`,
-    as grey on black (white: differ by 255 / gain or more). uint8 [H, W, 3] each and result.
+    as grey on black (white: differ by 255 / gain or more).
 
     Raises ValueError for different shapes.
     """

@@ -1,19 +1,20 @@
 """Which of the nearest frames is shown at each moment."""
 
 import numpy as np
+from jaxtyping import Float, Int, Int64
 
 from motion_jax.retrieval.features import Points, between
 
 
 def thresholded(
-    queries: Points, database: Points, nearest: np.ndarray, threshold: float
-) -> np.ndarray:
-    """Frame thresholding: int64 [T], indices into the database.
+    queries: Points, database: Points, nearest: Int[np.ndarray, " t"], threshold: float
+) -> Int64[np.ndarray, " t"]:
+    """Frame thresholding: indices into the database.
 
     With B̂_t the nearest frame, B_t = B̂_t if d(A_t, B̂_t) < d(A_t, B_(t-1)) - λ, else B_(t-1).
 
     Args:
-      nearest: int [T], the nearest frame B̂_t of each query.
+      nearest: the nearest frame B̂_t of each query.
       threshold: λ in units of the median of d(A_t, B̂_t).
     """
     chosen = np.array(nearest, np.int64)
@@ -28,22 +29,21 @@ def thresholded(
 
 
 def path(
-    distances: np.ndarray,
-    candidates: np.ndarray,
+    distances: Float[np.ndarray, "t c"],
+    candidates: Int[np.ndarray, "t c"],
     database: Points,
-    following: np.ndarray,
+    following: Int[np.ndarray, " n"],
     jump: float,
-) -> np.ndarray:
-    """The cheapest way through the candidates, by dynamic programming: int64 [T].
+) -> Int64[np.ndarray, " t"]:
+    """The cheapest way through the candidates, by dynamic programming.
 
     The cost is Σ d_t + jump · Σ d(what follows B_(t-1), B_t): the video may go on from a frame to
     the one that was filmed next without cost, and to any other at the distance of its pose from
     that one's (Schödl et al.: Video Textures. SIGGRAPH 2000).
 
     Args:
-      distances, candidates: [T, C], of the frames to choose from at each moment.
-      database: N poses.
-      following: int [N], the frame filmed next; itself where there is none.
+      distances, candidates: of the frames to choose from at each moment.
+      following: of each pose of the database the frame filmed next; itself where there is none.
       jump: weight of the jumps, 0 or more.
 
     Of equally cheap ways the one through earlier candidates.

@@ -1,10 +1,12 @@
 """What two poses are compared by: places of joints, or directions of limbs."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
 
 from motion_jax.pose.skeleton import BODY, COCO_18, INDEX
 
@@ -32,22 +34,24 @@ Space = Literal["joints", "angles"]
 class Points:
     """Poses as points that may be missing.
 
-    values: float32 [N, P, 2]; 0 where missing. seen: bool [N, P].
+    values: 0 where missing.
     Their distance is the root of the mean of |difference|² over the points that both have.
     """
 
-    values: np.ndarray
-    seen: np.ndarray
+    values: Float32[np.ndarray, "*n p 2"]
+    seen: Bool[np.ndarray, "*n p"]
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> "Points":
+    def __getitem__(self, rows: np.ndarray | Sequence[int] | slice) -> "Points":
         return Points(self.values[rows], self.seen[rows])
 
 
-def points(keypoints: np.ndarray, space: Space, height: float, aspect: float = 1.0) -> Points:
-    """[N, 137, 3] keypoints in pixels → what they are compared by.
+def points(
+    keypoints: Float[np.ndarray, "n 137 3"], space: Space, height: float, aspect: float = 1.0
+) -> Points:
+    """Keypoints in pixels → what they are compared by.
 
     space: "joints": the 25 body joints' places in shares of the frame's `height`; "angles": the
       unit vectors u = (b - a) / |b - a| of the 17 `LIMBS`, which neither place nor size of the body
@@ -55,7 +59,7 @@ def points(keypoints: np.ndarray, space: Space, height: float, aspect: float = 1
     aspect: width of a pixel by its height.
     """
     body = np.asarray(keypoints, np.float32)[:, BODY]
-    values, seen = body[..., :2] * np.float32([aspect, 1]), body[..., 2] > 0
+    values, seen = body[..., :2] * np.array([aspect, 1], np.float32), body[..., 2] > 0
     if space == "joints":
         values = values / np.float32(height)
     else:
@@ -67,10 +71,12 @@ def points(keypoints: np.ndarray, space: Space, height: float, aspect: float = 1
     return Points(np.where(seen[..., None], values, 0).astype(np.float32), seen)
 
 
-def with_medians(keypoints: np.ndarray) -> tuple[np.ndarray, int]:
+def with_medians(
+    keypoints: Float[np.ndarray, "n 137 3"],
+) -> tuple[Float32[np.ndarray, "n 137 3"], int]:
     """Missing body joints put where the joint is in the median over the frames that show it.
 
-    keypoints [N, 137, 3] of one video → ([N, 137, 3], how many joints were filled). A joint that no
+    keypoints: of one video. Returns them and how many joints were filled. A joint that no
     frame shows stays missing.
     """
     filled, count = np.array(keypoints, np.float32), 0
@@ -83,8 +89,8 @@ def with_medians(keypoints: np.ndarray) -> tuple[np.ndarray, int]:
     return filled, count
 
 
-def between(a: Points, b: Points) -> np.ndarray:
-    """Distances float32 [...] of poses paired by broadcasting; infinite where nothing is shared."""
+def between(a: Points, b: Points) -> Float32[np.ndarray, "..."]:
+    """Distances of poses paired by broadcasting; infinite where nothing is shared."""
     both = a.seen & b.seen
     square = (np.square(a.values - b.values).sum(-1) * both).sum(-1)
     common = both.sum(-1)
@@ -94,8 +100,8 @@ def between(a: Points, b: Points) -> np.ndarray:
 
 def nearest(
     queries: Points, database: Points, k: int, least_common: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest poses of the database: distances float32 [Q, k], ascending, and indices [Q, k].
+) -> tuple[Float32[np.ndarray, "q {k}"], Int[np.ndarray, "q {k}"]]:
+    """The k nearest poses of the database: distances, ascending, and indices.
 
     A pose that shares fewer than the part `least_common` of the query's points does not count (few
     points are easily near). Where fewer than k poses count, all do, and a missing point lies where
@@ -106,8 +112,8 @@ def nearest(
     everywhere = queries.seen.any(0) & database.seen.any(0)
     if queries.seen[:, everywhere].all() and database.seen[:, everywhere].all():
         # Nothing is missing: plain vectors.
-        flat = [x.values[:, everywhere].reshape(len(x), -1) for x in (queries, database)]
-        square, indices = search.flat(*flat, k)
+        asked, known = (x.values[:, everywhere].reshape(len(x), -1) for x in (queries, database))
+        square, indices = search.flat(asked, known, k)
         return np.sqrt(square / max(1, int(everywhere.sum()))), indices
     square, indices = search.masked(
         queries.values, queries.seen, database.values, database.seen, k, least_common

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
 
 # DIS needs some pixels for its coarsest scale; smaller pictures are taken to stand still.
 SMALLEST = 32
@@ -16,13 +17,15 @@ SMALLEST = 32
 DIFFERENT = 20
 
 
-def flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The flow from one picture to another; zero where they are smaller than `SMALLEST`."""
+def flow(
+    a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]
+) -> Float32[np.ndarray, "h w 2"]:
+    """The flow (x, y) from one picture to another; zero where they are smaller than `SMALLEST`."""
     if min(a.shape[:2]) < SMALLEST:
         return np.zeros((*a.shape[:2], 2), np.float32)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (a, b)]
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return method.calc(*grey, None)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return method.calc(grey[0], grey[1], None)  # type: ignore[call-overload]  # None: a new flow
 
 
 class Between:
@@ -34,12 +37,12 @@ class Between:
     an arm that jumps looks better than two half transparent ones.
     """
 
-    def __init__(self, a: np.ndarray, b: np.ndarray):
+    def __init__(self, a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]):
         self.a, self.b = a, b
         self._flows: tuple[np.ndarray, np.ndarray] | None = None
 
-    def __call__(self, t: float) -> np.ndarray:
-        """uint8 [H, W, 3]; t: 0...1, at whose ends it is `a` and `b` themselves."""
+    def __call__(self, t: float) -> UInt8[np.ndarray, "h w 3"]:
+        """t: 0...1, at whose ends it is `a` and `b` themselves."""
         if t <= 0 or t >= 1 or self.a is self.b:
             return self.a if t <= 0 or self.a is self.b else self.b
         if self._flows is None:
@@ -51,7 +54,7 @@ class Between:
         apart = cv2.cvtColor(cv2.absdiff(a, b), cv2.COLOR_RGB2GRAY)
         apart = cv2.GaussianBlur(apart, (0, 0), max(1.0, a.shape[0] / 128))
         # 0 up to DIFFERENT grey levels, then rising to 255 over 21 more.
-        failed = cv2.cvtColor(cv2.subtract(apart, DIFFERENT), cv2.COLOR_GRAY2RGB)
+        failed = cv2.cvtColor(cv2.subtract(apart, np.full(4, float(DIFFERENT))), cv2.COLOR_GRAY2RGB)
         failed = cv2.multiply(failed, np.full(4, 12.0))
         mixed = cv2.addWeighted(a, 1 - t, b, t, 0)
         nearer = a if t < 0.5 else b
@@ -61,10 +64,14 @@ class Between:
         )
 
 
-def warp(picture: np.ndarray, by: np.ndarray) -> np.ndarray:
+def warp(
+    picture: Shaped[np.ndarray, "h w c"], by: Float32[np.ndarray, "h w 2"]
+) -> Shaped[np.ndarray, "h w c"]:
     """What `picture` shows at p + by(p), for every p; beyond the edge its last pixels."""
     places = by + _grid(*picture.shape[:2])
-    return cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    settings = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    # OpenCV's stubs do not know that None stands for y where x and y are in one array.
+    return cv2.remap(picture, places, None, **settings)  # type: ignore[call-overload]
 
 
 @functools.lru_cache(maxsize=4)
@@ -75,7 +82,9 @@ def _grid(height: int, width: int) -> np.ndarray:
     return grid
 
 
-def blend(pictures: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+def blend(
+    pictures: Sequence[UInt8[np.ndarray, "h w 3"]], weights: Sequence[float]
+) -> UInt8[np.ndarray, "h w 3"]:
     """One picture of several alike: each is moved to the mean of their places, and the mean taken.
 
     pictures: the first is the one whose outline counts where they do not agree. weights: one for
@@ -88,7 +97,9 @@ def blend(pictures: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarra
     first = pictures[0]
     still = np.zeros((*first.shape[:2], 2), np.float32)
     flows = [still if picture is first else flow(first, picture) for picture, _ in kept]
-    mean = sum(np.float32(share) * way for (_, share), way in zip(kept, flows, strict=True))
+    mean = np.zeros_like(still)
+    for (_, share), way in zip(kept, flows, strict=True):
+        mean += np.float32(share) * way
     # A pixel p of the first goes to p + mean(p). Which one comes to p: found by going back, twice.
     back = -mean
     for _ in range(2):

@@ -16,6 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
 
 GROUP = 32
 SPARE = 5
@@ -26,15 +27,17 @@ FAR = 1e30
 EPSILON = float(np.finfo(np.float32).eps)
 
 
-def flat(queries: np.ndarray, database: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def flat(
+    queries: Float32[np.ndarray, "q d"], database: Float32[np.ndarray, "n d"], k: int
+) -> tuple[Float32[np.ndarray, "q {k}"], Int[np.ndarray, "q {k}"]]:
     """The k rows of the database nearest to each query, by squared Euclidean distance.
 
     Args:
-      queries, database: float32 [Q, D] and [N, D], finite.
-      k: 1...N.
+      queries, database: finite.
+      k: 1 ... the number of the database's rows.
 
     Returns:
-      squared distances float32 [Q, k], ascending, and indices int32 [Q, k]; of equal distances the
+      squared distances, ascending, and indices; of equal distances the
       smaller index comes first. Raises ValueError: k out of range.
     """
     queries, database = np.asarray(queries, np.float32), np.asarray(database, np.float32)
@@ -42,20 +45,18 @@ def flat(queries: np.ndarray, database: np.ndarray, k: int) -> tuple[np.ndarray,
 
 
 def masked(
-    queries: np.ndarray,
-    queries_seen: np.ndarray,
-    database: np.ndarray,
-    seen: np.ndarray,
+    queries: Float[np.ndarray, "q p 2"],
+    queries_seen: Bool[np.ndarray, "q p"],
+    database: Float[np.ndarray, "n p 2"],
+    seen: Bool[np.ndarray, "n p"],
     k: int,
     least_common: float = 0.5,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float32[np.ndarray, "q {k}"], Int[np.ndarray, "q {k}"]]:
     """As `flat` for rows of points that are not all there.
 
     The squared distance is the mean of |q - x|² over the points that both rows have.
 
     Args:
-      queries float32 [Q, P, 2], queries_seen bool [Q, P], database float32 [N, P, 2], seen bool
-        [N, P].
       least_common: a row that shares less than this part of the query's points is infinitely far,
         because few points are easily near.
 

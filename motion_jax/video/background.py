@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.video.writer import VideoWriter
 
@@ -29,7 +30,7 @@ class BackgroundWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="video")
         return self
 
-    def write(self, image: np.ndarray, time: float) -> None:
+    def write(self, image: UInt8[np.ndarray, "h w 3"], time: float) -> None:
         """As `VideoWriter.write`; the picture must not be changed afterwards."""
         while self._waiting and (len(self._waiting) >= self._ahead or self._waiting[0].done()):
             self._waiting.popleft().result()

@@ -21,7 +21,9 @@ class Sound:
     """
 
     @classmethod
-    def of(cls, path: Path, start: float, container: av.container.OutputContainer):
+    def of(
+        cls, path: Path, start: float, container: av.container.OutputContainer
+    ) -> "Sound | None":
         """The sound track of `path` (see `tracks.sound_track`) as a new stream of `container`; None
         where it has none.
 
@@ -44,29 +46,39 @@ class Sound:
             return None
         return cls(path, source, track, pictures, start, container)
 
-    def __init__(self, path: Path, source, stream, pictures, start: float, container):
+    def __init__(
+        self,
+        path: Path,
+        source: av.container.InputContainer,
+        stream: av.AudioStream,
+        pictures: av.VideoStream | None,
+        start: float,
+        container: av.container.OutputContainer,
+    ):
         self._path, self._source, self._container = path, source, container
+        self._track = stream
         begin = 0.0
         if pictures is not None and pictures.start_time is not None:
-            begin = float(pictures.start_time * pictures.time_base)
+            begin = float(pictures.start_time * (pictures.time_base or 0))
         # What is subtracted from a packet's own time to get the time in the new file.
         self._offset = start + begin
         context = stream.codec_context
         copied = context.name in _COPIED and (context.name != "aac" or context.extradata)
         if context.name.startswith("mp3") and context.rate < 16000:
             copied = False  # MP4 knows MPEG-1 and -2 layer 3 only
+        self._encoder: av.AudioStream | None = None
         if copied:
             self._stream = container.add_stream_from_template(stream)
-            self._encoder = None
         else:
             rate = min(_RATES, key=lambda known: abs(known - (context.rate or 44100)))
             layout = "mono" if context.layout.nb_channels == 1 else "stereo"
-            self._stream = self._encoder = container.add_stream("aac", rate=rate, layout=layout)
-            self._encoder.bit_rate = 96000 * (1 if layout == "mono" else 2)
+            encoder = container.add_stream("aac", rate=rate, layout=layout)
+            self._stream = self._encoder = encoder
+            encoder.bit_rate = 96000 * (1 if layout == "mono" else 2)
             self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=1024)
             self._stamp: int | None = None
         if start > 2 and source.format.name.startswith(("mov", "matroska")):
-            target = int(Fraction(self._offset - 0.5) / stream.time_base)
+            target = int(Fraction(self._offset - 0.5) / (stream.time_base or 1))
             source.seek(target, stream=stream, backward=True)
         self._packets = source.demux(stream)
         self._waiting: tuple[float, av.Packet] | None = None
@@ -96,41 +108,43 @@ class Sound:
             if self._encoder is None:
                 self._copy(*entry)
             else:
-                self._encode(entry[1])
+                self._encode(self._encoder, entry[1])
 
     def _copy(self, time: float, packet: av.Packet) -> None:
         shift = round(Fraction(self._offset) / packet.time_base)
-        packet.pts = max(0, packet.pts - shift)
+        packet.pts = max(0, (packet.pts or 0) - shift)
         packet.dts = packet.pts
         packet.stream = self._stream
         self._container.mux(packet)
 
-    def _encode(self, packet: av.Packet) -> None:
+    def _encode(self, encoder: av.AudioStream, packet: av.Packet) -> None:
         try:
-            frames = packet.decode()
+            frames = self._track.decode(packet)
         except av.error.FFmpegError as error:
             raise self._broken() from error
         for frame in frames:
             if frame.pts is None:
                 continue
-            time = float(frame.pts * frame.time_base) - self._offset
+            time = float(frame.pts * (frame.time_base or 0)) - self._offset
             if self._stamp is None:
                 if time < -1e-6:
                     continue
-                self._stamp = round(time * self._encoder.rate)
+                self._stamp = round(time * encoder.rate)
             frame.pts = None
-            self._feed(self._resampler.resample(frame))
+            self._stamp = self._feed(encoder, self._stamp, self._resampler.resample(frame))
 
-    def _feed(self, frames: list[av.AudioFrame]) -> None:
+    def _feed(self, encoder: av.AudioStream, stamp: int, frames: list[av.AudioFrame]) -> int:
+        """Writes frames from `stamp` on; returns where they end."""
         for frame in frames:
-            frame.pts, frame.time_base = self._stamp, Fraction(1, self._encoder.rate)
-            self._stamp += frame.samples
-            self._container.mux(self._encoder.encode(frame))
+            frame.pts, frame.time_base = stamp, Fraction(1, encoder.rate)
+            stamp += frame.samples
+            self._container.mux(encoder.encode(frame))
+        return stamp
 
     def finish(self) -> None:
         if self._encoder is not None:
             if self._stamp is not None:
-                self._feed(self._resampler.resample(None))
+                self._feed(self._encoder, self._stamp, self._resampler.resample(None))
             self._container.mux(self._encoder.encode(None))
 
     def close(self) -> None:

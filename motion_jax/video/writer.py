@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from jaxtyping import UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, readable
@@ -63,7 +64,8 @@ class VideoWriter:
         self._last: int | None = None
         self._interval = CLOCK // 25
         self.frames = 0
-        self._container = self._sound = None
+        self._container: av.container.OutputContainer | None = None
+        self._sound: Sound | None = None
 
     def __enter__(self) -> "VideoWriter":
         if self.path.is_dir():
@@ -78,7 +80,7 @@ class VideoWriter:
         return self
 
     def _begin(self, temporary: Path) -> None:
-        self._container = av.open(
+        container = self._container = av.open(
             str(temporary),
             "w",
             format="mp4",
@@ -88,8 +90,8 @@ class VideoWriter:
                 "video_track_timescale": str(CLOCK),
             },
         )
-        self._container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
-        stream = self._container.add_stream("libx264")
+        container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
+        stream = container.add_stream("libx264")
         stream.height, stream.width = self.size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
@@ -104,13 +106,13 @@ class VideoWriter:
         self._stream = stream
         source, start = self._audio
         if source is not None:
-            self._sound = Sound.of(Path(source), start, self._container)
+            self._sound = Sound.of(Path(source), start, container)
 
-    def write(self, image: np.ndarray, time: float) -> None:
+    def write(self, image: UInt8[np.ndarray, "h w 3"], time: float) -> None:
         """Adds one picture.
 
         Args:
-          image: uint8 [height, width, 3], RGB.
+          image: RGB, of the size given before.
           time: seconds at which it is shown; greater than the one before, the first normally 0.
         """
         if image.shape != (*self._given, 3) or image.dtype != np.uint8:
@@ -145,13 +147,14 @@ class VideoWriter:
                 self._sound.write_until(time)
 
     def _mux(self, packets: list[av.Packet]) -> None:
+        assert self._container is not None  # inside the block
         for packet in packets:
             # The last frame is shown as long as the one before it; of all others MP4 keeps times.
             packet.duration = self._interval
             self._container.mux(packet)
 
     def _end(self) -> None:
-        if not self.frames:
+        if not self.frames or self._last is None or self._container is None:
             raise UserError(f"{self.path} was not written: there is no frame to put into it.")
         with _disk(self.path):
             self._mux(self._stream.encode(None))

@@ -8,8 +8,10 @@ undone, each as PyTorch computes it in evaluation mode.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from motion_jax.errors import UserError
 from motion_jax.weights import architecture
@@ -49,7 +51,8 @@ def recognise(weights: Mapping[str, np.ndarray]) -> tuple[dict, dict[str, np.nda
     Raises UserError where it is no network that we know, with the keys that do not fit.
     """
     clean, split = _plain(weights)
-    description = architecture.describe({**clean, **split})
+    shaped: dict[str, Any] = {**clean, **split}
+    description = architecture.describe(shaped)
     transposed = {
         f"{layer.prefix}.weight" for layer in architecture.layers(description) if layer.kind == "up"
     }
@@ -131,8 +134,11 @@ def _split(layer: str, parts: dict[str, np.ndarray], whole: np.ndarray | None) -
 
 
 def spectral_norm(
-    weight: np.ndarray, u: np.ndarray, v: np.ndarray, transposed: bool = False
-) -> np.ndarray:
+    weight: Float[np.ndarray, "*shape"],
+    u: Float[np.ndarray, " rows"],
+    v: Float[np.ndarray, " columns"],
+    transposed: bool = False,
+) -> Float[np.ndarray, "*shape"]:
     """weight / sigma with sigma = u^T W v: torch.nn.utils.spectral_norm in evaluation mode, which
     takes the stored u and v as they are.
 
@@ -152,7 +158,9 @@ def spectral_norm(
     return _same_type(weight.astype(np.float64) / sigma, weight)
 
 
-def weight_norm(direction: np.ndarray, length: np.ndarray) -> np.ndarray:
+def weight_norm(
+    direction: Float[np.ndarray, "*shape"], length: Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "*shape"]:
     """length * direction / |direction|, the norm over the axes where length has one entry
     (torch.nn.utils.weight_norm)."""
     wide, length = direction.astype(np.float64), length.astype(np.float64)

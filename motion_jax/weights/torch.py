@@ -268,6 +268,7 @@ def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     """A member whose bytes begin at a multiple of 64, as PyTorch needs to map them into memory."""
     info = zipfile.ZipInfo(name)  # dated 1980
+    assert archive.fp is not None  # open
     begin = archive.fp.tell() + 30 + len(name.encode()) + 4
     padding = -begin % _ALIGNMENT
     info.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding

@@ -311,9 +311,14 @@ def _constant(value: Any) -> Callable[[Unpickler], None]:
     return lambda machine: machine._push(value)
 
 
+def _frame(machine: Unpickler) -> None:
+    """How far a reader may look ahead."""
+    machine._take(8)
+
+
 _INSTRUCTIONS: dict[int, Callable[[Unpickler], None]] = {
     0x80: Unpickler._protocol,
-    0x95: lambda m: m._take(8) and None,  # FRAME: how far a reader may look ahead
+    0x95: _frame,
     ord("N"): _constant(None),
     0x88: _constant(True),
     0x89: _constant(False),

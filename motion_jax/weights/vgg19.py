@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,12 @@ def fetch_vgg19(opener: Callable = urllib.request.urlopen) -> Path:
         download(ADDRESS, published, SHA256_PREFIX, opener)
     params = from_torchvision(published)["params"]
     with atomic_path(cached()) as temporary:
+        arrays: dict[str, Any] = {
+            f"{layer}/{leaf}": np.asarray(v) for layer, e in params.items() for leaf, v in e.items()
+        }
         np.savez(
             temporary,
-            **{
-                f"{layer}/{leaf}": np.asarray(v)
-                for layer, e in params.items()
-                for leaf, v in e.items()
-            },
+            **arrays,
         )
     published.unlink()
     return cached()

@@ -11,8 +11,6 @@ import pytest
 
 from motion_jax.cli import main
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 EXPECTED = json.loads((commands.HERE / "expected.json").read_text())
 PICTURES = np.load(commands.HERE / "expected.npz")
 RUNS = sorted(commands.DATASETS)

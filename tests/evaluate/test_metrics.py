@@ -114,7 +114,7 @@ def test_body_boxes_have_a_margin_and_stay_inside():
     ]
 
 
-def test_pose_distance_and_missed_joints():
+def test_pose_distance_and_missed_joints(unchecked):
     true = np.zeros((2, 137, 3), np.float32)
     true[:, :4] = (10, 10, 1)
     true[:, 30] = (5, 5, 1)

@@ -13,11 +13,9 @@ from motion_jax.train.checkpoint import parameter_hash
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
-def run(installed, tmp_path_factory, quick_compilation):
+def run(installed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "dice"
     main(["train", "tiny_dice", "--run", str(folder)])
     return folder

@@ -22,11 +22,9 @@ from motion_jax.train.step import abstract_state
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
-def run(installed, film, tmp_path_factory, quick_compilation):
+def run(installed, film, tmp_path_factory):
     """The folder of a whole run."""
     folder = tmp_path_factory.mktemp("runs") / "tint"
     main(["train", "tiny_tint", "--data", str(film), "--run", str(folder)])

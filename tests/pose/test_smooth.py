@@ -76,7 +76,7 @@ def test_one_euro_signals_are_independent():
     np.testing.assert_array_equal(together[:, 1, 0], alone)
 
 
-def test_one_euro_refuses_bad_times():
+def test_one_euro_refuses_bad_times(unchecked):
     with pytest.raises(ValueError, match="times"):
         one_euro(np.zeros(3), np.array([0, 1, 1]))
     with pytest.raises(ValueError, match="3 samples"):

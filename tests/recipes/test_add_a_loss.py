@@ -16,7 +16,7 @@ from motion_jax.recipes.metric import GENERATOR
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
 
 
-def test_the_example_is_logged_drawn_and_learned_from(quick_compilation):
+def test_the_example_is_logged_drawn_and_learned_from():
     section = PAGE.split("## Add a loss")[1].split("\n## ")[0]
     [text] = re.findall(r"```python\n(.*?)```", section, re.S)
     lines = [line for line in text.splitlines() if line.strip()]

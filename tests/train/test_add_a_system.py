@@ -5,15 +5,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from motion_jax import recipes
 from motion_jax.cli import main
 from motion_jax.train.record import read_metrics
 from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
 

@@ -18,8 +18,6 @@ from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.step import abstract_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 class Rhythmic(pix2pix.Pix2Pix):
     """pix2pix whose generator shrinks a little in every third step."""

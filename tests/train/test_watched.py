@@ -15,8 +15,6 @@ from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.step import abstract_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def what_was_trained(config, folder):
     """Hash of the last checkpoint's parameters, and the losses of all steps."""

@@ -25,6 +25,9 @@ def test_the_file_is_the_same(tmp_path):
     assert (tmp_path / "plain.mp4").read_bytes() == (tmp_path / "thread.mp4").read_bytes()
 
 
+PICTURE = np.zeros((2, 2, 3), np.uint8)
+
+
 class Recorder:
     """Stands for a VideoWriter that is slow, and fails at its second picture."""
 
@@ -51,19 +54,19 @@ def test_an_error_of_the_encoder_comes_through_and_ends_the_writing():
         BackgroundWriter(recorder, ahead=4) as writer,
     ):
         for i in range(4):
-            writer.write(None, i)  # Returns although nothing can be written yet.
+            writer.write(PICTURE, i)  # Returns although nothing can be written yet.
         assert recorder.written == 0
         recorder.go.set()
         for i in range(4, 20):
-            writer.write(None, i)
+            writer.write(PICTURE, i)
     assert recorder.left is UserError and recorder.written <= 8
 
 
 def test_the_last_error_is_not_lost():
     recorder = Recorder()
     with pytest.raises(UserError, match="disk is full"), BackgroundWriter(recorder) as writer:
-        writer.write(None, 0)
-        writer.write(None, 1)
+        writer.write(PICTURE, 0)
+        writer.write(PICTURE, 1)
         recorder.go.set()
     assert recorder.left is UserError
 

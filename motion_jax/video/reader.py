@@ -158,7 +158,10 @@ def read_frames(
     for index, (time, frame, shown) in enumerate(_chosen(path, start, end, fps, whole=True)):
         # A frame that stands for several ticks is made a picture once.
         if before is None or before[0] is not frame:
-            before = frame, upright(frame, shown)
+            try:
+                before = frame, upright(frame, shown)
+            except av.error.FFmpegError as error:
+                raise damaged(path, time, index) from error
         yield Frame(index, time, before[1])
 
 
@@ -290,7 +293,10 @@ def _shown_by_file(name: str, size: int, changed: int, track: int | None) -> Sho
             raise UserError(f"{path}: {error}.") from error
         if colour is None or not colour.transfer:
             return Shown(size_of_all, aspect, colour)
-        peak = peak_of([first[1], *_samples(path, container, stream)], colour)
+        try:
+            peak = peak_of([first[1], *_samples(path, container, stream)], colour)
+        except av.error.FFmpegError as error:
+            raise damaged(path, None, 0) from error
         return Shown(size_of_all, aspect, replace(colour, peak=peak))
 
 

@@ -25,7 +25,8 @@ from field_films import (
 
 from motion_jax.cli import main
 from motion_jax.data.records import open_dataset
-from motion_jax.video import colour
+from motion_jax.errors import UserError
+from motion_jax.video import colour, reader
 from motion_jax.video.reader import frame_times, peculiarities, probe, read_frames
 
 # Mean grey levels by which a film stored as HDR and its SDR original differ at most; the same for
@@ -117,6 +118,17 @@ def test_the_result_of_an_hdr_source_is_tagged_as_what_it_is(tmp_path, shared):
         frame = next(container.decode(video=0))
         assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (1, 1, 1)
         assert frame.color_range == 1 and frame.format.name == "yuv420p"
+
+
+def test_a_frame_that_cannot_be_shown_is_one_sentence(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4", pictures(3))
+
+    def fails(*_):
+        raise av.error.OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(reader, "upright", fails)
+    with pytest.raises(UserError, match="a.mp4 is damaged or cut short"):
+        list(read_frames(path))
 
 
 # --- sizes ------

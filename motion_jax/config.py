@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from motion_jax import entry_points
 from motion_jax.data.settings import Data
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked
+from motion_jax.errors import option as named
 from motion_jax.recipes import recipe_class, recipe_names
 from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
@@ -184,7 +185,7 @@ def _check_found_again(config: Config, path: Path) -> None:
     try:
         there = recipe_class(name)
     except UserError as error:
-        reason = str(error)
+        reason = marked(error)
         raise UserError(
             f"The recipe of {path} calls itself {name!r}, but {reason[0].lower()}{reason[1:]}"
         ) from error
@@ -220,7 +221,7 @@ def unknown_option(option: str, config: Config) -> str:
         last = name.split(".")[-1]
         ends = {path.split(".")[-1]: path for path in known}
         near = [ends[match] for match in difflib.get_close_matches(last, ends, 1, 0.6)]
-    hint = f"did you mean --{near[0].replace('_', '-')}?" if near else "see --help for all of them."
+    hint = f"did you mean {named(near[0])}?" if near else "see --help for all of them."
     return f"There is no option {option.split('=')[0]}; {hint}"
 
 

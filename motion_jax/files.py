@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_jax.errors import UserError
+from motion_jax.errors import option as named
 
 _NOT_WRITABLE = (
     errno.EACCES,
@@ -156,8 +157,8 @@ def check_outputs(
                 else ("which could be lost or changed")
             )
             raise UserError(
-                f"--{name.replace('_', '-')} {out} {relation} the input {path}, {why}; name "
-                "another place to write to."
+                f"{named(name)} {out} {relation} the input {path}, {why}; name another place to "
+                "write to."
             )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
 from motion_jax.errors import UserError, option, worded
+from motion_jax.errors import option as named
 
 # jax and all that needs it take seconds to import: what is plainly wrong is said before.
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def run(arguments: list[str]) -> None:
     needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
     for name in needed:
         if getattr(options, name) is None:
-            raise UserError(f"motion-jax train needs --{name}; see motion-jax train --help.")
+            raise UserError(f"motion-jax train needs {named(name)}; see motion-jax train --help.")
     from motion_jax.devices.processes import place
     from motion_jax.train.loop import train
 

@@ -24,7 +24,7 @@ import numpy as np
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
 from motion_jax.compare.options import CompareOptions
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
@@ -96,20 +96,27 @@ def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]],
     for name in ("source", "truth"):
         path = getattr(options, name)
         if path is not None and not path.is_file():
-            raise UserError(f"There is no file {path}; check --{name}.")
+            raise UserError(f"There is no file {path}; check {option(name)}.")
     if not 0.0 <= options.holdout <= 0.9:
-        raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
+        raise UserError(
+            f"{option('holdout')} {options.holdout:g} is not a share between 0 and 0.9."
+        )
     if options.truth is not None and (options.start, options.end) != (None, None):
-        raise UserError("--truth goes with the whole source; leave --start and --end out.")
+        raise UserError(
+            f"{option('truth')} goes with the whole source; leave {option('start')} and "
+            f"{option('end')} out."
+        )
     if options.truth is not None and "crop" not in target.info.sources[0]:
         raise UserError(
             f"The dataset {target.folder} does not say which part of the picture it shows, so "
-            "--truth cannot be cut out alike; make it with motion-jax prepare."
+            f"{option('truth')} cannot be cut out alike; make it with motion-jax prepare."
         )
     held, training = check_target(target, options.holdout)
     if options.max_frames is not None:
         if options.max_frames < 1:
-            raise UserError(f"--max-frames {options.max_frames} is less than 1; give a number.")
+            raise UserError(
+                f"{option('max_frames')} {options.max_frames} is less than 1; give a number."
+            )
         held = limit(held, options.max_frames)
     return held, training
 
@@ -126,7 +133,7 @@ def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
         reduction(target, height, width)
     except UserError as error:
         raise UserError(
-            f"--size {options.size} is not the size of the target's frames "
+            f"{option('size')} {options.size} is not the size of the target's frames "
             f"({target.size[1]}x{target.size[0]}) or a whole fraction of it; choose one that is, "
             "or prepare the target again with that size."
         ) from error
@@ -149,8 +156,8 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
     path = options.out / OPTIONS
     if not path.is_file() and options.out.is_dir() and not files.is_empty(options.out):
         raise UserError(
-            f"{options.out} holds other files, and no comparison; choose another --out, or an "
-            "empty folder."
+            f"{options.out} holds other files, and no comparison; choose another {option('out')}, "
+            "or an empty folder."
         )
     if path.is_file():
         before = json.loads(path.read_text())
@@ -160,14 +167,12 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         if wrong:
             long = "target", "source", "poses"
             said = [
-                f"another --{name}"
-                if name in long
-                else f"--{name.replace('_', '-')} {before.get(name)}"
+                f"another {option(name)}" if name in long else f"{option(name)} {before.get(name)}"
                 for name in wrong
             ]
             raise UserError(
-                f"{options.out} holds a comparison with {' and '.join(said)}; choose another --out "
-                "or give the same again."
+                f"{options.out} holds a comparison with {' and '.join(said)}; choose another "
+                f"{option('out')} or give the same again."
             )
     return now
 

@@ -13,7 +13,7 @@ import numpy as np
 from motion_jax.compare.movers import CHUNK, Clip, Mover
 from motion_jax.data.pairs import Frames, stretches
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.evaluate.content import within
 from motion_jax.evaluate.score import Piece
 
@@ -93,15 +93,15 @@ def check_target(dataset: PoseFrames, holdout: float) -> tuple[list[tuple[int, i
             else f"has the skeleton {dataset.info.skeleton!r}, not {NAME!r}"
         )
         raise UserError(
-            f"The dataset {dataset.folder} {what}, so poses cannot be compared; make --target with "
-            "motion-jax prepare."
+            f"The dataset {dataset.folder} {what}, so poses cannot be compared; make "
+            f"{option('target')} with motion-jax prepare."
         )
     held, parts = (stretches(dataset, holdout, part) for part in ("heldout", "train"))
     if not held or not parts:
         missing = "held-out" if not held else "training"
         raise UserError(
-            f"The dataset {dataset.folder} has no {missing} frames at --holdout {holdout:g}; give "
-            "a share such as 0.2, or a longer video."
+            f"The dataset {dataset.folder} has no {missing} frames at {option('holdout')} "
+            f"{holdout:g}; give a share such as 0.2, or a longer video."
         )
     return held, np.concatenate([np.arange(first, first + count) for first, count in parts])
 
@@ -195,13 +195,14 @@ def true_frames(path: Path, source: Path, stage: Stage) -> Iterator[np.ndarray]:
     times, others = frame_times(path), frame_times(source)
     if len(times) != len(others) or not np.allclose(times, others, atol=0.02):
         raise UserError(
-            f"--truth {path} has {len(times)} frames and --source {source} {len(others)}, or at "
-            "other times; the true answer shows the same moments, frame by frame."
+            f"{option('truth')} {path} has {len(times)} frames and {option('source')} {source} "
+            f"{len(others)}, or at other times; the true answer shows the same moments, frame by "
+            "frame."
         )
     entry, info = stage.target.dataset.info.sources[0], probe(path)
     if (info.height, info.width) != (entry["height"], entry["width"]):
         raise UserError(
-            f"--truth {path} is {info.width}x{info.height}, the target's video was "
+            f"{option('truth')} {path} is {info.width}x{info.height}, the target's video was "
             f"{entry['width']}x{entry['height']}; the true answer must be filmed by its camera."
         )
     region = Region(**entry["crop"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from motion_jax import files
 from motion_jax.data import records
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 
 # Folder, in a dataset's, of the parts that `prepare --shard` makes.
@@ -34,26 +34,26 @@ def is_made(
     """
     difference = difference or _with_other_options
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; name a folder for the dataset.")
+        raise UserError(f"{option('out')} {out} is a file; name a folder for the dataset.")
     if records.is_dataset(out):
         made = made_with(out)
         if made != resolved:
             raise UserError(
                 f"{out} holds a dataset made {difference(made, resolved)}; give the same options, "
-                "or another folder with --out."
+                f"or another folder with {option('out')}."
             )
         try:
             records.open_dataset(out)
         except UserError as error:
-            say(f"{error} Making it again.")
+            say(f"{marked(error)} Making it again.")
             (out / records.METADATA).unlink()
             return False
         return not partial.exists()
     parts = out / PARTS
     if not merging and any(parts.glob("*")):
         raise UserError(
-            f"{out} holds parts that other machines make of a dataset; join them with --merge, or "
-            "name another folder with --out."
+            f"{out} holds parts that other machines make of a dataset; join them with "
+            f"{option('merge')}, or name another folder with {option('out')}."
         )
     begun = partial / "options.json"
     if begun.is_file():
@@ -63,12 +63,13 @@ def is_made(
             earlier = {}
         if earlier != resolved:
             raise UserError(
-                f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give the "
-                "same options to go on, or another folder with --out."
+                f"{out} holds an unfinished dataset made {difference(earlier, resolved)}; give "
+                f"the same options to go on, or another folder with {option('out')}."
             )
     elif out.is_dir() and not files.is_empty(out, partial, parts):
         raise UserError(
-            f"--out {out} is not empty and holds no dataset; name a new folder for the dataset."
+            f"{option('out')} {out} is not empty and holds no dataset; name a new folder for the "
+            "dataset."
         )
     return False
 
@@ -103,6 +104,6 @@ def differing(earlier: dict, now: dict) -> str:
             if name == "poses":
                 return "other poses"
             if name not in earlier:
-                return f"by a version of motion_jax that had no --{name.replace('_', '-')}"
+                return f"by a version of motion_jax that had no {option(name)}"
             return f"{name.replace('_', '-')} {before}, not {after}"
     return "another version of motion_jax"

@@ -25,7 +25,7 @@ import tyro
 from motion_jax import files
 from motion_jax.cli.parsing import one_sentence
 from motion_jax.data import assemble, prepare, records, shards
-from motion_jax.errors import UserError, worded
+from motion_jax.errors import UserError, option, worded
 from motion_jax.events import lines, watched
 from motion_jax.progress import say
 
@@ -257,8 +257,8 @@ def _tasks(options: BeamOptions) -> list[_Video]:
     for name in ("poses", "pose_model"):
         if ":/" in str(getattr(options, name) or ""):
             raise UserError(
-                f"--{name.replace('_', '-')} {getattr(options, name)} must be a path that every "
-                "worker sees (a mounted bucket, for instance), not an address."
+                f"{option(name)} {getattr(options, name)} must be a path that every worker sees "
+                "(a mounted bucket, for instance), not an address."
             )
     for address in options.videos:
         if not _is_remote(address) and not Path(address).is_file():
@@ -286,7 +286,7 @@ def _check_out(out: str) -> None:
         found = FileSystems.match([_join(out, "*")])[0].metadata_list
         taken = any(f"{out.rstrip('/')}/.partial/" not in entry.path for entry in found)
     if taken:
-        raise UserError(f"--out {out} is not empty; name a new folder for the dataset.")
+        raise UserError(f"{option('out')} {out} is not empty; name a new folder for the dataset.")
 
 
 def _is_remote(address: str) -> bool:

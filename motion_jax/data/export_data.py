@@ -16,7 +16,7 @@ from motion_jax import files
 from motion_jax.data import records
 from motion_jax.data.edn_files import CANVAS, KEYPOINTS, face_text, write_aspect, write_yml
 from motion_jax.data.pairs import stretches
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
 from motion_jax.pose.draw import draw_edn
 from motion_jax.progress import Meter, say
@@ -66,9 +66,11 @@ def export_data(options: ExportOptions) -> Path:
     dataset = records.open_dataset(options.data)
     out = options.out
     if out.exists() and not (out.is_dir() and files.is_empty(out)):
-        raise UserError(f"--out {out} is there already; name a new folder.")
+        raise UserError(f"{option('out')} {out} is there already; name a new folder.")
     if not 0 <= options.holdout <= 0.9:
-        raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
+        raise UserError(
+            f"{option('holdout')} {options.holdout:g} is not a share between 0 and 0.9."
+        )
     if any("domain" in source for source in dataset.info.sources):
         raise UserError(
             f"The dataset {options.data} holds unpaired pictures of two domains, which none of "

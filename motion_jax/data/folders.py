@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import entries
 from motion_jax.progress import say
 from motion_jax.video import image_files as pictures
@@ -78,11 +78,12 @@ def detect(root: Path) -> str:
         return found[0]
     names = [entry.name for entry in entries(root)][:8]
     if found:
-        raise UserError(f"{root} could be {' or '.join(found)}; choose with --layout.")
+        raise UserError(f"{root} could be {' or '.join(found)}; choose with {option('layout')}.")
     raise UserError(
         f"{root} has none of the known layouts (train_label + train_img, train_A + train_B, "
         "trainA + trainB, train_openpose + train_img, or train/ with side by side pictures); it "
-        f"holds {', '.join(names) or 'nothing'}: give the folder above these, or --layout."
+        f"holds {', '.join(names) or 'nothing'}: give the folder above these, or "
+        f"{option('layout')}."
     )
 
 
@@ -124,7 +125,7 @@ def read_layout(
     if missing:
         raise UserError(
             f"{root} is not the layout {layout}: there is no {missing[0]} in it; check the folder "
-            "or --layout."
+            f"or {option('layout')}."
         )
     groups: list[Group] = []
     for phase in PHASES if test else PHASES[:1]:
@@ -149,8 +150,8 @@ def _clipped(group: Group, layout: str, sequence: str) -> Group:
     frames = sequence == "frames" or (sequence == "auto" and layout in FILMED)
     if sequence == "auto" and layout not in FILMED and pictures.look_like_frames(stems):
         say(
-            f"{group.name}: numbered like the frames of a video, and taken as such (--sequence "
-            "pictures takes each by itself)."
+            f"{group.name}: numbered like the frames of a video, and taken as such "
+            f"({option('sequence')} pictures takes each by itself)."
         )
         frames = True
     if frames and not any(map(pictures.number, stems)):
@@ -197,7 +198,7 @@ def _half(root: Path, phase: str, folders: Sequence, names: Sequence[str]) -> li
         have, lack = sorted(names, key=lambda name: _place(root, name) is None)
         raise UserError(
             f"{root} has {have} and no {lack}, so its pictures have no partners; add it, or leave "
-            "val and test folders out with --no-test."
+            f"val and test folders out with {option('test', False)}."
         )
     return []
 

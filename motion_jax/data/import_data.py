@@ -35,6 +35,7 @@ from motion_jax.data.import_plan import (
 )
 from motion_jax.data.import_shards import ImportJob
 from motion_jax.errors import UserError
+from motion_jax.errors import option as named
 from motion_jax.progress import say
 from motion_jax.video.image_files import Resize, picture_size
 from motion_jax.video.tracks import follow_options
@@ -58,8 +59,9 @@ def import_data(options: ImportOptions) -> Path:
     size = how.result(*dense.size) if dense else common_size(options, layout, how, groups)
     if how.crops and how.crop_size > min(size):
         raise UserError(
-            f"--resize {how.mode} is to cut {how.crop_size}x{how.crop_size} out of pictures of "
-            f"{size[1]}x{size[0]}, which are smaller; give a smaller --crop-size, or --resize none."
+            f"{named('resize')} {how.mode} is to cut {how.crop_size}x{how.crop_size} out of "
+            f"pictures of {size[1]}x{size[0]}, which are smaller; give a smaller "
+            f"{named('crop_size')}, or {named('resize')} none."
         )
     resolved = resolve(options, layout, how, groups, size, dense)
     out, partial = options.out, options.out / ".partial"
@@ -104,9 +106,9 @@ def _layout(options: ImportOptions) -> str:
         return DENSEPOSE
     for option in ("region", "frames_region"):
         if getattr(options, option) is not None:
-            raise UserError(f"--{option.replace('_', '-')} goes with --layout densepose alone.")
+            raise UserError(f"{named(option)} goes with {named('layout')} densepose alone.")
     if options.densepose_as != "auto":
-        raise UserError("--densepose-as goes with --layout densepose alone.")
+        raise UserError(f"{named('densepose_as')} goes with {named('layout')} densepose alone.")
     if source.is_file():
         if options.layout not in ("auto", VIDEO):
             raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
@@ -115,7 +117,9 @@ def _layout(options: ImportOptions) -> str:
     if options.layout == VIDEO:
         raise UserError(f"{source} is a folder; the layout {VIDEO} wants a video.")
     if options.frames is not None:
-        raise UserError("--frames goes with a skeleton video or --layout densepose alone.")
+        raise UserError(
+            f"{named('frames')} goes with a skeleton video or {named('layout')} densepose alone."
+        )
     layout = detect(source) if options.layout == "auto" else options.layout
     say(f"{source}: layout {layout}.")
     return layout
@@ -132,8 +136,8 @@ def _warn_of_a_plain_video(options: ImportOptions) -> None:
         return
     if options.layout == "auto" and shows_densepose(options):
         say(
-            f"{options.source} looks like DensePose: --layout densepose would tell its parts apart "
-            "whatever compression did to their colours."
+            f"{options.source} looks like DensePose: {named('layout')} densepose would tell its "
+            "parts apart whatever compression did to their colours."
         )
 
 
@@ -142,25 +146,31 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
     load = load if options.load_size is None else options.load_size
     crop = crop if options.crop_size is None else options.crop_size
     if load < 1 or crop < 1:
-        raise UserError(f"--load-size {load} --crop-size {crop}: give pixels above 0.")
+        raise UserError(
+            f"{named('load_size')} {load} {named('crop_size')} {crop}: give pixels above 0."
+        )
     if options.resize == "resize_and_crop" and crop > load:
-        raise UserError(f"--crop-size {crop} is larger than --load-size {load}.")
+        raise UserError(f"{named('crop_size')} {crop} is larger than {named('load_size')} {load}.")
     if options.fps is not None and not options.fps > 0:
-        raise UserError(f"--fps {options.fps:g} is no rate; give frames a second above 0.")
+        raise UserError(f"{named('fps')} {options.fps:g} is no rate; give frames a second above 0.")
     if options.fit != "stretch":
         if options.size is None:
-            raise UserError(f"--fit {options.fit} wants a size to fit into; give --size too.")
+            raise UserError(
+                f"{named('fit')} {options.fit} wants a size to fit into; give {named('size')} too."
+            )
         if layout == "edn":
             raise UserError(
-                f"--fit {options.fit} does not go with the layout edn, whose labels were stretched "
-                "and are all of one size; leave it out."
+                f"{named('fit')} {options.fit} does not go with the layout edn, whose labels were "
+                "stretched and are all of one size; leave it out."
             )
     if options.size is None:
         # The programs of the layouts that need multiples of 4 alone are pix2pix's.
         least = crop if multiple == 4 else 0
         return Resize(options.resize, load, crop, multiple, least)
     if options.resize != "none":
-        raise UserError("--size and --resize contradict each other; give one of them.")
+        raise UserError(
+            f"{named('size')} and {named('resize')} contradict each other; give one of them."
+        )
     from motion_jax.data.prepare import parse_size
 
     fit = None if options.fit == "stretch" else options.fit
@@ -341,7 +351,7 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
     say(text + ".")
     if how.crops:
         say(
-            f"Train with --data.augment.crop --data.augment.flip and a stage of "
+            f"Train with {named('data.augment.crop')} {named('data.augment.flip')} and a stage of "
             f"{how.crop_size}x{how.crop_size}."
         )
 

@@ -19,7 +19,7 @@ from motion_jax.data.fitting import place
 from motion_jax.data.folders import Group
 from motion_jax.data.import_options import ImportOptions
 from motion_jax.data.import_shards import ImportJob, Item
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.pose import densepose
 from motion_jax.pose.densepose import Drawing, Reading
 from motion_jax.pose.reel import Reel, open_reel
@@ -63,7 +63,7 @@ class Dense:
                 try:
                     iuv = self.reading.read(found[0], self.pose.name(number))
                 except UserError as error:
-                    bad = Unreadable(str(error))
+                    bad = Unreadable(marked(error))
             if bad is not None:
                 yield bad
                 continue
@@ -135,19 +135,22 @@ def plan(options: ImportOptions) -> DensePlan:
             raise UserError(
                 f"{options.source} has {len(pose)} DensePose pictures and {options.frames} "
                 f"{len(frame)} frames, so they do not belong together one by one; give the frames "
-                "that DensePose was made from, or stretches of equal length with --start and --end."
+                "that DensePose was made from, or stretches of equal length with "
+                f"{option('start')} and {option('end')}."
             )
     elif options.frames_region is not None:
-        raise UserError("--frames-region goes with --frames; give both or neither.")
+        raise UserError(
+            f"{option('frames_region')} goes with {option('frames')}; give both or neither."
+        )
     samples = pose.samples()
     size = samples[0].shape[:2]
     if frame is not None:
         other = frame.samples()[0].shape[:2]
         if abs(size[1] * other[0] / (size[0] * other[1]) - 1) > SAME_SHAPE:
             raise UserError(
-                f"The DensePose pictures are {size[1]}x{size[0]} and the frames {other[1]}x"
-                f"{other[0]}, which are other proportions; say with --region and --frames-region "
-                "which parts of them show the same."
+                f"The DensePose pictures are {size[1]}x{size[0]} and the frames "
+                f"{other[1]}x{other[0]}, which are other proportions; say with {option('region')} "
+                f"and {option('frames_region')} which parts of them show the same."
             )
     reading = densepose.recognise(samples, str(options.source))
     drawing = options.densepose_as
@@ -156,8 +159,8 @@ def plan(options: ImportOptions) -> DensePlan:
     densepose.check_drawing(reading, drawing, str(options.source))
     if options.label_interpolation == "bicubic":
         raise UserError(
-            "Parts of a body have no mixtures, so --label-interpolation bicubic does not go with "
-            "DensePose; leave it out."
+            f"Parts of a body have no mixtures, so {option('label_interpolation')} bicubic does "
+            "not go with DensePose; leave it out."
         )
     resolved = {
         "densepose_as": drawing,

@@ -17,7 +17,7 @@ from motion_jax.data.folders import Group, read_layout
 from motion_jax.data.import_densepose import SAME_SHAPE, DensePlan
 from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
 from motion_jax.progress import track
 from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
@@ -44,9 +44,9 @@ def read_groups(options: ImportOptions, layout: str) -> list[Group]:
         other = len(frame_times(options.frames, **span))
         if other != count:
             raise UserError(
-                f"{options.source} has {count} frames and {options.frames} {other}, so they do not "
-                "belong together frame by frame; choose stretches of equal length with --start and "
-                "--end, or another video."
+                f"{options.source} has {count} frames and {options.frames} {other}, so they do "
+                "not belong together frame by frame; choose stretches of equal length with "
+                f"{option('start')} and {option('end')}, or another video."
             )
     names = tuple(str(i) for i in range(count))
     return [Group(options.source.name, "train", names, names, clips=((0, count),))]
@@ -65,8 +65,9 @@ def common_size(
             if abs(info.width * other.height / (info.height * other.width) - 1) > SAME_SHAPE:
                 raise UserError(
                     f"{options.source} is {info.width}x{info.height} and {options.frames} "
-                    f"{other.width}x{other.height}, so --fit {options.fit} would not lay one over "
-                    "the other; give videos of one shape, or --fit stretch."
+                    f"{other.width}x{other.height}, so {option('fit')} {options.fit} would not "
+                    f"lay one over the other; give videos of one shape, or {option('fit')} "
+                    "stretch."
                 )
         return how.result(info.height, info.width)
     if how.mode in ("size", "resize_and_crop"):
@@ -87,8 +88,8 @@ def common_size(
             if size != found[0]:
                 raise UserError(
                     f"{options.source / name} would become {size[1]}x{size[0]} and {found[1]} "
-                    f"{found[0][1]}x{found[0][0]}, but a dataset has one size; give --size "
-                    "WIDTHxHEIGHT or --resize resize_and_crop."
+                    f"{found[0][1]}x{found[0][0]}, but a dataset has one size; give "
+                    f"{option('size')} WIDTHxHEIGHT or {option('resize')} resize_and_crop."
                 )
     if found is None:
         raise UserError(f"No picture in {options.source} can be read; nothing was imported.")
@@ -178,11 +179,13 @@ def _folder_names(folder: Path) -> str:
 def _keypoint_folder(options: ImportOptions, layout: str) -> Path | None:
     if layout != "edn":
         if options.keypoints is not None:
-            raise UserError("--keypoints goes with the layout edn; vid2vid has its own.")
+            raise UserError(f"{option('keypoints')} goes with the layout edn; vid2vid has its own.")
         return None
     if options.keypoints is not None:
         if not options.keypoints.is_dir():
-            raise UserError(f"There is no folder of poses {options.keypoints}; check --keypoints.")
+            raise UserError(
+                f"There is no folder of poses {options.keypoints}; check {option('keypoints')}."
+            )
         return options.keypoints
     for name in ("keypoints", "train/keypoints", "train_keypoints"):
         if (options.source / name).is_dir():
@@ -233,7 +236,9 @@ def _runs(reasons: tuple[str, ...], first: int) -> list[tuple[int, int]]:
 def _pixels(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(p.isascii() and p.isdigit() and int(p) for p in parts):
-        raise UserError(f"--keypoints-size {text} is no size; give WIDTHxHEIGHT, as 1920x1080.")
+        raise UserError(
+            f"{option('keypoints_size')} {text} is no size; give WIDTHxHEIGHT, as 1920x1080."
+        )
     return int(parts[1]), int(parts[0])
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from motion_jax import files
 from motion_jax.data.fitting import BLACK, Fit, Placement, place
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.detect import Source
 from motion_jax.pose.ready import ground
 from motion_jax.video.image_files import (
@@ -107,7 +107,7 @@ class ImportJob:
 def advised(error: Unreadable) -> UserError:
     """The sentence about a damaged picture with the option that leaves it out."""
     sentence = str(error).removesuffix(".")
-    return UserError(f"{sentence}, or give --corrupt skip to leave such pictures out.")
+    return UserError(f"{sentence}, or give {option('corrupt')} skip to leave such pictures out.")
 
 
 def plan(count: int) -> list[tuple[int, int]]:
@@ -209,9 +209,9 @@ def _pair(job: ImportJob, item: Item, source: Files, digest: "hashlib._Hash") ->
     placed, other = _placed(frame, job), _placed(pose, job)
     if max(abs(a - b) for a, b in zip(placed.content, other.content, strict=True)) > 1:
         raise UserError(
-            f"{item.frame} is {frame.width}x{frame.height} and {item.pose} {pose.width}x"
-            f"{pose.height}, so --fit {job.fit} would not lay one over the other; give pictures of "
-            "one shape, or --fit stretch."
+            f"{item.frame} is {frame.width}x{frame.height} and {item.pose} "
+            f"{pose.width}x{pose.height}, so {option('fit')} {job.fit} would not lay one over the "
+            f"other; give pictures of one shape, or {option('fit')} stretch."
         )
     other = replace(other, content=placed.content)
     bars = ground(np.asarray(pose)) if job.fit == "letterbox" else BLACK

@@ -7,7 +7,7 @@ from motion_jax.data import apart, noise, pairs, unpaired
 from motion_jax.data.reading import ClipPair, Domains, Noise, Pictures, Reading, Window
 from motion_jax.data.records import PoseFrames
 from motion_jax.data.settings import Data
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
 
 
@@ -113,8 +113,8 @@ def check_amount(dataset: PoseFrames, reading: Reading, data: Data, stage: str) 
     if "face_boxes" in reading.needs and not (dataset.face_boxes()[:, 2] > 0).any():
         raise UserError(
             f"No frame of {dataset.folder} shows a face, so the {stage} stage has nothing to "
-            f"learn; leave it out with --recipe.{stage}-stage.steps 0 (of imported weights: "
-            "motion-jax import --no-face)."
+            f"learn; leave it out with {option(f'recipe.{stage}_stage.steps')} 0 (of imported "
+            "weights: motion-jax import --no-face)."
         )
 
 
@@ -129,5 +129,5 @@ def _check_flips(dataset: PoseFrames, reading: Reading, data: Data) -> None:
     if posed and source.info.densepose:
         raise UserError(
             f"The dataset {source.folder} holds DensePose, which tells left from right, so its "
-            "pictures cannot be mirrored in training; leave out --data.augment.flip."
+            f"pictures cannot be mirrored in training; leave out {option('data.augment.flip')}."
         )

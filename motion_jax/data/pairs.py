@@ -13,7 +13,7 @@ import numpy as np
 
 from motion_jax.data.augment import AugmentConfig, augment, cut
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory
 from motion_jax.pose import skeleton
 from motion_jax.workers import worker_count
@@ -102,9 +102,10 @@ def reduction(dataset: PoseFrames, height: int, width: int, crop: bool = False) 
         raise UserError(
             f"The dataset {dataset.folder} has frames of {have_width}x{have_height}, the config "
             f"wants {width}x{height}, which is not that size or a whole fraction of it; prepare "
-            f"the dataset again with --size {width}x{height} or change the config's size "
-            "(--recipe.STAGE-stage.height and .width, STAGE being main, local or another; of "
-            "imported weights: motion-jax import again, with --data or --size)."
+            f"the dataset again with {option('size')} {width}x{height} or change the config's "
+            "size (--recipe.STAGE-stage.height and .width, STAGE being main, local or another; of "
+            f"imported weights: motion-jax import again, with {option('data')} or "
+            f"{option('size')})."
         )
     return factor
 

@@ -17,7 +17,7 @@ from motion_jax import files
 from motion_jax.data import assemble, prepare, records
 from motion_jax.data.again import PARTS, differing, is_made, made_with
 from motion_jax.data.quality import read_quality
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 from motion_jax.workers import advance, pool, run_jobs, worker_count
 
@@ -27,7 +27,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(
-            f"--shard {text} is no part; give I/N with I from 1 to N, for instance 3/8."
+            f"{option('shard')} {text} is no part; give I/N with I from 1 to N, for instance 3/8."
         )
     return int(match[1]), int(match[2])
 
@@ -49,15 +49,16 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
     """
     if options.merge:
         raise UserError(
-            "--shard and --merge do not go together: first every part with --shard, then --merge."
+            f"{option('shard')} and {option('merge')} do not go together: first every part with "
+            f"{option('shard')}, then {option('merge')}."
         )
     part, parts = parse_shard(options.shard)
     prepare.parse_size(options.size)
     count = len(options.videos)
     if count < parts:
         raise UserError(
-            f"--shard {options.shard} has no video: there are only {count}, and a video is never "
-            f"divided; give at most {count} parts (the cores of a machine share a video)."
+            f"{option('shard')} {options.shard} has no video: there are only {count}, and a video "
+            f"is never divided; give at most {count} parts (the cores of a machine share a video)."
         )
     out = options.out
     if _is_merged(options):
@@ -72,8 +73,8 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
         poses = prepare.poses_folder(options, own[0])
     elif poses is not None and len({video.stem for video in options.videos}) < count:
         raise UserError(
-            "Two of the videos have one name, and with --shard their poses cannot be told apart by "
-            "their folders; rename one, or give each video a part of its own."
+            f"Two of the videos have one name, and with {option('shard')} their poses cannot be "
+            "told apart by their folders; rename one, or give each video a part of its own."
         )
     own_options = dataclasses.replace(options, videos=own, out=folder, poses=poses, shard=None)
     names = ", ".join(video.name for video in own)
@@ -82,7 +83,7 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
         there = sum(records.is_dataset(part_folder(out, i + 1, parts)) for i in range(parts))
         say(
             f"Part {part} of {parts} is done ({names}); {there} of {parts} are there. When all "
-            "are, run the same command with --merge instead of --shard."
+            f"are, run the same command with {option('merge')} instead of {option('shard')}."
         )
     else:
         say(f"Part {part} of {parts} is up to date ({names}).")
@@ -105,8 +106,8 @@ def merge(options: prepare.PrepareOptions) -> Path:
             page = out / prepare.REPORT
             return prepare.write_report(out) if partial.exists() or not page.is_file() else page
         raise UserError(
-            f"{out} holds no parts; make them first with the same command and --shard 1/N to N/N "
-            "instead of --merge."
+            f"{out} holds no parts; make them first with the same command and {option('shard')} "
+            f"1/N to N/N instead of {option('merge')}."
         )
     datasets = _open_parts(options, parts)
     resolved = assemble.join_options([dataset.info.options for dataset in datasets])
@@ -140,7 +141,7 @@ def _check_same(
         why = "poses of another kind" if there == here else differing(there, here)
         raise UserError(
             f"{what} made with other options ({why}); give the same options to all parts and to "
-            "--merge, or another folder with --out."
+            f"{option('merge')}, or another folder with {option('out')}."
         )
 
 
@@ -155,7 +156,7 @@ def _check_division(out: Path, parts: int) -> None:
     others = _divisions(out) - {parts}
     if others:
         raise UserError(
-            f"{out} was begun in {min(others)} parts, not {parts}; go on with --shard "
+            f"{out} was begun in {min(others)} parts, not {parts}; go on with {option('shard')} "
             f"I/{min(others)}, or remove {out / PARTS} to begin anew."
         )
 
@@ -188,8 +189,8 @@ def _open_parts(options: prepare.PrepareOptions, parts: int) -> list[records.Pos
             datasets.append(records.open_dataset(folder))
         except UserError as error:
             raise UserError(
-                f"Part {part} of {parts} is damaged ({str(error).split(';')[0]}); make it again "
-                f"with the same command and --shard {part}/{parts}."
+                f"Part {part} of {parts} is damaged ({marked(error).split(';')[0]}); make it "
+                f"again with the same command and {option('shard')} {part}/{parts}."
             ) from error
     models = {dataset.info.options.get("pose_model") for dataset in datasets}
     if len(models) > 1:
@@ -203,13 +204,13 @@ def _open_parts(options: prepare.PrepareOptions, parts: int) -> list[records.Pos
 def _missing(options: prepare.PrepareOptions, missing: list[int], parts: int) -> str:
     first = missing[0]
     videos = ", ".join(video.name for video in share(options.videos, first, parts))
-    commands = " and ".join(f"--shard {part}/{parts}" for part in missing[:3])
+    commands = " and ".join(f"{option('shard')} {part}/{parts}" for part in missing[:3])
     more = f" and so on (parts {', '.join(map(str, missing))})" if len(missing) > 3 else ""
     state = "is unfinished" if part_folder(options.out, first, parts).exists() else "is missing"
     others = f", with {len(missing) - 1} more" if len(missing) > 1 else ""
     return (
         f"Part {first} of {parts} ({videos}) {state}{others}; run the same command with "
-        f"{commands}{more} instead of --merge first."
+        f"{commands}{more} instead of {option('merge')} first."
     )
 
 

@@ -23,7 +23,7 @@ from motion_jax import events, files
 from motion_jax.data import assemble, records, shards, statistics
 from motion_jax.data.again import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.pose.detect import Source
 from motion_jax.pose.motion import motion_of
@@ -183,14 +183,16 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises UserError where it is none, or not divisible as the networks need."""
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise UserError(f"--size {text} is not a size; give WIDTHxHEIGHT, for instance 256x256.")
+        raise UserError(
+            f"{option('size')} {text} is not a size; give WIDTHxHEIGHT, for instance 256x256."
+        )
     width, height = int(parts[0]), int(parts[1])
     if width % MULTIPLE or height % MULTIPLE or not width or not height:
         lower = [max(MULTIPLE, n // MULTIPLE * MULTIPLE) for n in (width, height)]
         upper = [max(MULTIPLE, -(-n // MULTIPLE) * MULTIPLE) for n in (width, height)]
         raise UserError(
-            f"--size {text} does not fit the networks, which need multiples of {MULTIPLE}; the "
-            f"nearest sizes are {lower[0]}x{lower[1]} and {upper[0]}x{upper[1]}."
+            f"{option('size')} {text} does not fit the networks, which need multiples of "
+            f"{MULTIPLE}; the nearest sizes are {lower[0]}x{lower[1]} and {upper[0]}x{upper[1]}."
         )
     return height, width
 
@@ -199,23 +201,29 @@ def check_options(options: PrepareOptions) -> tuple[int, int]:
     """The (height, width) of the dataset. Raises UserError for an option that makes no sense."""
     height, width = parse_size(options.size)
     if not options.videos:
-        raise UserError("No video was named; give one or more before --out.")
+        raise UserError(f"No video was named; give one or more before {option('out')}.")
     check_person(options.person)
     if not 0 <= options.margin <= 2:
-        raise UserError(f"--margin {options.margin:g} is not a share; give 0 to 2 (default 0.1).")
+        raise UserError(
+            f"{option('margin')} {options.margin:g} is not a share; give 0 to 2 (default 0.1)."
+        )
     if options.max_gap < 0:
-        raise UserError(f"--max-gap {options.max_gap} is negative; give 0 or more frames.")
+        raise UserError(
+            f"{option('max_gap')} {options.max_gap} is negative; give 0 or more frames."
+        )
     if not options.min_cutoff > 0 or not options.beta >= 0:
         raise UserError(
-            f"--min-cutoff {options.min_cutoff:g} --beta {options.beta:g} are no filter; give a "
-            "cutoff above 0 and a beta of 0 or more, or --no-smooth."
+            f"{option('min_cutoff')} {options.min_cutoff:g} {option('beta')} {options.beta:g} are "
+            "no filter; give a cutoff above 0 and a beta of 0 or more, or "
+            f"{option('smooth', False)}."
         )
     if options.poses is not None:
         for path in options.videos:
             folder = poses_folder(options, path)
             if not folder.is_dir():
                 raise UserError(
-                    f"There is no folder {folder} with the poses of {path.name}; check --poses."
+                    f"There is no folder {folder} with the poses of {path.name}; check "
+                    f"{option('poses')}."
                 )
     return height, width
 
@@ -244,8 +252,8 @@ def poses_folder(options: PrepareOptions, video: Path) -> Path:
             return options.poses.joinpath(*parts[-count:])
     twin = next(p for place, p in places.items() if place != own and place.stem == own.stem)
     raise UserError(
-        f"The poses of {video} and {twin} would be in one folder of --poses, because only their "
-        "suffixes differ; rename one of them."
+        f"The poses of {video} and {twin} would be in one folder of {option('poses')}, because "
+        "only their suffixes differ; rename one of them."
     )
 
 
@@ -321,7 +329,8 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
     if not clips:
         raise UserError(
             f"{info.path} has no {SHORTEST_CLIP} frames in a row with a usable pose; choose a "
-            "better stretch with --start and --end, or allow longer gaps with --max-gap."
+            f"better stretch with {option('start')} and {option('end')}, or allow longer gaps "
+            f"with {option('max_gap')}."
         )
     region = choose_region(track, height, width, options.fit, options.margin)
     keypoints = into_region(track.keypoints, region, height, width)

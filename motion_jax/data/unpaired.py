@@ -16,7 +16,7 @@ import numpy as np
 from motion_jax.data.augment import AugmentConfig, augment
 from motion_jax.data.pairs import CACHE_BYTES, Batches, Frames, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory
 from motion_jax.pose.pose_pictures import poses_of
 
@@ -63,8 +63,8 @@ def domains(dataset: PoseFrames, other: str = "", poses: bool = False) -> tuple[
     elif not poses:
         raise UserError(
             f"The dataset {dataset.folder} has one domain only: import a folder with trainA and "
-            "trainB, name the dataset of domain A with --data.domain-a, or take the dataset's own "
-            "poses as domain A with --recipe.domain-A poses."
+            f"trainB, name the dataset of domain A with {option('data.domain_a')}, or take the "
+            "dataset's own poses as domain A with --recipe.domain-A poses."
         )
     if poses and not (first.has_keypoints or first.info.pose_pictures):
         raise UserError(

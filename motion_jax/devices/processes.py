@@ -29,7 +29,7 @@ from motion_jax.devices.roll_call import (
     split_address,
     wrong_number,
 )
-from motion_jax.errors import UserError, marked
+from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 
 # What a process ends with when another one went away without a word: EX_TEMPFAIL of sysexits.h,
@@ -72,11 +72,12 @@ def place(coordinator: str | None, index: int | None, count: int | None) -> Plac
         return None
     if coordinator is None or index is None or count is None:
         raise UserError(
-            "--coordinator HOST:PORT, --process I and --processes N belong together: give all "
-            "three to each process (or --processes 1 alone, to train in one process in a cluster)."
+            f"{option('coordinator')} HOST:PORT, {option('process')} I and {option('processes')} "
+            f"N belong together: give all three to each process (or {option('processes')} 1 "
+            "alone, to train in one process in a cluster)."
         )
     if count < 1:
-        raise UserError(f"--processes {count} is too few; give 1 or more.")
+        raise UserError(f"{option('processes')} {count} is too few; give 1 or more.")
     split_address(coordinator)
     return Place(coordinator, index, count, patient="KUBERNETES_SERVICE_HOST" in os.environ)
 
@@ -98,8 +99,9 @@ def detect(environment: Mapping[str, str]) -> Place | None:
     if (count := _count(environment, "OMPI_COMM_WORLD_SIZE")) > 1:
         if "OMPI_MCA_orte_hnp_uri" not in environment:
             raise UserError(
-                f"Open MPI 5 does not say where process 0 of {count} is; give --coordinator "
-                "HOST:PORT --process $OMPI_COMM_WORLD_RANK --processes $OMPI_COMM_WORLD_SIZE."
+                f"Open MPI 5 does not say where process 0 of {count} is; give "
+                f"{option('coordinator')} HOST:PORT {option('process')} $OMPI_COMM_WORLD_RANK "
+                f"{option('processes')} $OMPI_COMM_WORLD_SIZE."
             )
         crowded = _count(environment, "OMPI_COMM_WORLD_LOCAL_SIZE") > 1
         return _detected(_own(environment, "OMPI_COMM_WORLD_LOCAL_RANK", crowded))
@@ -109,8 +111,9 @@ def detect(environment: Mapping[str, str]) -> Place | None:
         if importlib.util.find_spec("kubernetes") is None:
             raise UserError(
                 "This is a pod of an indexed Kubernetes job; to find the others install the "
-                "package kubernetes, or give --coordinator HOST:PORT --process "
-                "$JOB_COMPLETION_INDEX --processes N (--processes 1 for a job of one pod)."
+                f"package kubernetes, or give {option('coordinator')} HOST:PORT "
+                f"{option('process')} $JOB_COMPLETION_INDEX {option('processes')} N "
+                f"({option('processes')} 1 for a job of one pod)."
             )
         return _detected(None)
     return None
@@ -152,8 +155,9 @@ def _detected(local_devices: tuple[int, ...] | None) -> Place | None:
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"The cluster does not say which process this is ({reason}); give --coordinator "
-            "HOST:PORT, --process I and --processes N, or --processes 1 to train in one process."
+            f"The cluster does not say which process this is ({reason}); give "
+            f"{option('coordinator')} HOST:PORT, {option('process')} I and {option('processes')} "
+            f"N, or {option('processes')} 1 to train in one process."
         ) from error
     if count is None or count < 2 or address is None or index is None:
         return None

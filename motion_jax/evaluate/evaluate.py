@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.progress import Meter, say
 
 # The method that any trained one must beat.
@@ -90,7 +90,9 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     from motion_jax.train.run import load_run
 
     if options.batch < 1:
-        raise UserError(f"--batch {options.batch} is less than 1; give a number of frames.")
+        raise UserError(
+            f"{option('batch')} {options.batch} is less than 1; give a number of frames."
+        )
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
@@ -150,7 +152,7 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     if options.data is None and not path.is_dir():
         raise UserError(
             f"The run {options.run} was trained on {path}, which is not there; give the dataset's "
-            "place with --data."
+            f"place with {option('data')}."
         )
     dataset = open_dataset(path)
     if dataset.info.skeleton != NAME:
@@ -166,11 +168,14 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
         missing = "held-out" if not held else "training"
         raise UserError(
             f"The dataset {path} has no {missing} frames with the run's holdout = {holdout:g}; "
-            "train with --data.holdout 0.2 or give another dataset with --data."
+            f"train with {option('data.holdout')} 0.2 or give another dataset with "
+            f"{option('data')}."
         )
     if options.max_frames is not None:
         if options.max_frames < 1:
-            raise UserError(f"--max-frames {options.max_frames} is less than 1; give a number.")
+            raise UserError(
+                f"{option('max_frames')} {options.max_frames} is less than 1; give a number."
+            )
         held = limit(held, options.max_frames)
     training = np.concatenate([np.arange(first, first + count) for first, count in parts])
     return frames, held, training

@@ -26,7 +26,7 @@ from jax import Array
 from jaxtyping import Float, Float32, Real, Shaped
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 
 # Of the published implementation's scaling layer, for pictures in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)
@@ -257,7 +257,7 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         where = " or ".join(str(place) for place in places)
         reason = f"LPIPS ({network}) needs {' and '.join(missing)} in {where}"
         if folder:
-            raise UserError(f"{reason}; put them there or leave --lpips out.")
+            raise UserError(f"{reason}; put them there or leave {option('lpips')} out.")
         return None, f"{reason}; give another folder with --lpips"
     from motion_jax.weights.torch import read_pth
 

@@ -21,7 +21,7 @@ from motion_jax.data.advice import DIFFERENT
 from motion_jax.data.again import is_made
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.pairing.match import Compare, Matches, Run, fitted, match, runs, torso_length
 from motion_jax.progress import Meter, say
 
@@ -118,7 +118,7 @@ def _hint(kind: str, out: Path, size: tuple[int, int]) -> str:
     try:
         words = settings_for(kind, *size)
     except UserError as error:
-        return f"{kind} cannot be trained on pictures of this size: {error}"
+        return f"{kind} cannot be trained on pictures of this size: {marked(error)}"
     return " ".join(
         [f"Train with: motion-jax train {kind} --data {out} --run runs/{out.name}", *words]
     )
@@ -132,22 +132,25 @@ def settings_for(kind: str, height: int, width: int) -> list[str]:
     from motion_jax.config import load_config
 
     settings = load_config(kind).recipe.for_size(height, width)
-    return [f"--recipe.{name.replace('_', '-')} {value}" for name, value in settings.items()]
+    return [f"{option(f'recipe.{name}')} {value}" for name, value in settings.items()]
 
 
 def _check(options: PairOptions) -> None:
     if options.k < 1:
-        raise UserError(f"--k {options.k} is less than 1; give a number of frames.")
+        raise UserError(f"{option('k')} {options.k} is less than 1; give a number of frames.")
     if not options.max_distance > 0:
         raise UserError(
-            f"--max-distance {options.max_distance:g} keeps nothing; give torso lengths above 0."
+            f"{option('max_distance')} {options.max_distance:g} keeps nothing; give torso lengths "
+            "above 0."
         )
     if not 0.0 <= options.holdout <= 0.9:
-        raise UserError(f"--holdout {options.holdout:g} is not a share between 0 and 0.9.")
+        raise UserError(
+            f"{option('holdout')} {options.holdout:g} is not a share between 0 and 0.9."
+        )
     if options.a.resolve() == options.b.resolve():
         raise UserError(
-            f"--a and --b are the same dataset {options.a}; its own pairs of pose and picture need "
-            f"no pairing: motion-jax train pose2pics --data {options.b}."
+            f"{option('a')} and {option('b')} are the same dataset {options.a}; its own pairs of "
+            f"pose and picture need no pairing: motion-jax train pose2pics --data {options.b}."
         )
 
 
@@ -202,13 +205,14 @@ def find_pairs(options: PairOptions, a: PoseFrames, b: PoseFrames) -> Paired:
             for name, chosen in (("--a", left), ("--b", right)):
                 if not len(chosen):
                     raise UserError(
-                        f"The dataset of {name} has no frames for training after --holdout "
-                        f"{options.holdout:g}; hold out less or give a longer video."
+                        f"The dataset of {name} has no frames for training after "
+                        f"{option('holdout')} {options.holdout:g}; hold out less or give a longer "
+                        "video."
                     )
             if options.k > len(right):
                 raise UserError(
-                    f"--k {options.k} is more than the {len(right)} training frames of {b.folder}; "
-                    "give a smaller k."
+                    f"{option('k')} {options.k} is more than the {len(right)} training frames of "
+                    f"{b.folder}; give a smaller k."
                 )
         if not len(left) or not len(right):
             continue
@@ -229,11 +233,11 @@ def find_pairs(options: PairOptions, a: PoseFrames, b: PoseFrames) -> Paired:
         near = matches["train"].distance[:, 0]
         near = near[np.isfinite(near)]
         raise UserError(
-            "No frame of --a has a partner in --b: "
+            f"No frame of {option('a')} has a partner in {option('b')}: "
             + (
                 f"the most similar poses are {near.min():.2f} torso lengths apart, the median is "
-                f"{np.median(near):.2f}; give a larger --max-distance, --compare body, or another "
-                "video."
+                f"{np.median(near):.2f}; give a larger {option('max_distance')}, "
+                f"{option('compare')} body, or another video."
                 if len(near)
                 else "no two frames show half of their joints in common; use videos that show the "
                 "same parts of the body."

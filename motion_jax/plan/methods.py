@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 
 if TYPE_CHECKING:
     from motion_jax.config import Config
@@ -158,12 +158,12 @@ def choose(names: str) -> list[Method]:
         if name not in METHODS:
             near = difflib.get_close_matches(name, METHODS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(METHODS)}."
-            raise UserError(f"--methods: there is no method {name!r}; {hint}")
+            raise UserError(f"{option('methods')}: there is no method {name!r}; {hint}")
         if name in chosen:
-            raise UserError(f"--methods names {name!r} twice; name it once.")
+            raise UserError(f"{option('methods')} names {name!r} twice; name it once.")
         chosen[name] = METHODS[name]
     if not chosen:
-        raise UserError(f"--methods names no method; there are {', '.join(METHODS)}.")
+        raise UserError(f"{option('methods')} names no method; there are {', '.join(METHODS)}.")
     return list(chosen.values())
 
 
@@ -231,7 +231,7 @@ def base_config(
         config.validate()
     except UserError as error:
         raise UserError(
-            f"{method.name} cannot be trained on pictures of {size[1]}x{size[0]}: {error}"
+            f"{method.name} cannot be trained on pictures of {size[1]}x{size[0]}: {marked(error)}"
         ) from error
     return config
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import entries, sha256
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import read_options
@@ -103,7 +103,7 @@ def _files(folder: Path, epoch: str) -> dict[str, Path]:
     if epoch not in epochs:
         known = sorted(epochs, key=lambda name: (not name.isdigit(), name.zfill(12)))
         raise UserError(
-            f"{folder} has no weights of epoch {epoch!r}; choose with --epoch one of "
+            f"{folder} has no weights of epoch {epoch!r}; choose with {option('epoch')} one of "
             f"{', '.join(known)}."
         )
     found = epochs[epoch]

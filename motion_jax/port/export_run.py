@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
 from motion_jax.port import calling
 from motion_jax.port.network import Network
@@ -85,11 +85,13 @@ def export(options: ExportOptions) -> list[Path]:
     """
     if (options.source is None) == (options.run is None):
         raise UserError(
-            "motion-jax export wants --run DIR or one weight file, one of them; for example: "
-            "motion-jax export --run runs/target --format onnx --out exported"
+            f"motion-jax export wants {option('run')} DIR or one weight file, one of them; for "
+            "example: motion-jax export --run runs/target --format onnx --out exported"
         )
     if options.half and options.format in ("orbax", "stablehlo"):
-        raise UserError(f"--half is not for --format {options.format}; leave it out.")
+        raise UserError(
+            f"{option('half')} is not for {option('format')} {options.format}; leave it out."
+        )
     # Files that are there already are not written over, see below.
     check_outputs(options, "out", adds=True)
     job = _job_of_run(options) if options.run is not None else _job_of_file(options)
@@ -97,7 +99,9 @@ def export(options: ExportOptions) -> list[Path]:
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
         more = f" (and {len(there) - 1} more)" if there[1:] else ""
-        raise UserError(f"{there[0]}{more} is there already: choose another --out or remove it.")
+        raise UserError(
+            f"{there[0]}{more} is there already: choose another {option('out')} or remove it."
+        )
     check_writable(options.out)
     for path, write in files.items():
         write(path)
@@ -134,11 +138,11 @@ def _job_of_file(options: ExportOptions) -> _Job:
     from motion_jax.port.network import load_network
 
     if options.weights != "default":
-        raise UserError("--weights is for runs; a weight file holds one set.")
+        raise UserError(f"{option('weights')} is for runs; a weight file holds one set.")
     if not is_weight_file(options.source):
         raise UserError(
-            f"{options.source} is no weight file (.pth, .pt, .safetensors); give a run with --run, "
-            "or make one of an experiment's folder with motion-jax import."
+            f"{options.source} is no weight file (.pth, .pt, .safetensors); give a run with "
+            f"{option('run')}, or make one of an experiment's folder with motion-jax import."
         )
     network = load_network(options.source)
     about = {"file": options.source.name, "network": dict(network.config)}
@@ -290,7 +294,7 @@ def _generators(job: _Job) -> dict[str, Network]:
     if not found:
         raise UserError(
             f"{', '.join(job.networks)} is a discriminator; this format is for generators: use "
-            "--format torch or safetensors."
+            f"{option('format')} torch or safetensors."
         )
     return found
 
@@ -301,7 +305,7 @@ def _size(job: _Job, name: str, options: ExportOptions) -> tuple[int, int]:
         if options.size is None:
             raise UserError(
                 "A StableHLO program has one size of picture, which a weight file does not tell; "
-                "give --size WIDTHxHEIGHT."
+                f"give {option('size')} WIDTHxHEIGHT."
             )
         return parse_size(options.size)
     if name == "face_generator":
@@ -315,7 +319,7 @@ def parse_size(text: str) -> tuple[int, int]:
         width, height = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
         raise UserError(
-            f"--size {text} is no size; give WIDTHxHEIGHT, for example 512x256."
+            f"{option('size')} {text} is no size; give WIDTHxHEIGHT, for example 512x256."
         ) from error
     return height, width
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from motion_jax.config import Config, load_config
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.port.experiment import Experiment
 from motion_jax.port.network import Network
 from motion_jax.port.run_networks import OURS
@@ -189,8 +189,9 @@ def _face(
     g = networks["Gface"]
     if g.name != "GlobalGenerator" or g.config["input_nc"] != 6:
         raise UserError(
-            f"The face generator is a {g.name} (the original's --faceGtype unet), which the recipe "
-            "everybody_dance_now does not have; import the main networks alone with --no-face."
+            f"The face generator is a {g.name} (the original's --faceGtype unet), which the "
+            "recipe everybody_dance_now does not have; import the main networks alone with "
+            f"{option('face', False)}."
         )
     instance_norm(g, "face generator")
     multiple = 2 ** g.config["n_downsampling"]

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.files import check_outputs, check_writable, is_empty, remove_tree
 from motion_jax.port.export_run import parse_size
 from motion_jax.progress import say
@@ -58,7 +58,9 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     check_outputs(options, "run")
     existed = options.run.exists()
     if existed and (not options.run.is_dir() or not is_empty(options.run)):
-        raise UserError(f"--run {options.run} is there already; name a folder that is not.")
+        raise UserError(
+            f"{option('run')} {options.run} is there already; name a folder that is not."
+        )
     dataset = open_dataset(options.data) if options.data else None
     plan, about = _planned(options, dataset)
     config, stage = plan.config, plan.stage
@@ -133,7 +135,7 @@ def _of_run(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Any, 
     from motion_jax.port.run_state import all_params
 
     if size is not None and options.size is not None:
-        raise UserError("A run brings its size along; leave --size out.")
+        raise UserError(f"A run brings its size along; leave {option('size')} out.")
     run, params = all_params(options.source)
     about = {
         "from": str(options.source),
@@ -175,8 +177,8 @@ def _check_trainable(dataset: Any, config: Any) -> None:
         if not isinstance(config.recipe.reading(stage), Domains):
             raise
         raise UserError(
-            f"{str(error).removesuffix('.')} (both are options of motion-jax train: for them, "
-            "import without --data)."
+            f"{marked(error).removesuffix('.')} (both are options of motion-jax train: for them, "
+            f"import without {option('data')})."
         ) from error
 
 
@@ -193,7 +195,10 @@ def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[
         return
     go_on += f", whose pictures are {sizes.width}x{sizes.height} or a whole multiple of it"
     if not (options.source / "config.json").is_file():
-        go_on += "; --data or --size at import choose another size"
+        go_on += f"; {option('data')} or {option('size')} at import choose another size"
     say(f"{go_on}.")
     if "poses" in config.recipe.shows:
-        say("Without --data the target's body is not known: transfer works with --normalize none.")
+        say(
+            f"Without {option('data')} the target's body is not known: transfer works with "
+            f"{option('normalize')} none."
+        )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked
 from motion_jax.port import options as option_files
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
@@ -114,7 +114,7 @@ def network_from_weights(
         option_files.check_built(option_files.network_of(path))
         description, plain = recognise(weights)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {marked(error)}") from error
     if options is None:
         options = option_files.read_options(path.parent)
     description = option_files.apply(description, options, option_files.network_of(path), path)

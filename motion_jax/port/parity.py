@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.weights.unpickle import quoted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -52,7 +52,7 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     Raises UserError where something cannot be read, or the two have no layer in common.
     """
     if not options.tolerance >= 0:
-        raise UserError(f"--tolerance {options.tolerance} is not a number of 0 or more.")
+        raise UserError(f"{option('tolerance')} {options.tolerance} is not a number of 0 or more.")
     a = _network(options.a, options.network)
     dump = _dump(options.b) if options.b.suffix.lower() == ".npz" else None
     x = _input(options, a.config["input_nc"], dump)
@@ -232,8 +232,8 @@ def _input(
     if options.input is None:
         if dump is None or "input" not in dump or dump["input"].ndim != 4:
             raise UserError(
-                "motion-jax parity needs --input: a picture, an .npy of [N, H, W, C], or "
-                "random:SEED."
+                f"motion-jax parity needs {option('input')}: a picture, an .npy of [N, H, W, C], "
+                "or random:SEED."
             )
         return dump["input"].transpose(0, 2, 3, 1)
     if options.input.startswith("random:"):
@@ -261,7 +261,9 @@ def _random(options: ParityOptions, channels: int) -> np.ndarray:
 
     seed = options.input.removeprefix("random:")
     if not seed.isdigit():
-        raise UserError(f"--input {options.input}: the seed is no whole number, as in random:0.")
+        raise UserError(
+            f"{option('input')} {options.input}: the seed is no whole number, as in random:0."
+        )
     height, width = parse_size(options.size)
     generator = np.random.default_rng(int(seed))
     return generator.uniform(-1, 1, (1, height, width, channels)).astype(np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.nets.pix2pix import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -153,7 +153,7 @@ def describe(module: nn.Module, channels: int) -> dict[str, Any]:
     if type(module) not in _DESCRIBED:
         raise UserError(
             f"{type(module).__name__} is no network of the original programs, whose files could "
-            "be written; export --format orbax or stablehlo."
+            f"be written; export {option('format')} orbax or stablehlo."
         )
     kind, *arguments = _DESCRIBED[type(module)]
     found = {name: getattr(module, name) for name in arguments}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.port.network import Network
 from motion_jax.port.reference import describe
 from motion_jax.train.run import Run
@@ -70,7 +70,7 @@ def _original(recipe: Any) -> Original:
     if not has_original(recipe):
         raise UserError(
             f"The recipe {recipe.name} has no original in PyTorch whose files could be written; "
-            "export --format orbax or stablehlo."
+            f"export {option('format')} orbax or stablehlo."
         )
     return _ORIGINALS[recipe.name]
 

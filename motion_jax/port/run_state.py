@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from motion_jax.errors import option
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.imported import laid_out_with
 from motion_jax.train.run import Run, load_run
@@ -32,8 +33,8 @@ def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, A
         state = checkpoints.restore_part(latest, wanted)
     if weights == "averaged" and not state.averaged:
         raise UserError(
-            f"The run {folder} kept no averaged parameters (recipe.averaging = 0); use --weights "
-            "raw."
+            f"The run {folder} kept no averaged parameters (recipe.averaging = 0); use "
+            f"{option('weights')} raw."
         )
     if weights == "raw":
         return run, dict(state.params)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from motion_jax import files
 from motion_jax.download import DownloadError, stream
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.progress import say
 
 _STORAGE = "https://storage.googleapis.com/mediapipe-models"
@@ -108,7 +108,7 @@ def find_bundle(
         if not path.is_file():
             raise UserError(
                 f"There is no pose model {path}; download it from {kind.address} and give its "
-                "place with --pose-model."
+                f"place with {option('pose_model')}."
             )
         return _checked(path, kind, "option")
     if folder := os.environ.get("MOTION_JAX_MODELS"):
@@ -124,7 +124,8 @@ def find_bundle(
 def kind_of(detail: str) -> Kind:
     if detail not in KINDS:
         raise UserError(
-            f"There is no pose detail {detail!r}; choose --detail body or --detail holistic."
+            f"There is no pose detail {detail!r}; choose {option('detail')} body or "
+            f"{option('detail')} holistic."
         )
     return KINDS[detail]
 
@@ -161,7 +162,7 @@ def _checked(path: Path, kind: Kind, source: str) -> Bundle:
     except OSError as error:
         raise UserError(
             f"Cannot read the pose model {path} ({error.strerror}); make it readable or give "
-            "another with --pose-model."
+            f"another with {option('pose_model')}."
         ) from error
     if damaged:
         raise UserError(f"The pose model {path} is damaged (in {damaged}); {advice}.")
@@ -169,7 +170,7 @@ def _checked(path: Path, kind: Kind, source: str) -> Bundle:
     if missing:
         raise UserError(
             f"The pose model {path} is not a {kind.file} (it lacks {missing[0]}); give the file "
-            f"from {kind.address} with --pose-model."
+            f"from {kind.address} with {option('pose_model')}."
         )
     record, address = _record_path(path), ""
     if record.is_file():
@@ -202,7 +203,7 @@ def _download(kind: Kind, target: Path, opener: Callable) -> Bundle:
         raise UserError(
             f"The pose model {kind.file} is not on this machine and could not be downloaded "
             f"({error}); fetch {kind.address} elsewhere and put it at {target}, or give its place "
-            "with --pose-model FILE or with the folder in $MOTION_JAX_MODELS."
+            f"with {option('pose_model')} FILE or with the folder in $MOTION_JAX_MODELS."
         ) from error
     bundle = Bundle(target, digest, done, "download", kind.address)
     files.write_json(

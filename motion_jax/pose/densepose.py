@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 
 PARTS = 24
 NAMES = (
@@ -153,8 +153,8 @@ def recognise(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], source: str) -> Re
     raise UserError(
         f"{source} shows no DensePose: neither I, U, V (a part's index of 0 to {PARTS} in the red "
         "or blue channel, nothing where it is 0) nor parts in the colours of Viridis or Parula "
-        "without the photograph below; give a detector's IUV pictures, or say with --region which "
-        "part of the picture shows them."
+        "without the photograph below; give a detector's IUV pictures, or say with "
+        f"{option('region')} which part of the picture shows them."
     )
 
 
@@ -291,6 +291,6 @@ def check_drawing(reading: Reading, drawing: Drawing, source: str) -> None:
     """Raises UserError where I, U, V are wanted of a source that holds I alone."""
     if drawing == "iuv" and not reading.has_uv:
         raise UserError(
-            f"{source} shows parts without U and V, and I, U, V are wanted; give raw IUV pictures, "
-            "or draw parts (import-data --densepose-as parts)."
+            f"{source} shows parts without U and V, and I, U, V are wanted; give raw IUV "
+            f"pictures, or draw parts (import-data {option('densepose_as')} parts)."
         )

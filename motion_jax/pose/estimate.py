@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose import bundles, detect, skeleton
 from motion_jax.pose import person as people
 from motion_jax.pose.track import PoseTrack
@@ -222,7 +222,7 @@ def _estimate_in_pool(
     if len(persons) > 1:
         say(
             f"{path.name} shows {len(persons)} people or visits; following number "
-            f"{_number(persons, follow)} from the left (--person chooses another)."
+            f"{_number(persons, follow)} from the left ({option('person')} chooses another)."
         )
     followed = persons[follow]
     expected = people.expect(followed, count, step)
@@ -279,8 +279,8 @@ def _nobody(path: Path, looks: dict, tracks: list, verdicts: list[str]) -> UserE
         most = max(sorted(set(wrongs)), key=wrongs.count) if wrongs else "lost at once"
         why = f"what the detector took for one is implausible: {most}"
     return UserError(
-        f"No person found in {path} ({why}); choose a stretch that shows one with --start and "
-        "--end, or give poses of your own with --poses."
+        f"No person found in {path} ({why}); choose a stretch that shows one with "
+        f"{option('start')} and {option('end')}, or give poses of your own with {option('poses')}."
     )
 
 

@@ -38,7 +38,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 
 NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 0, 11, 12, 23, 24
 _CORE = [NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP]
@@ -284,8 +284,8 @@ def choose(tracks: Sequence[Track], person: str, name: str, seconds_a_frame: flo
         )
         count = "one person" if len(order) == 1 else f"{len(order)} people"
         raise UserError(
-            f"--person {person} is not in {name}: it shows {count}, numbered from left to right "
-            f"({listed} after the start); name one of them."
+            f"{option('person')} {person} is not in {name}: it shows {count}, numbered from left "
+            f"to right ({listed} after the start); name one of them."
         )
     return order[int(person) - 1]
 
@@ -296,8 +296,8 @@ def check_person(person: str) -> None:
         return
     if not (person.isascii() and person.isdigit() and int(person) >= 1):
         raise UserError(
-            f"--person {person} is not a choice; give largest, leftmost, rightmost or a number "
-            "from 1, counted from left to right."
+            f"{option('person')} {person} is not a choice; give largest, leftmost, rightmost or a "
+            "number from 1, counted from left to right."
         )
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, Real, UInt8
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 
 # Proportions this close are the same: sizes are rounded to whole pixels.
 SAME_SHAPE = 0.02
@@ -90,8 +90,8 @@ class ReadyPoses:
         self.times = times[chosen]
         if not self._files:
             raise UserError(
-                f"The folder {self.source} has no PNG or JPEG pictures between --start and --end; "
-                "give a folder of pose pictures or a video of them."
+                f"The folder {self.source} has no PNG or JPEG pictures between {option('start')} "
+                f"and {option('end')}; give a folder of pose pictures or a video of them."
             )
 
     def _raw(self) -> Iterator[np.ndarray]:

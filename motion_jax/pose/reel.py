@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from motion_jax.errors import UserError
+from motion_jax.errors import option as named
 from motion_jax.pose.detect import Source
 from motion_jax.pose.region import Cut, find_region
 from motion_jax.video.image_files import Unreadable, picture_files, read_picture
@@ -113,7 +114,7 @@ def open_reel(
     files = [file for file, taken in zip(files, chosen, strict=True) if taken]
     if not files:
         raise UserError(
-            f"The folder {path} holds no pictures (between --start and --end); give a folder of "
-            "PNG or JPEG files."
+            f"The folder {path} holds no pictures (between {named('start')} and {named('end')}); "
+            "give a folder of PNG or JPEG files."
         )
     return Reel(path, times[chosen], files=tuple(files))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Float32
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.person import check_person
 from motion_jax.pose.skeleton import BODY
 
@@ -141,8 +141,8 @@ def follow(
     else:
         count = "one person" if len(order) == 1 else f"{len(order)} people"
         raise UserError(
-            f"--person {person} is not in {name}: its poses show {count}, numbered from left to "
-            "right; name one of them."
+            f"{option('person')} {person} is not in {name}: its poses show {count}, numbered from "
+            "left to right; name one of them."
         )
     for frame, pose in zip(chosen.frames, chosen.poses, strict=True):
         keypoints[frame], reasons[frame] = pose, ""

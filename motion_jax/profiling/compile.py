@@ -13,7 +13,7 @@ import tyro
 
 from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable
 from motion_jax.profiling.profile import split_settings, with_settings
 from motion_jax.progress import say
@@ -82,8 +82,8 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
 
     if not options.config or not options.topology:
         raise UserError(
-            "motion-jax compile wants a config and --topology, for example: motion-jax compile "
-            "demo --topology v5e:2x2"
+            f"motion-jax compile wants a config and {option('topology')}, for example: motion-jax "
+            "compile demo --topology v5e:2x2"
         )
     check_outputs(options, "save")
     generation = topology.GENERATIONS[topology.generation(options.topology)]
@@ -92,8 +92,8 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
     config.validate()
     if options.batch_per_chip is not None and options.batch_per_chip < 1:
         raise UserError(
-            f"--batch-per-chip {options.batch_per_chip} gives a chip no windows; use 1 or more, or "
-            "leave it out for the config's batch."
+            f"{option('batch_per_chip')} {options.batch_per_chip} gives a chip no windows; use 1 "
+            "or more, or leave it out for the config's batch."
         )
     names = [options.stage] if options.stage else list(config.recipe.stages())
     # All that can be wrong is found before the first stage is compiled.
@@ -150,7 +150,8 @@ def _devices(config: Config, options: CompileOptions) -> Any:
         found = re.fullmatch(r"(?:data=(\d+))?,?(?:space=(\d+))?", options.mesh)
         if not found:
             raise UserError(
-                f"--mesh {options.mesh} is no mesh; write for instance --mesh data=4,space=4."
+                f"{option('mesh')} {options.mesh} is no mesh; write for instance {option('mesh')} "
+                "data=4,space=4."
             )
         devices = replace(devices, data=int(found[1] or 0), space=int(found[2] or 1))
     if options.shard_optimizer:

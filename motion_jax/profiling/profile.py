@@ -11,7 +11,8 @@ import tyro
 
 from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config, unknown_option
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked
+from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.progress import say
 
@@ -121,7 +122,9 @@ def profile(
         from motion_jax.profiling.compare import compare, read_profile, write_comparison
 
         if options.config or options.run or options.topology or settings:
-            raise UserError("--compare takes two profiles and nothing else; leave the rest out.")
+            raise UserError(
+                f"{named('compare')} takes two profiles and nothing else; leave the rest out."
+            )
         result = compare(*(read_profile(path) for path in options.compare))
         if options.out:
             write_comparison(result, options.out)
@@ -139,11 +142,13 @@ def profile(
 def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if bool(options.config) == bool(options.run):
         raise UserError(
-            "motion-jax profile wants a config or --run DIR, one of them; for example: motion-jax "
-            "profile demo"
+            f"motion-jax profile wants a config or {named('run')} DIR, one of them; for example: "
+            "motion-jax profile demo"
         )
     if options.topology and options.data:
-        raise UserError("--topology compiles and runs nothing, so it takes no --data.")
+        raise UserError(
+            f"{named('topology')} compiles and runs nothing, so it takes no {named('data')}."
+        )
     stage, data = options.stage, options.data
     if options.run:
         from motion_jax.train.checkpoint import has_checkpoint
@@ -153,7 +158,7 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         if config is None:
             raise UserError(
                 f"{options.run} is not a run directory (no config.json in it); give the folder "
-                "that motion-jax train wrote with --run."
+                f"that motion-jax train wrote with {named('run')}."
             )
         if not has_checkpoint(options.run / "checkpoints"):
             raise UserError(
@@ -227,7 +232,8 @@ def _dataset_of(run: Path, path: str) -> Path:
     folder = Path(os.path.normpath(run / path))
     if not folder.is_dir():
         raise UserError(
-            f"The dataset of the run {run} is no longer at {folder}; say where it is with --data."
+            f"The dataset of the run {run} is no longer at {folder}; say where it is with "
+            f"{named('data')}."
         )
     return folder
 
@@ -312,7 +318,7 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
     try:
         found = trace.read(task.trace, "jit_step")
     except UserError as error:
-        say(f"{error} Layers have no times.")
+        say(f"{marked(error)} Layers have no times.")
         return None
     seconds, idle = trace.shared_time(found.events, attribution.opcodes, found.begin, found.end)
     table.add_seconds(

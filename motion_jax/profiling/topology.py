@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.chips import Chip, chip, chip_of
 from motion_jax.profiling.cost import flops
@@ -192,8 +192,9 @@ def laid_out(
     data, space = config.devices.data, config.devices.space
     rows = len(chips) // space if space > 0 and len(chips) % space == 0 else 0
     larger = (
-        f"a multiple of {rows} as batch_size, for instance --recipe.{stage}-stage.batch-size "
-        f"{rows} (with motion-jax compile also --batch-per-chip 1)"
+        f"a multiple of {rows} as batch_size, for instance "
+        f"{option(f'recipe.{stage}_stage.batch_size')} {rows} (with motion-jax compile also "
+        "--batch-per-chip 1)"
     )
     if rows and data > 0 and data != rows:
         used = data * space

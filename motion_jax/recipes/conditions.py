@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, is_ready
 from motion_jax.recipes.base import Shown
@@ -86,13 +86,14 @@ class Conditions:
 
 
 NO_CONTOUR = (
-    "The run is shown face contours (recipe.conditions.face_contour), and drawn poses have no face "
-    "points: drive it with a video of a person, or train with "
-    "--recipe.conditions.no-face-contour."
+    "The run is shown face contours (recipe.conditions.face_contour), and drawn poses have no "
+    "face points: drive it with a video of a person, or train with "
+    f"{option('recipe.conditions.face_contour', False)}."
 )
 NO_EDGES = (
     "The run is shown edges of frames (recipe.conditions.canny), and drawn poses come without "
-    "frames: drive it with a video of a person, or train with --recipe.conditions.no-canny."
+    "frames: drive it with a video of a person, or train with "
+    f"{option('recipe.conditions.canny', False)}."
 )
 EDGES_FLATTER = (
     "The generator is shown edges of the true frames, which a transfer does not have: it takes "

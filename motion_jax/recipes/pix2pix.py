@@ -15,7 +15,7 @@ from jax import Array
 
 from motion_jax import losses
 from motion_jax.data.reading import Window
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes.adam import Adam
@@ -90,7 +90,8 @@ class Pix2Pix(OneStage):
         if self.conditions.face_contour and not (dataset.keypoints()[:, FACE, 2] > 0).any():
             raise UserError(
                 f"The dataset {dataset.folder} has no face points to draw contours of; train with "
-                "--recipe.conditions.no-face-contour, or prepare it with --detail holistic."
+                f"{option('recipe.conditions.face_contour', False)}, or prepare it with "
+                f"{option('detail')} holistic."
             )
 
     @property

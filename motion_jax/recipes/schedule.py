@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.errors import UserError
+from motion_jax.errors import option as named
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def check_stage(name: str, stage: Any) -> None:
             raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
     for part in ("decay_steps", "warmup_steps"):
         if not 0 <= getattr(stage, part) <= stage.steps:
-            option = f"--recipe.{name}-stage.{part.replace('_', '-')}"
+            option = f"{named(f'recipe.{name}_stage.{part}')}"
             raise UserError(
                 f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 and the "
                 f"stage's steps ({stage.steps}): give {option} too, for example {option} 0."

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from motion_jax.errors import option
+
 METHODS = ("nearest", "nearest-angle")
 
 
@@ -39,9 +41,14 @@ class RetrievalOptions:
         for name, least in (("k", 1), ("candidates", 1), ("every", 1), ("jump", 0)):
             value = getattr(self, name)
             if not least <= value < float("inf"):
-                return f"--retrieval.{name} {value:g} is not a number of {least} or more."
+                return (
+                    f"{option(f'retrieval.{name}')} {value:g} is not a number of {least} or more."
+                )
         if not 0 <= self.threshold < float("inf"):
-            return f"--retrieval.lambda {self.threshold:g} is not a number of 0 or more."
+            return f"{option('retrieval.lambda')} {self.threshold:g} is not a number of 0 or more."
         if self.fps is not None and not 0 < self.fps <= 1000:
-            return f"--retrieval.fps {self.fps:g} is not above 0 and at most 1000 frames a second."
+            return (
+                f"{option('retrieval.fps')} {self.fps:g} is not above 0 and at most 1000 frames a "
+                "second."
+            )
         return None

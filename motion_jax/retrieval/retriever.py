@@ -11,7 +11,7 @@ import numpy as np
 
 from motion_jax.data.pairs import Frames
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
 from motion_jax.progress import say
 from motion_jax.retrieval import choice, features, flow
@@ -88,8 +88,8 @@ class Retriever:
         self.records = every[(keypoints[every, skeleton.BODY, 2] > 0).any(1)]
         if len(self.records) < max(1, options.k):
             raise UserError(
-                f"--retrieval.k {options.k} is more than the {len(self.records)} frames with a "
-                f"pose that the dataset {dataset.folder} offers; choose a smaller k."
+                f"{option('retrieval.k')} {options.k} is more than the {len(self.records)} frames "
+                f"with a pose that the dataset {dataset.folder} offers; choose a smaller k."
             )
         if options.missing == "median":
             keypoints = _clip_medians(dataset, keypoints, self.records)

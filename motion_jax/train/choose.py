@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.train.checkpoint import quick_record
 
 # Beside the other files of an evaluation: what `motion-jax evaluate --step all` found.
@@ -30,7 +30,9 @@ def choose(folder: Path, wanted: str) -> tuple[int, str]:
     if wanted == "best":
         return _best(folder, steps)
     if not wanted.isdigit():
-        raise UserError(f"--step {wanted} is none of latest, best or the step of a checkpoint.")
+        raise UserError(
+            f"{option('step')} {wanted} is none of latest, best or the step of a checkpoint."
+        )
     if int(wanted) not in steps:
         raise UserError(
             f"The run {folder} keeps no checkpoint of step {int(wanted)}; it has those of "
@@ -59,7 +61,8 @@ def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
         return step, f"SSIM {measured[step]:.4g}, the highest of {len(measured)} checkpoints"
     raise UserError(
         f"No checkpoint of {folder} has a score, so none is known as the best: measure them with "
-        f"motion-jax evaluate --run {folder} --step all, or train with --record.keep-best heldout."
+        f"motion-jax evaluate --run {folder} --step all, or train with "
+        f"{option('record.keep_best')} heldout."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from motion_jax.config import Config, differences
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, entries
 from motion_jax.train import imported
 from motion_jax.train import run as runs
@@ -30,8 +30,8 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"Another motion-jax train is using {folder}; wait for it, stop it with Ctrl-C, or "
-                "choose another --run folder."
+                f"Another motion-jax train is using {folder}; wait for it, stop it with Ctrl-C, "
+                f"or choose another {option('run')} folder."
             ) from error
         except OSError:
             # A file system without locks (some bucket mounts): nothing can be promised there.
@@ -50,7 +50,7 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
         if strange:
             raise UserError(
                 f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
-                "another --run folder."
+                f"another {option('run')} folder."
             )
         return
     untouched = imported.untouched_record(folder)
@@ -62,7 +62,7 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
     if differing:
         raise UserError(
             f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
-            "--run folder, or give the settings that it was begun with."
+            f"{option('run')} folder, or give the settings that it was begun with."
         )
     if dataset is None:
         return
@@ -70,7 +70,7 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
     if known["fingerprint"] != runs.fingerprint(dataset):
         raise UserError(
             f"{folder} was trained on another dataset ({known['path']}) than {dataset.folder}; "
-            "choose another --run folder, or give that dataset."
+            f"choose another {option('run')} folder, or give that dataset."
         )
 
 
@@ -86,6 +86,6 @@ def check_shared(folder: Path, token: str, host: str) -> None:
         if time.monotonic() > ends:
             raise UserError(
                 f"This process does not see what process 0 ({host}) wrote to {folder}; all "
-                "processes need the same folder of a shared file system as --run."
+                f"processes need the same folder of a shared file system as {option('run')}."
             )
         time.sleep(0.2)

@@ -21,7 +21,7 @@ from motion_jax.config import Config, to_json
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
-from motion_jax.errors import UserError, marked
+from motion_jax.errors import UserError, marked, option
 from motion_jax.events import Interrupted, Observer, StopToken
 from motion_jax.progress import say, warn
 from motion_jax.recipes.pretrained import load_all
@@ -101,7 +101,7 @@ def _train(
         config.validate()
         dataset = None if data is None else open_dataset(data)
         if dataset is None and config.recipe.takes_dataset:
-            raise UserError("This config is trained on a dataset; give one with --data.")
+            raise UserError(f"This config is trained on a dataset; give one with {option('data')}.")
         stages = config.recipe.stages()
         # The largest first: its size is the one to prepare a dataset at.
         for name in sorted(stages, key=lambda name: -stages[name].height):

@@ -10,6 +10,7 @@ from motion_jax.config import Config, config_hash, flatten, to_json
 from motion_jax.data.records import PoseFrames
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job
+from motion_jax.errors import marked
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
 from motion_jax.train import imported
@@ -69,7 +70,7 @@ def resume(
         except Damaged as error:
             damaged.append(step)
             last = error
-            say(f"{str(error).split(';')[0]}; trying the one before it.")
+            say(f"{marked(error).split(';')[0]}; trying the one before it.")
             continue
         _set_aside(checkpoints, damaged, job)
         if job.first:

@@ -21,7 +21,7 @@ from motion_jax.config import Config, from_json, to_json
 from motion_jax.data.pairs import stretches
 from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import check_name, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
@@ -158,7 +158,8 @@ class Run:
         if not self.dataset:
             how = "imported" if self.config.recipe.takes_dataset else "trained"
             raise UserError(
-                f"The run {self.folder} was {how} without a dataset; name one with --data."
+                f"The run {self.folder} was {how} without a dataset; name one with "
+                f"{option('data')}."
             )
         path = Path(self.dataset["path"])
         return path if path.is_absolute() else Path(os.path.normpath(self.folder / path))
@@ -217,7 +218,7 @@ def load_run(folder: Path, step: str = "latest") -> Run:
     if config is None:
         raise UserError(
             f"{folder} is not a run directory (no config.json in it); give the folder that "
-            "motion-jax train wrote with --run."
+            f"motion-jax train wrote with {option('run')}."
         )
     if not has_checkpoint(folder / "checkpoints"):
         raise UserError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from motion_jax import events
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs, check_writable
 from motion_jax.progress import Meter, say
@@ -92,7 +92,10 @@ def _of_run(options: TransferOptions) -> "Performance":
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
-        raise UserError("--region goes with --ready-poses alone; poses are looked for everywhere.")
+        raise UserError(
+            f"{option('region')} goes with {option('ready_poses')} alone; poses are looked for "
+            "everywhere."
+        )
     if options.ready_poses or not takes_poses(run) or driver_of(run):
         return _by_pictures(options, run)
     return _by_poses(options, run)
@@ -216,32 +219,43 @@ def run_tags(run: "Run", options: TransferOptions) -> dict[str, str]:
 def _check(options: TransferOptions) -> None:
     """Raises UserError for what is wrong whatever the source and the run."""
     if options.out.suffix.lower() != ".mp4":
-        raise UserError(f"--out {options.out} does not end in .mp4; name an MP4 file.")
+        raise UserError(f"{option('out')} {options.out} does not end in .mp4; name an MP4 file.")
     if options.chunk < 1:
-        raise UserError(f"--chunk {options.chunk} is less than 1; give a number of frames.")
+        raise UserError(
+            f"{option('chunk')} {options.chunk} is less than 1; give a number of frames."
+        )
     if options.max_gap < 0:
-        raise UserError(f"--max-gap {options.max_gap} is negative; give a number of frames.")
+        raise UserError(
+            f"{option('max_gap')} {options.max_gap} is negative; give a number of frames."
+        )
     if options.face_boxes is not None and not options.ready_poses:
-        raise UserError("--face-boxes goes with --ready-poses alone; keypoints tell faces anyway.")
+        raise UserError(
+            f"{option('face_boxes')} goes with {option('ready_poses')} alone; keypoints tell "
+            "faces anyway."
+        )
     check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
     if options.method is not None:
         return
     if options.run is None:
         raise UserError(
-            "Say who is to move: --run RUN (trained), or --method nearest with --data DATASET "
-            "(without training)."
+            f"Say who is to move: {option('run')} RUN (trained), or {option('method')} nearest "
+            f"with {option('data')} DATASET (without training)."
         )
     if options.data is not None:
-        raise UserError("--data goes with --method alone; a run knows its own dataset.")
+        raise UserError(
+            f"{option('data')} goes with {option('method')} alone; a run knows its own dataset."
+        )
     if options.retrieval != RetrievalOptions():
-        raise UserError("--retrieval goes with --method alone; a run draws its frames.")
+        raise UserError(
+            f"{option('retrieval')} goes with {option('method')} alone; a run draws its frames."
+        )
 
 
 def _check_place(out: Path) -> None:
     """Proves that the output can be written, before any work and without making its folder yet."""
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name the output FILE.mp4.")
+        raise UserError(f"{option('out')} {out} is a folder; name the output FILE.mp4.")
     folder = out.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -250,6 +264,6 @@ def _check_place(out: Path) -> None:
     except (OSError, UserError) as error:
         reason = getattr(error.__cause__ or error, "strerror", None) or "not possible"
         raise UserError(
-            f"--out {out} cannot be written in {folder} ({reason}); choose a folder that you may "
-            "write to."
+            f"{option('out')} {out} cannot be written in {folder} ({reason}); choose a folder "
+            "that you may write to."
         ) from error

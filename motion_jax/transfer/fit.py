@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SETTLE = 1.0
 _ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
 _NO_BODY = (
-    "The poses of the source hold no body joint to fit to the target; use --normalize none "
-    "or a source that shows the body."
+    f"The poses of the source hold no body joint to fit to the target; use {option('normalize')} "
+    "none or a source that shows the body."
 )
 
 

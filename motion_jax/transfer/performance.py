@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motion_jax import events
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.track import PoseTrack
@@ -60,7 +60,7 @@ def source_track(options: TransferOptions) -> PoseTrack:
         raise UserError(
             f"No person was found in any of the {len(motion.track)} frames of {options.source} "
             f"(mostly: {reason}, {count} frames); use a video that shows one person from head to "
-            "foot, or give the poses with --poses."
+            f"foot, or give the poses with {option('poses')}."
         )
     return motion.track
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from motion_jax.data.fitting import BLACK
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import say
 from motion_jax.transfer.options import TransferOptions
@@ -26,11 +26,11 @@ def open_pictures(options: TransferOptions, run: "Run") -> tuple[ReadyPoses, np.
     (zeros: not known). Raises UserError where they cannot be shown to it."""
     if options.poses is not None:
         raise UserError(
-            "--poses does not go with --ready-poses, nor with a run that is shown the source's "
-            "frames; leave one of them out."
+            f"{option('poses')} does not go with {option('ready_poses')}, nor with a run that is "
+            "shown the source's frames; leave one of them out."
         )
     if not options.source.exists():
-        raise UserError(f"There is no file or folder {options.source}; check --source.")
+        raise UserError(f"There is no file or folder {options.source}; check {option('source')}.")
     _check_conditions(run)
     # What is known of the dataset whose poses (or domain A) the generator was shown.
     info = run.dataset.get("domain_a") or run.dataset.get("info", {})
@@ -65,9 +65,9 @@ def check_drawable(run: "Run") -> None:
     info = run.dataset.get("info", {})
     if info.get("pose_pictures") and info.get("pose_style") is None:
         raise UserError(
-            "The run was trained on ready pose pictures and its dataset does not say how they were "
-            "drawn: drive it with a video of such pictures and --ready-poses, or import the "
-            "dataset again with --drawn-as."
+            "The run was trained on ready pose pictures and its dataset does not say how they "
+            f"were drawn: drive it with a video of such pictures and {option('ready_poses')}, or "
+            f"import the dataset again with {option('drawn_as')}."
         )
 
 
@@ -158,7 +158,7 @@ def _boxes(options: TransferOptions, pictures: ReadyPoses, run: "Run") -> np.nda
         return pictures.place_boxes(read_face_texts(options.face_boxes, len(pictures)))
     if options.face and "face" in run.config.recipe.parts(run.params):
         say(
-            "Drawn poses do not tell where faces are, so the face stage is left out; --face-boxes "
-            "FOLDER tells it."
+            "Drawn poses do not tell where faces are, so the face stage is left out; "
+            f"{option('face_boxes')} FOLDER tells it."
         )
     return np.zeros((len(pictures), 4), np.float32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from motion_jax.data.records import encode_picture
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.progress import track
@@ -48,8 +48,8 @@ def write_pose_pictures(
     recipe = run.config.recipe
     if not getattr(recipe, "conditions", PLAIN).plain:
         raise UserError(
-            "--pose-pictures writes drawn poses alone, and the run is shown other channels besides "
-            "(recipe.conditions); leave it out."
+            f"{option('pose_pictures')} writes drawn poses alone, and the run is shown other "
+            "channels besides (recipe.conditions); leave it out."
         )
 
     @jax.jit

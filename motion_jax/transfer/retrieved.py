@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.retrieval.retriever import Retriever, compatible_keypoints, retriever
@@ -45,8 +45,8 @@ def performance(options: TransferOptions) -> Performance:
     rows = _shown_rows(clip.times, at)
     if clip.lost[rows].all():
         raise UserError(
-            f"--retrieval.fps {options.retrieval.fps:g} is so low that no frame with a person is "
-            "shown; choose a higher one."
+            f"{option('retrieval.fps')} {options.retrieval.fps:g} is so low that no frame with a "
+            "person is shown; choose a higher one."
         )
     part = dataset.info.one_content or (0, 0, *dataset.size)
     return Performance(
@@ -65,11 +65,14 @@ def performance(options: TransferOptions) -> Performance:
 
 def _check(options: TransferOptions) -> None:
     if options.run is not None:
-        raise UserError("--run and --method are two ways to the pictures; leave one of them out.")
+        raise UserError(
+            f"{option('run')} and {option('method')} are two ways to the pictures; leave one of "
+            "them out."
+        )
     if options.data is None:
         raise UserError(
-            f"--method {options.method} needs the target's dataset: give --data DATASET, made by "
-            "motion-jax prepare."
+            f"{option('method')} {options.method} needs the target's dataset: give "
+            f"{option('data')} DATASET, made by motion-jax prepare."
         )
     if problem := options.retrieval.error():
         raise UserError(problem)
@@ -77,13 +80,13 @@ def _check(options: TransferOptions) -> None:
         if field.name in OF_NETWORKS and getattr(options, field.name) != field.default:
             given = field.name.replace("_", "-")
             raise UserError(
-                f"--{'no-' if field.default is True else ''}{given} goes with --run alone; there "
-                f"is no network with --method {options.method}."
+                f"--{'no-' if field.default is True else ''}{given} goes with {option('run')} "
+                f"alone; there is no network with {option('method')} {options.method}."
             )
     if options.stabilise == "face":
         raise UserError(
-            f"--stabilise face goes with --run alone; with --method {options.method} the room "
-            "would jump: use --stabilise pose."
+            f"{option('stabilise')} face goes with {option('run')} alone; with {option('method')} "
+            f"{options.method} the room would jump: use {option('stabilise')} pose."
         )
 
 

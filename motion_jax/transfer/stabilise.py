@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import savgol_filter
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_centre
 from motion_jax.pose.skeleton import BODY, INDEX
 from motion_jax.transfer.options import TransferOptions
@@ -42,8 +42,8 @@ def which_way(options: TransferOptions, alone: bool, posed: bool) -> str:
     """
     if options.stabilise in ("face", "pose") and not posed:
         raise UserError(
-            f"--stabilise {options.stabilise} needs to know where the person is, which drawn poses "
-            "and frames that are translated do not tell; leave it out."
+            f"{option('stabilise')} {options.stabilise} needs to know where the person is, which "
+            "drawn poses and frames that are translated do not tell; leave it out."
         )
     if options.stabilise != "auto":
         return options.stabilise

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 
 
 def ends_early(path: Path, name: str) -> bool:
@@ -28,7 +28,7 @@ def damaged(path: Path, seconds: float | None, count: int) -> UserError:
         )
     return UserError(
         f"{path} is damaged or cut short after {seconds:.2f} s ({count} frames can be read before "
-        f"that); copy or re-encode it again, or use its good part with --end "
+        f"that); copy or re-encode it again, or use its good part with {option('end')} "
         f"{max(0.0, seconds - 0.1):.1f}."
     )
 

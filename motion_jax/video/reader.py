@@ -22,7 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, marked, option
 from motion_jax.video import stills, tracks
 from motion_jax.video.colour import colour_of, peak_of
 from motion_jax.video.damage import damaged, ends_early, no_frames, unreadable
@@ -290,7 +290,7 @@ def _shown_by_file(name: str, size: int, changed: int, track: int | None) -> Sho
         try:
             colour = colour_of(first[1])
         except UserError as error:
-            raise UserError(f"{path}: {error}.") from error
+            raise UserError(f"{path}: {marked(error)}.") from error
         if colour is None or not colour.transfer:
             return Shown(size_of_all, aspect, colour)
         try:
@@ -346,12 +346,12 @@ def nothing_between(path: Path, time: float, first: float, last: float) -> UserE
     """No frame has first <= time < last; `time` is that of the next, or of the last of all."""
     if time < first:
         return UserError(
-            f"{path} is shorter than needed: its last frame is at {time:.2f} s, and --start "
-            f"{first:g} lies after it; give a smaller --start."
+            f"{path} is shorter than needed: its last frame is at {time:.2f} s, and "
+            f"{option('start')} {first:g} lies after it; give a smaller {option('start')}."
         )
     return UserError(
-        f"{path} has no frame between --start {first:g} and --end {last:g} seconds (the next is "
-        f"at {time:.2f} s); give a longer stretch."
+        f"{path} has no frame between {option('start')} {first:g} and {option('end')} {last:g} "
+        f"seconds (the next is at {time:.2f} s); give a longer stretch."
     )
 
 
@@ -475,13 +475,18 @@ def _may_be_interlaced(stream: av.VideoStream) -> bool:
 def check_choice(path: Path, start: float | None, end: float | None, fps: float | None) -> None:
     """Raises UserError for a senseless choice of frames, whatever the video."""
     if start is not None and not start >= 0:
-        raise UserError(f"--start {start:g} for {path} is negative; count seconds from 0.")
+        raise UserError(
+            f"{option('start')} {start:g} for {path} is negative; count seconds from 0."
+        )
     if end is not None and not end > (start or 0.0):
         raise UserError(
-            f"--end {end:g} for {path} is not after --start {start or 0.0:g}; give a later --end."
+            f"{option('end')} {end:g} for {path} is not after {option('start')} {start or 0.0:g}; "
+            f"give a later {option('end')}."
         )
     if fps is not None and not 0 < fps <= 1000:
-        raise UserError(f"--fps {fps:g} for {path} is not between 0 and 1000 frames a second.")
+        raise UserError(
+            f"{option('fps')} {fps:g} for {path} is not between 0 and 1000 frames a second."
+        )
 
 
 def _check_whole(path: Path, container, stream, end: float | None) -> None:

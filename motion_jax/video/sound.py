@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.video.tracks import picture_track, sound_track
 
 # Codecs that players take inside an MP4, so that copying loses nothing.
@@ -152,6 +152,6 @@ class Sound:
 
     def _broken(self) -> UserError:
         return UserError(
-            f"The sound of {self._path} is damaged; drop the sound (--audio drop) or convert the "
-            "file again."
+            f"The sound of {self._path} is damaged; drop the sound ({option('audio')} drop) or "
+            "convert the file again."
         )

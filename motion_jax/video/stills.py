@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.video import tracks
 from motion_jax.video.image_files import picture_files, picture_size, read_picture
 from motion_jax.video.notes import note
@@ -23,8 +23,8 @@ def rate(folder: Path, fps: float | None) -> float:
     given = fps if fps is not None else tracks.asked_rate()
     if given is None:
         raise UserError(
-            f"{folder} is a folder; name a video file, or say with --fps how many of its pictures "
-            "are a second of film."
+            f"{folder} is a folder; name a video file, or say with {option('fps')} how many of "
+            "its pictures are a second of film."
         )
     return given
 
@@ -52,8 +52,8 @@ def chosen(
     inside = np.flatnonzero((times >= first - _SAME) & (times < last - _SAME))
     if not len(inside):
         raise UserError(
-            f"{folder} has no picture between --start {first:g} and --end {last:g} seconds: its "
-            f"last is at {times[-1]:.2f} s; give another stretch."
+            f"{folder} has no picture between {option('start')} {first:g} and {option('end')} "
+            f"{last:g} seconds: its last is at {times[-1]:.2f} s; give another stretch."
         )
     return [(float(times[number]), files[number]) for number in inside]
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import av
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.video import notes
 
 _NAMES = {"video": "MOTION_JAX_VIDEO_TRACK", "audio": "MOTION_JAX_AUDIO_TRACK"}
@@ -40,7 +40,9 @@ def chosen(
         if number is None:
             continue
         if number < 1:
-            raise UserError(f"--{kind}-track {number} is no track; they are counted from 1.")
+            raise UserError(
+                f"{option(f'{kind}_track')} {number} is no track; they are counted from 1."
+            )
         os.environ[_NAMES[kind]] = str(number)
     try:
         yield
@@ -114,8 +116,8 @@ def _choose(path: Path, kind: str, tracks: list[Any], what: str) -> Any:
     if number is not None:
         if number > len(tracks):
             raise UserError(
-                f"{path} has no {what} track {number}, which --{kind}-track asks for; it has "
-                f"{_listed(tracks)}."
+                f"{path} has no {what} track {number}, which {option(f'{kind}_track')} asks for; "
+                f"it has {_listed(tracks)}."
             )
         return tracks[number - 1]
     place = next((i for i, one in enumerate(tracks) if one.disposition & _DEFAULT), 0)

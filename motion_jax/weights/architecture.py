@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.weights.unpickle import quoted
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -226,9 +226,9 @@ def _global(shapes: Shapes) -> dict:
 
 def _batch_norm(what: str) -> UserError:
     return UserError(
-        f"These are the weights of a pix2pixHD {what} with batch norm (--norm batch), which "
-        "motion_jax does not build: it knows pix2pixHD's networks with their default, instance "
-        "norm."
+        f"These are the weights of a pix2pixHD {what} with batch norm ({option('norm')} batch), "
+        "which motion_jax does not build: it knows pix2pixHD's networks with their default, "
+        "instance norm."
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.nets.vgg import TORCHVISION_INDEX
 
 # One entry a layer: our path, the reference's prefix, the kind: "conv" and "up" (transposed), or
@@ -219,7 +219,7 @@ def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]
             raise UserError(
                 f"The network has separable residual blocks ({'/'.join(path)}), which the "
                 "reference's networks do not know, so its weights cannot be written for them; "
-                "train with --recipe.generator.block full to export."
+                f"train with {option('recipe.generator.block')} full to export."
             )
         for ours, theirs in _LEAVES[kind]:
             value = np.asarray(node[ours])

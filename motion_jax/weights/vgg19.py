@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from motion_jax.download import download
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.files import atomic_path, cache_folder
 from motion_jax.weights import names
 from motion_jax.weights.torch import read_pth
@@ -68,12 +68,12 @@ def load_vgg19(path: Path | None = None) -> dict:
             raise UserError(
                 "This config's perceptual loss needs VGG-19's weights, which are not on this "
                 "machine; run `motion-jax fetch vgg19` once, give a local torchvision file with "
-                "--vgg PATH, or train without with --recipe.losses.perceptual none "
-                "--recipe.losses.l1 50."
+                f"{option('vgg')} PATH, or train without with "
+                f"{option('recipe.losses.perceptual')} none {option('recipe.losses.l1')} 50."
             )
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"There is no file {path} with VGG-19's weights; check --vgg.")
+        raise UserError(f"There is no file {path} with VGG-19's weights; check {option('vgg')}.")
     if path.suffix != ".npz":
         return from_torchvision(path)
     try:

@@ -108,7 +108,7 @@ def _train(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[]
     from motion_jax.config import Devices
     from motion_jax.devices import mesh as meshes
     from motion_jax.nets.conv import target_platform
-    from motion_jax.profiling.cost import flops
+    from motion_jax.profiling.arithmetic import flops
     from motion_jax.train.loop import compile_ahead, compiled_step
 
     name, mesh = setup["stage"], meshes.make_mesh(Devices(), setup["batch"])
@@ -148,7 +148,7 @@ def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callab
     import jax
 
     from motion_jax.nets.conv import on_cpu, target_platform
-    from motion_jax.profiling.cost import flops
+    from motion_jax.profiling.arithmetic import flops
     from motion_jax.train.synthesis import Synthesizer
 
     name, recipe = setup["stage"], config.recipe

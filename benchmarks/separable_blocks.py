@@ -200,7 +200,7 @@ class _Forward:
 
         from motion_jax.nets.conv import target_platform
         from motion_jax.nets.initial import initialise
-        from motion_jax.profiling.cost import count_parameters, flops
+        from motion_jax.profiling.arithmetic import count_parameters, flops
 
         recipe = config.recipe
         stage = "local" if recipe.local_stage.steps else "global"

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from motion_jax import entry_points
 from motion_jax.data.settings import Data
+from motion_jax.devices.options import Devices
 from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.recipes import recipe_class, recipe_names
@@ -68,22 +69,6 @@ class Guard:
     """See collapsed_below."""
     every: int = 20
     """Steps between two looks at the losses for that."""
-
-
-@dataclass(frozen=True)
-class Devices:
-    """How the work is laid over the devices. Changes nothing of what is trained but rounding, and
-    may differ when a run is continued."""
-
-    data: int = 0
-    """Devices that share a batch; 0: as many as there are (by space) and divide the batch."""
-    space: int = 1
-    """Devices that share the height of each picture."""
-    shard_optimizer: bool = False
-    """Keep a share of the optimiser's state and of the averaged parameters on each device of
-    "data", instead of all of it on every one."""
-    strategy: Literal["jit", "pmap"] = "jit"
-    """How one step runs on several devices: jit over a mesh, or pmap over the batch."""
 
 
 @dataclass(frozen=True)

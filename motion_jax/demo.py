@@ -39,6 +39,7 @@ def demo(options: DemoOptions) -> dict[str, Any]:
     from motion_jax import puppet
     from motion_jax.config import load_config
     from motion_jax.data.prepare import PrepareOptions, prepare
+    from motion_jax.plan.suggest import advise
     from motion_jax.train.loop import train
 
     out = options.out
@@ -63,7 +64,8 @@ def demo(options: DemoOptions) -> dict[str, Any]:
                 smooth=False,  # drawn joints do not tremble, and there is nothing to mend
                 swaps=False,
                 bones=False,
-            )
+            ),
+            advise=advise,
         )
     say(f"2/4  Training on {TARGET}")
     run = out / "run"

@@ -15,7 +15,7 @@ from motion_jax import __version__, cli, events
 from motion_jax.cli import train as command
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.errors import UserError
-from motion_jax.profiling.cost import count_parameters, flops
+from motion_jax.profiling.arithmetic import count_parameters, flops
 
 TINY = """
 from motion_jax.config import Config

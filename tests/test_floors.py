@@ -17,7 +17,8 @@ PACKAGE = "motion_jax"
 # Lowest first. A name is a room (a folder) or a module of the package's root; those on one line
 # stand side by side and do not know each other.
 FLOORS = (
-    ("errors", "events", "memory"),
+    ("errors", "memory"),
+    ("events", "parsing", "entry_points"),
     ("files",),
     ("progress",),
     ("download", "workers", "devices"),

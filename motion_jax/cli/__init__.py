@@ -114,7 +114,7 @@ def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
     """Options of a verb; an unknown one is a UserError that suggests the right one."""
     import tyro
 
-    from motion_jax.cli.parsing import one_sentence
+    from motion_jax.parsing import one_sentence
 
     with one_sentence(verb, arguments):
         options, unknown = tyro.cli(
@@ -155,7 +155,10 @@ def _options(kind: type, before: str = "--") -> list[str]:
 def _prepare(arguments: list[str]) -> None:
     from motion_jax.data.prepare import PrepareOptions, prepare
 
-    prepare(parse(PrepareOptions, "prepare", arguments))
+    options = parse(PrepareOptions, "prepare", arguments)
+    from motion_jax.plan.suggest import advise
+
+    prepare(options, advise=advise)
 
 
 def _import_data(arguments: list[str]) -> None:

@@ -191,8 +191,8 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     """The verb's options and the config with the command line's changes."""
     import tyro
 
-    from motion_jax.cli.parsing import one_sentence
     from motion_jax.config import Config, unknown_option
+    from motion_jax.parsing import one_sentence
 
     both = make_dataclass(
         "Train",

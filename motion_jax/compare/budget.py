@@ -94,12 +94,11 @@ def measure(config: "Config") -> dict[str, float]:
     from motion_jax.devices import mesh as meshes
     from motion_jax.plan.suggest import LOOP
     from motion_jax.profiling.cost import step_seconds
-    from motion_jax.profiling.topology import step_inputs
-    from motion_jax.train.step import compiled_step
+    from motion_jax.train.step import compiled_step, step_inputs
 
     found = {}
     for name in config.recipe.stages():
-        mesh = meshes.of_stage(config, name)
+        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
         inputs = step_inputs(config, name, mesh)
         compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
         found[name] = LOOP * step_seconds(compiled, inputs, usual=True)

@@ -91,7 +91,7 @@ def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
 def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]], np.ndarray]:
     """The target's held-out runs of frames and training records."""
     from motion_jax.compare.score import check_target
-    from motion_jax.evaluate.evaluate import limit
+    from motion_jax.data.pairs import limit
 
     for name in ("source", "truth"):
         path = getattr(options, name)

@@ -67,7 +67,7 @@ class RunMover:
     """A trained run. pictures: it is shown the source's pictures, not poses."""
 
     def __init__(self, run: "Run", pictures: bool):
-        from motion_jax.profiling.cost import count_parameters
+        from motion_jax.profiling.arithmetic import count_parameters
         from motion_jax.transfer.player import Networks, Player
 
         self.parameters = count_parameters(run.params)

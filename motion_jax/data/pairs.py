@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from motion_jax.data.augment import AugmentConfig, augment, cut
+from motion_jax.data.fitting import Box, in_frame
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory
@@ -428,3 +429,25 @@ def _user_message(error: BaseException) -> str | None:
             return str(seen).rsplit(marker, 1)[1].splitlines()[0]
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def one_box(frames: Frames) -> Box | None:
+    """Where in the pictures of `frames` the letterboxed picture lies, where it is one place for all
+    records and not all of them."""
+    box = frames.dataset.info.one_content
+    if box is None:
+        return None
+    return in_frame(box, frames.dataset.size, (frames.height, frames.width), frames.crop)
+
+
+def limit(held: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """Shortens every stretch by the same share, so that together they have at most `most` frames;
+    where there are more stretches than frames, the last ones are left out."""
+    total = sum(count for _, count in held)
+    if total <= most:
+        return held
+    shares = [count * most // total for _, count in held]
+    for i in range(len(held)):
+        if sum(shares) < most and shares[i] < held[i][1]:
+            shares[i] += 1
+    return [(first, share) for (first, _), share in zip(held, shares, strict=True) if share]

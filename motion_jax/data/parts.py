@@ -16,7 +16,7 @@ from pathlib import Path
 from motion_jax import files
 from motion_jax.data import assemble, prepare, records
 from motion_jax.data.again import PARTS, differing, is_made, made_with
-from motion_jax.data.quality import read_quality
+from motion_jax.data.quality import Adviser, read_quality
 from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 from motion_jax.workers import advance, pool, run_jobs, worker_count
@@ -90,7 +90,7 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
     return folder
 
 
-def merge(options: prepare.PrepareOptions) -> Path:
+def merge(options: prepare.PrepareOptions, advise: Adviser | None = None) -> Path:
     """Joins all parts into the dataset; returns the page of its report. Stopped, it goes on.
 
     The videos themselves are not read. Raises UserError, naming it, where a part is missing,
@@ -104,7 +104,9 @@ def merge(options: prepare.PrepareOptions) -> Path:
         if _is_merged(options):
             say(f"{out} is up to date: the same videos and options; nothing to do.")
             page = out / prepare.REPORT
-            return prepare.write_report(out) if partial.exists() or not page.is_file() else page
+            if page.is_file() and not partial.exists():
+                return page
+            return prepare.write_report(out, advise)
         raise UserError(
             f"{out} holds no parts; make them first with the same command and {option('shard')} "
             f"1/N to N/N instead of {option('merge')}."
@@ -114,7 +116,7 @@ def merge(options: prepare.PrepareOptions) -> Path:
     if not is_made(out, partial, resolved, merging=True):
         prepare.begin(out, partial, resolved)
         _join(options, datasets, out, partial, resolved, workers)
-    page = prepare.write_report(out)
+    page = prepare.write_report(out, advise)
     files.remove_tree(out / PARTS)
     return page
 

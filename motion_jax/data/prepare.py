@@ -35,6 +35,7 @@ from motion_jax.video.tracks import follow_options
 from motion_jax.workers import pool, worker_count
 
 if TYPE_CHECKING:
+    from motion_jax.data.quality import Adviser
     from motion_jax.video.reader import VideoInfo
 
 # The generator halves the picture four times.
@@ -90,11 +91,16 @@ class PrepareOptions(PoseOptions):
 
 @follow_options
 def prepare(
-    options: PrepareOptions, *, observer: Observer | None = None, stop: StopToken | None = None
+    options: PrepareOptions,
+    *,
+    advise: "Adviser | None" = None,
+    observer: Observer | None = None,
+    stop: StopToken | None = None,
 ) -> Path:
     """Makes the dataset `options.out`, or finds it made; returns the page of its quality report.
 
     Args:
+      advise: says what to train on it (plan.suggest.advise); None: the report says nothing of that.
       observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
         the caller).
     Raises:
@@ -102,21 +108,23 @@ def prepare(
       Stopped: was asked to; the same call goes on from the poses and shards that are done.
     """
     with events.watched(observer, stop):
-        page = _prepare(options)
+        page = _prepare(options, advise)
         events.emit(events.Done("prepare", options.out), at=1.0)
     return page
 
 
-def _prepare(options: PrepareOptions) -> Path:
+def _prepare(options: PrepareOptions, advise: "Adviser | None") -> Path:
     files.check_outputs(options, "out")
     if options.shard is not None or options.merge:
         from motion_jax.data import parts
 
-        return parts.merge(options) if options.shard is None else parts.prepare_part(options)
+        if options.shard is None:
+            return parts.merge(options, advise)
+        return parts.prepare_part(options)
     with events.part(0.0, UNTIL_REPORT):
         made = make(options)
     if made or not (options.out / REPORT).is_file():
-        return write_report(options.out)
+        return write_report(options.out, advise)
     say(f"{options.out} is up to date: the same videos and options; nothing to do.")
     return options.out / REPORT
 
@@ -436,12 +444,12 @@ def _finish(
     assemble.finish(out, options, resolved, figures, lengths)
 
 
-def write_report(out: Path) -> Path:
-    """The quality report and advice of a finished dataset; its partial folder goes."""
-    from motion_jax.data.quality import suggest, write_report
-    from motion_jax.plan.suggest import sentences
+def write_report(out: Path, advise: "Adviser | None" = None) -> Path:
+    """The quality report of a finished dataset, and what to train on it where somebody advises; its
+    partial folder goes."""
+    from motion_jax.data.quality import write_report
 
-    suggestion = suggest(out)
+    suggestion = None if advise is None else advise(out)
     page = write_report(out, suggestion)
     files.remove_tree(out / ".partial")
     figures = records.open_dataset(out).info.detection
@@ -451,6 +459,7 @@ def write_report(out: Path) -> Path:
         + (f" ({why})" if why else "")
         + f". Quality report: {page}"
     )
-    say(" ".join(sentences(suggestion)))
+    if suggestion is not None:
+        say(suggestion.text)
     events.emit(events.FileWritten(page))
     return page

@@ -4,8 +4,10 @@ Reads what prepare measured (DATASET/quality.json) and the dataset itself.
 """
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +19,6 @@ from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.report import html, montage
-
-if TYPE_CHECKING:
-    from motion_jax.plan.suggest import Suggestion
 
 FILE = "quality.json"
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
@@ -45,7 +44,28 @@ def read_quality(folder: Path) -> dict:
     return quality
 
 
-def write_report(folder: Path, suggestion: "Suggestion | None" = None) -> Path:
+@dataclass(frozen=True)
+class TrainingAdvice:
+    """What to train on a dataset, in words (plan/suggest.py makes it).
+
+    Attributes:
+      text: all of it, for a terminal.
+      sentences: of the page, beside the command; command: "" where nothing can be trained.
+      headings, rows: the table of all configs.
+    """
+
+    text: str
+    sentences: Sequence[str]
+    command: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+# Says what to train on the dataset in a folder.
+Adviser = Callable[[Path], TrainingAdvice]
+
+
+def write_report(folder: Path, suggestion: TrainingAdvice | None = None) -> Path:
     """Writes DATASET/report/index.html and returns its path.
 
     suggestion: what to train on it; without one the page says nothing of that.
@@ -61,24 +81,12 @@ def write_report(folder: Path, suggestion: "Suggestion | None" = None) -> Path:
     return path
 
 
-def suggest(folder: Path) -> "Suggestion":
-    """What to train on a dataset on this machine, whose speed is measured for it (two seconds).
-
-    The one thing here that needs jax, and so imported late.
-    """
-    from motion_jax.data.settings import Data
-    from motion_jax.plan import suggest as suggesting
-
-    described = suggesting.describe(open_dataset(folder), Data().holdout, str(folder))
-    return suggesting.propose(described, suggesting.measured_machine())
-
-
 def report(
     quality: dict,
     dataset: PoseFrames,
     coverage: Coverage,
     name: str,
-    suggestion: "Suggestion | None" = None,
+    suggestion: TrainingAdvice | None = None,
 ) -> str:
     """The page as text; arguments as in write_report."""
     height, width = dataset.size
@@ -122,14 +130,13 @@ def _advice(quality: dict, coverage: Coverage) -> list[str]:
     return urgent + [html.bullets(item.text for item in found if not item.urgent)]
 
 
-def _training(suggestion: "Suggestion") -> list[str]:
-    from motion_jax.plan.suggest import HEADINGS, rows, sentences
-
-    first, *others = sentences(suggestion, "This")
+def _training(suggestion: TrainingAdvice) -> list[str]:
+    first, *others = suggestion.sentences
     fragments = [html.paragraph(first)]
-    if suggestion.chosen:
+    if suggestion.command:
         fragments.append(html.preformatted(suggestion.command))
-    fragments += [html.paragraph(" ".join(others)), html.table(HEADINGS, rows(suggestion))]
+    table = html.table(suggestion.headings, suggestion.rows)
+    fragments += [html.paragraph(" ".join(others)), table]
     fragments.append(
         html.paragraph(
             "Times are of this machine and reckoned; the same command with --dry-run measures the "

@@ -6,7 +6,7 @@ are of type Auto: the compiler chooses how everything lies that nothing here pre
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -14,14 +14,16 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from motion_jax.config import Config, Devices
+from motion_jax.devices.options import Devices
 from motion_jax.errors import UserError
-from motion_jax.recipes.state import State
 
 AXES = ("data", "space")
 # Elements from which on a tensor is worth sharing: below, what its pieces cost in messages is more
 # than the memory that they save.
 WORTH_SHARING = 2**16
+
+# A state of training, of any recipe.
+S = TypeVar("S", bound=Any)
 
 
 def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None = None) -> Mesh:
@@ -83,13 +85,16 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
     return Mesh(_arranged((data, space), chosen), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
-def of_stage(config: Config, name: str, devices: Sequence[Any] | None = None) -> Mesh:
+def of_stage(
+    settings: Devices, stage: Any, name: str, devices: Sequence[Any] | None = None
+) -> Mesh:
     """The mesh that a stage trains on.
+
+    stage: its settings, with batch_size and height; name: of the stage.
 
     Raises UserError as make_mesh, and where the rows of the stage's pictures cannot be shared.
     """
-    stage = config.recipe.stages()[name]
-    mesh = make_mesh(config.devices, stage.batch_size, devices)
+    mesh = make_mesh(settings, stage.batch_size, devices)
     if stage.height % mesh.shape["space"]:
         raise UserError(
             f"The {stage.height} rows of recipe.{name}_stage cannot be shared evenly among "
@@ -170,8 +175,9 @@ def place(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     return {name: placed(array, shardings[name]) for name, array in batch.items()}
 
 
-def state_sharding(mesh: Mesh, abstract_state: State, shard_optimizer: bool) -> State:
-    """How a state lies, as a pytree of its structure.
+def state_sharding(mesh: Mesh, abstract_state: S, shard_optimizer: bool) -> S:
+    """How a state of training lies (with the fields optimizer and averaged, see recipes/state.py),
+    as a pytree of its structure.
 
     Everything on every device; with shard_optimizer, of the optimiser's state and the averaged
     parameters each device of "data" has a share: tensors of WORTH_SHARING elements or more are cut

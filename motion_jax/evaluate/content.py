@@ -5,18 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from motion_jax.data.fitting import Box, in_frame
+from motion_jax.data.fitting import in_frame
 from motion_jax.data.pairs import Frames
 from motion_jax.evaluate.score import Piece
-
-
-def one_box(frames: Frames) -> Box | None:
-    """Where in the pictures of `frames` the letterboxed picture lies, where it is one place for all
-    records and not all of them."""
-    box = frames.dataset.info.one_content
-    if box is None:
-        return None
-    return in_frame(box, frames.dataset.size, (frames.height, frames.width), frames.crop)
 
 
 def within(piece: Piece, frames: Frames, start: int) -> Iterator[Piece]:

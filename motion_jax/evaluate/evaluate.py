@@ -138,7 +138,7 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
     out.
     """
-    from motion_jax.data.pairs import Frames, stretches
+    from motion_jax.data.pairs import Frames, limit, stretches
     from motion_jax.data.records import open_dataset
     from motion_jax.pose.skeleton import NAME
 
@@ -179,19 +179,6 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
         held = limit(held, options.max_frames)
     training = np.concatenate([np.arange(first, first + count) for first, count in parts])
     return frames, held, training
-
-
-def limit(held: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Shortens every stretch by the same share, so that together they have at most `most` frames;
-    where there are more stretches than frames, the last ones are left out."""
-    total = sum(count for _, count in held)
-    if total <= most:
-        return held
-    shares = [count * most // total for _, count in held]
-    for i in range(len(held)):
-        if sum(shares) < most and shares[i] < held[i][1]:
-            shares[i] += 1
-    return [(first, share) for (first, _), share in zip(held, shares, strict=True) if share]
 
 
 def _pieces(

@@ -10,12 +10,15 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from motion_jax.config import Config, load_config
+from motion_jax.config import Config, Data, load_config
+from motion_jax.data.quality import TrainingAdvice
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.profiling.cost import fastest, memory_of
 from motion_jax.profiling.size import stage_size
@@ -467,3 +470,19 @@ def rows(suggestion: Suggestion) -> list[list[str]]:
             ]
         )
     return result
+
+
+def advise(folder: Path) -> TrainingAdvice:
+    """What to train on a dataset on this machine, whose speed is measured for it (two seconds).
+
+    Raises UserError where there is no dataset in the folder.
+    """
+    described = describe(open_dataset(folder), Data().holdout, str(folder))
+    suggestion = propose(described, measured_machine())
+    return TrainingAdvice(
+        text=" ".join(sentences(suggestion)),
+        sentences=sentences(suggestion, "This"),
+        command=suggestion.command if suggestion.chosen else "",
+        headings=HEADINGS,
+        rows=rows(suggestion),
+    )

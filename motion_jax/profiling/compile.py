@@ -11,10 +11,10 @@ from typing import Any
 
 import tyro
 
-from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable
+from motion_jax.parsing import one_sentence
 from motion_jax.profiling.profile import split_settings, with_settings
 from motion_jax.progress import say
 
@@ -216,7 +216,7 @@ def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int])
     """A chip's peak by what it holds: bytes of each; they add up to memory["peak"]."""
     import jax
 
-    from motion_jax.profiling.topology import step_inputs
+    from motion_jax.train.step import step_inputs
 
     def size(tree: Any) -> int:
         return sum(

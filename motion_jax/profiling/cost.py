@@ -13,59 +13,7 @@ import numpy as np
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
-
-
-def count_parameters(tree: Any) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
-def flops(jaxpr: Any) -> int:
-    """Floating-point operations (two a multiply-add) of a jaxpr's convolutions and matrix products.
-
-    A scan's body counts once for each of its steps. Elementwise work is left out; in these networks
-    it is below one percent.
-    """
-    total = 0
-    for equation in jaxpr.eqns:
-        total += equation_flops(equation)
-        for inner in inner_jaxprs(equation):
-            total += times(equation) * flops(inner)
-    return total
-
-
-def equation_flops(equation: Any) -> int:
-    """Of one convolution or matrix product; 0 for anything else."""
-    params = equation.params
-    if equation.primitive.name == "conv_general_dilated":
-        spec = params["dimension_numbers"]
-        kernel = equation.invars[1].aval.shape
-        out = equation.outvars[0].aval
-        per_output = math.prod(kernel) // kernel[spec.rhs_spec[0]]
-        # Zeros between the pixels of a dilated input are multiplied by no sensible program.
-        per_output /= math.prod(params["lhs_dilation"])
-        return int(2 * math.prod(out.shape) * per_output)
-    if equation.primitive.name == "dot_general":
-        (contract, _), _ = params["dimension_numbers"]
-        left = equation.invars[0].aval.shape
-        shared = math.prod(left[axis] for axis in contract)
-        return 2 * math.prod(equation.outvars[0].aval.shape) * shared
-    return 0
-
-
-def times(equation: Any) -> int:
-    """How often the inner jaxprs of an equation run; 1 where only the run itself can tell."""
-    return equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-
-
-def inner_jaxprs(equation: Any) -> list[Any]:
-    """The jaxprs inside an equation: of a loop, a condition, a jitted function."""
-    found = []
-    for value in equation.params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            item = getattr(item, "jaxpr", item)
-            if hasattr(item, "eqns"):
-                found.append(item)
-    return found
+from motion_jax.profiling.arithmetic import count_parameters, flops
 
 
 def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, Any]:
@@ -76,10 +24,9 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     few times on random numbers; None where it would not fit into the device's memory.
     """
     from motion_jax.profiling.cost_table import step_jaxpr
-    from motion_jax.profiling.topology import step_inputs
-    from motion_jax.train.step import compiled_step
+    from motion_jax.train.step import compiled_step, step_inputs
 
-    mesh = meshes.of_stage(config, name)
+    mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     inputs = step_inputs(config, name, mesh)
     kinds = config.recipe.kinds(name)
     compiled = {

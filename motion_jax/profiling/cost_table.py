@@ -14,8 +14,8 @@ import jax
 from jax.extend.core import Literal
 
 from motion_jax.config import Config
+from motion_jax.profiling.arithmetic import equation_flops, inner_jaxprs, times
 from motion_jax.profiling.chips import Chip
-from motion_jax.profiling.cost import equation_flops, inner_jaxprs, times
 from motion_jax.profiling.scopes import OTHER, Scope, of_stack
 from motion_jax.recipes.state import Kind
 
@@ -139,7 +139,7 @@ def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:
     from jax.interpreters.partial_eval import dce_jaxpr
 
     from motion_jax.nets.conv import target_platform
-    from motion_jax.profiling.topology import step_inputs
+    from motion_jax.train.step import step_inputs
 
     kind = config.recipe.usual_kind(stage) if kind is None else kind
     with target_platform("gpu"):

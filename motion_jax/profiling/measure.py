@@ -127,7 +127,10 @@ def measure(
     from motion_jax.train.record import IN_FLIGHT
     from motion_jax.train.step import compiled_step
 
-    mesh, recipe = meshes.of_stage(config, stage), config.recipe
+    mesh, recipe = (
+        meshes.of_stage(config.devices, config.recipe.stages()[stage], stage),
+        config.recipe,
+    )
     frozen = frozen_parameters(config, mesh)
     make_state = make_state or (lambda: initial_state(config, stage, mesh))
     first = next(batches)

@@ -9,11 +9,11 @@ from typing import Any
 
 import tyro
 
-from motion_jax.cli.parsing import one_sentence
 from motion_jax.config import Config, load_config, unknown_option
 from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
+from motion_jax.parsing import one_sentence
 from motion_jax.progress import say
 
 
@@ -263,7 +263,7 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
     )
 
     check_writable(task.folder)
-    mesh = meshes.of_stage(task.config, task.stage)
+    mesh = meshes.of_stage(task.config.devices, task.config.recipe.stages()[task.stage], task.stage)
     if task.data is None:
         batches, source = synthetic_batches(task.config, task.stage), "one made-up batch"
         measured = measure(task.config, task.stage, batches, task.trace)

@@ -16,7 +16,7 @@ from motion_jax.profiling.attribution import Attribution
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost_table import Table, analyse, step_jaxpr
 from motion_jax.profiling.scopes import Scope
-from motion_jax.profiling.topology import step_inputs
+from motion_jax.train.step import step_inputs
 
 if TYPE_CHECKING:
     from motion_jax.profiling.profile import Task

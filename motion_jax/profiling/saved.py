@@ -74,7 +74,7 @@ def load_step(
     """
     from jax.experimental.serialize_executable import deserialize_and_load
 
-    from motion_jax.profiling.topology import step_inputs
+    from motion_jax.train.step import step_inputs
 
     about, program = _read(Path(path), stage)
     entry = about["stages"][stage]
@@ -94,7 +94,7 @@ def load_step(
             "compiled for."
         )
     config = from_json(entry["config"], f"about.json in {path}")
-    mesh = meshes.of_stage(config, stage, devices)
+    mesh = meshes.of_stage(config.devices, config.recipe.stages()[stage], stage, devices)
     inputs = step_inputs(config, stage, mesh)
     results = (inputs[0], dict.fromkeys(entry["metrics"], 0))
     step = deserialize_and_load(

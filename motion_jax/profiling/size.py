@@ -13,7 +13,12 @@ import jax
 from flax import linen as nn
 
 from motion_jax.nets.conv import target_platform
-from motion_jax.profiling.cost import count_parameters, equation_flops, inner_jaxprs, times
+from motion_jax.profiling.arithmetic import (
+    count_parameters,
+    equation_flops,
+    inner_jaxprs,
+    times,
+)
 from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.network import Network
 

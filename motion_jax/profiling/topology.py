@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option
 from motion_jax.profiling import collectives, hlo
+from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import Chip, chip, chip_of
-from motion_jax.profiling.cost import flops
 from motion_jax.profiling.scopes import Scope, of_operation
 from motion_jax.recipes.state import Kind
+from motion_jax.train.step import compiled_step, stage_settings, step_inputs
 
 
 @dataclass(frozen=True)
@@ -134,43 +134,8 @@ class TooLarge(Exception):
 
 def sized(config: Config, stage: str, batch_size: int) -> Config:
     """The config with another batch size in one stage."""
-    changed = replace(_settings(config, stage), batch_size=batch_size)
+    changed = replace(stage_settings(config, stage), batch_size=batch_size)
     return replace(config, recipe=replace(config.recipe, **{f"{stage}_stage": changed}))
-
-
-def _settings(config: Config, stage: str) -> Any:
-    stages = config.recipe.stages()
-    if stage not in stages:
-        raise UserError(f"The config has no stage {stage!r}; it has {', '.join(stages)}.")
-    return stages[stage]
-
-
-def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[Any, Any, Any]:
-    """(state, batch, frozen) of a stage's train step as shapes, laid out over the mesh."""
-    from motion_jax.train.step import abstract_state, laid_out_state
-
-    _settings(config, stage)
-    recipe = config.recipe
-    replicated = None if mesh is None else meshes.replicated(mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-        for name, (shape, dtype) in recipe.reading(stage).shapes().items()
-    }
-    if mesh is not None:
-        shardings = meshes.over_batch(mesh, batch)
-        batch = {
-            name: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=shardings[name])
-            for name, each in batch.items()
-        }
-    frozen = {
-        name: jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
-            network.shapes(),
-        )
-        for name, network in recipe.pretrained().items()
-    }
-    state = abstract_state(config, stage) if mesh is None else laid_out_state(config, stage, mesh)
-    return state, batch, frozen
 
 
 def laid_out(
@@ -188,7 +153,7 @@ def laid_out(
         if batch_per_chip < 1:
             raise UserError(f"A batch of {batch_per_chip} a chip holds nothing; use 1 or more.")
         config = sized(config, stage, batch_per_chip * len(chips))
-    batch_size = _settings(config, stage).batch_size
+    batch_size = stage_settings(config, stage).batch_size
     data, space = config.devices.data, config.devices.space
     rows = len(chips) // space if space > 0 and len(chips) % space == 0 else 0
     larger = (
@@ -214,7 +179,7 @@ def laid_out(
             f"{len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
             "name a smaller topology."
         )
-    return config, meshes.of_stage(config, stage, chips)
+    return config, meshes.of_stage(config.devices, config.recipe.stages()[stage], stage, chips)
 
 
 _compiling = threading.Lock()
@@ -259,7 +224,6 @@ def compile_step(
     no place for it in a chip's memory.
     """
     from motion_jax.nets.conv import target_platform
-    from motion_jax.train.step import compiled_step
 
     with target_platform("tpu"), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind

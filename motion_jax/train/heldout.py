@@ -68,7 +68,7 @@ class HeldOut:
                 made.append(self._synthesizer.feed(self._recipe.seen(moments)))
                 real.append(moments["frames"])
         if self.paired:
-            from motion_jax.evaluate.content import one_box
+            from motion_jax.data.pairs import one_box
             from motion_jax.metrics.frames import ssim
 
             # Without the bars of letterboxed frames.
@@ -86,7 +86,7 @@ class HeldOut:
 
 def _first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """At most MOST frames, the same share of each stretch."""
-    from motion_jax.evaluate.evaluate import limit
+    from motion_jax.data.pairs import limit
 
     return limit(runs, MOST)
 

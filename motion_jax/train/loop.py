@@ -274,7 +274,7 @@ class _Training:
         config = lowered(self.config, self.lowered)
         stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
         reading = config.recipe.reading(name)
-        mesh = meshes.of_stage(config, name)
+        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
         first, start = self.job.first, record["step"]
         steps: dict[Kind, Any] = {}

@@ -35,7 +35,9 @@ def begin_stage(config: Config, name: str, previous: State | None) -> State:
     """The state at the start of a stage, on its devices."""
     index = list(config.recipe.stages()).index(name)
     key = jax.random.fold_in(jax.random.key(config.seed), index)
-    laid_out = laid_out_state(config, name, meshes.of_stage(config, name))
+    laid_out = laid_out_state(
+        config, name, meshes.of_stage(config.devices, config.recipe.stages()[name], name)
+    )
     init = jax.jit(
         lambda key, previous: config.recipe.init(key, name, previous),
         out_shardings=jax.tree.map(lambda leaf: leaf.sharding, laid_out),
@@ -95,12 +97,12 @@ def _restored(
         record = checkpoints.record(step)
         name = record["stage"]
         if imported.untouched(record):
-            mesh = meshes.of_stage(config, name)
+            mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
             state = imported.begin(config, record, checkpoints, step, meshes.replicated(mesh))
             laid_out = laid_out_state(config, name, mesh)
             state = onto(state, jax.tree.map(lambda leaf: leaf.sharding, laid_out))
         else:
-            mesh = meshes.of_stage(config, name)
+            mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
             state = checkpoints.restore(step, laid_out_state(config, name, mesh))
     except Damaged as caught:
         error = caught

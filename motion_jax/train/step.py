@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, Sharding
 
 from motion_jax.config import Config
 from motion_jax.devices import layout
 from motion_jax.devices import mesh as meshes
+from motion_jax.errors import UserError
 from motion_jax.memory import give_back_freed_memory
 from motion_jax.nets import spatial
 from motion_jax.recipes.state import Kind, State
@@ -73,14 +75,46 @@ def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> Cal
     )
 
 
+def stage_settings(config: Config, stage: str) -> Any:
+    """Of a stage by its name. Raises UserError where the config has no such stage."""
+    stages = config.recipe.stages()
+    if stage not in stages:
+        raise UserError(f"The config has no stage {stage!r}; it has {', '.join(stages)}.")
+    return stages[stage]
+
+
+def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[Any, Any, Any]:
+    """(state, batch, frozen) of a stage's train step as shapes, laid out over the mesh."""
+    stage_settings(config, stage)
+    recipe = config.recipe
+    replicated = None if mesh is None else meshes.replicated(mesh)
+    batch = {
+        name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+        for name, (shape, dtype) in recipe.reading(stage).shapes().items()
+    }
+    if mesh is not None:
+        shardings = meshes.over_batch(mesh, batch)
+        batch = {
+            name: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=shardings[name])
+            for name, each in batch.items()
+        }
+    frozen = {
+        name: jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
+            network.shapes(),
+        )
+        for name, network in recipe.pretrained().items()
+    }
+    state = abstract_state(config, stage) if mesh is None else laid_out_state(config, stage, mesh)
+    return state, batch, frozen
+
+
 def check_layout(config: Config) -> None:
     """Raises UserError where a stage cannot be laid over the devices at hand, which otherwise a
     later stage would say after days."""
     for name in config.recipe.stages():
-        mesh = meshes.of_stage(config, name)
+        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
         if mesh.shape["space"] > 1:
-            from motion_jax.profiling.topology import step_inputs
-
             # The networks say what they need of their neighbours' rows when they are traced.
             for kind in config.recipe.kinds(name):
                 step = compiled_step(config, name, mesh, kind)

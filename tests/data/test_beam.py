@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_parts import content
 from test_prepare import make_clip, make_clips
 
-from motion_jax.data import beam as room
+from motion_jax.cli import beam as room
 from motion_jax.data import prepare
 
 ABSENT = importlib.util.find_spec("apache_beam") is None
@@ -53,7 +53,7 @@ def test_two_workers_give_the_bytes_of_one_machine(whole, tmp_path):
     )  # fmt: skip
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-m", "motion_jax.data.beam", *command],
+        [sys.executable, "-m", "motion_jax.cli.beam", *command],
         env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -13,7 +13,7 @@ from motion_jax.nets.pix2pix import (
     ResnetGenerator,
     UnetGenerator,
 )
-from motion_jax.profiling.cost import count_parameters
+from motion_jax.profiling.arithmetic import count_parameters
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from motion_jax.nets.pix2pixhd import (
     NLayerDiscriminator,
 )
 from motion_jax.nets.vgg import VGG19
-from motion_jax.profiling.cost import count_parameters
+from motion_jax.profiling.arithmetic import count_parameters
 
 
 # Counts of the published code's networks with 3-channel poses and pictures.

@@ -12,7 +12,7 @@ from motion_jax.nets import blocks, conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
-from motion_jax.profiling.cost import count_parameters, flops
+from motion_jax.profiling.arithmetic import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.weights import names
 

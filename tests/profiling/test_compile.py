@@ -18,7 +18,7 @@ from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.profiling import saved, topology
 from motion_jax.profiling.compile import CompileOptions, compile_config, lines
-from motion_jax.train.step import compiled_step
+from motion_jax.train.step import compiled_step, step_inputs
 
 CONFIG = """
 from motion_jax.config import Config
@@ -87,7 +87,7 @@ def messages(result):
 def weights(*settings):
     """Bytes of the trained parameters."""
     config = load_config_with(settings)
-    state, _, _ = topology.step_inputs(config, "global")
+    state, _, _ = step_inputs(config, "global")
     return sum(4 * leaf.size for leaf in jax.tree.leaves(state.params))
 
 
@@ -285,8 +285,10 @@ def test_without_libtpu_the_extra_is_named(monkeypatch, tiny, capsys):
 def test_a_saved_step_runs_as_the_one_it_was_made_from(tiny, tmp_path):
     """On the CPU: a TPU's needs a TPU."""
     config = load_config(tiny)
-    mesh = meshes.of_stage(config, "global", jax.devices()[:1])
-    inputs = topology.step_inputs(config, "global", mesh)
+    mesh = meshes.of_stage(
+        config.devices, config.recipe.stages()["global"], "global", jax.devices()[:1]
+    )
+    inputs = step_inputs(config, "global", mesh)
     step = compiled_step(config, "global", mesh).lower(*inputs).compile()
     path = tmp_path / "steps.zip"
     saved.save(path, {"global": (config, step)})

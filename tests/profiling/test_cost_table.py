@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import CHIPS
-from motion_jax.profiling.cost import flops
 from motion_jax.profiling.cost_table import Cost, Table, analyse, step_jaxpr
 from motion_jax.profiling.scopes import OTHER, Scope
 

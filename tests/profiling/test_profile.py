@@ -317,7 +317,7 @@ def test_three_steps_compile_once(tiny):
     from motion_jax.devices import mesh as meshes
     from motion_jax.train.step import compiled_step
 
-    mesh = meshes.of_stage(tiny, "global")
+    mesh = meshes.of_stage(tiny.devices, tiny.recipe.stages()["global"], "global")
     with measure.Compilations() as done:
         state = measure.initial_state(tiny, "global", mesh)
         step = compiled_step(tiny, "global", mesh)

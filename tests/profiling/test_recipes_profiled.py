@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from motion_jax.config import Config
-from motion_jax.profiling.cost import flops
+from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.cost_table import step_jaxpr
 from motion_jax.profiling.measure import synthetic_batch
-from motion_jax.profiling.topology import sized, step_inputs
+from motion_jax.profiling.topology import sized
 from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.train.step import step_inputs
 
 STAGE = pix2pix.Stage(steps=1, height=32, width=32)
 RESNET = pix2pix.Generator("resnet", 2, n_blocks=0, norm="instance", dropout=False)

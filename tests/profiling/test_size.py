@@ -10,7 +10,7 @@ from flax import linen as nn
 from motion_jax.config import Config
 from motion_jax.nets.vgg import VGG19
 from motion_jax.profiling import size
-from motion_jax.profiling.cost import count_parameters, flops
+from motion_jax.profiling.arithmetic import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes.network import Network, picture
 

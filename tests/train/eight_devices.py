@@ -124,7 +124,7 @@ def check_shares(state, mesh, shared: bool) -> None:
 
 def run(config: Config, name: str, start: State) -> list[dict[str, float]]:
     """The losses of STEPS steps."""
-    mesh = meshes.of_stage(config, name)
+    mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     # A copy: what lies right already is not copied by being placed, and is donated then.
     state = place_state(jax.tree.map(jnp.copy, start), config, mesh)
     step, metrics = None, []

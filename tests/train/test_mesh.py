@@ -88,7 +88,7 @@ def test_rows_that_cannot_be_shared_are_refused():
     stage = replace(config.recipe.global_stage, steps=1, height=250)
     config = replace(config, recipe=replace(config.recipe, global_stage=stage))
     with pytest.raises(UserError, match="250 rows of recipe.global_stage .*devices.space = 4"):
-        meshes.of_stage(config, "global", devices(4))
+        meshes.of_stage(config.devices, config.recipe.stages()["global"], "global", devices(4))
 
 
 def test_a_process_reads_the_rows_of_its_devices(monkeypatch):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from motion_jax.profiling.cost import flops
+from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.cost_table import step_jaxpr
 from motion_jax.profiling.topology import step_flops
 from motion_jax.recipes import pix2pix

@@ -1,6 +1,6 @@
 """`prepare` as an Apache Beam pipeline, for a cluster: Dataflow, Flink, or this machine.
 
-    python -m motion_jax.data.beam VIDEO [VIDEO ...] --out DATASET [options] -- [Beam's options]
+    python -m motion_jax.cli.beam VIDEO [VIDEO ...] --out DATASET [options] -- [Beam's options]
 
 It runs the functions that `motion-jax prepare` runs, one element a video for the poses and one a
 shard of a clip for the frames, and the dataset is the same byte for byte. Videos and DATASET may be
@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from motion_jax import files
-from motion_jax.cli.parsing import one_sentence
 from motion_jax.data import assemble, prepare, records, shards
 from motion_jax.errors import UserError, option, worded
 from motion_jax.events import lines, watched
+from motion_jax.parsing import one_sentence
+from motion_jax.plan.suggest import advise
 from motion_jax.progress import say
 
 if TYPE_CHECKING:
     import apache_beam
 
-PROGRAM = "python -m motion_jax.data.beam"
+PROGRAM = "python -m motion_jax.cli.beam"
 # A runner may give several threads of a process work at once; each would start all processes.
 _ONE_AT_A_TIME = threading.Lock()
 # Remote videos that lie on this worker: {address: path}, at most so many.
@@ -132,7 +133,7 @@ def run(options: BeamOptions, beam_options: Sequence[str]) -> None:
     if _is_remote(options.out):
         say(f"{options.out} is complete. Its quality report is made where it lies as a folder.")
     else:
-        prepare.write_report(Path(options.out))
+        prepare.write_report(Path(options.out), advise)
 
 
 def _build(
@@ -365,6 +366,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     # Under its own name: workers find what they are sent by the module that it is from.
-    from motion_jax.data import beam
+    from motion_jax.cli import beam
 
     beam.main()

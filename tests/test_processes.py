@@ -73,7 +73,7 @@ def test_open_mpi(environment):
 
 
 def test_kubernetes_without_its_package():
-    with pytest.raises(UserError, match="indexed Kubernetes job.*--processes 1"):
+    with pytest.raises(UserError, match="indexed Kubernetes job.*processes 1"):
         detect({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"})
 
 
@@ -85,7 +85,7 @@ def test_the_command_line():
             place(*given)
     with pytest.raises(UserError, match="is not HOST:PORT"):
         place("nowhere", 0, 2)
-    with pytest.raises(UserError, match="--processes 0 is too few"):
+    with pytest.raises(UserError, match="processes 0 is too few"):
         place("a:1", 0, 0)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.nets.pix2pix import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -77,11 +77,11 @@ class Generator:
         if most < LEAST_HALVINGS:
             instead = (
                 f"No number of halvings fits {stage.width}x{stage.height}; "
-                "--recipe.generator.kind resnet takes multiples of 4 from 16."
+                f"{option('recipe.generator.kind')} resnet takes multiples of 4 from 16."
             )
         else:
             instead = (
-                f"Or give --recipe.generator.n-downsampling {most}, the most that fit "
+                f"Or give {option('recipe.generator.n_downsampling')} {most}, the most that fit "
                 f"{stage.width}x{stage.height}."
             )
         schedule.check_size(name, stage, multiple, multiple, why, instead)

@@ -36,8 +36,8 @@ def test_the_worker_finds_what_is_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rows": 0}, "--rows"),
-        ({"rows": 5, "k": 6}, "--k 6 is more than the 5"),
+        ({"rows": 0}, "rows"),
+        ({"rows": 5, "k": 6}, "k 6 is more than the 5"),
         ({"faiss_python": "/nowhere/python"}, "cannot be run"),
     ],
 )
@@ -55,7 +55,7 @@ def test_ways_on_held_out_frames(tmp_path):
     assert all(10 < way["psnr"] < 60 and way["distance"] > 0 for way in ways.values())
     assert ways["nearest", "nearest, median"]["psnr"] == ways["nearest", "nearest"]["psnr"]
     assert "| nearest-angle | path, jump 3 |" in retrieval_quality.section(result)
-    with pytest.raises(UserError, match="--holdout 1 "):
+    with pytest.raises(UserError, match="holdout 1 "):
         retrieval_quality.measure(retrieval_quality.Options(tmp_path, holdout=1.0))
 
 
@@ -70,5 +70,5 @@ def test_every_way_makes_a_video():
         "3 blended": 5,
     }
     assert "| optical flow, one way |" in retrieval_video.section(result)
-    with pytest.raises(UserError, match="--size 8"):
+    with pytest.raises(UserError, match="size 8"):
         retrieval_video.measure(retrieval_video.Options(size=8))

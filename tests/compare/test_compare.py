@@ -177,7 +177,7 @@ def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
     assert list(again["methods"]) == ["pose2pics", "nearest-angle"]
     for name in ("psnr", "train_seconds", "steps", "transfer_psnr"):
         assert again["methods"]["pose2pics"][name] == before[name]
-    with pytest.raises(UserError, match=r"holds a comparison with --budget 0\.5s; choose another"):
+    with pytest.raises(UserError, match=r"holds a comparison with budget 0\.5s; choose another"):
         compare(options(dancers, made, budget="2s"))
     other = {**TINY, "recipe.generator.ngf": 6}
     changed = dataclasses.replace(methods.METHODS["pose2pics"], cpu=("pix2pix", other))
@@ -222,14 +222,14 @@ def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
         ({"methods": "nearest,nearest"}, "names 'nearest' twice"),
         ({"methods": " , "}, "names no method; there are nearest"),
         ({"budget": "ten"}, "budget ten is no time to train"),
-        ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check --source"),
-        ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check --truth"),
+        ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check source"),
+        ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check truth"),
         ({"target": Path("nowhere")}, "no dataset folder nowhere"),
-        ({"holdout": 0.0}, "has no held-out frames at --holdout 0"),
-        ({"holdout": 1.0}, "--holdout 1 is not a share"),
-        ({"size": "48x48"}, "--size 48x48 is not the size of the target's frames"),
-        ({"max_frames": 0}, "--max-frames 0 is less than 1"),
-        ({"end": 0.5}, "leave --start and --end out"),
+        ({"holdout": 0.0}, "has no held-out frames at holdout 0"),
+        ({"holdout": 1.0}, "holdout 1 is not a share"),
+        ({"size": "48x48"}, "size 48x48 is not the size of the target's frames"),
+        ({"max_frames": 0}, "max_frames 0 is less than 1"),
+        ({"end": 0.5}, "leave start and end out"),
         ({"source": Path(__file__)}, "test_compare.py"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, dancers):
 
 def test_a_truth_of_other_moments(tmp_path, dancers):
     wrong = options(dancers, tmp_path / "out", truth=dancers / "ben" / "video.mp4")
-    with pytest.raises(UserError, match="has 40 frames and --source .* 18, or at other times"):
+    with pytest.raises(UserError, match="has 40 frames and source .* 18, or at other times"):
         compare(dataclasses.replace(wrong, methods="nearest"))
     assert not (tmp_path / "out" / "table.json").exists()
 

@@ -162,7 +162,7 @@ def test_bad_input_writes_nothing(tmp_path, monkeypatch):
         export_data(ExportOptions(tmp_path / "data", tmp_path / "full"))
     with pytest.raises(UserError, match="no dataset folder"):
         export_data(ExportOptions(tmp_path / "absent", tmp_path / "out"))
-    with pytest.raises(UserError, match=r"--holdout 1\.5"):
+    with pytest.raises(UserError, match=r"holdout 1\.5"):
         export_data(ExportOptions(tmp_path / "data", tmp_path / "out", holdout=1.5))
     from motion_jax.data import export_data as writing
 

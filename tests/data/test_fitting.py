@@ -80,7 +80,7 @@ def test_one_damaged_picture_in_a_folder_of_a_domain(tmp_path, monkeypatch, caps
     bad = tmp_path / "zoo/trainB/horse 77.jpg"
     bad.write_bytes(bad.read_bytes()[:-200])
     options = {"source": tmp_path / "zoo", "workers": 1}
-    with pytest.raises(UserError, match=r"trainB/horse 77\.jpg is damaged.*--corrupt skip"):
+    with pytest.raises(UserError, match=r"trainB/horse 77\.jpg is damaged.*corrupt skip"):
         module.import_data(ImportOptions(out=tmp_path / "stop", **options))
     assert not records.is_dataset(tmp_path / "stop")
     module.import_data(ImportOptions(out=tmp_path / "data", corrupt="skip", **options))

@@ -342,7 +342,7 @@ def test_a_damaged_picture_is_named_or_left_out(tmp_path, capsys):
     root = edn(tmp_path / "edn", train=range(6))
     whole = (root / "train_img/frame000002.png").read_bytes()
     (root / "train_img/frame000002.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"train_img/frame000002\.png is damaged.*--corrupt skip"):
+    with pytest.raises(UserError, match=r"train_img/frame000002\.png is damaged.*corrupt skip"):
         run(root, tmp_path / "data")
     assert not records.is_dataset(tmp_path / "data")
     data = run(root, tmp_path / "data", corrupt="skip")
@@ -361,15 +361,15 @@ def test_a_damaged_picture_is_named_or_left_out(tmp_path, capsys):
     ("change", "message"),
     [
         ({"size": "30x30"}, "multiples of 16"),
-        ({"size": "32x32", "resize": "crop"}, "--size and --resize contradict"),
+        ({"size": "32x32", "resize": "crop"}, "size and resize contradict"),
         (
             {"resize": "resize_and_crop", "load_size": 20, "crop_size": 30},
-            "larger than --load-size",
+            "larger than load_size",
         ),
-        ({"fps": 0.0}, "--fps 0 is no rate"),
+        ({"fps": 0.0}, "fps 0 is no rate"),
         ({"layout": "aligned"}, "not the layout aligned: there is no train_A"),
         ({"layout": "skeleton-video"}, "is a folder"),
-        ({"frames": Path("x.mp4")}, "--frames goes with a skeleton video"),
+        ({"frames": Path("x.mp4")}, "frames goes with a skeleton video"),
         ({"keypoints": Path("nowhere")}, "no folder of poses nowhere"),
     ],
 )
@@ -390,7 +390,7 @@ def test_other_bad_input(tmp_path):
     assert not (tmp_path / "data").exists()
     (root / "train_facetexts128/frame000000.txt").unlink()
     noise(root / "train_label/frame000001.png", 9, (48, 64))
-    with pytest.raises(UserError, match=r"frame000001\.png would become 64x48.*--size"):
+    with pytest.raises(UserError, match=r"frame000001\.png would become 64x48.*size"):
         run(root, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

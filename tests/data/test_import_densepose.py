@@ -158,11 +158,11 @@ def test_one_bad_picture_among_many(dancer, tmp_path):
     shutil.copytree(folder / "iuv", bad)
     (bad / "dance_0002_IUV.png").write_bytes((bad / "dance_0002_IUV.png").read_bytes()[:200])
     options = {"frames": folder / "frames"}
-    with pytest.raises(UserError, match=r"dance_0002_IUV\.png is damaged.*--corrupt skip"):
+    with pytest.raises(UserError, match=r"dance_0002_IUV\.png is damaged.*corrupt skip"):
         run(bad, tmp_path / "stop", **options)
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 77, np.uint8)).save(bad / "dance_0004_IUV.png")
     (bad / "dance_0002_IUV.png").write_bytes((folder / "iuv/dance_0002_IUV.png").read_bytes())
-    with pytest.raises(UserError, match=r"dance_0004_IUV\.png is no DensePose IUV.*--corrupt skip"):
+    with pytest.raises(UserError, match=r"dance_0004_IUV\.png is no DensePose IUV.*corrupt skip"):
         run(bad, tmp_path / "stop2", **options)
     data = run(bad, tmp_path / "data", corrupt="skip", **options)
     assert data.info.detection["skipped"] == ["dance_0004_IUV.png"]
@@ -179,9 +179,9 @@ def test_what_is_refused(dancer, tmp_path):
         (video, {}, "frames.mp4 shows no DensePose"),
         (folder / "viridis.mp4", {"densepose_as": "iuv"}, "parts without U and V"),
         (folder / "side.mp4", {"region": "right", "frames": folder / "side.mp4"},
-         "256x384 and the frames 576x384.*--frames-region"),
+         "256x384 and the frames 576x384.*frames_region"),
         (iuv, {"label_interpolation": "bicubic"}, "no mixtures"),
-        (iuv, {"frames_region": "left"}, "goes with --frames"),
+        (iuv, {"frames_region": "left"}, "goes with frames"),
         (iuv, {"region": "9,9,99,99"}, "does not lie inside the pictures, which are 64x96"),
         (iuv, {"fit": "letterbox"}, "wants a size to fit into"),
         (tmp_path / "absent", {}, "no file or folder"),
@@ -190,7 +190,7 @@ def test_what_is_refused(dancer, tmp_path):
             run(source, tmp_path / "no", **options)
     assert not (tmp_path / "no").exists()
     for options in ({"region": "left"}, {"densepose_as": "parts"}):
-        with pytest.raises(UserError, match="goes with --layout densepose alone"):
+        with pytest.raises(UserError, match="goes with layout densepose alone"):
             import_data(ImportOptions(source=video, out=tmp_path / "no", **options))
 
 

@@ -116,21 +116,21 @@ def refused(options: PrepareOptions, said: str, **change) -> None:
 def test_bad_input(whole, tmp_path):
     options = dataclasses.replace(whole, out=tmp_path / "data")
     for shard in ("0/2", "3/2", "2", "a/b", "-1/2", "1/0"):
-        refused(options, f"--shard {shard} is no part; give I/N", shard=shard)
-    refused(options, "--shard 1/5 has no video: there are only 4", shard="1/5")
-    refused(options, "--shard and --merge do not go together", shard="1/2", merge=True)
-    refused(options, "holds no parts; make them first .*--shard 1/N", merge=True)
+        refused(options, f"shard {shard} is no part; give I/N", shard=shard)
+    refused(options, "shard 1/5 has no video: there are only 4", shard="1/5")
+    refused(options, "shard and merge do not go together", shard="1/2", merge=True)
+    refused(options, "holds no parts; make them first .*shard 1/N", merge=True)
     assert not options.out.exists()
     prepare.prepare(dataclasses.replace(options, shard="1/3"))
-    refused(options, "was begun in 3 parts, not 2; go on with --shard I/3", shard="1/2")
+    refused(options, "was begun in 3 parts, not 2; go on with shard I/3", shard="1/2")
     refused(options, "holds parts that other machines make")
     before = content(options.out)
     refused(
-        options, r"Part 2 of 3 \(two.mp4\) is missing, with 1 more; .* --shard 2/3 and --shard 3/3",
+        options, r"Part 2 of 3 \(two.mp4\) is missing, with 1 more; .* shard 2/3 and shard 3/3",
         merge=True,
     )  # fmt: skip
     prepare.prepare(dataclasses.replace(options, shard="3/3"))
-    refused(options, r"Part 2 of 3 \(two.mp4\) is missing; run the same .* --shard 2/3", merge=True)
+    refused(options, r"Part 2 of 3 \(two.mp4\) is missing; run the same .* shard 2/3", merge=True)
     (parts.part_folder(options.out, 2, 3)).mkdir()
     refused(options, r"Part 2 of 3 \(two.mp4\) is unfinished", merge=True)
     prepare.prepare(dataclasses.replace(options, shard="2/3"))
@@ -141,7 +141,7 @@ def test_bad_input(whole, tmp_path):
     shard = sorted(parts.part_folder(options.out, 3, 3).glob("*.array_record*"))[0]
     kept = shard.read_bytes()
     shard.write_bytes(kept[:1000])
-    refused(options, r"Part 3 of 3 is damaged .*--shard 3/3", merge=True)
+    refused(options, r"Part 3 of 3 is damaged .*shard 3/3", merge=True)
     shard.write_bytes(kept)
     assert before.items() <= content(options.out).items()
     prepare.prepare(dataclasses.replace(options, merge=True))

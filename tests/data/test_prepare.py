@@ -160,7 +160,7 @@ def test_second_run_does_nothing_and_other_options_spoil_nothing(clip, capsys):
         ({"max_gap": 9}, "max-gap 5, not 9"),
         ({"poses": None}, "poses"),
     ):
-        with pytest.raises(UserError, match=f"other options .*{said}.*--out"):
+        with pytest.raises(UserError, match=f"other options .*{said}.*out"):
             prepare(dataclasses.replace(again, **change))
     assert {p.name: p.stat().st_mtime_ns for p in clip.out.iterdir()} == before
 
@@ -272,12 +272,12 @@ def test_bad_input_leaves_nothing(tmp_path, clip):
         ({"videos": (short,), "poses": tmp_path / "alone", "max_gap": 0}, "no 2 frames in a row"),
         ({"poses": tmp_path / "nowhere"}, "no folder .*nowhere"),
         ({"start": 9.0}, "shorter than needed"),
-        ({"start": 0.5, "end": 0.2}, "--end"),
-        ({"margin": -1.0}, "--margin"),
-        ({"max_gap": -1}, "--max-gap"),
-        ({"min_cutoff": 0.0}, "--min-cutoff"),
+        ({"start": 0.5, "end": 0.2}, "end"),
+        ({"margin": -1.0}, "margin"),
+        ({"max_gap": -1}, "max_gap"),
+        ({"min_cutoff": 0.0}, "min_cutoff"),
         ({"workers": 0}, "workers 0"),
-        ({"person": "tall"}, "--person tall"),
+        ({"person": "tall"}, "person tall"),
         ({"size": "100x100"}, "nearest sizes are 96x96 and 112x112"),
         ({"out": text}, "is a file; name a folder"),
         ({"out": tmp_path / "short"}, "is not empty"),

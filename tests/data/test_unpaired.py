@@ -91,7 +91,7 @@ def test_augmentation_is_each_pictures_own(tmp_path):
 
 def test_what_is_refused(tmp_path):
     one = write(tmp_path / "one", (4,), None)
-    with pytest.raises(UserError, match="has one domain only: .*--data.domain-a"):
+    with pytest.raises(UserError, match="has one domain only: .*data.domain_a"):
         unpaired.domains(one)
     with pytest.raises(UserError, match="neither keypoints nor ready pose pictures"):
         unpaired.domains(one, poses=True)

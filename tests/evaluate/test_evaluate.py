@@ -181,7 +181,7 @@ def test_pairs_of_which_none_is_held_out_are_noted(run, tmp_path, capsys, monkey
 
 def test_bad_input_is_one_sentence(run, tmp_path):
     out = run.folder / "evaluation"
-    with pytest.raises(UserError, match=r"gone.*--data"):
+    with pytest.raises(UserError, match=r"gone.*data"):
         run.data_path = tmp_path / "gone"
         evaluate(options(run))
     run.data_path = tmp_path / "data"
@@ -198,9 +198,9 @@ def test_bad_input_is_one_sentence(run, tmp_path):
         evaluate(options(run, data=tmp_path / "coco"))
     with pytest.raises(UserError, match=r"not a finished dataset"):
         evaluate(options(run, data=tmp_path))
-    with pytest.raises(UserError, match=r"--max-frames 0"):
+    with pytest.raises(UserError, match=r"max_frames 0"):
         evaluate(options(run, max_frames=0))
-    with pytest.raises(UserError, match=r"--batch 0"):
+    with pytest.raises(UserError, match=r"batch 0"):
         evaluate(options(run, batch=0))
     assert not out.exists()
 

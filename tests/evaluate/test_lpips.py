@@ -105,7 +105,7 @@ def test_absent_weights_are_absent_with_the_reason(tmp_path, monkeypatch):
     assert metric is None
     assert "vgg16-397923af.pth" in reason and "lpips/vgg.pth" in reason
     assert str(tmp_path / "models") in reason and str(tmp_path / "cache") in reason
-    with pytest.raises(UserError, match="alexnet-owt-7be5be79.pth.*--lpips"):
+    with pytest.raises(UserError, match="alexnet-owt-7be5be79.pth.*lpips"):
         lpips.load("alex", tmp_path)
 
 

@@ -39,9 +39,9 @@ def test_reading(place):
         assert (info.width, info.height, info.frames, info.fps) == (64, 48, COUNT, 10)
         assert len(frame_times(source)) == COUNT
     for read in (probe, frame_times):
-        with pytest.raises(UserError, match=r"in is a folder; .*--fps"):
+        with pytest.raises(UserError, match=r"in is a folder; .*fps"):
             read(source)
-    with pytest.raises(UserError, match="no picture between --start 5"):
+    with pytest.raises(UserError, match="no picture between start 5"):
         frame_times(source, fps=10, start=5)
     with pytest.raises(UserError, match="folder without pictures"):
         frame_times(place / "poses", fps=10)

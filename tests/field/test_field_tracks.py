@@ -61,7 +61,7 @@ def test_the_default_picture(tmp_path, capsys, suffix):
     assert probe(path).width == 64
     with tracks.chosen(3), pytest.raises(UserError, match=r"no picture track 3.*2 tracks"):
         probe(path)
-    with pytest.raises(UserError, match="--video-track 0"), tracks.chosen(0):
+    with pytest.raises(UserError, match="video_track 0"), tracks.chosen(0):
         pass
 
 

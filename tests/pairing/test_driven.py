@@ -53,7 +53,7 @@ def test_a_run_of_pictures_is_shown_frames_cut_as_its_driver_was(run, size, tmp_
     wanted = made.synthesizer().feed(cut)
     np.testing.assert_array_equal(np.stack(shown), wanted)
     assert ("its frames are shown whole" in capsys.readouterr().err) == (size != (120, 160))
-    with pytest.raises(UserError, match="--stabilise pose needs to know"):
+    with pytest.raises(UserError, match="stabilise pose needs to know"):
         transfer(
             TransferOptions(tmp_path / "source.mp4", tmp_path / "out.mp4", run, stabilise="pose")
         )

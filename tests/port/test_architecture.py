@@ -332,7 +332,7 @@ def test_batch_norm_in_networks_of_pix2pixhd_is_said():
         (DESCRIPTIONS[4], "layer0.3.weight"),
     ):
         weights = {**weights_of(description), norm: np.ones(4)}
-        with pytest.raises(UserError, match=r"batch norm \(--norm batch\)"):
+        with pytest.raises(UserError, match=r"batch norm \(norm batch\)"):
             recognise(weights)
 
 

@@ -98,9 +98,9 @@ def test_the_file_put_there_by_hand_is_taken(published, cache):
 
 
 def test_absent_weights_say_how_to_get_them(tmp_path):
-    with pytest.raises(UserError, match="motion-jax fetch vgg19.*--vgg PATH.*perceptual none"):
+    with pytest.raises(UserError, match="motion-jax fetch vgg19.*vgg PATH.*perceptual none"):
         vgg19.load_vgg19()
-    with pytest.raises(UserError, match=r"no file .*absent\.pth.*check --vgg"):
+    with pytest.raises(UserError, match=r"no file .*absent\.pth.*check vgg"):
         vgg19.load_vgg19(tmp_path / "absent.pth")
 
 

@@ -48,7 +48,7 @@ def test_result_does_not_depend_on_the_number_of_workers(shared, models):
 
 
 def test_no_person_where_only_hands_are(shared, models):
-    with pytest.raises(UserError, match=r"No person found in .*hands-only.*implausible.*--start"):
+    with pytest.raises(UserError, match=r"No person found in .*hands-only.*implausible.*start"):
         estimate.estimate_video(
             shared / "data" / "hands-only-no-person.mp4",
             detail="body",

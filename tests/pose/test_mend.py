@@ -122,7 +122,7 @@ def test_prepare_mends_says_so_and_tells_datasets_of_other_options_apart(video, 
     for name in ("swaps", "bones", "filter"):
         del text["options"][name]
     metadata.write_text(json.dumps(text))
-    with pytest.raises(UserError, match="by a version of motion_jax that had no --bones"):
+    with pytest.raises(UserError, match="by a version of motion_jax that had no bones"):
         prepare(options)
 
 

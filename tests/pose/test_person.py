@@ -125,7 +125,7 @@ def test_choose():
     assert middle == pytest.approx(
         {"largest": 320, "leftmost": 100, "rightmost": 540, "1": 100, "2": 320, "3": 540}
     )
-    with pytest.raises(UserError, match=r"--person 4 is not in clip.mp4: it shows 3 people.*name"):
+    with pytest.raises(UserError, match=r"person 4 is not in clip.mp4: it shows 3 people.*name"):
         person.choose(tracks, "4", "clip.mp4", 0.04)
     for wrong in ("0", "-1", "tallest", "1.5"):
         with pytest.raises(UserError, match="is not a choice"):

@@ -149,9 +149,9 @@ def test_one_of_several_is_followed(tmp_path):
     for person in ("rightmost", "2"):
         np.testing.assert_allclose(chosen(person).keypoints[:, :25], small, atol=1e-4)
     np.testing.assert_array_equal(chosen("1").keypoints, chosen("leftmost").keypoints)
-    with pytest.raises(UserError, match="--person 3 is not in .*2 people"):
+    with pytest.raises(UserError, match="person 3 is not in .*2 people"):
         chosen("3")
-    with pytest.raises(UserError, match="--person tallest"):
+    with pytest.raises(UserError, match="person tallest"):
         chosen("tallest")
 
 

@@ -206,18 +206,18 @@ def test_bad_input_is_one_sentence(run, tmp_path, config_file, monkeypatch):
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "old.json").write_text('{"rows": [], "step": {}, "memory": {}, "format": 0}')
     for options, settings, sentence in [
-        (ProfileOptions(), [], "wants a config or --run"),
+        (ProfileOptions(), [], "wants a config or run"),
         (ProfileOptions(config=config, run=run), [], "one of them"),
         (ProfileOptions(config="dmo"), [], "no config dmo.*did you mean demo"),
         (ProfileOptions(config=config, stage="lokal"), [], "no stage 'lokal'; it has global"),
         (ProfileOptions(run=tmp_path), [], "not a run directory"),
         (ProfileOptions(run=empty), [], "no checkpoint yet"),
-        (ProfileOptions(run=moved), [], "no longer at .*say where it is with --data"),
+        (ProfileOptions(run=moved), [], "no longer at .*say where it is with data"),
         (ProfileOptions(config=config, data=tmp_path / "x"), [], "x"),
-        (ProfileOptions(config=config, data=run, topology="v5e:1x1"), [], "takes no --data"),
+        (ProfileOptions(config=config, data=run, topology="v5e:1x1"), [], "takes no data"),
         (ProfileOptions(config=config, batch=-1), [], "batch_size must be at least 1"),
         (ProfileOptions(config=config), ["--recipe.generater.ngf", "3"], "did you mean"),
-        (ProfileOptions(config=config), ["--topologie", "v5e:1x1"], "did you mean --topology"),
+        (ProfileOptions(config=config), ["--topologie", "v5e:1x1"], "did you mean topology"),
         (ProfileOptions(config=config), ["extra"], "one argument too many"),
         (ProfileOptions(config=config, compare=(run, run)), [], "two profiles and nothing else"),
         (ProfileOptions(compare=(run, run)), [], "no profile .*run/profile.json"),

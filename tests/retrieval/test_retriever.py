@@ -157,7 +157,7 @@ def test_datasets_without_keypoints_are_refused(dancer, write, tmp_path):
 
 
 def test_k_larger_than_the_dataset(dancer):
-    with pytest.raises(UserError, match=r"--retrieval.k 61 is more than the 60 frames.*smaller"):
+    with pytest.raises(UserError, match=r"retrieval.k 61 is more than the 60 frames.*smaller"):
         retriever(dancer, options=RetrievalOptions(k=61))
     with pytest.raises(UserError, match="k 3 is more than the 2 frames"):
         retriever(dancer, options=RetrievalOptions(k=3), records=np.array([4, 9]))
@@ -170,13 +170,13 @@ def test_k_larger_than_the_dataset(dancer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": 0}, "--retrieval.k 0"),
-        ({"candidates": 0}, "--retrieval.candidates 0"),
-        ({"jump": -1.0}, "--retrieval.jump -1"),
-        ({"jump": float("nan")}, "--retrieval.jump nan"),
-        ({"threshold": -0.1}, "--retrieval.lambda -0.1"),
-        ({"every": 0}, "--retrieval.every 0"),
-        ({"fps": 0.0}, "--retrieval.fps 0"),
+        ({"k": 0}, "retrieval.k 0"),
+        ({"candidates": 0}, "retrieval.candidates 0"),
+        ({"jump": -1.0}, "retrieval.jump -1"),
+        ({"jump": float("nan")}, "retrieval.jump nan"),
+        ({"threshold": -0.1}, "retrieval.lambda -0.1"),
+        ({"every": 0}, "retrieval.every 0"),
+        ({"fps": 0.0}, "retrieval.fps 0"),
     ],
 )
 def test_senseless_retrieval_options(dancer, change, message):

@@ -351,16 +351,16 @@ def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
     save_torch(ours["D"], tmp_path / "D.pth")
     for options, said in (
         ({"run": small["separable"], "format": "torch"}, "separable residual blocks"),
-        ({}, "wants --run DIR or one weight file"),
+        ({}, "wants run DIR or one weight file"),
         ({"run": small["full"], "source": tmp_path / "G.pth"}, "one of them"),
         ({"run": tmp_path}, "is not a run directory"),
         ({"source": tmp_path}, "is no weight file"),
         ({"source": tmp_path / "D.pth", "format": "stablehlo", "size": "16x16"}, "discriminator"),
         ({"source": tmp_path / "D.pth", "format": "onnx"}, "discriminator"),
-        ({"source": tmp_path / "G.pth", "format": "stablehlo"}, "give --size WIDTHxHEIGHT"),
+        ({"source": tmp_path / "G.pth", "format": "stablehlo"}, "give size WIDTHxHEIGHT"),
         ({"source": tmp_path / "G.pth", "format": "stablehlo", "size": "18x16"}, "divisible by 4"),
-        ({"source": tmp_path / "G.pth", "weights": "raw"}, "--weights is for runs"),
-        ({"run": small["full"], "format": "orbax", "half": True}, "--half is not for"),
+        ({"source": tmp_path / "G.pth", "weights": "raw"}, "weights is for runs"),
+        ({"run": small["full"], "format": "orbax", "half": True}, "half is not for"),
     ):
         with pytest.raises(UserError, match=said):
             export(ExportOptions(**options, out=out))
@@ -377,7 +377,7 @@ def test_nothing_is_written_over(small, tmp_path, form, there):
         pytest.importorskip("onnx", reason="needs the package onnx")
     before = tmp_path / there
     before.write_text("somebody's")
-    with pytest.raises(UserError, match=f"{there} is there already: choose another --out or rem"):
+    with pytest.raises(UserError, match=f"{there} is there already: choose another out or rem"):
         export(ExportOptions(run=small["full"], format=form, out=tmp_path))
     assert [*tmp_path.iterdir()] == [before]
     assert before.read_text() == "somebody's"

@@ -227,9 +227,9 @@ def test_transfer_needs_the_target_only_to_fit_it(experiment, tmp_path):
     )
     transfer(options)
     assert len(frame_times(options.out)) == 5
-    with pytest.raises(UserError, match="imported without a dataset.*--normalize none"):
+    with pytest.raises(UserError, match="imported without a dataset.*normalize none"):
         transfer(replace(options, normalize="global", out=tmp_path / "other.mp4"))
-    with pytest.raises(UserError, match="imported without a dataset; name one with --data"):
+    with pytest.raises(UserError, match="imported without a dataset; name one with data"):
         _ = load_run(run).data_path
 
 
@@ -420,7 +420,7 @@ def test_a_dataset_that_training_would_refuse_is_refused(
     for name in "AB":
         save_torch(network(CYCLE), cycle / f"latest_net_G_{name}.pth")
     run = tmp_path / "run"
-    with pytest.raises(UserError, match="one domain only.*import without --data"):
+    with pytest.raises(UserError, match="one domain only.*import without data"):
         import_run(ImportOptions(source=cycle, run=run, data=dataset))
     with pytest.raises(UserError, match="neither keypoints nor ready pose pictures"):
         import_run(ImportOptions(source=experiment, run=run, data=unpaired))
@@ -431,7 +431,7 @@ def test_a_dataset_that_training_would_refuse_is_refused(
     assert f"Go on with: motion-jax train --run {run} --data {unpaired}" in said
     import_run(ImportOptions(source=cycle, run=tmp_path / "without", size="48x32"))
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "whose pictures are 48x32 or a whole multiple of it; --data or --size at" in said
+    assert "whose pictures are 48x32 or a whole multiple of it; data or size at" in said
     assert "--normalize" not in said
 
 

@@ -196,9 +196,9 @@ def test_a_real_skeleton_video(shared):
 
 def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path):
     out = tmp_path / "x.mp4"
-    with pytest.raises(UserError, match=r"does not say how they were drawn.*--ready-poses"):
+    with pytest.raises(UserError, match=r"does not say how they were drawn.*ready_poses"):
         transfer(TransferOptions(run=run, source=skeletons, out=out, normalize="none"))
-    with pytest.raises(UserError, match="--poses .*--ready-poses"):
+    with pytest.raises(UserError, match="poses .*ready_poses"):
         transfer(
             TransferOptions(run=run, source=skeletons, out=out, ready_poses=True, poses=tmp_path)
         )
@@ -229,7 +229,7 @@ def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path):
     keypoints = records.open_dataset(dataset).keypoints()[:count] * np.float32([2, 2, 1])
     write_openpose(tmp_path / "poses", keypoints)
     options = TransferOptions(run=copy, source=skeletons, out=out, poses=tmp_path / "poses")
-    with pytest.raises(UserError, match=r"dataset has no keypoints.*--normalize none"):
+    with pytest.raises(UserError, match=r"dataset has no keypoints.*normalize none"):
         transfer(options)
     transfer(replace(options, normalize="none", smooth=False))
     assert len(frame_times(out)) == count

@@ -175,10 +175,10 @@ def test_ways_to_run_a_trained_generator(runs):
     [
         (replace(RECIPES["pix2pix"], main_stage=replace(STAGE, width=48)),
          "main_stage.width = 48 must be divisible by 32 .* the U-Net's 5 halvings.*: 32 and 64. "
-         "No number of halvings fits 48x32; --recipe.generator.kind resnet"),
+         "No number of halvings fits 48x32; recipe.generator.kind resnet"),
         (replace(RECIPES["pix2pix"], main_stage=replace(STAGE, width=128, height=384),
                  generator=pix2pix.Generator()),
-         "must be divisible by 256 .*512. Or give --recipe.generator.n-downsampling 7, the most "
+         "must be divisible by 256 .*512. Or give recipe.generator.n_downsampling 7, the most "
          "that fit 128x384."),
         (replace(RECIPES["pix2pix"], generator=pix2pix.Generator(n_downsampling=4)),
          "has 5 halvings or more"),
@@ -205,5 +205,5 @@ def test_shipped_configs_can_be_changed_on_the_command_line():
         )
         assert config.recipe.generator.ngf == 8 and config.recipe.dtype == "bfloat16"
     assert parse(load_config("pix2pix"), "", ["--width", "16"])[1].recipe.discriminator.ndf == 16
-    with pytest.raises(UserError, match="did you mean --recipe.main-stage.steps"):
+    with pytest.raises(UserError, match="did you mean recipe.main_stage.steps"):
         parse(load_config("cyclegan"), "", ["--recipe.main-stage.stepz", "3"])

@@ -12,19 +12,19 @@ from motion_jax.errors import UserError
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--wait-seconds", "-5"), "--wait-seconds -5 is no time to wait; give 0 seconds or more"),
-        (("--wait_seconds=nan",), "--wait-seconds nan is no time"),
-        (("--wait-seconds=inf",), "--wait-seconds inf is no time"),
+        (("--wait-seconds", "-5"), "wait_seconds -5 is no time to wait; give 0 seconds or more"),
+        (("--wait_seconds=nan",), "wait_seconds nan is no time"),
+        (("--wait-seconds=inf",), "wait_seconds inf is no time"),
         (("--preempted-status", "1"), "1 already means a crash; give another"),
         (("--preempted-status=2",), "2 already means an error that would come again"),
         (("--preempted_status", "130"), "130 already means Ctrl-C"),
         (("--preempted-status", "256"), "256 is not between 0 and 255"),
         (("--preempted-status", "-1"), "-1 is not between 0 and 255"),
-        (("--process", "2", "--processes", "2"), "was given --process 2, but 2 processes"),
-        (("--process=-1", "--processes=2"), "was given --process -1, but 2 processes"),
+        (("--process", "2", "--processes", "2"), "was given process 2, but 2 processes"),
+        (("--process=-1", "--processes=2"), "was given process -1, but 2 processes"),
         (
             ("--process", "2", "--processes", "2", "--coordinator", "here"),
-            "--coordinator here is not HOST:PORT",
+            "coordinator here is not HOST:PORT",
         ),
     ],
 )

@@ -110,5 +110,5 @@ def test_which_way_is_taken(tmp_path):
     assert of(False) == "pose" and of(True) == "none"
     assert of(False, smooth=False) == "none" and of(False, posed=False) == "none"
     assert of(True, stabilise="pose") == "pose" and of(False, stabilise="none") == "none"
-    with pytest.raises(UserError, match="--stabilise face needs to know where the person is"):
+    with pytest.raises(UserError, match="stabilise face needs to know where the person is"):
         of(False, posed=False, stabilise="face")

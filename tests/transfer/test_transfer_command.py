@@ -96,7 +96,7 @@ def test_nobody_in_the_source(tmp_path, run, estimated):
 
 def test_source_shorter_than_needed(tmp_path, run, estimated):
     source = a_source(tmp_path, np.arange(5) / 25, sound=False)
-    with pytest.raises(UserError, match=r"shorter than needed.*--start 7"):
+    with pytest.raises(UserError, match=r"shorter than needed.*start 7"):
         transfer(options(tmp_path, source, start=7.0))
     assert not (tmp_path / "out").exists()
 
@@ -129,8 +129,8 @@ def test_a_failure_leaves_nothing(tmp_path, run, estimated, monkeypatch):
     ("change", "message"),
     [
         ({"out": Path("x.avi")}, r"x\.avi does not end in \.mp4"),
-        ({"chunk": 0}, "--chunk 0"),
-        ({"max_gap": -1}, "--max-gap -1"),
+        ({"chunk": 0}, "chunk 0"),
+        ({"max_gap": -1}, "max_gap -1"),
     ],
 )
 def test_senseless_options(tmp_path, run, change, message):
@@ -157,7 +157,7 @@ def test_a_run_of_another_version(tmp_path, run, estimated):
     run.dataset = {"info": {"height": 64, "width": 64}, "target_statistics": {"height": 3}}
     source = a_source(tmp_path, np.arange(5) / 25, sound=False)
     chosen = dataclasses.replace(options(tmp_path, source), normalize="global")
-    with pytest.raises(UserError, match=r"dataset\.json.*--normalize none"):
+    with pytest.raises(UserError, match=r"dataset\.json.*normalize none"):
         transfer(chosen)
     assert not (tmp_path / "out").exists()
 

@@ -247,9 +247,9 @@ def test_bad_videos_are_named(tmp_path):
     fails(tmp_path / "empty.mp4", "empty")
     fails(click(tmp_path / "a.m4a", "aac", 44100, "mono", "fltp"), "sound but no pictures")
     good = write(tmp_path / "good.mp4", 40, 10.0)
-    fails(good, "shorter than needed.*--start 9", start=9.0)
+    fails(good, "shorter than needed.*start 9", start=9.0)
     fails(good, "no frame between", start=1.01, end=1.05)
-    fails(good, "not after --start", start=2.0, end=1.0)
+    fails(good, "not after start", start=2.0, end=1.0)
     fails(good, "negative", start=-1.0)
     fails(good, "not between 0 and 1000", fps=0.0)
     with pytest.raises(UserError, match="no file"):
@@ -288,7 +288,7 @@ def test_truncated_files(tmp_path, kind):
     data = whole.read_bytes()
     cut = tmp_path / f"cut.{kind}"
     cut.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"cut short after \d\.\d+ s \(\d+ frames.*--end"):
+    with pytest.raises(UserError, match=r"cut short after \d\.\d+ s \(\d+ frames.*end"):
         count_frames(cut)
     assert count_frames(cut, end=1.0) == 10
 

@@ -368,8 +368,10 @@ def quality(options: Options) -> list[dict[str, Any]]:
     """Held-out figures of a network for each kind of poses."""
     import jax
 
-    from motion_jax.data.prepare import PrepareOptions, prepare
-    from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+    from motion_jax.data.prepare import prepare
+    from motion_jax.data.prepare_options import PrepareOptions
+    from motion_jax.evaluate.evaluate import evaluate
+    from motion_jax.evaluate.options import EvaluateOptions
     from motion_jax.train.checkpoint import newest_record
     from motion_jax.train.loop import train
 

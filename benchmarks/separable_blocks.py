@@ -109,7 +109,8 @@ def quality(options: Options, variant: str, seed: int) -> dict[str, Any]:
     import jax
 
     from motion_jax.config import load_config
-    from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+    from motion_jax.evaluate.evaluate import evaluate
+    from motion_jax.evaluate.options import EvaluateOptions
     from motion_jax.train.loop import train
 
     config = replace(varied(load_config(options.config), variant), seed=seed)
@@ -133,7 +134,8 @@ def quality(options: Options, variant: str, seed: int) -> dict[str, Any]:
 def _dataset(out: Path, config: Any) -> Path:
     """The demo's target dancer, at the size of the config's last stage."""
     from motion_jax import demo, puppet
-    from motion_jax.data.prepare import PrepareOptions, prepare
+    from motion_jax.data.prepare import prepare
+    from motion_jax.data.prepare_options import PrepareOptions
 
     stage = list(config.recipe.stages().values())[-1]
     name, size = demo.TARGET, f"{stage.width}x{stage.height}"

@@ -38,7 +38,8 @@ def demo(options: DemoOptions) -> dict[str, Any]:
     """Runs the whole job; returns the contents of evaluation.json."""
     from motion_jax import puppet
     from motion_jax.config import load_config
-    from motion_jax.data.prepare import PrepareOptions, prepare
+    from motion_jax.data.prepare import prepare
+    from motion_jax.data.prepare_options import PrepareOptions
     from motion_jax.plan.suggest import advise
     from motion_jax.train.loop import train
 

@@ -71,11 +71,11 @@ def options_of(verb):
     from motion_jax.compare.options import CompareOptions
     from motion_jax.data.export_data import ExportOptions as DataExportOptions
     from motion_jax.data.import_data import ImportOptions as DataImportOptions
-    from motion_jax.data.prepare import PrepareOptions
+    from motion_jax.data.prepare_options import PrepareOptions
     from motion_jax.demo import DemoOptions
-    from motion_jax.evaluate.evaluate import EvaluateOptions
+    from motion_jax.evaluate.options import EvaluateOptions
     from motion_jax.fetch import FetchOptions
-    from motion_jax.pairing.pair import PairOptions
+    from motion_jax.pairing.options import PairOptions
     from motion_jax.port.export_run import ExportOptions
     from motion_jax.port.import_run import ImportOptions
     from motion_jax.port.inspect import InspectOptions

@@ -84,7 +84,8 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, dl_manager: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         if self._videos:
-            from motion_jax.data.prepare import PrepareOptions, prepare
+            from motion_jax.data.prepare import prepare
+            from motion_jax.data.prepare_options import PrepareOptions
 
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / records.NAME

@@ -153,7 +153,8 @@ def _options(kind: type, before: str = "--") -> list[str]:
 
 
 def _prepare(arguments: list[str]) -> None:
-    from motion_jax.data.prepare import PrepareOptions, prepare
+    from motion_jax.data.prepare import prepare
+    from motion_jax.data.prepare_options import PrepareOptions
 
     options = parse(PrepareOptions, "prepare", arguments)
     from motion_jax.plan.suggest import advise
@@ -168,7 +169,8 @@ def _import_data(arguments: list[str]) -> None:
 
 
 def _pair(arguments: list[str]) -> None:
-    from motion_jax.pairing.pair import PairOptions, pair
+    from motion_jax.pairing.options import PairOptions
+    from motion_jax.pairing.pair import pair
 
     pair(parse(PairOptions, "pair", arguments))
 
@@ -192,7 +194,8 @@ def _transfer(arguments: list[str]) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+    from motion_jax.evaluate.evaluate import evaluate
+    from motion_jax.evaluate.options import EvaluateOptions
 
     evaluate(parse(EvaluateOptions, "evaluate", arguments))
 

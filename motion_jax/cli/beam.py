@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from motion_jax import files
-from motion_jax.data import assemble, prepare, records, shards
+from motion_jax.data import assemble, making, records, shards
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.errors import UserError, option, worded
 from motion_jax.events import lines, watched
 from motion_jax.parsing import one_sentence
@@ -42,7 +43,7 @@ _MOST_FETCHED = 2
 
 
 @dataclass(frozen=True)
-class BeamOptions(prepare.PrepareOptions):
+class BeamOptions(PrepareOptions):
     """Turn videos of one person into a dataset to train on, with Apache Beam. Beam's own options
     follow after --."""
 
@@ -69,7 +70,7 @@ class _Video:
 
     number: int
     address: str
-    options: prepare.PrepareOptions
+    options: PrepareOptions
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,13 @@ def run(options: BeamOptions, beam_options: Sequence[str]) -> None:
     if _is_remote(options.out):
         say(f"{options.out} is complete. Its quality report is made where it lies as a folder.")
     else:
-        prepare.write_report(Path(options.out), advise)
+        making.write_report(Path(options.out), advise)
 
 
 def _build(
     pipeline: "apache_beam.Pipeline",
     videos: Sequence[_Video],
-    options: prepare.PrepareOptions,
+    options: PrepareOptions,
     out: str,
 ) -> None:
     import apache_beam as beam
@@ -181,12 +182,12 @@ def estimate(video: _Video) -> Iterator[Any]:
         path = _local(video.address)
         options = dataclasses.replace(video.options, videos=(path,))
         digest = files.sha256(path)
-        prepared = prepare.prepare_video(options, probe(path), digest)
+        prepared = making.prepare_video(options, probe(path), digest)
     for shard in shards.plan(Path(), prepared.clips, 0):
-        job = prepare.write_job(options, prepared, (shard,))
+        job = making.write_job(options, prepared, (shard,))
         yield _Write(video.number, video.address, job)
     figures = assemble.figures(prepared, options.fit, {})
-    resolved = prepare.resolved_options(options, [digest])
+    resolved = making.resolved_options(options, [digest])
     yield TaggedOutput("measured", _Measured(video.number, figures, resolved))
 
 
@@ -213,7 +214,7 @@ def _finish(
     _: None,
     videos: Iterable[_Measured],
     written: Iterable[_Written],
-    options: prepare.PrepareOptions,
+    options: PrepareOptions,
     out: str,
 ) -> None:
     """Shards to their final names, then what describes them, metadata.json last. A runner may do it
@@ -247,11 +248,11 @@ def _with_sharpness(video: _Measured, written: Sequence[_Written]) -> assemble.V
     return dataclasses.replace(video.figures, entry=entry)
 
 
-def _alone(options: BeamOptions) -> prepare.PrepareOptions:
+def _alone(options: BeamOptions) -> PrepareOptions:
     """The options as `prepare` knows them."""
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     values |= {"videos": tuple(map(Path, options.videos)), "out": Path(options.out)}
-    return prepare.PrepareOptions(**values)
+    return PrepareOptions(**values)
 
 
 def _tasks(options: BeamOptions) -> list[_Video]:
@@ -266,11 +267,11 @@ def _tasks(options: BeamOptions) -> list[_Video]:
             raise UserError(f"There is no file {address}.")
     plain = _alone(options)
     files.check_outputs(plain, "out")
-    prepare.check_options(plain)
+    making.check_options(plain)
     tasks = []
     for number, address in enumerate(options.videos):
         path = Path(address)
-        poses = None if plain.poses is None else prepare.poses_folder(plain, path)
+        poses = None if plain.poses is None else making.poses_folder(plain, path)
         tasks.append(_Video(number, address, dataclasses.replace(plain, videos=(), poses=poses)))
     return tasks
 

@@ -124,7 +124,7 @@ def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]],
 def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
     """(height, width) of all pictures."""
     from motion_jax.data.pairs import reduction
-    from motion_jax.data.prepare import parse_size
+    from motion_jax.data.prepare_options import parse_size
 
     if options.size is None:
         return target.size
@@ -181,7 +181,8 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
     """The source's video as a dataset of the table's size, in a folder that says what it is for.
 
     Raises UserError, and leaves no new folder, where nothing can be made of the video."""
-    from motion_jax.data.prepare import PrepareOptions, make
+    from motion_jax.data.making import make
+    from motion_jax.data.prepare_options import PrepareOptions
     from motion_jax.data.records import open_dataset
 
     folder, note = options.out / "source", options.out / OPTIONS
@@ -278,7 +279,8 @@ def _config(options: CompareOptions, method: Method, stage: Any) -> Any:
 
 def _pairs(options: CompareOptions) -> None:
     """The dataset of pairs of the source's and the target's pictures."""
-    from motion_jax.pairing.pair import PairOptions, pair
+    from motion_jax.pairing.options import PairOptions
+    from motion_jax.pairing.pair import pair
 
     pair(
         PairOptions(
@@ -317,7 +319,7 @@ def _score(
     from motion_jax.compare import page, score
     from motion_jax.compare.movers import frame_seconds
     from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.evaluate import metered
+    from motion_jax.evaluate.measure import metered
     from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
     from motion_jax.metrics.lpips import BACKBONES, load
     from motion_jax.video.reader import probe

@@ -10,15 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from motion_jax import events, files
 from motion_jax.data import records, statistics
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.pose.smooth import DERIVATIVE_CUTOFF
 from motion_jax.pose.zero_lag import WIDTH
-
-if TYPE_CHECKING:
-    from motion_jax.data.prepare import PrepareOptions
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def figures(video: statistics.Prepared, fit: str, blur: dict[int, float]) -> Vid
 
 def finish(
     out: Path,
-    options: "PrepareOptions",
+    options: PrepareOptions,
     resolved: dict,
     videos: Sequence[VideoFigures],
     shard_lengths: Sequence[int],
@@ -60,8 +57,6 @@ def finish(
       num_bytes: of all shards; None: they lie in `out`.
     Raises UserError where the folder cannot be written.
     """
-    from motion_jax.data.prepare import parse_size
-
     height, width = parse_size(options.size)
     clips, entries = _numbered_through(videos)
     detection = _detection(entries)

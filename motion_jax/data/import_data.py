@@ -171,7 +171,7 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
         raise UserError(
             f"{named('size')} and {named('resize')} contradict each other; give one of them."
         )
-    from motion_jax.data.prepare import parse_size
+    from motion_jax.data.prepare_options import parse_size
 
     fit = None if options.fit == "stretch" else options.fit
     return Resize("size", size=parse_size(options.size), fit=fit)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_jax import files
-from motion_jax.data import assemble, prepare, records
+from motion_jax.data import assemble, making, records
 from motion_jax.data.again import PARTS, differing, is_made, made_with
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.data.quality import Adviser, read_quality
 from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
@@ -42,7 +43,7 @@ def part_folder(out: Path, part: int, parts: int) -> Path:
     return out / PARTS / f"{part:05d}-of-{parts:05d}"
 
 
-def prepare_part(options: prepare.PrepareOptions) -> Path:
+def prepare_part(options: PrepareOptions) -> Path:
     """Makes the part `options.shard`, or finds it made; returns its folder.
 
     Raises UserError as `prepare.prepare` does, and where the parts there are another number.
@@ -53,7 +54,7 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
             f"{option('shard')}, then {option('merge')}."
         )
     part, parts = parse_shard(options.shard)
-    prepare.parse_size(options.size)
+    parse_size(options.size)
     count = len(options.videos)
     if count < parts:
         raise UserError(
@@ -70,7 +71,7 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
     poses = options.poses
     if poses is not None and len(own) == 1 < count:
         # With several videos each has a folder of its own in it.
-        poses = prepare.poses_folder(options, own[0])
+        poses = making.poses_folder(options, own[0])
     elif poses is not None and len({video.stem for video in options.videos}) < count:
         raise UserError(
             f"Two of the videos have one name, and with {option('shard')} their poses cannot be "
@@ -78,7 +79,7 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
         )
     own_options = dataclasses.replace(options, videos=own, out=folder, poses=poses, shard=None)
     names = ", ".join(video.name for video in own)
-    if prepare.make(own_options):
+    if making.make(own_options):
         files.remove_tree(folder / ".partial")
         there = sum(records.is_dataset(part_folder(out, i + 1, parts)) for i in range(parts))
         say(
@@ -90,23 +91,23 @@ def prepare_part(options: prepare.PrepareOptions) -> Path:
     return folder
 
 
-def merge(options: prepare.PrepareOptions, advise: Adviser | None = None) -> Path:
+def merge(options: PrepareOptions, advise: Adviser | None = None) -> Path:
     """Joins all parts into the dataset; returns the page of its report. Stopped, it goes on.
 
     The videos themselves are not read. Raises UserError, naming it, where a part is missing,
     unfinished, damaged or made otherwise; the parts stay until the dataset is whole.
     """
-    prepare.check_options(dataclasses.replace(options, poses=None))
+    making.check_options(dataclasses.replace(options, poses=None))
     workers = worker_count(options.workers)
     out, partial = options.out, options.out / ".partial"
     parts = _number_of_parts(out)
     if not parts:
         if _is_merged(options):
             say(f"{out} is up to date: the same videos and options; nothing to do.")
-            page = out / prepare.REPORT
+            page = out / making.REPORT
             if page.is_file() and not partial.exists():
                 return page
-            return prepare.write_report(out, advise)
+            return making.write_report(out, advise)
         raise UserError(
             f"{out} holds no parts; make them first with the same command and {option('shard')} "
             f"1/N to N/N instead of {option('merge')}."
@@ -114,14 +115,14 @@ def merge(options: prepare.PrepareOptions, advise: Adviser | None = None) -> Pat
     datasets = _open_parts(options, parts)
     resolved = assemble.join_options([dataset.info.options for dataset in datasets])
     if not is_made(out, partial, resolved, merging=True):
-        prepare.begin(out, partial, resolved)
+        making.begin(out, partial, resolved)
         _join(options, datasets, out, partial, resolved, workers)
-    page = prepare.write_report(out, advise)
+    page = making.write_report(out, advise)
     files.remove_tree(out / PARTS)
     return page
 
 
-def _is_merged(options: prepare.PrepareOptions) -> bool:
+def _is_merged(options: PrepareOptions) -> bool:
     """Whether the whole is there. Raises UserError where another dataset is."""
     if not records.is_dataset(options.out):
         return False
@@ -130,11 +131,9 @@ def _is_merged(options: prepare.PrepareOptions) -> bool:
     return True
 
 
-def _check_same(
-    made: dict, options: prepare.PrepareOptions, videos: Sequence[Path], what: str
-) -> None:
+def _check_same(made: dict, options: PrepareOptions, videos: Sequence[Path], what: str) -> None:
     """The options that need no file read, and the videos by name."""
-    here = prepare.plain_options(options)
+    here = making.plain_options(options)
     here["videos"] = [{"file": video.name} for video in videos]
     there = {name: made.get(name) for name in here}
     there["videos"] = [{"file": video["file"]} for video in made.get("videos", ())]
@@ -174,7 +173,7 @@ def _number_of_parts(out: Path) -> int:
     return found.pop() if found else 0
 
 
-def _open_parts(options: prepare.PrepareOptions, parts: int) -> list[records.PoseFrames]:
+def _open_parts(options: PrepareOptions, parts: int) -> list[records.PoseFrames]:
     missing = [
         part
         for part in range(1, parts + 1)
@@ -203,7 +202,7 @@ def _open_parts(options: prepare.PrepareOptions, parts: int) -> list[records.Pos
     return datasets
 
 
-def _missing(options: prepare.PrepareOptions, missing: list[int], parts: int) -> str:
+def _missing(options: PrepareOptions, missing: list[int], parts: int) -> str:
     first = missing[0]
     videos = ", ".join(video.name for video in share(options.videos, first, parts))
     commands = " and ".join(f"{option('shard')} {part}/{parts}" for part in missing[:3])
@@ -228,7 +227,7 @@ class _Shard:
 
 
 def _join(
-    options: prepare.PrepareOptions,
+    options: PrepareOptions,
     datasets: Sequence[records.PoseFrames],
     out: Path,
     partial: Path,

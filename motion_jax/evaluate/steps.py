@@ -3,21 +3,19 @@
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motion_jax import files
 from motion_jax.errors import UserError
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.progress import say
 from motion_jax.report import html
-
-if TYPE_CHECKING:
-    from motion_jax.evaluate.evaluate import EvaluateOptions
 
 # What the table shows, and which way is better.
 SHOWN = {"psnr": "max", "ssim": "max", "lpips": "min", "flicker": "min", "pose_distance": "min"}
 
 
-def evaluate_all(options: "EvaluateOptions") -> dict[str, Any]:
+def evaluate_all(options: EvaluateOptions) -> dict[str, Any]:
     """Evaluates each checkpoint into OUT/step-…, then writes OUT/steps.json and OUT/steps.html and
     prints a table.
 
@@ -25,7 +23,7 @@ def evaluate_all(options: "EvaluateOptions") -> dict[str, Any]:
     later one) and "steps", a list of {"step", metric: mean or None}.
     Raises UserError as evaluate does.
     """
-    from motion_jax.evaluate.evaluate import measure
+    from motion_jax.evaluate.measure import measure
     from motion_jax.evaluate.report import remarks
     from motion_jax.train.checkpoint import has_checkpoint
     from motion_jax.train.choose import TABLE, steps_of

@@ -8,75 +8,27 @@ is both trained on and measured with.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 from motion_jax import files
 from motion_jax.data import records
-from motion_jax.data.advice import DIFFERENT
 from motion_jax.data.again import is_made
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, marked, option
-from motion_jax.pairing.match import Compare, Matches, Run, fitted, match, runs, torso_length
+from motion_jax.pairing.match import Matches, fitted, match, runs, torso_length
+from motion_jax.pairing.options import Paired, PairOptions
 from motion_jax.progress import Meter, say
 
 # Records in a shard.
 SHARD = 1024
 # Tells these options from those of other datasets (see records.maker).
 MADE_BY = "pair"
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """Pair the frames of two people by their poses, for training pose2pics or pics2pics."""
-
-    a: Path
-    """Dataset of the person whose poses (or pictures) will drive: made by motion-jax prepare."""
-    b: Path
-    """Dataset of the person who is to appear."""
-    out: Path
-    """Folder of the dataset to make; new, or made by the same command before."""
-    kind: Literal["pose2pics", "pics2pics"] = "pose2pics"
-    """What is paired with B's picture: A's pose fitted to B's body, or A's picture."""
-    k: int = 1
-    """Each frame of A with its k nearest of B (held-out frames: with the nearest alone)."""
-    max_distance: float = DIFFERENT
-    """Drop pairs whose poses are further apart, in lengths of B's torso (root mean square over the
-    joints that both show)."""
-    mutual: bool = False
-    """Keep a pair only where A's frame is also among the k nearest of A for B's frame."""
-    compare: Compare = "frame"
-    """Compare poses as they lie in B's picture ("frame"), or without place and size ("body")."""
-    normalize: Literal["global", "limbs", "none"] = "global"
-    """How A's poses are fitted to B's body, as in transfer."""
-    holdout: float = 0.2
-    """Share of each clip, its end, that is held out; 0...0.9. Where a dataset marks clips as held
-    out, its marks count."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """What was found.
-
-    Attributes:
-      a, b: the datasets.
-      poses: A's poses in pixels of B's frames.
-      matches: {"train": …, "heldout": …}; a part without frames is left out.
-      runs: the pairs, as they lie in the dataset.
-      torso: length of B's torso in pixels.
-    """
-
-    a: PoseFrames
-    b: PoseFrames
-    poses: Float32[np.ndarray, "n 137 3"]
-    matches: dict[str, Matches]
-    runs: list[Run]
-    torso: float
 
 
 def pair(options: PairOptions) -> Path:

@@ -3,7 +3,7 @@
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from motion_jax import files
 from motion_jax.data.advice import percent
 from motion_jax.data.quality import overlay
 from motion_jax.pairing.match import REASONS, Matches
+from motion_jax.pairing.options import Paired, PairOptions
 from motion_jax.report import html, montage
 from motion_jax.report.charts import Values
-
-if TYPE_CHECKING:
-    from motion_jax.pairing.pair import Paired, PairOptions
 
 # Pairs on a contact sheet, and the height of their pictures.
 SHOWN, HEIGHT = 6, 176
@@ -25,7 +23,7 @@ LITTLE = 0.25
 PARTS = {"train": "training", "heldout": "held out"}
 
 
-def figures(options: "PairOptions", paired: "Paired") -> dict[str, Any]:
+def figures(options: PairOptions, paired: Paired) -> dict[str, Any]:
     """What pairing.json holds."""
     parts = {name: _part(matches) for name, matches in paired.matches.items()}
     return {
@@ -77,7 +75,7 @@ def _part(matches: Matches) -> dict[str, Any]:
     }
 
 
-def summary(paired: "Paired") -> str:
+def summary(paired: Paired) -> str:
     """What came out, in a line."""
     parts = {name: _part(matches) for name, matches in paired.matches.items()}
     part, held = parts["train"], parts.get("heldout", {"pairs": 0})
@@ -107,7 +105,7 @@ def flattering(holdout: float) -> str:
     )
 
 
-def notes(options: "PairOptions", paired: "Paired") -> list[str]:
+def notes(options: PairOptions, paired: Paired) -> list[str]:
     """What a user should know before training."""
     part, found = _part(paired.matches["train"]), []
     if part["share_a_paired"] < 0.5:
@@ -126,7 +124,7 @@ def notes(options: "PairOptions", paired: "Paired") -> list[str]:
     return found
 
 
-def write_report(out: Path, options: "PairOptions", paired: "Paired") -> None:
+def write_report(out: Path, options: PairOptions, paired: Paired) -> None:
     """Writes the three files. Raises UserError where they cannot be written."""
     folder, found = out / "report", figures(options, paired)
     files.write_json(folder / "pairing.json", found)
@@ -146,7 +144,7 @@ def write_report(out: Path, options: "PairOptions", paired: "Paired") -> None:
     html.write(folder / "index.html", html.page(title, sections, subtitle))
 
 
-def _csv(paired: "Paired") -> str:
+def _csv(paired: Paired) -> str:
     """Every pair that was looked at, with its fate."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -191,7 +189,7 @@ def _numbers(found: dict[str, Any]) -> str:
     )
 
 
-def _distances(found: dict[str, Any], options: "PairOptions") -> str:
+def _distances(found: dict[str, Any], options: PairOptions) -> str:
     part = found["parts"]["train"]
     edges, counts = part["histogram"]["edges"], part["histogram"]["counts"]
     x = np.repeat(edges, 2)
@@ -207,7 +205,7 @@ def _distances(found: dict[str, Any], options: "PairOptions") -> str:
     )
 
 
-def _coverage(paired: "Paired") -> str:
+def _coverage(paired: Paired) -> str:
     train = paired.matches["train"]
     near = np.where(np.isfinite(train.distance[:, 0]), train.distance[:, 0], np.nan)
     times = paired.a.times()[train.a[:, 0]]
@@ -246,7 +244,7 @@ def _most(used: np.ndarray, counts: np.ndarray, number: int = 6) -> list[tuple[i
     return [(int(used[i]), int(counts[i])) for i in order]
 
 
-def _sheets(paired: "Paired") -> list[str]:
+def _sheets(paired: Paired) -> list[str]:
     """Contact sheets: A, its pose on B's frame, and B's frame, of the best, worst and nearest
     dropped pairs."""
     train = paired.matches["train"]
@@ -293,7 +291,7 @@ def _spread(matches: Matches, places: np.ndarray, sign: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def _cell(paired: "Paired", matches: Matches, row: int, rank: int) -> np.ndarray:
+def _cell(paired: Paired, matches: Matches, row: int, rank: int) -> np.ndarray:
     a, b = int(matches.a[row, rank]), int(matches.b[row, rank])
     mine, theirs = paired.a[a]["frame"], paired.b[b]["frame"]
     pictures = [

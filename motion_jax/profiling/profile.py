@@ -14,6 +14,7 @@ from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.parsing import one_sentence
+from motion_jax.profiling.task import Task
 from motion_jax.progress import say
 
 
@@ -45,19 +46,6 @@ class ProfileOptions:
     out: Path | None = None
     """Folder to write to. Default: RUN/profile/STAGE (the trace into RUN/trace/STAGE), without a
     run out/profile/CONFIG-STAGE."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is profiled, and where its results go."""
-
-    config: Config
-    name: str
-    stage: str
-    folder: Path
-    trace: Path
-    data: Path | None
-    run: Path | None
 
 
 def run(arguments: list[str]) -> None:

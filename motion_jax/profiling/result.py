@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,13 @@ from motion_jax.profiling.attribution import Attribution
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost_table import Table, analyse, step_jaxpr
 from motion_jax.profiling.scopes import Scope
+from motion_jax.profiling.task import Task
 from motion_jax.train.step import step_inputs
-
-if TYPE_CHECKING:
-    from motion_jax.profiling.profile import Task
 
 FORMAT = 1
 
 
-def analytic_table(task: "Task") -> Table:
+def analytic_table(task: Task) -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
     config = task.config
     if config.recipe.rematerialise:
@@ -48,7 +46,7 @@ def add_compiled_bytes(table: Table, text: str, attribution: Attribution) -> Non
     )
 
 
-def memory_by_kind(task: "Task", executable: jax.stages.Compiled) -> dict[str, Any]:
+def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> dict[str, Any]:
     """Bytes on one device by kind; all but `temporaries` and `code` live between steps too."""
 
     def size(tree: Any) -> int:
@@ -71,7 +69,7 @@ def memory_by_kind(task: "Task", executable: jax.stages.Compiled) -> dict[str, A
 
 
 def result_of(
-    task: "Task",
+    task: Task,
     table: Table,
     chip: Chip | None,
     kinds: dict[str, Any],

@@ -108,7 +108,7 @@ def test_options_that_cannot_be_are_refused(tmp_path):
 
 
 def test_the_networks_differ_in_their_poses_alone():
-    from motion_jax.data.prepare import PrepareOptions
+    from motion_jax.data.prepare_options import PrepareOptions
 
     config = module.network(64)
     config.validate()

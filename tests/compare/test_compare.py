@@ -16,7 +16,8 @@ from motion_jax.compare.command import compare
 from motion_jax.compare.movers import Clip, RetrievalMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
 from motion_jax.config import load_config
-from motion_jax.data.prepare import PrepareOptions, prepare
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.metrics.frames import psnr

@@ -18,7 +18,8 @@ from test_parts import content
 from test_prepare import make_clip, make_clips
 
 from motion_jax.cli import beam as room
-from motion_jax.data import prepare
+from motion_jax.data import making
+from motion_jax.data.prepare_options import PrepareOptions
 
 ABSENT = importlib.util.find_spec("apache_beam") is None
 needs_beam = pytest.mark.skipif(
@@ -29,17 +30,17 @@ quiet = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> prepare.PrepareOptions:
+def whole(tmp_path_factory) -> PrepareOptions:
     folder = tmp_path_factory.mktemp("whole")
     videos = make_clips(folder / "in", 3)
-    options = prepare.PrepareOptions(
+    options = PrepareOptions(
         videos=videos, out=folder / "data", size="48x48", poses=folder / "in" / "poses", workers=1
     )
-    assert prepare.make(options)
+    assert making.make(options)
     return options
 
 
-def arguments(options: prepare.PrepareOptions, out, *beam: str, videos=None) -> list[str]:
+def arguments(options: PrepareOptions, out, *beam: str, videos=None) -> list[str]:
     named = [str(video) for video in videos or options.videos]
     return [*named, *f"--out {out} --size {options.size} --poses {options.poses} --".split(), *beam]
 
@@ -60,7 +61,7 @@ def test_two_workers_give_the_bytes_of_one_machine(whole, tmp_path):
     assert content(out) == content(whole.out)
     assert not (out / ".partial").exists() and (out / "report" / "index.html").is_file()
     # What a cluster made, this machine takes for its own.
-    assert not prepare.make(dataclasses.replace(whole, out=out))
+    assert not making.make(dataclasses.replace(whole, out=out))
 
 
 @needs_beam

@@ -10,8 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from test_prepare import make_clips
 
-from motion_jax.data import parts, prepare, records
-from motion_jax.data.prepare import PrepareOptions
+from motion_jax.data import making, parts, prepare, records
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.errors import UserError
 from motion_jax.workers import Stopped
 
@@ -24,7 +24,7 @@ def whole(tmp_path_factory) -> PrepareOptions:
     options = PrepareOptions(
         videos=videos, out=folder / "data", size="48x48", poses=folder / "in" / "poses", workers=1
     )
-    assert prepare.make(options)
+    assert making.make(options)
     return options
 
 
@@ -32,11 +32,12 @@ def whole(tmp_path_factory) -> PrepareOptions:
 def no_report(monkeypatch):
     """The report has a page of tests of its own and measures this machine for two seconds."""
 
-    def write_report(out):
-        prepare.files.remove_tree(out / ".partial")
-        prepare.files.write_text(out / prepare.REPORT, "")
-        return out / prepare.REPORT
+    def write_report(out, advise=None):
+        making.files.remove_tree(out / ".partial")
+        making.files.write_text(out / making.REPORT, "")
+        return out / making.REPORT
 
+    monkeypatch.setattr(making, "write_report", write_report)
     monkeypatch.setattr(prepare, "write_report", write_report)
 
 
@@ -99,7 +100,7 @@ def test_stopped_it_goes_on(whole, tmp_path, monkeypatch, capsys):
     assert not records.is_dataset(options.out)
     with monkeypatch.context() as patch:
         # Between the metadata and the report.
-        patch.setattr(prepare, "write_report", lambda *_: (_ for _ in ()).throw(Stopped()))
+        patch.setattr(making, "write_report", lambda *_: (_ for _ in ()).throw(Stopped()))
         with pytest.raises(Stopped):
             prepare.prepare(merging)
     prepare.prepare(merging)

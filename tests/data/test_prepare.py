@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from motion_jax.data import prepare as room
+from motion_jax.data import making as room
 from motion_jax.data import shards
-from motion_jax.data.prepare import PrepareOptions, parse_size, prepare
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.data.records import is_dataset, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose import skeleton

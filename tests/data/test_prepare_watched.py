@@ -8,7 +8,8 @@ import pytest
 from test_prepare import make_clips
 
 from motion_jax import events
-from motion_jax.data.prepare import PrepareOptions, prepare
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import METADATA, is_dataset
 from motion_jax.events import Stopped, StopToken
 

@@ -12,11 +12,12 @@ import pytest
 
 from motion_jax.config import Data
 from motion_jax.data import records
-from motion_jax.data.pairs import Frames
+from motion_jax.data.pairs import Frames, limit
 from motion_jax.errors import UserError
 from motion_jax.evaluate import reestimate, report, score
 from motion_jax.evaluate.baseline import NearestFrame
-from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate, limit
+from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.train.run import fingerprint

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from field_films import HEIGHT, WIDTH, film, people, pictures, poses
 
-from motion_jax.data.prepare import PrepareOptions, make, poses_folder
+from motion_jax.data.making import make, poses_folder
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.files import is_clutter

@@ -8,7 +8,8 @@ from motion_jax import puppet
 from motion_jax.config import Config, Data, Record
 from motion_jax.data.crop import Region, cut_out
 from motion_jax.errors import UserError
-from motion_jax.pairing.pair import PairOptions, letterboxed, pair
+from motion_jax.pairing.options import PairOptions
+from motion_jax.pairing.pair import letterboxed, pair
 from motion_jax.recipes import pix2pix
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run

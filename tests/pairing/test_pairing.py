@@ -22,7 +22,8 @@ from motion_jax.pairing.match import (
     runs,
     torso_length,
 )
-from motion_jax.pairing.pair import PairOptions, find_pairs, pair, settings_for
+from motion_jax.pairing.options import PairOptions
+from motion_jax.pairing.pair import find_pairs, pair, settings_for
 from motion_jax.pairing.report import flattering, summary
 from motion_jax.plan.methods import changed
 from motion_jax.train.dataset import check_data

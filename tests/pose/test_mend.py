@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from motion_jax import puppet
-from motion_jax.data.prepare import PrepareOptions, prepare
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.files import write_openpose

@@ -13,7 +13,8 @@ from motion_jax.data import import_shards, records
 from motion_jax.data.augment import AugmentConfig
 from motion_jax.data.import_options import ImportOptions
 from motion_jax.errors import UserError
-from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.pose import densepose
 from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.train.dataset import check_data

@@ -96,7 +96,8 @@ def test_a_run_on_pictures_alone(run, ready):
 
 
 def test_evaluation(run, tmp_path, capsys):
-    from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+    from motion_jax.evaluate.evaluate import evaluate
+    from motion_jax.evaluate.options import EvaluateOptions
 
     result = evaluate(EvaluateOptions(run=run, out=tmp_path / "evaluation", json=True))
     assert set(result["methods"]) == {"trained", "frame_by_frame", "nearest_frame"}

@@ -9,7 +9,8 @@ import pytest
 
 from motion_jax.config import Config, Data, Record, load_config
 from motion_jax.errors import UserError
-from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import cyclegan, pix2pix, pix2pixhd
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash

@@ -12,7 +12,8 @@ from motion_jax.config import Config, Data, Record
 from motion_jax.data.pairs import heldout_frames
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
-from motion_jax.evaluate.evaluate import EvaluateOptions, evaluate
+from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.train import heldout

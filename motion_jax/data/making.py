@@ -1,0 +1,360 @@
+"""Videos of people into a dataset: poses, one fixed crop, shards, a report on how good it is.
+
+    video → poses (estimated, or from files) → mended, gaps filled, smoothed → clips
+          → one region a video → shards, in parallel → metadata, quality.json, report
+
+While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
+The same command continues where it was stopped: poses come from the cache, and finished shards
+stay. What the options were is kept, so that a second run does nothing, and a run with other options
+stops before it spoils anything.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from motion_jax import events, files
+from motion_jax.data import assemble, records, shards, statistics
+from motion_jax.data.again import folder_digest, is_made
+from motion_jax.data.crop import choose_region, into_region
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
+from motion_jax.errors import UserError, option
+from motion_jax.events import Stopped
+from motion_jax.pose.detect import Source
+from motion_jax.pose.motion import motion_of
+from motion_jax.pose.person import check_person
+from motion_jax.pose.smooth import runs
+from motion_jax.progress import say
+from motion_jax.video.tracks import follow_options
+from motion_jax.workers import pool, worker_count
+
+if TYPE_CHECKING:
+    from motion_jax.data.quality import Adviser
+    from motion_jax.video.reader import VideoInfo
+
+# A training example is two frames.
+SHORTEST_CLIP = 2
+TOO_SHORT = "stretch too short"
+REPORT = Path("report") / "index.html"
+# Shares of the whole that are done when the poses are there, and when all but the report is.
+UNTIL_FRAMES, UNTIL_REPORT = 0.7, 0.95
+
+
+@follow_options
+def make(options: PrepareOptions) -> bool:
+    """Makes the dataset without its report; False where it was there already."""
+    height, width = check_options(options)
+    workers = worker_count(options.workers)
+    infos = [_probe(path) for path in options.videos]
+    digests = [files.sha256(path) for path in options.videos]
+    resolved = resolved_options(options, digests)
+    out = options.out
+    partial = out / ".partial"
+    if is_made(out, partial, resolved):
+        return False
+    new = not out.exists()
+    begin(out, partial, resolved)
+    with pool(workers, _modules(options)):
+        videos, blur = _work(options, infos, digests, partial, new, height, width, workers)
+    _finish(options, videos, blur, out, partial, resolved)
+    return True
+
+
+def _modules(options: PrepareOptions) -> tuple[str, ...]:
+    """What the processes need, imported while this one counts frames."""
+    first = () if options.poses is not None else ("motion_jax.pose.detect", "mediapipe")
+    return (*first, "motion_jax.data.shards", "motion_jax.data.records")
+
+
+def _work(
+    options: PrepareOptions,
+    infos: list,
+    digests: list[str],
+    partial: Path,
+    new: bool,
+    height: int,
+    width: int,
+    workers: int,
+) -> tuple[list[statistics.Prepared], list[dict[int, float]]]:
+    """Poses of all videos, then the shards."""
+    try:
+        with events.stage("poses", 0.0, UNTIL_FRAMES):
+            videos = []
+            for number, (info, digest) in enumerate(zip(infos, digests, strict=True)):
+                with events.part(number / len(infos), (number + 1) / len(infos)):
+                    events.check()
+                    videos.append(prepare_video(options, info, digest))
+    except (UserError, Stopped):
+        # Nothing is worth going on with: poses are in the cache, shards not begun.
+        if not any(partial.glob("*.array_record")):
+            files.remove_tree(partial)
+            if new:
+                partial.parent.rmdir()
+        raise
+    with events.stage("frames", UNTIL_FRAMES, 1.0):
+        blur = _write_shards(options, videos, partial, height, width, workers)
+    return videos, blur
+
+
+def check_options(options: PrepareOptions) -> tuple[int, int]:
+    """The (height, width) of the dataset. Raises UserError for an option that makes no sense."""
+    height, width = parse_size(options.size)
+    if not options.videos:
+        raise UserError(f"No video was named; give one or more before {option('out')}.")
+    check_person(options.person)
+    if not 0 <= options.margin <= 2:
+        raise UserError(
+            f"{option('margin')} {options.margin:g} is not a share; give 0 to 2 (default 0.1)."
+        )
+    if options.max_gap < 0:
+        raise UserError(
+            f"{option('max_gap')} {options.max_gap} is negative; give 0 or more frames."
+        )
+    if not options.min_cutoff > 0 or not options.beta >= 0:
+        raise UserError(
+            f"{option('min_cutoff')} {options.min_cutoff:g} {option('beta')} {options.beta:g} are "
+            "no filter; give a cutoff above 0 and a beta of 0 or more, or "
+            f"{option('smooth', False)}."
+        )
+    if options.poses is not None:
+        for path in options.videos:
+            folder = poses_folder(options, path)
+            if not folder.is_dir():
+                raise UserError(
+                    f"There is no folder {folder} with the poses of {path.name}; check "
+                    f"{option('poses')}."
+                )
+    return height, width
+
+
+def _probe(path: Path) -> "VideoInfo":
+    from motion_jax.video.reader import probe
+
+    return probe(path)
+
+
+def poses_folder(options: PrepareOptions, video: Path) -> Path:
+    """Where in --poses those of one of the videos are: of several, in a folder named like the video
+    without its suffix; videos of one name are told apart by as many of their own folders' names as
+    it takes (a/clip.mp4 and b/clip.mp4: a/clip and b/clip).
+
+    Raises UserError where they cannot be told apart.
+    """
+    places = {Path(os.path.realpath(path)): path for path in options.videos}
+    own = Path(os.path.realpath(video))
+    if len(options.videos) == 1:
+        return options.poses
+    others = [place.with_suffix("").parts for place in places if place != own]
+    parts = own.with_suffix("").parts
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return options.poses.joinpath(*parts[-count:])
+    twin = next(p for place, p in places.items() if place != own and place.stem == own.stem)
+    raise UserError(
+        f"The poses of {video} and {twin} would be in one folder of {option('poses')}, because "
+        "only their suffixes differ; rename one of them."
+    )
+
+
+def plain_options(options: PrepareOptions) -> dict:
+    """The options that decide what the dataset is, as JSON, without those that stand for files."""
+    values = dataclasses.asdict(options)
+    if values["video_track"] is None:
+        del values["video_track"]
+    for name in ("videos", "out", "workers", "pose_model", "poses", "shard", "merge"):
+        del values[name]
+    if options.poses is not None:
+        for name in ("detail", "person"):
+            del values[name]
+    return values
+
+
+def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
+    """`plain_options` and the contents of the files: SHA-256 of the videos, poses and model."""
+    values = plain_options(options)
+    values["videos"] = [
+        {"file": path.name, "sha256": digest}
+        for path, digest in zip(options.videos, digests, strict=True)
+    ]
+    values["poses"] = None
+    if options.poses is not None:
+        values["poses"] = [folder_digest(poses_folder(options, p)) for p in options.videos]
+    elif options.pose_model is not None:
+        from motion_jax.pose.bundles import find_bundle
+
+        values["pose_model"] = find_bundle(options.detail, options.pose_model).sha256
+    return json.loads(json.dumps(values))
+
+
+def begin(out: Path, partial: Path, resolved: dict) -> None:
+    """Creates the folders, or finds them begun with the same options."""
+    files.check_writable(out)
+    files.check_writable(partial)
+    begun = partial / "options.json"
+    if begun.is_file():
+        say(f"Going on with the unfinished dataset in {out}.")
+    else:
+        files.write_json(begun, resolved)
+
+
+def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> statistics.Prepared:
+    """Poses, clips and region of one video; it depends on no other video.
+
+    Args:
+      info, digest: of the video; the file is read at `info.path`.
+    Raises UserError where the video or its poses cannot be used.
+    """
+    from motion_jax.pose.face import face_boxes
+
+    height, width = parse_size(options.size)
+    folder = None if options.poses is None else poses_folder(options, info.path)
+    motion = motion_of(
+        info.path,
+        dataclasses.replace(options, poses=folder),
+        workers=options.workers,
+        min_cutoff=options.min_cutoff,
+        beta=options.beta,
+    )
+    track, measured = motion.track, motion.measured
+    clips = runs(track, SHORTEST_CLIP)
+    inside = np.zeros(len(track), bool)
+    for first, last in clips:
+        inside[first:last] = True
+    reasons = tuple(
+        TOO_SHORT if not reason and not keep else reason
+        for reason, keep in zip(track.reasons, inside, strict=True)
+    )
+    track = dataclasses.replace(track, reasons=reasons)
+    if not clips:
+        raise UserError(
+            f"{info.path} has no {SHORTEST_CLIP} frames in a row with a usable pose; choose a "
+            f"better stretch with {option('start')} and {option('end')}, or allow longer gaps "
+            f"with {option('max_gap')}."
+        )
+    region = choose_region(track, height, width, options.fit, options.margin)
+    keypoints = into_region(track.keypoints, region, height, width)
+    keypoints[~inside] = 0
+    return statistics.Prepared(
+        info=info,
+        sha256=digest,
+        track=track,
+        measured=np.where(measured.found[:, None], measured.keypoints[..., 2], 0),
+        region=region,
+        clips=clips,
+        keypoints=keypoints,
+        face_boxes=face_boxes(keypoints, height, width),
+        repairs=motion.repairs.to_json(),
+    )
+
+
+def _write_shards(
+    options: PrepareOptions,
+    videos: list[statistics.Prepared],
+    partial: Path,
+    height: int,
+    width: int,
+    workers: int,
+) -> list[dict[int, float]]:
+    """Writes what is not there yet; {frame: sharpness} for each video."""
+    jobs, planned, clip = [], [], 0
+    for video in videos:
+        plan = shards.plan(partial, video.clips, clip)
+        planned.append(plan)
+        clip += len(video.clips)
+        missing = [shard for shard in plan if not _is_written(shard)]
+        for part in np.array_split(np.arange(len(missing)), min(workers, len(missing)) or 1):
+            if len(part):
+                jobs.append(write_job(options, video, tuple(missing[i] for i in part)))
+    if jobs:
+        shards.write(jobs, workers, f"Frames to {partial.parent}")
+    return [
+        {
+            frame: value
+            for shard in plan
+            for frame, value in zip(
+                range(shard.first, shard.last), shards.measured(shard)["blur"], strict=True
+            )
+        }
+        for plan in planned
+    ]
+
+
+def write_job(
+    options: PrepareOptions, video: statistics.Prepared, chosen: tuple[shards.Shard, ...]
+) -> shards.WriteJob:
+    """The work of writing some shards of a video, which follow one another in time."""
+    height, width = parse_size(options.size)
+    track = video.track
+    span = slice(chosen[0].first, chosen[-1].last)
+    filled = track.filled
+    if filled is None:
+        filled = np.zeros(video.keypoints.shape[:2], bool)
+    return shards.WriteJob(
+        Source(video.info.path, options.start, options.end, options.fps, track.times),
+        video.region, height, width, options.picture, chosen, span.start, video.keypoints[span],
+        filled[span] & (video.keypoints[span, :, 2] > 0), video.face_boxes[span],
+    )  # fmt: skip
+
+
+def _is_written(shard: shards.Shard) -> bool:
+    """Whole in .partial, or already moved to its final place."""
+    if shards.measured(shard) is None:
+        return False
+    moved = _moved_marker(shard.path)
+    return moved.is_file() or records.count_records(shard.path) == shard.last - shard.first
+
+
+def _moved_marker(path: Path) -> Path:
+    return path.with_suffix(".moved")
+
+
+def _finish(
+    options: PrepareOptions,
+    videos: list[statistics.Prepared],
+    blur: list[dict[int, float]],
+    out: Path,
+    partial: Path,
+    resolved: dict,
+) -> None:
+    """Shards to their final names, then what describes them; each step may be done again."""
+    plan, clip = [], 0
+    for video in videos:
+        plan += shards.plan(partial, video.clips, clip)
+        clip += len(video.clips)
+    for number, shard in enumerate(plan):
+        final = records.shard_path(out, number, len(plan))
+        marker = _moved_marker(shard.path)
+        if shard.path.is_file():
+            files.write_text(marker, final.name)
+            os.replace(shard.path, final)
+    figures = [
+        assemble.figures(video, options.fit, values)
+        for video, values in zip(videos, blur, strict=True)
+    ]
+    lengths = [shard.last - shard.first for shard in plan]
+    assemble.finish(out, options, resolved, figures, lengths)
+
+
+def write_report(out: Path, advise: "Adviser | None" = None) -> Path:
+    """The quality report of a finished dataset, and what to train on it where somebody advises; its
+    partial folder goes."""
+    from motion_jax.data.quality import write_report
+
+    suggestion = None if advise is None else advise(out)
+    page = write_report(out, suggestion)
+    files.remove_tree(out / ".partial")
+    figures = records.open_dataset(out).info.detection
+    why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())
+    say(
+        f"{out}: {figures['kept']} of {figures['frames']} frames kept"
+        + (f" ({why})" if why else "")
+        + f". Quality report: {page}"
+    )
+    if suggestion is not None:
+        say(suggestion.text)
+    events.emit(events.FileWritten(page))
+    return page

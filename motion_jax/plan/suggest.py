@@ -478,7 +478,11 @@ def advise(folder: Path) -> TrainingAdvice:
     Raises UserError where there is no dataset in the folder.
     """
     described = describe(open_dataset(folder), Data().holdout, str(folder))
-    suggestion = propose(described, measured_machine())
+    return in_words(propose(described, measured_machine()))
+
+
+def in_words(suggestion: Suggestion) -> TrainingAdvice:
+    """The suggestion as a dataset's report and a terminal show it."""
     return TrainingAdvice(
         text=" ".join(sentences(suggestion)),
         sentences=sentences(suggestion, "This"),

@@ -10,7 +10,7 @@ from motion_jax.cli import train as command
 from motion_jax.config import load_config
 from motion_jax.data import quality
 from motion_jax.plan import suggest
-from motion_jax.plan.suggest import Dataset, Machine, propose, sentences
+from motion_jax.plan.suggest import Dataset, Machine, in_words, propose, sentences
 
 LAPTOP = Machine("2 CPU cores", False, 16e9, {"float32": 40e9}, "measured")
 CARD = Machine("a card", True, 80e9, {"float32": 60e12, "bfloat16": 150e12}, "measured")
@@ -178,9 +178,11 @@ def test_a_device_that_is_taken_is_said_to_be(monkeypatch):
 
 def test_the_quality_report_has_it():
     found = propose(change(MINUTE, place="a<b"), LAPTOP)
-    text = "".join(quality._training(found))
+    text = "".join(quality._training(in_words(found)))
     assert "1,180 training frames" in text and "motion-jax train two_cores --data" in text
     assert "a<b" not in text and "a&lt;b" in text
     assert text.count("<tr>") == 1 + len(found.candidates) and "proposed" in text
-    nothing = "".join(quality._training(propose(change(MINUTE, height=80, width=80), LAPTOP)))
+    nothing = "".join(
+        quality._training(in_words(propose(change(MINUTE, height=80, width=80), LAPTOP)))
+    )
     assert "None of the shipped configs" in nothing and "--run RUN" not in nothing

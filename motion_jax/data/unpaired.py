@@ -64,12 +64,12 @@ def domains(dataset: PoseFrames, other: str = "", poses: bool = False) -> tuple[
         raise UserError(
             f"The dataset {dataset.folder} has one domain only: import a folder with trainA and "
             f"trainB, name the dataset of domain A with {option('data.domain_a')}, or take the "
-            "dataset's own poses as domain A with --recipe.domain-A poses."
+            f"dataset's own poses as domain A with {option('recipe.domain_A')} poses."
         )
     if poses and not (first.has_keypoints or first.info.pose_pictures):
         raise UserError(
             f"The dataset {first.folder} has neither keypoints nor ready pose pictures, so domain "
-            "A cannot be poses; leave --recipe.domain-A at frames."
+            f"A cannot be poses; leave {option('recipe.domain_A')} at frames."
         )
     return Domain(first, letter_a, poses), Domain(dataset, letter_b)
 

@@ -20,7 +20,7 @@ from motion_jax.data import records
 from motion_jax.data.again import is_made
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError, marked, option
+from motion_jax.errors import UserError, flag, marked, option
 from motion_jax.pairing.match import Matches, fitted, match, runs, torso_length
 from motion_jax.pairing.options import Paired, PairOptions
 from motion_jax.progress import Meter, say
@@ -84,7 +84,7 @@ def settings_for(kind: str, height: int, width: int) -> list[str]:
     from motion_jax.config import load_config
 
     settings = load_config(kind).recipe.for_size(height, width)
-    return [f"{option(f'recipe.{name}')} {value}" for name, value in settings.items()]
+    return [f"{flag(f'recipe.{name}')} {value}" for name, value in settings.items()]
 
 
 def _check(options: PairOptions) -> None:

@@ -67,16 +67,16 @@ class Body:
                 run.size,
                 None,
                 unknown="The run's dataset has no keypoints (only ready pose pictures), so the "
-                "target's body is not known to fit poses to: use --normalize none, or drive it "
-                "with --ready-poses.",
+                f"target's body is not known to fit poses to: use {option('normalize')} none, or "
+                f"drive it with {option('ready_poses')}.",
             )
         if not known:
             return cls(
                 run.size,
                 None,
                 unknown="The run was imported without a dataset, so the target's body is not "
-                "known: use --normalize none, or import it again with --data DATASET of the "
-                "target.",
+                f"known: use {option('normalize')} none, or import it again with {option('data')} "
+                "DATASET of the target.",
             )
         try:
             statistics = PoseStatistics.from_json(known["target_statistics"])
@@ -86,8 +86,8 @@ class Body:
                 run.size,
                 None,
                 unknown="The run's dataset.json does not describe the target's body as this "
-                f"version needs it ({error}); use --normalize none or train the run with this "
-                "version.",
+                f"version needs it ({error}); use {option('normalize')} none or train the run "
+                "with this version.",
             )
         return cls(run.size, statistics, frame, bool(known.get("crop")))
 

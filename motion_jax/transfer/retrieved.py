@@ -78,9 +78,9 @@ def _check(options: TransferOptions) -> None:
         raise UserError(problem)
     for field in dataclasses.fields(options):
         if field.name in OF_NETWORKS and getattr(options, field.name) != field.default:
-            given = field.name.replace("_", "-")
+            given = f"{field.name}=False" if field.default is True else field.name
             raise UserError(
-                f"--{'no-' if field.default is True else ''}{given} goes with {option('run')} "
+                f"{option(given)} goes with {option('run')} "
                 f"alone; there is no network with {option('method')} {options.method}."
             )
     if options.stabilise == "face":

@@ -57,7 +57,7 @@ def test_recipes_are_found_by_name():
         ({"global_stage": replace(GLOBAL, batch_size=0)}, "batch_size.*at least 1"),
         (
             {"global_stage": replace(GLOBAL, decay_steps=11)},
-            r"decay_steps = 11 must be.*decay-steps 0",
+            r"decay_steps = 11 must be.*decay_steps 0",
         ),
         ({"face_stage": replace(GLOBAL, width=32)}, "face_stage is 32x16 but the stage before it"),
         ({"face": edn.Face(size=9)}, "face.size = 9 must be divisible by 8.*here 8"),

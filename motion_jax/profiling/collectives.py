@@ -74,6 +74,7 @@ def grid_of(devices: Sequence[Any]) -> Grid:
     where all sides are multiples of 4: what is smaller is cut out of a larger grid.
     """
     chip = chip_of(devices[0])
+    assert chip is not None, f"{devices[0]} is not in the table of chips"
     places = tuple(tuple(device.coords) for device in devices)
     sides = tuple(max(along) - min(along) + 1 for along in zip(*places, strict=True))
     if chip.links == 4:
@@ -199,9 +200,9 @@ def _way(
     for dimension, (side, ring) in enumerate(zip(grid.sides, grid.rings, strict=True)):
         ahead = target[dimension] - place[dimension]
         if ring and abs(ahead) > side / 2:
-            ahead -= math.copysign(side, ahead)
+            ahead -= side if ahead > 0 else -side
         direction = 1 if ahead > 0 else -1
-        for _ in range(abs(int(ahead))):
+        for _ in range(abs(ahead)):
             yield tuple(place), dimension, direction
             place[dimension] = (place[dimension] + direction) % side
 

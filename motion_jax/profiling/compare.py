@@ -76,7 +76,7 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         if a is None or b is None:
             continue
         least = WORTH * max(sum(a.values()), sum(b.values()))
-        found = [
+        found: list[dict[str, Any]] = [
             {
                 "scope": scope,
                 "before": a.get(scope, 0),

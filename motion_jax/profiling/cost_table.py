@@ -6,7 +6,7 @@ the compiler's bytes come from a program that was compiled and run.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,7 +187,7 @@ class _Walk:
                 self.values[number][2].add(scope)
 
     def visit(
-        self, jaxpr: Any, inputs: list[int | None], outer: str, repeats: int
+        self, jaxpr: Any, inputs: Sequence[int | None], outer: str, repeats: int
     ) -> list[int | None]:
         """Returns the numbers of the jaxpr's results (None: a literal)."""
         known: dict[Any, int | None] = dict(zip(jaxpr.invars, inputs, strict=True))

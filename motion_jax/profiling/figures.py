@@ -1,7 +1,7 @@
 """Drawings of a profile as inline SVG and HTML: the roofline, bars in two parts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -95,7 +95,9 @@ def roofline(
     )
 
 
-def _labels(points: Sequence[Point], x: object, y: object, count: int) -> list[str]:
+def _labels(
+    points: Sequence[Point], x: Callable[[float], float], y: Callable[[float], float], count: int
+) -> list[str]:
     """Names beside the points that take longest, where they cover no other name."""
     placed: list[tuple[float, float, float, float]] = []
     parts = []

@@ -5,7 +5,7 @@ import itertools
 import math
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,7 +162,8 @@ def measure(
             .compile()
         )
     say(f"Running {trace.LAST_STEP} steps …")
-    waited, in_flight = 0.0, deque()
+    waited = 0.0
+    in_flight: deque[Any] = deque()
 
     def run(number: int) -> None:
         nonlocal state, waited
@@ -208,7 +209,8 @@ def _compilation_cache(folder: str) -> Iterator[None]:
     """Another folder for compiled programs, for a while."""
     from jax.experimental.compilation_cache import compilation_cache
 
-    before = jax.config.jax_compilation_cache_dir
+    # jax makes its settings while it is imported.
+    before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # see above
     jax.config.update("jax_compilation_cache_dir", folder)
     compilation_cache.reset_cache()
     try:
@@ -227,23 +229,24 @@ class Compilations:
 
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
-        self._tracing: Counter[str] = Counter()
-        self._compiling: Counter[str] = Counter()
+        self._tracing: defaultdict[str, float] = defaultdict(float)
+        self._compiling: defaultdict[str, float] = defaultdict(float)
 
     def seconds_of(self, function: str) -> tuple[float, float]:
         """(tracing, compiling) of a function."""
-        return tuple(
-            sum(seconds for name, seconds in counter.items() if _plain(name) == function)
-            for counter in (self._tracing, self._compiling)
-        )
 
-    def _note(self, event: str, seconds: float, **details: Any) -> None:
+        def of(seconds_by_name: dict[str, float]) -> float:
+            return sum(s for name, s in seconds_by_name.items() if _plain(name) == function)
+
+        return of(self._tracing), of(self._compiling)
+
+    def _note(self, event: str, duration_secs: float, **details: Any) -> None:
         name = str(details.get("fun_name", ""))
         if event == self._COMPILING:
             self.names[_plain(name)] += 1
-            self._compiling[name] += seconds
+            self._compiling[name] += duration_secs
         elif event in self._TRACING:
-            self._tracing[name] += seconds
+            self._tracing[name] += duration_secs
 
     def __enter__(self) -> "Compilations":
         jax.monitoring.register_event_duration_secs_listener(self._note)

@@ -313,9 +313,9 @@ def _start(result: dict[str, Any]) -> list[str]:
         known = [start[part] for part in parts]
         rows[label] = [*known, max(start["total"] - sum(known), 0.0)]
     programs = dict(result["start"]["programs"])
-    known = {"the step": programs.pop("step", 0), "the initial state": programs.pop(STATE, 0)}
-    known["small ones of jax itself"] = sum(programs.values())
-    compiled = ", ".join(f"{name} {count}" for name, count in known.items() if count)
+    counts = {"the step": programs.pop("step", 0), "the initial state": programs.pop(STATE, 0)}
+    counts["small ones of jax itself"] = sum(programs.values())
+    compiled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     later = result["start"]["recompilations"]
     told = ", ".join(f"{name} {count}" for name, count in later.items()) or "none"
     series = ("initial state", "tracing", "compiling the step", "first step and the rest")

@@ -67,6 +67,11 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def slow_tests() -> dict[str, float]:
+    return _slow_tests()
+
+
 @pytest.fixture
 def optimised():
     """For a test whose bounds are those of programs as users have them."""
@@ -79,7 +84,7 @@ def optimised():
     jax.config.update(name, before)
 
 
-def slow_tests() -> dict[str, float]:
+def _slow_tests() -> dict[str, float]:
     """What slow.txt says: seconds by file, or by file::function, as in a test's name."""
     lines = Path(__file__).with_name("slow.txt").read_text().splitlines()
     entries = (line.split() for line in lines if line and not line.startswith("#"))
@@ -89,7 +94,7 @@ def slow_tests() -> dict[str, float]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the slow tests, and begins with the files that take longest, so that at the end no
     process waits for another."""
-    slow, by_file = slow_tests(), Counter()
+    slow, by_file = _slow_tests(), Counter()
     for name, seconds in slow.items():
         by_file[name.partition("::")[0]] += seconds
     for item in items:

@@ -42,7 +42,7 @@ _FETCHED: dict[str, Path] = {}
 _MOST_FETCHED = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BeamOptions(PrepareOptions):
     """Turn videos of one person into a dataset to train on, with Apache Beam. Beam's own options
     follow after --."""

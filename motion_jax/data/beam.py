@@ -45,13 +45,13 @@ class BeamOptions(prepare.PrepareOptions):
     """Turn videos of one person into a dataset to train on, with Apache Beam. Beam's own options
     follow after --."""
 
-    videos: Annotated[
+    videos: Annotated[  # type: ignore[assignment, misc]  # Addresses, in the place of paths.
         tuple[str, ...],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
     ]
     """Videos of the person: paths that every worker sees, or addresses such as gs://bucket/a.mp4."""
-    out: str
+    out: str  # type: ignore[assignment, misc]  # An address too.
     """Folder of the dataset, new: a path that every worker sees, or an address."""
     workers: Annotated[
         int, tyro.conf.arg(help="Processes that estimate poses, on each worker.")
@@ -203,7 +203,9 @@ def write(item: _Write, clips: dict[int, int], out: str) -> _Written:
         shard = dataclasses.replace(shard, path=path, clip=shard.clip + offset)
         source = dataclasses.replace(item.job.source, path=_local(item.address))
         shards.write_job(dataclasses.replace(item.job, source=source, shards=(shard,)))
-        blur = shards.measured(shard)["blur"]
+        measures = shards.measured(shard)
+        assert measures is not None  # They are written with the shard.
+        blur = measures["blur"]
         _put(path, _join(out, ".partial", name))
         return _Written(item.number, shard.first, blur, name, path.stat().st_size)
 

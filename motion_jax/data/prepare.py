@@ -14,7 +14,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 import tyro
@@ -241,6 +241,7 @@ def poses_folder(options: PrepareOptions, video: Path) -> Path:
 
     Raises UserError where they cannot be told apart.
     """
+    assert options.poses is not None  # Callers ask only where it is given.
     places = {Path(os.path.realpath(path)): path for path in options.videos}
     own = Path(os.path.realpath(video))
     if len(options.videos) == 1:
@@ -373,7 +374,9 @@ def _write_shards(
             frame: value
             for shard in plan
             for frame, value in zip(
-                range(shard.first, shard.last), shards.measured(shard)["blur"], strict=True
+                range(shard.first, shard.last),
+                cast(dict, shards.measured(shard))["blur"],
+                strict=True,
             )
         }
         for plan in planned

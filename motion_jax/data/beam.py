@@ -45,13 +45,13 @@ class BeamOptions(prepare.PrepareOptions):
     """Turn videos of one person into a dataset to train on, with Apache Beam. Beam's own options
     follow after --."""
 
-    videos: Annotated[  # type: ignore[assignment, misc]  # Addresses, in the place of paths.
+    videos: Annotated[  # type: ignore[assignment]  # Addresses, in the place of paths.
         tuple[str, ...],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
     ]
     """Videos of the person: paths that every worker sees, or addresses such as gs://bucket/a.mp4."""
-    out: str  # type: ignore[assignment, misc]  # An address too.
+    out: str  # type: ignore[assignment]  # An address too.
     """Folder of the dataset, new: a path that every worker sees, or an address."""
     workers: Annotated[
         int, tyro.conf.arg(help="Processes that estimate poses, on each worker.")
@@ -59,7 +59,7 @@ class BeamOptions(prepare.PrepareOptions):
     shard: tyro.conf.Suppress[None] = None
     merge: tyro.conf.Suppress[bool] = False
     # Workers elsewhere read each video by its default track.
-    video_track: tyro.conf.Suppress[None] = None
+    video_track: tyro.conf.Suppress[None] = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _unknown(kind: type, verb: str, word: str) -> str:
     return f"There is no option {word.split('=')[0]}; {hint}"
 
 
-def _options(kind: type, before: str = "--") -> list[str]:
+def _options(kind: Any, before: str = "--") -> list[str]:
     """The options that a dataclass makes, those of the dataclasses in it as --field.name."""
     import dataclasses
     import typing

@@ -202,9 +202,10 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     )
     both.__doc__ = TrainOptions.__doc__
     with one_sentence(f"train {name}", arguments):
-        options, unknown = tyro.cli(
+        parsed: Any = tyro.cli(
             both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
         )
+    options, unknown = parsed
     if unknown:
         if not unknown[0].startswith("-"):
             raise UserError(
@@ -226,8 +227,8 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
     if all(getattr(options, option) is None for option in fields):
         return config
-    generator = getattr(config.recipe, "generator", None)
-    discriminator = getattr(config.recipe, "discriminator", None)
+    generator: Any = getattr(config.recipe, "generator", None)
+    discriminator: Any = getattr(config.recipe, "discriminator", None)
     changes = {}
     for short, name in fields.items():
         value = getattr(options, short)
@@ -284,14 +285,14 @@ def dry_run(config: "Config", data: Path | None = None) -> None:
         say(f"Compiling the {name} stage to see what it needs …")
         costs[name] = describe_stage(config, name, timed=True)
     times = {name: cost["seconds_per_step"] for name, cost in costs.items()}
-    result = {"config": to_json(config), "stages": costs, "hours": None}
+    result: dict[str, Any] = {"config": to_json(config), "stages": costs, "hours": None}
     if None in times.values():
         say("A stage does not fit into this machine's memory, so no time could be measured.")
     else:
         seconds = LOOP * sum(times[name] * stage.steps for name, stage in stages.items())
         result["hours"] = seconds / 3600
         say(f"All steps of this config together: about {duration(seconds)}.")
-    if dataset is not None:
+    if dataset is not None and data is not None:
         result["suggestion"] = suggestion(config, dataset, data, times)
         say(result["suggestion"]["text"])
     print(json.dumps(result, indent=2))

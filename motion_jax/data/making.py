@@ -13,7 +13,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -144,6 +144,7 @@ def poses_folder(options: PrepareOptions, video: Path) -> Path:
 
     Raises UserError where they cannot be told apart.
     """
+    assert options.poses is not None, "asked only where poses are given"
     places = {Path(os.path.realpath(path)): path for path in options.videos}
     own = Path(os.path.realpath(video))
     if len(options.videos) == 1:
@@ -276,7 +277,9 @@ def _write_shards(
             frame: value
             for shard in plan
             for frame, value in zip(
-                range(shard.first, shard.last), shards.measured(shard)["blur"], strict=True
+                range(shard.first, shard.last),
+                cast(dict, shards.measured(shard))["blur"],  # it is written by now
+                strict=True,
             )
         }
         for plan in planned

@@ -107,7 +107,8 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
             f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
-    frames = Frames(dataset, *run.size, crop=run.config.data.augment.crop)
+    height, width = run.size
+    frames = Frames(dataset, height, width, crop=run.config.data.augment.crop)
     holdout = run.config.data.holdout
     held = stretches(dataset, holdout, "heldout")
     parts = stretches(dataset, holdout, "train")

@@ -262,10 +262,10 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
     device = jax.devices()[0]
     if device.platform == "cpu":
         say("Measuring what this CPU can do at best …")
-        chip = chips.measure_host()
+        chip: chips.Chip | None = chips.measure_host()
     else:
         chip = chips.chip_of(device)
-    text = measured.executable.as_text()
+    text = measured.executable.as_text() or ""
     attribution = attribute(text)
     table = analytic_table(task)
     traced = _add_traced_time(table, task, attribution)
@@ -322,6 +322,7 @@ def _loader(task: Task) -> Any:
     from motion_jax.data.records import open_dataset
     from motion_jax.train.dataset import open_batches
 
+    assert task.data is not None, "asked only where there is a dataset"
     return open_batches(open_dataset(task.data), task.config, task.stage)
 
 
@@ -334,10 +335,13 @@ def _restoring(task: Task, mesh: Any) -> Any:
     if task.run is None or _last_stage(task.run) != task.stage:
         return None
 
+    folder = task.run / "checkpoints"
+
     def restore() -> Any:
-        with Checkpoints(task.run / "checkpoints", read_only=True) as checkpoints:
-            abstract = laid_out_state(task.config, task.stage, mesh)
-            return checkpoints.restore(checkpoints.latest(), abstract)
+        with Checkpoints(folder, read_only=True) as checkpoints:
+            abstract, latest = laid_out_state(task.config, task.stage, mesh), checkpoints.latest()
+            assert latest is not None, "a task's run has a checkpoint"
+            return checkpoints.restore(latest, abstract)
 
     return restore
 
@@ -366,7 +370,7 @@ def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
     executable = topology.compile_step(task.config, task.stage, mesh)
     compiling = time.perf_counter() - begun
     estimate = topology.estimate(executable)
-    text = executable.as_text()
+    text = executable.as_text() or ""
     attribution, table = attribute(text), analytic_table(task)
     table.add_seconds(
         summed(

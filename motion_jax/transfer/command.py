@@ -103,6 +103,7 @@ def _of_run(options: TransferOptions) -> "Performance":
 
 
 def _by_poses(options: TransferOptions, run: "Run") -> "Performance":
+    from motion_jax.pose.draw import PoseStyle
     from motion_jax.transfer.film import beside_source
     from motion_jax.transfer.fit import Body, laid_frames, placements
     from motion_jax.transfer.performance import (
@@ -136,7 +137,7 @@ def _by_poses(options: TransferOptions, run: "Run") -> "Performance":
         count=len(clip),
         player=_player(options, run),
         beside=lambda shots: beside_source(
-            shots, source_frames(options), run.size, recipe.pose_style, part
+            shots, source_frames(options), run.size, recipe.pose_style or PoseStyle(), part
         ),
         part=part,
         tags=run_tags(run, options),

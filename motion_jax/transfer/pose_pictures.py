@@ -16,6 +16,7 @@ from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
 
 if TYPE_CHECKING:
+    from motion_jax.pose.ready import ReadyPoses
     from motion_jax.train.run import Run
 
 DESCRIPTION = "poses.json"
@@ -25,7 +26,7 @@ PLAIN = Conditions()
 def write_pose_pictures(
     folder: Path,
     run: "Run",
-    poses: np.ndarray,
+    poses: "np.ndarray | ReadyPoses",
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,

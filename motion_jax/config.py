@@ -220,7 +220,7 @@ def _fields_by_class() -> dict[str, list[str]]:
         known = found.setdefault(kind.__name__, [])
         known += [f.name for f in dataclasses.fields(kind) if f.name not in known]
         for hint in typing.get_type_hints(kind).values():
-            if dataclasses.is_dataclass(hint) and hint not in seen:
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in seen:
                 visit(hint)
 
     visit(Config)
@@ -255,7 +255,7 @@ def from_json(value: dict[str, Any], where: str = "config.json") -> Config:
         raise UserError(f"{where}: {explain_type_error(error)}") from error
 
 
-def _build(kind: type, value: Any) -> Any:
+def _build(kind: type | None, value: Any) -> Any:
     if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):
         return value
     hints = typing.get_type_hints(kind)

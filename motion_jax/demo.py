@@ -116,7 +116,8 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     dataset = open_dataset(out / "datasets" / TARGET)
     parts = stretches(dataset, run.config.data.holdout, "train")
     training = np.concatenate([np.arange(first, first + count) for first, count in parts])
-    methods = {
+    # Any: they have `feed` alike, of what each is shown.
+    methods: dict[str, Any] = {
         "trained": run.synthesizer(),
         "frame_by_frame": run.synthesizer(recurrent=False),
         "nearest_frame": NearestFrame(Frames(dataset, height, width), training),
@@ -172,11 +173,12 @@ def _filmed(
     from motion_jax.video.reader import read_frames
 
     labels = ["source", "pose", "result", "true answer", "nearest frame"]
+    height, width = run.size
     with Film(path, run_tags(run, options)) as film:
         for (real, made), shot, points in zip(
             stream, read_frames(options.source), poses, strict=True
         ):
-            pose = draw_host(points, *run.size, run.config.recipe.pose_style)
+            pose = draw_host(points, height, width, run.config.recipe.pose_style)
             panels = [shot.image, pose, made["trained"], real, made["nearest_frame"]]
             film.add(montage.side_by_side(panels, labels), shot.time)
             yield real, made

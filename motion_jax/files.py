@@ -240,8 +240,8 @@ def sha256(path: Path) -> str:
             if not any(map(is_clutter, name.parts)):
                 digest.update(os.fsencode(f"{name}\0{sha256(file)}\n"))
         return digest.hexdigest()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

@@ -5,7 +5,8 @@ their published code where it differs (docs/reference-behaviour.md); pix2pix (Is
 and CycleGAN (Zhu et al. 2017).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,15 @@ Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, 
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
+def _sum(values: Iterable[Array]) -> Array:
+    return cast(Array, sum(values))  # 0 of nothing, but there is a scale or a layer
+
+
 def least_squares(outputs: Features, target: float) -> Array:
     """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed*
     over scales. target: 1 for real, 0 for generated.
     """
-    return sum(jnp.mean(jnp.square(widened(scale[-1]) - target)) for scale in outputs)
+    return _sum(jnp.mean(jnp.square(widened(scale[-1]) - target)) for scale in outputs)
 
 
 def cross_entropy(outputs: Features, target: float) -> Array:
@@ -36,7 +41,7 @@ def cross_entropy(outputs: Features, target: float) -> Array:
         x = widened(logits)
         return jnp.mean(jax.nn.softplus(x) - x * target)
 
-    return sum(one(scale[-1]) for scale in outputs)
+    return _sum(one(scale[-1]) for scale in outputs)
 
 
 # GAN losses by pix2pix's names for them.
@@ -54,7 +59,7 @@ def feature_matching(fake: Features, real: Features) -> Array:
     for the usual three layers.
     """
     layers = len(fake[0]) - 1
-    total = 0.0
+    total: Any = 0.0  # an Array from the first layer on
     for fake_scale, real_scale in zip(fake, real, strict=True):
         for a, b in zip(fake_scale[:-1], real_scale[:-1], strict=True):
             total += mean_absolute(a, jax.lax.stop_gradient(b))
@@ -65,7 +70,7 @@ def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Array:
     """Weighted mean absolute difference of VGG-19 features (Johnson et al. 2016, with pix2pixHD's
     layers and weights). `real` gets no gradient.
     """
-    return sum(
+    return _sum(
         weight * mean_absolute(a, jax.lax.stop_gradient(b))
         for weight, a, b in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True)
     )

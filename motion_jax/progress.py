@@ -1,8 +1,8 @@
 """What work says and how far it is, for whoever watches (see events.py)."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sized
+from typing import Literal, TypeVar
 
 from motion_jax import events
 
@@ -42,7 +42,7 @@ class Meter:
         self._emit("going")
         self._part.check()
 
-    def _emit(self, state: str) -> None:
+    def _emit(self, state: Literal["begun", "going", "ended"]) -> None:
         share = self.done / self.total if self.total else None
         event = events.Progress(self._task, self.description, self.done, self.total, state)
         self._part.emit(event, share)
@@ -53,7 +53,7 @@ class Meter:
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yields the items while telling how far it is."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with Meter(description, total) as meter:
         for item in items:

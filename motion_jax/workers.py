@@ -109,6 +109,7 @@ def run_jobs(
     events.Stopped where a stop was asked for, and RuntimeError where a process died."""
     with pool(max(1, min(workers, len(inputs)))):
         here = _open.get()
+        assert here is not None  # `pool` opened it.
         before = here.done.value
         try:
             with Meter(description, total) as meter:
@@ -138,7 +139,9 @@ def _import(names: tuple[str, ...]) -> None:
 def _leave_with_parent() -> None:
     """Ends this process when the first one is killed: nobody would tell it that its work is over,
     and it would wait for more for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # This runs in workers alone.
+    multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
 
 

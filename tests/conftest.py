@@ -82,6 +82,11 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def slow_tests() -> dict[str, float]:
+    return _slow_tests()
+
+
 @pytest.fixture
 def unchecked():
     """For tests of what a function itself says of arrays of wrong shapes."""
@@ -104,7 +109,7 @@ def optimised():
     jax.config.update(name, before)
 
 
-def slow_tests() -> dict[str, float]:
+def _slow_tests() -> dict[str, float]:
     """What slow.txt says: seconds by file, or by file::function, as in a test's name."""
     lines = Path(__file__).with_name("slow.txt").read_text().splitlines()
     entries = (line.split() for line in lines if line and not line.startswith("#"))
@@ -114,7 +119,7 @@ def slow_tests() -> dict[str, float]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the slow tests, and begins with the files that take longest, so that at the end no
     process waits for another."""
-    slow, by_file = slow_tests(), Counter()
+    slow, by_file = _slow_tests(), Counter()
     for name, seconds in slow.items():
         by_file[name.partition("::")[0]] += seconds
     for item in items:

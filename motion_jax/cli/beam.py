@@ -42,18 +42,18 @@ _FETCHED: dict[str, Path] = {}
 _MOST_FETCHED = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BeamOptions(PrepareOptions):
     """Turn videos of one person into a dataset to train on, with Apache Beam. Beam's own options
     follow after --."""
 
-    videos: Annotated[
+    videos: Annotated[  # type: ignore[assignment]  # Addresses, in the place of paths.
         tuple[str, ...],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="VIDEO [VIDEO ...]", help_behavior_hint="(required)"),
     ]
     """Videos of the person: paths that every worker sees, or addresses such as gs://bucket/a.mp4."""
-    out: str
+    out: str  # type: ignore[assignment]  # An address too.
     """Folder of the dataset, new: a path that every worker sees, or an address."""
     workers: Annotated[
         int, tyro.conf.arg(help="Processes that estimate poses, on each worker.")
@@ -61,7 +61,7 @@ class BeamOptions(PrepareOptions):
     shard: tyro.conf.Suppress[None] = None
     merge: tyro.conf.Suppress[bool] = False
     # Workers elsewhere read each video by its default track.
-    video_track: tyro.conf.Suppress[None] = None
+    video_track: tyro.conf.Suppress[None] = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,9 @@ def write(item: _Write, clips: dict[int, int], out: str) -> _Written:
         shard = dataclasses.replace(shard, path=path, clip=shard.clip + offset)
         source = dataclasses.replace(item.job.source, path=_local(item.address))
         shards.write_job(dataclasses.replace(item.job, source=source, shards=(shard,)))
-        blur = shards.measured(shard)["blur"]
+        measures = shards.measured(shard)
+        assert measures is not None  # They are written with the shard.
+        blur = measures["blur"]
         _put(path, _join(out, ".partial", name))
         return _Written(item.number, shard.first, blur, name, path.stat().st_size)
 

@@ -100,7 +100,8 @@ def measure(config: "Config") -> dict[str, float]:
     for name in config.recipe.stages():
         mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
         inputs = step_inputs(config, name, mesh)
-        compiled = compiled_step(config, name, mesh).lower(*inputs).compile()
+        step: Any = compiled_step(config, name, mesh)  # jit and pmap both can be lowered
+        compiled = step.lower(*inputs).compile()
         found[name] = LOOP * step_seconds(compiled, inputs, usual=True)
     return found
 
@@ -156,7 +157,9 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     record, last = newest_record(checkpoints), list(made.limits)[-1]
     reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
     if reused:
-        _check_same(name, read_config(folder), made.config, folder)
+        before = read_config(folder)
+        assert before is not None, "a run with a checkpoint has its config"
+        _check_same(name, before, made.config, folder)
         say(f"{name} is trained already; {folder} is used as it is.")
     else:
         steps = ", ".join(
@@ -166,7 +169,9 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
         say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
         train(made.config, data, folder, command=command, limits=made.limits)
         record = newest_record(checkpoints)
-    return _outcome(record, read_config(folder), reused)
+    config = read_config(folder)
+    assert config is not None, "a run that was trained has its config"
+    return _outcome(record, config, reused)
 
 
 def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> None:

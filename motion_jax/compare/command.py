@@ -230,7 +230,8 @@ def _make(
     # All of them before the first is trained: a budget that is too small is said at once.
     for method in trained:
         planned(method)
-    movers, made = {}, {}
+    movers: dict[str, Any] = {}
+    made: dict[str, dict[str, Any]] = {}
     for method in methods:
         if not method.trained:
             movers[method.name] = RetrievalMover(stage, method.retrieval)
@@ -298,7 +299,7 @@ def _pairs(options: CompareOptions) -> None:
 
 def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> str:
     """How a method was trained."""
-    recipe = plan.config.recipe
+    recipe: Any = plan.config.recipe  # those of the trained methods have a generator
     stages = ", ".join(
         f"{outcome.steps.get(name, 0)} of {stage.steps} planned steps of {stage.batch_size}"
         f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
@@ -346,7 +347,9 @@ def _score(
         )
     film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
-    truth = options.truth and score.true_frames(options.truth, options.source, stage)
+    truth = None
+    if options.truth:
+        truth = score.true_frames(options.truth, options.source, stage)
     moments = _filmed(score.transfer(stage, movers, truth), film, grids, options, has_audio)
     moved: dict[str, dict[str, Any]] = {}
     with events.part(HELD_OUT_SHARE, 1.0):

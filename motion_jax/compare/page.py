@@ -79,10 +79,10 @@ def markdown(result: Mapping[str, Any]) -> str:
     """The table and its notes."""
     lines = []
     for columns in (FIRST, MORE):
-        columns = shown(columns, result)
+        known = shown(columns, result)
         lines += [
-            "| method | " + " | ".join(column.title for column in columns) + " |",
-            "|---|" + "---|" * len(columns),
+            "| method | " + " | ".join(column.title for column in known) + " |",
+            "|---|" + "---|" * len(known),
         ]
         for name, figures in result["methods"].items():
             cells = []
@@ -167,7 +167,8 @@ class Grids:
         last = max(self.total - 1, 0)
         count = min(MOMENTS, self.total)
         self._wanted = set(np.linspace(0, last, count + 2)[1:-1].round().astype(int).tolist())
-        self._seen, self.kept = 0, []
+        self._seen = 0
+        self.kept: list[Moment] = []
 
     def look(self, moment: Moment) -> None:
         if self._seen in self._wanted:

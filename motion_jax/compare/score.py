@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Stage:
     def held_out(self, first: int, count: int) -> Clip:
         """Frames of the target, with the source's pictures of the nearest poses."""
         dataset, factor, rows = self.target.dataset, self.target.factor, slice(first, first + count)
-        keypoints = dataset.keypoints()[rows] / np.float32([factor, factor, 1])
+        keypoints = dataset.keypoints()[rows] / np.array([factor, factor, 1], np.float32)
         near = nearest_pose(keypoints, self.poses)
         return Clip(
             keypoints,
@@ -112,7 +112,7 @@ def set_stage(
     size: tuple[int, int],
     held: list[tuple[int, int]],
     training: np.ndarray,
-    normalize: str,
+    normalize: Literal["global", "limbs", "none"],
 ) -> Stage:
     """The source's poses fitted to the target's body, and all else that methods share."""
     from motion_jax.pose.track import PoseTrack
@@ -121,8 +121,11 @@ def set_stage(
     keypoints = source.keypoints()
     track = PoseTrack(keypoints, source.times(), source.size, ("",) * len(keypoints))
     clip = fit_clip(track, Body.of_dataset(target, target.keypoints()[training], size), normalize)
-    frames = (Frames(dataset, *size, cache_bytes=1 << 29) for dataset in (target, source))
-    return Stage(*frames, held, training, clip.keypoints, clip.boxes)
+    height, width = size
+    frames, others = (
+        Frames(dataset, height, width, cache_bytes=1 << 29) for dataset in (target, source)
+    )
+    return Stage(frames, others, held, training, clip.keypoints, clip.boxes)
 
 
 def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece]:
@@ -218,9 +221,13 @@ def true_frames(path: Path, source: Path, stage: Stage) -> Iterator[np.ndarray]:
 def truth_pieces(moments: Iterator[Moment]) -> Iterator[Piece]:
     """For evaluate.score.compare: full frames alone, since only the picture is known."""
 
+    def truth(moment: Moment) -> np.ndarray:
+        assert moment.truth is not None, "asked for with the true answer alone"
+        return moment.truth
+
     def piece(rows: list[Moment]) -> Piece:
         return Piece(
-            real=np.stack([row.truth for row in rows]),
+            real=np.stack([truth(row) for row in rows]),
             fakes={name: np.stack([row.fakes[name] for row in rows]) for name in rows[0].fakes},
             keypoints=np.zeros((len(rows), 137, 3), np.float32),
             face_boxes=np.zeros((len(rows), 4), np.float32),

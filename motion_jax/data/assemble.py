@@ -119,7 +119,8 @@ def join_options(resolved: Sequence[dict]) -> dict:
 
 def _numbered_through(videos: Sequence[VideoFigures]) -> tuple[list[dict], list[dict]]:
     """The "clips" and the "videos" of quality.json."""
-    clips, entries, record = [], [], 0
+    clips: list[dict] = []
+    entries, record = [], 0
     for number, video in enumerate(videos):
         first_clip, first_record = len(clips), record
         for clip in video.clips:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -197,12 +197,12 @@ class _Picture:
 
     def encoded(self, kind: str) -> bytes:
         if kind == self._kind:
-            return self._content
+            return cast(bytes, self._content)  # It has a format.
         return records.encode_picture(self.pixels(), kind)
 
     def pixels(self) -> np.ndarray:
         if self._kind is None:
-            return self._content
+            return cast(np.ndarray, self._content)  # Pixels are what has no format.
         picture = records.decode_picture(self._content)
         if picture is None:
             raise UserError(f"{self._of} is damaged; make the dataset again.")

@@ -30,7 +30,7 @@ class Placement:
     content: Box
 
     def picture(
-        self, image: Image.Image, method: Image.Resampling, bars: Sequence[int] = BLACK
+        self, image: Image.Image, method: Image.Resampling, bars: Sequence[int] | np.ndarray = BLACK
     ) -> Image.Image:
         """The picture in its frame, with bars of an RGB colour."""
         top, left, bottom, right = self.content

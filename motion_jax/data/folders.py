@@ -185,10 +185,10 @@ def _edn(root: Path, phase: str) -> list[Group]:
 
 
 def _aligned(root: Path, phase: str) -> list[Group]:
-    folders = _place(root, f"{phase}_A"), _place(root, f"{phase}_B")
-    if None in folders:
-        return _half(root, phase, folders, (f"{phase}_A", f"{phase}_B"))
-    poses, frames = _paired(root, *folders)
+    first, second = _place(root, f"{phase}_A"), _place(root, f"{phase}_B")
+    if first is None or second is None:
+        return _half(root, phase, (first, second), (f"{phase}_A", f"{phase}_B"))
+    poses, frames = _paired(root, first, second)
     return [Group(f"{phase}_A + {phase}_B", phase, frames, poses)]
 
 

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from motion_jax import files
 from motion_jax.data import import_shards, records
@@ -200,7 +200,8 @@ def _finish(
     dense: DensePlan | None,
 ) -> records.DatasetInfo:
     """Shards to their final names, then the metadata; each step may be done again."""
-    found = [import_shards.outcome(job.path, len(job.source.items)) for job in jobs]
+    # All are written by now, so none is None.
+    found = [cast(dict, import_shards.outcome(job.path, len(job.source.items))) for job in jobs]
     full = [(job, one["records"]) for job, one in zip(jobs, found, strict=True) if one["records"]]
     if not full:
         raise UserError(f"Every picture of {options.source} is damaged; nothing was imported.")
@@ -209,7 +210,8 @@ def _finish(
         if job.path.is_file():
             files.write_text(job.path.with_suffix(".moved"), final.name)
             os.replace(job.path, final)
-    clips, sources, held_out, skipped, record = [], [], [], [], 0
+    clips: list[list[int]] = []
+    sources, held_out, skipped, record = [], [], [], 0
     content: list[list[int]] = []
     figures: Counter[str] = Counter()
     for number, group in enumerate(groups):
@@ -233,10 +235,10 @@ def _finish(
                 if i in left_out:
                     continue
                 before = clips[-1] if clips else None
-                same = before is not None and before[0] == item.clip
-                if same and before[4] + 1 == item.index:
-                    before[3] += 1
-                    before[4] = item.index
+                same = before if before is not None and before[0] == item.clip else None
+                if same is not None and same[4] + 1 == item.index:
+                    same[3] += 1
+                    same[4] = item.index
                 else:
                     clips.append([item.clip, number, record, 1, item.index])
                     if group.phase != "train":
@@ -249,7 +251,7 @@ def _finish(
     info = records.DatasetInfo(
         height=size[0],
         width=size[1],
-        clips=tuple(tuple(clip[:4]) for clip in clips),
+        clips=tuple((clip, source, first, length) for clip, source, first, length, _ in clips),
         sources=tuple(sources),
         detection={
             "frames": sum(len(group.frames) for group in groups),
@@ -266,7 +268,7 @@ def _finish(
         pose_style=_style(options, groups) if resolved["pose_picture"] else None,
         held_out=tuple(dict.fromkeys(held_out)),
         densepose=dense.drawing if dense else None,
-        content=tuple(map(tuple, content)),
+        content=tuple((count, a, b, c, d) for count, a, b, c, d in content),
     )
     records.finish_dataset(out, info, [count for _, count in full])
     return info
@@ -312,7 +314,7 @@ def _dense_entry(dense: DensePlan, options: ImportOptions) -> dict[str, Any]:
     times = dense.times
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
     height, width = dense.size
-    entry = {"width": width, "height": height, "densepose": dense.reading.kind}
+    entry: dict[str, Any] = {"width": width, "height": height, "densepose": dense.reading.kind}
     if options.fps is None:
         entry["fps"] = round(float(rate), 3)
     return entry
@@ -321,7 +323,7 @@ def _dense_entry(dense: DensePlan, options: ImportOptions) -> dict[str, Any]:
 def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None:
     from motion_jax.pose.draw import PoseStyle
 
-    body = options.drawn_as
+    body: str = options.drawn_as
     if body == "auto":
         counts = [group.poses_of.get("body_points", []) for group in groups]
         known = {count for each in counts for count in each}

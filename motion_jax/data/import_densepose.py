@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -59,9 +59,11 @@ class Dense:
             bad = next((one for one in found if isinstance(one, Unreadable)), None)
             if bad is None:
                 for one in found:
-                    digest.update(np.ascontiguousarray(one))
+                    digest.update(np.ascontiguousarray(one).data)
                 try:
-                    iuv = self.reading.read(found[0], self.pose.name(number))
+                    # None of them is Unreadable.
+                    picture = cast(np.ndarray, found[0])
+                    iuv = self.reading.read(picture, self.pose.name(number))
                 except UserError as error:
                     bad = Unreadable(marked(error))
             if bad is not None:

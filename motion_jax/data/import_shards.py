@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -69,7 +69,8 @@ class Films:
 class Rows(Protocol):
     """Another source: it makes its rows itself."""
 
-    items: tuple[Item, ...]
+    @property
+    def items(self) -> tuple[Item, ...]: ...
 
     def rows(self, job: "ImportJob", digest: "hashlib._Hash") -> Iterator[dict | Unreadable]:
         """For each item: frame and pose_picture at the dataset's size; with "content", where in
@@ -140,8 +141,14 @@ def _write(job: ImportJob) -> None:
     digest, skipped, content = hashlib.sha256(), [], []
     figures: Counter[str] = Counter()
     writer = ShardWriter(job.path, job.height, job.width, job.picture, job.pose_picture)
-    read = {Files: _of_files, Films: _of_films}.get(type(job.source))
-    rows = read(job, digest) if read else job.source.rows(job, digest)
+    rows: Iterator[dict | Unreadable]
+    match job.source:
+        case Files():
+            rows = _of_files(job, job.source, digest)
+        case Films():
+            rows = _of_films(job, job.source, digest)
+        case _:
+            rows = job.source.rows(job, digest)
     with writer:
         for number, found in enumerate(rows):
             advance()
@@ -178,8 +185,9 @@ def _write(job: ImportJob) -> None:
     )
 
 
-def _of_files(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict | Unreadable]:
-    source = job.source
+def _of_files(
+    job: ImportJob, source: Files, digest: "hashlib._Hash"
+) -> Iterator[dict | Unreadable]:
     for item in source.items:
         try:
             yield _pair(job, item, source, digest)
@@ -242,9 +250,9 @@ def _encoded(
     image: Image.Image,
     data: bytes,
     placed: Placement,
-    kind: str,
+    kind: str | None,
     method: Image.Resampling,
-    bars: Sequence[int] = BLACK,
+    bars: Sequence[int] | np.ndarray = BLACK,
 ) -> np.ndarray | bytes:
     """The file's own bytes where they serve, so that nothing is lost; else the pixels."""
     if image.size == placed.size[::-1] and data and stored_as(data) == kind:
@@ -252,10 +260,9 @@ def _encoded(
     return np.asarray(placed.picture(image, method, bars))
 
 
-def _of_films(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict]:
+def _of_films(job: ImportJob, source: Films, digest: "hashlib._Hash") -> Iterator[dict]:
     from motion_jax.pose.detect import frames
 
-    source = job.source
     first, last = source.first, source.first + len(source.items)
     films = {"frame": (source.frame, BICUBIC), "pose_picture": (source.pose, _METHODS[job.label])}
     if source.frame.path == source.pose.path:
@@ -263,7 +270,7 @@ def _of_films(job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict]:
         del films["frame"]
     streams = {name: (frames(film, first, last), how) for name, (film, how) in films.items()}
     for _ in source.items:
-        row = {}
+        row: dict[str, Any] = {}
         for name, (stream, how) in streams.items():
             _, image = next(stream)
             digest.update(image.tobytes())

@@ -2,6 +2,7 @@
 and what the dataset must have for it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from motion_jax.data import apart, noise, pairs, unpaired
 from motion_jax.data.reading import ClipPair, Domains, Noise, Pictures, Reading, Window
@@ -28,7 +29,7 @@ def open_batches(
       rows: those of each batch that this process reads (mesh.data_rows); None: all.
     Raises UserError as pairs.batches, apart.pairs, apart.pictures and unpaired.domains.
     """
-    common = {
+    common: dict[str, Any] = {
         "batch_size": reading.batch_size,
         "seed": seed,
         "workers": data.workers,
@@ -37,6 +38,7 @@ def open_batches(
     }
     if isinstance(reading, Noise):
         return noise.batches(**common)
+    assert dataset is not None  # Noise alone takes none.
     common |= {
         "height": reading.height,
         "width": reading.width,

@@ -151,7 +151,7 @@ class Frames:
         if self.factor > 1:
             size = self.width, self.height
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            keypoints = keypoints / np.float32([self.factor, self.factor, 1])
+            keypoints = keypoints / np.array([self.factor, self.factor, 1], np.float32)
             box = box / np.float32(self.factor)
             if pose is not None:
                 pose = cv2.resize(pose, size, interpolation=self._pose_resize)
@@ -184,8 +184,10 @@ class Frames:
             window = {name: values[number] for name, values in batch.items()}
             if self.crop:
                 whole = self._whole(records)
-                changed = cut(whole, self.height, self.width) if change is None else None
-                changed = change(number, whole) if changed is None else changed
+                if change is None:
+                    changed = cut(whole, self.height, self.width)
+                else:
+                    changed = change(number, whole)
             else:
                 self._fill(window, records)
                 changed = {} if change is None else change(number, window)
@@ -201,7 +203,7 @@ class Frames:
 
     def _empty(self, *shape: int, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
         height, width = size or (self.height, self.width)
-        empty = {
+        empty: dict[str, np.ndarray] = {
             "frames": np.empty((*shape, height, width, 3), np.uint8),
             "keypoints": np.empty((*shape, skeleton.COUNT, 3), np.float32),
             "face_boxes": np.empty((*shape, 4), np.float32),

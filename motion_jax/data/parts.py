@@ -53,6 +53,7 @@ def prepare_part(options: PrepareOptions) -> Path:
             f"{option('shard')} and {option('merge')} do not go together: first every part with "
             f"{option('shard')}, then {option('merge')}."
         )
+    assert options.shard is not None  # `prepare.prepare` asks for a part by it.
     part, parts = parse_shard(options.shard)
     parse_size(options.size)
     count = len(options.videos)

@@ -185,7 +185,8 @@ class Reestimation:
                 continue
             frames += len(true)
             for name, path in paths.items():
-                estimated = self._estimate(path, len(true)) / np.float32([factor, factor, 1])
+                scale = np.array([factor, factor, 1], np.float32)
+                estimated = self._estimate(path, len(true)) / scale
                 found.setdefault(name, []).append(metrics.pose_distance(true, estimated))
         return {name: summary(parts) for name, parts in found.items()}, frames
 

@@ -8,7 +8,7 @@ asks. The H / 2 + 1 rows that a PatchGAN makes of H are Uneven.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +60,10 @@ class Uneven:
     blocks: Array
     shards: int = struct.field(pytree_node=False)
     extra: int = struct.field(pytree_node=False)
+
+    if TYPE_CHECKING:
+        # struct.dataclass adds it, unknown to type checkers.
+        def replace(self, **changes: Any) -> Self: ...
 
     @property
     def rows(self) -> int:

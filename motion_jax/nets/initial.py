@@ -42,6 +42,7 @@ class Initial:
             return value
         if self.kind == "none":
             return jnp.full(shape, self.centre, dtype)
+        assert key is not None, "random numbers need one"
         if self.kind == "uniform":
             return self.of(jax.random.uniform(key, shape, dtype, -1.0))
         return self.of(jax.random.normal(key, shape, dtype))

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -206,7 +206,8 @@ def _block_flops(dtype: str, accelerator: bool) -> float:
     params = initialise(block, jax.random.key(0), x)
 
     def loss(params: Any, x: Any) -> Any:
-        return jnp.square(block.apply(params, x)).mean(dtype=jnp.float32)
+        made = cast(jax.Array, block.apply(params, x))  # a pair only with `mutable`
+        return jnp.square(made).mean(dtype=jnp.float32)
 
     run = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, x).compile()
     seconds = fastest(lambda: run(params, x), least=0.3)
@@ -271,7 +272,8 @@ def _fitted(name: str, dataset: Dataset) -> Candidate:
     from motion_jax.data.advice import FACE
 
     config = load_config(name)
-    recipe, settings = config.recipe, []
+    recipe: Any = config.recipe  # generator and discriminator are fields of the shipped ones
+    settings: list[str] = []
     generator = recipe.generator
     width = min(generator.ngf, widest(dataset))
     if width < generator.ngf:
@@ -367,9 +369,15 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
 def _against(candidate: Candidate) -> list[str]:
     """All that speaks against it, in words."""
     reasons = [candidate.against] if candidate.against else []
-    if (candidate.seconds or 0) > NIGHT_HOURS * 3600:
+    if candidate.seconds is not None and candidate.seconds > NIGHT_HOURS * 3600:
         reasons.append(f"would take {duration(candidate.seconds)}")
     return reasons
+
+
+def _generator(config: Config) -> Any:
+    """Its recipe's, which all shipped ones have."""
+    recipe: Any = config.recipe
+    return recipe.generator
 
 
 def duration(seconds: float) -> str:
@@ -412,8 +420,8 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
         lines.append(f"{other.name} would give a better picture, but {reasons}.")
     if "vgg19" in chosen.config.recipe.pretrained():
         lines.append("It needs the weights of VGG-19, once: motion-jax fetch vgg19.")
-    shipped = load_config(chosen.name).recipe.generator.ngf
-    width = chosen.config.recipe.generator.ngf
+    shipped = _generator(load_config(chosen.name)).ngf
+    width = _generator(chosen.config).ngf
     if width < shipped:
         lines.append(
             f"The network is {width} channels wide instead of {shipped}: a larger one soon learns "
@@ -455,7 +463,7 @@ def rows(suggestion: Suggestion) -> list[list[str]]:
     """A row a candidate, under HEADINGS."""
     result = []
     for candidate in suggestion.candidates:
-        generator = candidate.config.recipe.generator
+        generator = _generator(candidate.config)
         memory = candidate.memory_bytes
         result.append(
             [

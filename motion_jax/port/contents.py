@@ -139,7 +139,7 @@ def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
     from motion_jax.train.run import read_config
     from motion_jax.train.step import abstract_state
 
-    config = read_config(folder)
+    config: Any = read_config(folder)  # a run with a checkpoint has one
     if not has_checkpoint(folder / "checkpoints"):
         raise UserError(
             f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
@@ -164,10 +164,10 @@ def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> We
 
     from motion_jax.port.run_networks import networks_of
 
+    # Of a run its config and stage are all that is looked at.
+    run: Any = SimpleNamespace(config=config, stage=stage)
     try:
-        (network,) = networks_of(
-            SimpleNamespace(config=config, stage=stage), {name: params}
-        ).values()
+        (network,) = networks_of(run, {name: params}).values()
         arrays = network.state_dict()
         if "batch_stats" not in params:
             # The statistics among them are those with which PyTorch begins, not the run's.

@@ -115,6 +115,7 @@ def _job_of_run(options: ExportOptions) -> _Job:
     from motion_jax.port.run_networks import has_original, networks_of
     from motion_jax.port.run_state import all_params
 
+    assert options.run is not None, "one of the two is given"
     run, params = all_params(options.run, options.weights)
     weights = options.weights
     if weights == "default":
@@ -139,6 +140,7 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
     if options.weights != "default":
         raise UserError(f"{option('weights')} is for runs; a weight file holds one set.")
+    assert options.source is not None, "one of the two is given"
     if not is_weight_file(options.source):
         raise UserError(
             f"{options.source} is no weight file (.pth, .pt, .safetensors); give a run with "

@@ -111,9 +111,10 @@ def plan(
         width=width,
         num_D=num_D,
     )
-    stages = {f"{main}_stage": stage} | ({"face_stage": stage} if has_face else {})
+    stages: dict[str, Any] = {f"{main}_stage": stage} | ({"face_stage": stage} if has_face else {})
     # The networks know poses as the published program draws them.
     published = load_config("everybody_dance_now_reference").recipe.pose_style
+    assert published is not None, "that recipe draws poses"
     recipe = EverybodyDanceNow(
         generator=generator,
         discriminator=discriminator,

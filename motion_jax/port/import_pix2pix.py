@@ -1,7 +1,7 @@
 """Networks of pix2pixHD, pix2pix and CycleGAN experiments → our recipes' configs and parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from motion_jax.config import Config
 from motion_jax.errors import UserError
@@ -82,12 +82,13 @@ def _plan_hd(experiment: Experiment, size: Size) -> Plan:
         if not d.get("intermediate_features", True):
             losses = pix2pixhd.Losses(feature_matching=0.0)
     stage = pix2pixhd.Stage(**_COUNTS, height=size[0], width=size[1], num_D=num_D)
+    stages: dict[str, Any] = {f"{main}_stage": stage}
     recipe = pix2pixhd.Pix2PixHD(
         generator=generator,
         discriminator=discriminator,
         losses=losses,
         pose_style=ours.get("pose_style", PoseStyle()),
-        **{f"{main}_stage": stage},
+        **stages,
     )
     notes += _missing(_MAIN, networks)
     return Plan(Config(recipe=recipe), main, _named(experiment, _MAIN), tuple(notes))
@@ -104,7 +105,9 @@ def _basic_generator(network: Network) -> pix2pix.Generator:
     return pix2pix.Generator(kind="resnet", n_blocks=d["n_blocks"], **settings)
 
 
-def _basic_discriminator(network: Network | None, norm: str) -> pix2pix.Discriminator:
+def _basic_discriminator(
+    network: Network | None, norm: Literal["batch", "instance", "none"]
+) -> pix2pix.Discriminator:
     if network is None:
         return pix2pix.Discriminator(norm=norm)
     d = network.config
@@ -135,10 +138,12 @@ def _number(options: Mapping[str, str], name: str, default: float) -> float:
         ) from error
 
 
-def _gan(options: Mapping[str, str], default: str) -> str:
+def _gan(
+    options: Mapping[str, str], default: Literal["vanilla", "lsgan"]
+) -> Literal["vanilla", "lsgan"]:
     """ "vanilla" or "lsgan". The older form of the options has a switch for each default."""
     if options.get("gan_mode") in ("vanilla", "lsgan"):
-        return options["gan_mode"]
+        return "vanilla" if options["gan_mode"] == "vanilla" else "lsgan"
     if options.get("no_lsgan") in ("True", "False"):
         return "vanilla" if options["no_lsgan"] == "True" else "lsgan"
     return default
@@ -205,6 +210,7 @@ def _fits_cyclegan(experiment: Experiment) -> bool:
 def _plan_cyclegan(experiment: Experiment, size: Size) -> Plan:
     networks, options = experiment.networks, experiment.options
     first = networks.get("G_A", networks.get("G_B"))
+    assert first is not None, "as _fits_cyclegan has found"
     generator = _basic_generator(first)
     for name in ("G_A", "G_B"):
         if name in networks and _basic_generator(networks[name]) != generator:

@@ -8,6 +8,7 @@ not the default.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from motion_jax.errors import UserError
 from motion_jax.weights.unpickle import quoted
@@ -103,7 +104,7 @@ def _settled(description: Mapping, options: Options) -> dict:
     return found
 
 
-_NET_G = {
+_NET_G: dict[str, dict[str, Any]] = {
     "global": {"class": "GlobalGenerator"},
     "local": {"class": "LocalEnhancer"},
     "resnet_9blocks": {"class": "ResnetGenerator", "n_blocks": 9},
@@ -111,7 +112,7 @@ _NET_G = {
     "unet_128": {"class": "UnetGenerator", "num_downs": 7},
     "unet_256": {"class": "UnetGenerator", "num_downs": 8},
 }
-_NET_D = {
+_NET_D: dict[str, dict[str, Any]] = {
     "basic": {"class": "NLayerDiscriminator", "n_layers": 3},
     "n_layers": {"class": "NLayerDiscriminator"},
     "pixel": {"class": "PixelDiscriminator"},
@@ -158,7 +159,7 @@ def _expected(found: Mapping, options: Options) -> dict[str, tuple[str, object]]
 
 def _channels(kind: str, options: Options) -> dict[str, tuple[str, object]]:
     """input_nc and output_nc of a generator, as far as the options say them."""
-    found = {}
+    found: dict[str, tuple[str, object]] = {}
     if "output_nc" in options:
         found["output_nc"] = ("output_nc", _number("output_nc", options["output_nc"]))
     if kind in ("UnetGenerator", "ResnetGenerator"):

@@ -259,6 +259,7 @@ def _input(
 def _random(options: ParityOptions, channels: int) -> np.ndarray:
     from motion_jax.port.export_run import parse_size
 
+    assert options.input is not None, "random:SEED"
     seed = options.input.removeprefix("random:")
     if not seed.isdigit():
         raise UserError(

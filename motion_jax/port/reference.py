@@ -38,6 +38,7 @@ def network_from_description(
     """
     d = description
     kind = d["class"]
+    module: nn.Module
     if kind == "GlobalGenerator":
         module = GlobalGenerator(d["output_nc"], d["ngf"], d["n_downsampling"], d["n_blocks"])
         return module, partial(names.global_generator, d["n_downsampling"], d["n_blocks"])

@@ -75,10 +75,15 @@ def _original(recipe: Any) -> Original:
     return _ORIGINALS[recipe.name]
 
 
+def _recipe(run: Run) -> Any:
+    """One of _ORIGINALS, each with fields of its own."""
+    return run.config.recipe
+
+
 def options_of(run: Run) -> Options:
     """The original program's options that fit the run, for opt.txt; and one of ours, with what
     importing the files again would not know: sizes, how poses are drawn."""
-    recipe, stage = run.config.recipe, run.config.recipe.stages()[run.stage]
+    recipe, stage = _recipe(run), run.config.recipe.stages()[run.stage]
     networks = recipe.networks(run.stage)
     optimizer = networks[recipe.trained(run.stage)[0]].optimizer
     theirs, ours = _original(recipe).options(run)
@@ -124,7 +129,7 @@ def _details_dance(recipe: Any, network: str) -> dict[str, Any]:
 
 
 def _options_hd(run: Run) -> tuple[Options, Options]:
-    recipe, stage = run.config.recipe, run.config.recipe.stages()[run.stage]
+    recipe, stage = _recipe(run), run.config.recipe.stages()[run.stage]
     g, local = recipe.generator, recipe.is_local(run.stage)
     theirs = {
         "model": "pix2pixHD",
@@ -149,9 +154,10 @@ def _options_hd(run: Run) -> tuple[Options, Options]:
 
 
 def _options_dance(run: Run) -> tuple[Options, Options]:
-    recipe = run.config.recipe
+    recipe = _recipe(run)
     # The program's way of saying: pose and previous frame.
-    theirs, ours = _options_hd(run)[0] | {"label_nc": 6}, {"clamp_face": recipe.clamp_face}
+    theirs = _options_hd(run)[0] | {"label_nc": 6}
+    ours: Options = {"clamp_face": recipe.clamp_face}
     if run.stage == "face":
         theirs |= {"face_discrim": True, "face_generator": True, "faceGtype": "global"}
         ours["face_size"] = recipe.face.size
@@ -163,7 +169,7 @@ _FACE = {"ngf": 64, "n_downsampling": 3, "n_blocks": 5, "ndf": 64, "n_layers": 3
 
 
 def _departures_dance(run: Run) -> str:
-    face = run.config.recipe.face
+    face = _recipe(run).face
     found = [f"{n} {getattr(face, n)} for {v}" for n, v in _FACE.items() if getattr(face, n) != v]
     if run.stage != "face" or not found:
         return ""
@@ -187,7 +193,7 @@ def _details_pix2pix(recipe: Any, network: str) -> dict[str, Any]:
 
 
 def _options_basic(run: Run) -> Options:
-    recipe, stage = run.config.recipe, run.config.recipe.stages()[run.stage]
+    recipe, stage = _recipe(run), run.config.recipe.stages()[run.stage]
     g = recipe.generator
     depth = g.n_downsampling if g.kind == "unet" else g.n_blocks
     return {
@@ -204,18 +210,18 @@ def _options_basic(run: Run) -> Options:
 
 
 def _options_pix2pix(run: Run) -> tuple[Options, Options]:
-    weights = {"model": "pix2pix", "lambda_L1": run.config.recipe.losses.l1}
+    weights = {"model": "pix2pix", "lambda_L1": _recipe(run).losses.l1}
     return _options_basic(run) | weights, {}
 
 
 def _options_cyclegan(run: Run) -> tuple[Options, Options]:
-    losses = run.config.recipe.losses
+    losses = _recipe(run).losses
     theirs = {
         "model": "cycle_gan",
         "lambda_A": losses.cycle_A,
         "lambda_B": losses.cycle_B,
         "lambda_identity": losses.identity,
-        "pool_size": run.config.recipe.pool_size,
+        "pool_size": _recipe(run).pool_size,
     }
     return _options_basic(run) | theirs, {}
 

@@ -100,4 +100,5 @@ def write(path: Path, exported: export.Exported) -> None:
 def write_weights(path: Path, params: Mapping) -> None:
     """Writes the program's weights as an .npz."""
     with atomic_path(path) as temporary:
-        np.savez(temporary, **flat(params))
+        arrays: dict[str, Any] = flat(params)  # no parameter has the name of np.savez's option
+        np.savez(temporary, **arrays)

@@ -264,9 +264,10 @@ def _compose(
         face = np.concatenate([face, np.zeros((70 - _SHORT_FACE, 3), np.float32)])
         parts = {**parts, "face": face}
     for part, count in (("face", 70), ("hand_left", 21), ("hand_right", 21)):
-        if parts[part] is not None and len(parts[part]) != count:
+        points = parts[part]
+        if points is not None and len(points) != count:
             raise UserError(
-                f"The part {part} of {place} has {len(parts[part])} points instead of {count}; "
+                f"The part {part} of {place} has {len(points)} points instead of {count}; "
                 "write the file again."
             )
     pose = _FROM_BODY[len(body)](body, parts["face"], parts["hand_left"], parts["hand_right"])

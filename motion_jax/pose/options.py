@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 Filter = Literal["one-euro", "zero-lag"]
 
@@ -57,7 +57,9 @@ class PoseOptions(PoseSource):
 def own_first(options: T) -> T:
     """A dataclass of options whose own fields come before those that it inherits, as --help is to
     list them."""
-    fields = options.__dataclass_fields__
-    own = {name: fields[name] for name in options.__annotations__}
-    options.__dataclass_fields__ = own | fields
+    # A bound of TypeVar cannot say that the type is a dataclass.
+    made: Any = options
+    fields = made.__dataclass_fields__
+    own = {name: fields[name] for name in made.__annotations__}
+    made.__dataclass_fields__ = own | fields
     return options

@@ -5,6 +5,7 @@ of the two is told by the type alone, so that one function serves training, synt
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,10 @@ from motion_jax.pose.draw_device import rasterize
 
 READY = "pose_pictures"
 
+Values = TypeVar("Values", bound=Array | np.ndarray)
 
-def poses_of(batch: Mapping[str, Array]) -> Array:
+
+def poses_of(batch: Mapping[str, Values]) -> Values:
     """What a batch says of its poses: the ready pictures where it has them, else the keypoints."""
     return batch[READY] if READY in batch else batch["keypoints"]
 

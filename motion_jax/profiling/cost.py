@@ -29,9 +29,9 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     inputs = step_inputs(config, name, mesh)
     kinds = config.recipe.kinds(name)
-    compiled = {
-        kind: compiled_step(config, name, mesh, kind).lower(*inputs).compile() for kind in kinds
-    }
+    # jit and pmap both can be lowered.
+    steps: dict[Any, Any] = {kind: compiled_step(config, name, mesh, kind) for kind in kinds}
+    compiled = {kind: step.lower(*inputs).compile() for kind, step in steps.items()}
     state = inputs[0]
     temporary = max(one.memory_analysis().temp_size_in_bytes for one in compiled.values())
 

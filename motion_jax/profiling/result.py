@@ -26,7 +26,8 @@ def analytic_table(task: Task) -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
     config = task.config
     if config.recipe.rematerialise:
-        config = replace(config, recipe=replace(config.recipe, rematerialise=False))
+        recipe: Any = config.recipe  # where it is true it is a field
+        config = replace(config, recipe=replace(recipe, rematerialise=False))
     return analyse(step_jaxpr(config, task.stage))
 
 
@@ -55,6 +56,7 @@ def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> dict[str, Any
     state, batch, frozen = step_inputs(task.config, task.stage)
     state = state.replace(key=jnp.zeros((2,), jnp.uint32))
     stats = executable.memory_analysis()
+    assert stats is not None, "all our platforms' compilers tell it"
     kinds = {f"{network} parameters": size(tree) for network, tree in state.params.items()}
     kinds |= {
         "optimiser": size(state.optimizer),

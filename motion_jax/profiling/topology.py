@@ -199,7 +199,8 @@ def no_compilation_cache() -> Iterator[None]:
     global _uncached, _enabled
     with _compiling:
         if not _uncached:
-            _enabled = jax.config.jax_enable_compilation_cache
+            # jax makes its settings while it is imported.
+            _enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]  # see above
             jax.config.update("jax_enable_compilation_cache", False)
             compilation_cache.reset_cache()
         _uncached += 1
@@ -227,7 +228,8 @@ def compile_step(
 
     with target_platform("tpu"), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind
-        lowered = compiled_step(config, stage, mesh, kind).lower(*step_inputs(config, stage, mesh))
+        jitted: Any = compiled_step(config, stage, mesh, kind)  # jit and pmap both can be lowered
+        lowered = jitted.lower(*step_inputs(config, stage, mesh))
         try:
             return lowered.compile()
         except jax.errors.JaxRuntimeError as error:
@@ -253,7 +255,8 @@ def step_flops(config: Config, stage: str, batch_size: int) -> int:
     from motion_jax.nets.conv import target_platform
 
     config = sized(config, stage, batch_size)
-    recipe = replace(config.recipe, rematerialise=False)
+    recipe: Any = config.recipe  # those that are profiled have this field
+    recipe = replace(recipe, rematerialise=False)
     total = 0.0
     for kind, share in recipe.kinds(stage).items():
         with target_platform("gpu"):
@@ -279,7 +282,9 @@ def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
     own counts, of the program as compiled); memory (see `memory`)."""
     devices = devices_of(compiled)
     costs = compiled.cost_analysis() or {}
-    said = estimate_of(compiled.as_text(), chip_of(devices[0]), collectives.grid_of(devices))
+    text, chip = compiled.as_text(), chip_of(devices[0])
+    assert text is not None and chip is not None, "the TPU compiler gives a text, for known chips"
+    said = estimate_of(text, chip, collectives.grid_of(devices))
     return said | {
         "bytes_accessed": costs.get("bytes accessed"),
         "flops": costs.get("flops"),
@@ -340,6 +345,7 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, int]:
     """Bytes a chip: argument, output, donated (outputs that take an argument's place), temporary,
     code, and peak: all that lives at once, arguments included."""
     stats = compiled.memory_analysis()
+    assert stats is not None, "the TPU compiler tells it"
     parts = {
         "argument": stats.argument_size_in_bytes,
         "output": stats.output_size_in_bytes,

@@ -11,7 +11,7 @@ gradients are those of the weights before the step.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,9 @@ def gradients(
     is computed by no compiled program.
     """
     pictures, pull = jax.vjp(generate, generator)
-    towards, judged, metrics = jnp.zeros_like(pictures), {}, {}
+    towards = jnp.zeros_like(pictures)
+    judged: dict[str, Params] = {}
+    metrics: dict[str, Array] = {}
     for name, (judge, variables) in judges.items():
         change, judged[name], found = against(judge, variables, pictures, real, scene)
         towards += change
@@ -91,7 +93,7 @@ def against(
         for name, ask in judge.asks.items():
             with jax.named_scope(name):
                 values[name] = ask(fake, true, scene)
-        return sum(values.values()), values
+        return cast(Array, sum(values.values())), values  # a judge asks something
 
     toward, metrics = jax.grad(asked, has_aux=True)(fake)
 

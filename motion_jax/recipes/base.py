@@ -22,6 +22,7 @@ from motion_jax.recipes.network import Network, Work
 from motion_jax.recipes.state import Kind, Params, State
 
 if TYPE_CHECKING:
+    from motion_jax.pose.draw import PoseStyle
     from motion_jax.recipes.pretrained import Pretrained
 
 # What a generator can be shown of a moment: a pose, as keypoints or as a ready picture of it
@@ -50,12 +51,29 @@ class Recipe:
       dtype, averaging, rematerialise: of recipes that have no such field.
     """
 
-    shows = ("poses",)
-    paired = True
-    pose_style = None
-    dtype = "float32"
-    averaging = 0.0
-    rematerialise = False
+    if TYPE_CHECKING:
+        # Class attributes below; declared as properties, a recipe may have a field, a property or
+        # another class attribute in their place.
+
+        @property
+        def shows(self) -> tuple[Shown, ...]: ...
+        @property
+        def paired(self) -> bool: ...
+        @property
+        def pose_style(self) -> PoseStyle | None: ...
+        @property
+        def dtype(self) -> str: ...
+        @property
+        def averaging(self) -> float: ...
+        @property
+        def rematerialise(self) -> bool: ...
+    else:
+        shows = ("poses",)
+        paired = True
+        pose_style = None
+        dtype = "float32"
+        averaging = 0.0
+        rematerialise = False
 
     @property
     def name(self) -> str:
@@ -103,7 +121,7 @@ class Recipe:
 
     def train_step(
         self,
-        state: State,
+        state: Any,
         batch: Mapping[str, Array],
         name: str,
         frozen: Params,
@@ -111,6 +129,7 @@ class Recipe:
     ) -> tuple[State, dict[str, Array]]:
         """One update of a stage's networks: the new state, and losses by name. Pure.
 
+        state: as `init` gives it, a State or a recipe's own kind of one.
         kind: what this step does besides the usual: see rhythm.
         """
         raise NotImplementedError
@@ -143,7 +162,7 @@ class Recipe:
     def usual_kind(self, name: str) -> Kind:
         """The kind that a stage has most steps of."""
         kinds = self.kinds(name)
-        return max(kinds, key=kinds.get)
+        return max(kinds, key=lambda kind: kinds[kind])
 
     def learning_rate(self, name: str, step: Array | int) -> Array:
         """Of a step, counted from 0, of a stage: see schedule."""

@@ -4,7 +4,7 @@ discriminator on several scales, and the stages that train them from coarse to f
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,13 @@ from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge, Term
 from motion_jax.recipes.base import Recipe
 from motion_jax.recipes.metric import Metric
-from motion_jax.recipes.network import Network, picture, updated
+from motion_jax.recipes.network import Network, applied, picture, updated
 from motion_jax.recipes.perceptual import vgg19
 from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Params, State
+
+if TYPE_CHECKING:
+    from motion_jax.pose.draw import PoseStyle
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Scene(NamedTuple):
 @dataclass(frozen=True)
 class CoarseToFine(Recipe):
     """Methods of the recipes; their fields are generator, discriminator, losses, one stage each as
-    NAME_stage, dtype, averaging, pose_style.
+    NAME_stage, dtype, averaging, pose_style. A scene is a Scene, or a recipe's own with more in it.
 
     Attributes:
       generator_channels, discriminator_channels: of what the networks see.
@@ -114,6 +117,20 @@ class CoarseToFine(Recipe):
     generator_channels: ClassVar[int]
     discriminator_channels: ClassVar[int]
     perceptual_frames = 1.0
+
+    if TYPE_CHECKING:
+        # Fields of the recipes.
+
+        @property
+        def generator(self) -> Generator: ...
+        @property
+        def discriminator(self) -> Discriminator: ...
+        @property
+        def losses(self) -> Losses: ...
+        @property
+        def local_stage(self) -> Stage: ...
+        @property
+        def pose_style(self) -> PoseStyle: ...
 
     def pretrained(self) -> dict[str, Pretrained]:
         return {"vgg19": vgg19()} if self.losses.perceptual == "vgg19" else {}
@@ -267,7 +284,7 @@ class CoarseToFine(Recipe):
 
     # --- training ------------------------------------------------------------------------------
 
-    def step(self, state: State, scene: Scene, name: str) -> tuple[State, dict[str, Array]]:
+    def step(self, state: State, scene: Any, name: str) -> tuple[State, dict[str, Array]]:
         """train_step from pose pictures already drawn."""
         networks, params = self.networks(name), state.params
         [trained] = (n for n in self.trained(name) if networks[n].role == "generator")
@@ -285,7 +302,7 @@ class CoarseToFine(Recipe):
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
 
-    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
+    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Array:
         """The generator's frames [B, T, H, W, 3] of a scene, in training."""
         raise NotImplementedError
 
@@ -299,7 +316,7 @@ class CoarseToFine(Recipe):
 
         def sees(variables: Params, pictures: Array, scene: Scene) -> losses.Features:
             with jax.named_scope("discriminator"):
-                return network.apply(variables, self.judged(scene.poses, pictures))
+                return applied(network, variables, self.judged(scene.poses, pictures))
 
         def matching(fake: losses.Features, real: losses.Features, scene: Scene) -> Array:
             return self.losses.feature_matching * losses.feature_matching(fake, real)
@@ -336,7 +353,7 @@ class CoarseToFine(Recipe):
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
     def perceptual(
-        self, name: str, pictures: Array, scene: Scene, distance: Callable[[Array, Array], Array]
+        self, name: str, pictures: Array, scene: Any, distance: Callable[[Array, Array], Array]
     ) -> Array:
         """The mean perceptual distance times the recipe's number of frames.
 
@@ -349,9 +366,9 @@ class CoarseToFine(Recipe):
         network = VGG19(jnp.dtype(self.dtype))
         with jax.named_scope("vgg19"):
             a, b = (x.reshape(-1, *x.shape[-3:]) for x in (a, b))
-            a, b = network.apply(vgg, a), network.apply(vgg, b)
+            of_a, of_b = applied(network, vgg, a), applied(network, vgg, b)
         with jax.named_scope("G_VGG"):
-            return losses.perceptual(a, b)
+            return losses.perceptual(of_a, of_b)
 
     def draw(self, poses: Array, height: int, width: int) -> Array:
         """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones

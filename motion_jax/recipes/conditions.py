@@ -38,7 +38,12 @@ class Conditions:
     @property
     def shows(self) -> tuple[Shown, ...]:
         """See base.Recipe."""
-        return ("poses", *["keypoints"] * self.face_contour, *["frames"] * self.canny)
+        shows: list[Shown] = ["poses"]
+        if self.face_contour:
+            shows.append("keypoints")
+        if self.canny:
+            shows.append("frames")
+        return tuple(shows)
 
     @property
     def plain(self) -> bool:

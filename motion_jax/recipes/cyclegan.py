@@ -8,7 +8,7 @@ paper). `transfer` and samples show A as B.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Literal, cast
 
 import jax
 import numpy as np
@@ -225,7 +225,7 @@ class CycleGAN(OneStage):
             terms["cycle_B"] = difference(again_b, b, weights.cycle_B, "cycle_B")
             statistics = {**now, **judges}
             statistics = {network: _statistics(tree) for network, tree in statistics.items()}
-            return sum(terms.values()), (terms, statistics, fake_b, fake_a)
+            return cast(Array, sum(terms.values())), (terms, statistics, fake_b, fake_a)
 
         trained = {g: params[g]["params"] for g in generators}
         gradient, (metrics, statistics, fake_b, fake_a) = jax.grad(generator_terms, has_aux=True)(

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from motion_jax import losses
-from motion_jax.data.reading import Window
+from motion_jax.data.reading import Need, Window
 from motion_jax.devices import layout
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import on_cpu
@@ -32,7 +32,7 @@ from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
-from motion_jax.recipes.network import Network, Work, picture
+from motion_jax.recipes.network import Network, Work, applied, picture
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Kind, Params, State
 
@@ -176,7 +176,7 @@ class EverybodyDanceNow(CoarseToFine):
     def reading(self, name: str) -> Window:
         """Consecutive frames; the face stage needs faces."""
         stage = self._stage(name)
-        needs = ("poses", "face_boxes") if name == "face" else ("poses",)
+        needs: tuple[Need, ...] = ("poses", "face_boxes") if name == "face" else ("poses",)
         return Window(stage.height, stage.width, stage.batch_size, needs, stage.window)
 
     # --- networks ------------------------------------------------------------------------------
@@ -276,7 +276,8 @@ class EverybodyDanceNow(CoarseToFine):
 
         if self.rematerialise:
             frame = jax.checkpoint(frame)
-        by_time = (jnp.swapaxes(scene.poses, 0, 1), jnp.swapaxes(scene.boxes, 0, 1))
+        poses, boxes = jnp.swapaxes(scene.poses, 0, 1), jnp.swapaxes(scene.boxes, 0, 1)
+        by_time: tuple[Array, ...] = (poses, boxes)
         if self.previous_noise and key is not None:
             with jax.named_scope("previous_noise"):
                 shape = by_time[0].shape
@@ -304,7 +305,7 @@ class EverybodyDanceNow(CoarseToFine):
             fake, _, pose, _ = self.face_crops(pictures, scene)
             inputs = jnp.swapaxes(jnp.concatenate([pose, fake], axis=-1), 0, 1)
             with jax.named_scope("face_discriminator"):
-                return jnp.stack([network.apply(variables, frame)[-1] for frame in inputs])
+                return jnp.stack([applied(network, variables, frame)[-1] for frame in inputs])
 
         def mean(logits: Array, target: float, scene: Scene) -> Array:
             mask = (scene.boxes[..., 2] > scene.boxes[..., 0]).astype(jnp.float32).T
@@ -347,7 +348,7 @@ class EverybodyDanceNow(CoarseToFine):
 
     # --- synthesis -----------------------------------------------------------------------------
 
-    def seen(self, moments: Moments) -> dict[str, Array]:
+    def seen(self, moments: Moments) -> dict[str, Array | np.ndarray]:
         """Poses, and where faces are; zeros, where that is not known, leave the face as it is."""
         poses = poses_of(moments)
         boxes = moments.get("face_boxes")
@@ -385,14 +386,14 @@ class EverybodyDanceNow(CoarseToFine):
         """One frame [B, H, W, 3] from its pose picture and the previous frame, face included."""
         with jax.named_scope("generator"):
             inputs = jnp.concatenate([pose, previous], axis=-1)
-            image = self.main_generator(name).apply(params["generator"], inputs)
+            image = applied(self.main_generator(name), params["generator"], inputs)
         if "face_generator" not in params:
             return image
         with jax.named_scope("face_generator"):
             corners, mask = crop_corners(boxes, self.face.size, *image.shape[1:3])
             face = crop(image, corners, self.face.size)
             inputs = jnp.concatenate([crop(pose, corners, self.face.size), face], axis=-1)
-            residual = self.face_generator().apply(params["face_generator"], inputs)
+            residual = applied(self.face_generator(), params["face_generator"], inputs)
             face = face + residual * mask[:, None, None, None]
             if self.clamp_face:
                 face = jnp.clip(face, -1.0, 1.0)

@@ -16,6 +16,7 @@ from motion_jax.nets.pix2pix import (
     UnetGenerator,
 )
 from motion_jax.recipes import schedule
+from motion_jax.recipes.network import applied
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Params
 
@@ -48,7 +49,7 @@ class Generator:
 
     def module(self, dtype: str, running: bool = False) -> nn.Module:
         """Towards three channels. running: batch norm by running statistics."""
-        settings = {"norm": self.norm, "dropout": self.dropout, "running": running}
+        settings: dict[str, Any] = {"norm": self.norm, "dropout": self.dropout, "running": running}
         settings["dtype"] = jnp.dtype(dtype)
         if self.kind == "unet":
             return UnetGenerator(3, self.n_downsampling, self.ngf, **settings)
@@ -101,7 +102,7 @@ class Discriminator:
     """Normalisation."""
 
     def module(self, dtype: str) -> nn.Module:
-        settings = {"norm": self.norm, "dtype": jnp.dtype(dtype)}
+        settings: dict[str, Any] = {"norm": self.norm, "dtype": jnp.dtype(dtype)}
         if self.kind == "pixel":
             return PixelDiscriminator(self.ndf, **settings)
         return PatchDiscriminator(self.ndf, self.n_layers, **settings)
@@ -140,7 +141,7 @@ def generated(
 
     def made(pictures: Array) -> Array:
         with jax.named_scope("generator"):
-            return module.apply(variables, pictures, rngs=rngs)
+            return applied(module, variables, pictures, rngs=rngs)
 
     if rngs is None and (generator.norm != "batch" or test.statistics == "running"):
         return made(pictures)

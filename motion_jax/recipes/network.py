@@ -47,6 +47,7 @@ class Network:
 
     def begun(self, variables: Params) -> Any:
         """The optimiser's state before the first step."""
+        assert self.optimizer is not None, "only networks that the stage trains have one"
         return self.optimizer.init(variables if self.whole else variables["params"])
 
     def stepped(
@@ -63,6 +64,7 @@ class Network:
         gradient: on this device, of the variables or what is in "params": see `whole`; rate: the
         stage's learning rate.
         """
+        assert self.optimizer is not None, "only networks that the stage trains are stepped"
         gradient = layout.batch_mean(gradient)
         before = (variables if self.whole else variables["params"]), moments
         new = before
@@ -97,6 +99,11 @@ def picture(height: int, width: int, channels: int = 3) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
 
 
+def applied(module: nn.Module, variables: Params, *inputs: Any, **settings: Any) -> Any:
+    """module.apply, whose type allows for a pair: without `mutable` it is the output alone."""
+    return module.apply(variables, *inputs, **settings)
+
+
 def trained_apply(
     module: nn.Module, variables: Params, x: Array, key: Array | None = None
 ) -> tuple[Any, Params]:
@@ -118,12 +125,12 @@ def averaged(old: Params, new: Params, step: Array, decay: float) -> Params:
     """The exponential average after a step. That of few steps is of those few (Tensorflow's
     warm-up), not of the initial noise."""
     count = step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
+    rate = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
 
     def mixed(old: Array, new: Array) -> Array:
         if not jnp.issubdtype(old.dtype, jnp.floating):
             return new  # the number of batches that running statistics have seen
-        return decay * old + (1.0 - decay) * new
+        return rate * old + (1.0 - rate) * new
 
     with jax.named_scope("averaging"):
         return jax.tree.map(mixed, old, new)

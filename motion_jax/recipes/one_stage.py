@@ -1,13 +1,16 @@
 """What recipes share that train all their networks together, at one size: in main_stage."""
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from flax import linen as nn
 
 from motion_jax.errors import UserError
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import Recipe
+
+if TYPE_CHECKING:
+    from motion_jax.recipes.image_networks import Discriminator, Generator, Test
 
 
 class OnlyStage(Recipe):
@@ -43,6 +46,16 @@ class OneStage(OnlyStage):
     """Networks and settings of image-to-image recipes; their fields are generator, discriminator,
     main_stage, test."""
 
+    if TYPE_CHECKING:
+        # Fields of the recipes.
+
+        @property
+        def generator(self) -> Generator: ...
+        @property
+        def discriminator(self) -> Discriminator: ...
+        @property
+        def test(self) -> Test: ...
+
     def validate(self) -> None:
         super().validate()
         schedule.check_counts(
@@ -59,7 +72,8 @@ class OneStage(OnlyStage):
         fields = self.generator.for_size(height, width)
         stage = replace(self.main_stage, height=height, width=width)
         generator = replace(self.generator, **fields)
-        replace(self, main_stage=stage, generator=generator).validate()
+        # Any: the fields are the recipes'.
+        replace(cast(Any, self), main_stage=stage, generator=generator).validate()
         return settings | {f"generator.{name}": value for name, value in fields.items()}
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
@@ -69,6 +83,7 @@ class OneStage(OnlyStage):
             for network, each in self.networks(name).items()
         }
 
-    def tested(self, **changes: object) -> Self:
+    def tested(self, **changes: Any) -> Self:
         """The recipe with other fields of `test`."""
-        return replace(self, test=replace(self.test, **changes))
+        # Any: the field is the recipes'.
+        return replace(cast(Any, self), test=replace(self.test, **changes))

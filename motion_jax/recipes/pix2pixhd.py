@@ -25,6 +25,7 @@ from motion_jax.recipes.coarse_to_fine import (
     Scene,
     Stage,
 )
+from motion_jax.recipes.network import applied
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.state import Kind, Params, State
 
@@ -96,7 +97,7 @@ class Pix2PixHD(CoarseToFine):
     def frames(self, params: Params, poses: Array, name: str) -> Array:
         """Frames [N, H, W, 3] from their pose pictures, each by itself."""
         with jax.named_scope("generator"):
-            return self.main_generator(name).apply(params["generator"], poses)
+            return applied(self.main_generator(name), params["generator"], poses)
 
     def judged(self, poses: Array, images: Array) -> Array:
         """[B, T, H, W, 3] twice -> [B * T, H, W, 6]."""

@@ -1,6 +1,6 @@
 """What training carries from step to step, whatever the recipe."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from flax import struct
 from jax import Array
@@ -28,3 +28,7 @@ class State:
     optimizer: Params
     averaged: Params
     key: Array
+
+    if TYPE_CHECKING:
+        # struct.dataclass adds it, unknown to type checkers.
+        def replace(self, **changes: Any) -> Self: ...

@@ -6,6 +6,7 @@ keypoints → nearest frames (features, search) → one for each moment (choice)
 import collections
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -94,14 +95,14 @@ class Retriever:
         if options.missing == "median":
             keypoints = _clip_medians(dataset, keypoints, self.records)
         self._aspect = dataset.info.pixel_aspect
-        scale = np.float32([1 / self.frames.factor, 1 / self.frames.factor, 1])
+        scale = np.array([1 / self.frames.factor, 1 / self.frames.factor, 1], np.float32)
         self.poses = self._points(keypoints[self.records] * scale)
         self._following = _following(dataset, self.records)
         self._interval = _interval(dataset)
         self._pictures: collections.OrderedDict[tuple, np.ndarray] = collections.OrderedDict()
 
     def _points(self, keypoints: np.ndarray) -> features.Points:
-        space = "joints" if self.method == "nearest" else "angles"
+        space: Literal["joints", "angles"] = "joints" if self.method == "nearest" else "angles"
         return features.points(keypoints, space, self.size[0], self._aspect)
 
     def choose(self, keypoints: np.ndarray, steps: int = 1) -> Chosen:
@@ -170,7 +171,8 @@ class Retriever:
         times = np.asarray(times)[keys]
         apart = float(np.median(np.diff(times))) if len(keys) > 1 else self._interval
         chosen = self.choose(keypoints[keys], max(1, round(apart / self._interval)))
-        pair, between = -1, None
+        pair = -1
+        between: flow.Between | None = None
         for time in at:
             # Times are often sums: what is a frame's time up to rounding is that frame.
             left = int(np.clip(np.searchsorted(times, time + 1e-6) - 1, 0, len(keys) - 1))
@@ -183,6 +185,7 @@ class Retriever:
             if pair != left:
                 ends = self._picture(chosen, left), self._picture(chosen, right)
                 pair, between = left, flow.Between(*ends)
+            assert between is not None, "no left is -1"
             yield between(part)
 
     def _picture(self, chosen: Chosen, moment: int) -> np.ndarray:

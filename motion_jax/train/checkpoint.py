@@ -49,7 +49,8 @@ class Checkpoints:
         """With several processes (jax.process_count()) all do the same at the same steps."""
         self.folder = Path(folder).absolute()
         self.before: int | None = None
-        self._keep, self._saving = keep or Keep(), None
+        self._keep = keep or Keep()
+        self._saving: int | None = None
         self._records: dict[int, dict[str, Any]] = {}
         count = jax.process_count()
         common: dict[str, Any] = {"read_only": read_only}
@@ -160,6 +161,7 @@ class Checkpoints:
     def _not_saved(self, error: Exception) -> UserError:
         """Forgets the save that failed; what it wrote would only fill the disk."""
         step, self._saving = self._saving, None
+        assert step is not None, "a save was begun"
         self._records.pop(step, None)
         if jax.process_index() == 0:
             for left in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
@@ -195,8 +197,9 @@ class Checkpoints:
         """Sees what the folder holds now."""
         self._manager.reload()
 
-    def record(self, step: int) -> dict[str, Any]:
-        """What was saved beside a checkpoint's state. Raises Damaged where it is not whole."""
+    def record(self, step: int | None) -> dict[str, Any]:
+        """What was saved beside a checkpoint's state (None: the newest's). Raises Damaged where it
+        is not whole."""
         try:
             restored = self._manager.restore(
                 step, args=ocp.args.Composite(record=ocp.args.JsonRestore())
@@ -212,7 +215,7 @@ class Checkpoints:
         """
         return self._restore(step, ocp.args.StandardRestore(abstract_state))
 
-    def restore_part(self, step: int, abstract_state: Any) -> Any:
+    def restore_part(self, step: int | None, abstract_state: Any) -> Any:
         """As restore, but leaves of the abstract state that are `SKIPPED` are not read and stay so.
 
         For checkpoints opened read_only: Orbax does not save after it.
@@ -220,7 +223,7 @@ class Checkpoints:
         how = ocp.checkpoint_utils.construct_restore_args(abstract_state)
         return self._restore(step, ocp.args.PyTreeRestore(abstract_state, restore_args=how))
 
-    def _restore(self, step: int, arguments: Any) -> Any:
+    def _restore(self, step: int | None, arguments: Any) -> Any:
         _hush_abandoned_reads()
         try:
             restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
@@ -233,7 +236,7 @@ class Checkpoints:
         gc.collect()
         raise self.damaged(step, reason)
 
-    def damaged(self, step: int, reason: str) -> Damaged:
+    def damaged(self, step: int | None, reason: str) -> Damaged:
         return Damaged(
             f"The checkpoint {self.folder / str(step)} cannot be restored ({reason}); it is "
             "damaged or of other networks: remove that folder to go on from the one before it."
@@ -242,8 +245,8 @@ class Checkpoints:
 
 def _reason(error: BaseException) -> str:
     """What lies at the bottom of an error, in one line."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
+    while below := error.__cause__ or error.__context__:
+        error = below
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

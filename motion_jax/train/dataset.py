@@ -58,6 +58,7 @@ class ShownPart:
     @cached_property
     def frames(self) -> Frames:
         """The pictures of those records at the stage's size."""
+        assert self.domain is not None, "without a dataset there are only keys"
         reading, crop = self._reading, self._config.data.augment.crop
         return Frames(self.domain.dataset, reading.height, reading.width, crop=crop)
 
@@ -87,6 +88,7 @@ class ShownPart:
     @property
     def real(self) -> Domain:
         """Where true pictures are, though they be no partners of what is shown."""
+        assert self._dataset is not None and self.domain is not None, "asked of datasets only"
         if isinstance(self._reading, Domains):
             return inputs.domains(self._dataset, self._reading, self._config.data)[1]
         return self.domain

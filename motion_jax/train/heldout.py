@@ -35,6 +35,12 @@ class HeldOut:
         self._part = ShownPart(config, stage, dataset)
         self.paired = self._part.truth
 
+        if dataset is None:
+            raise UserError(
+                f"record.keep_best = {NAME!r} scores held-out pictures, and there is no dataset; "
+                "name a loss of training."
+            )
+
         def first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
             if runs:
                 return _first(runs)
@@ -44,11 +50,6 @@ class HeldOut:
                 "loss of training."
             )
 
-        if dataset is None:
-            raise UserError(
-                f"record.keep_best = {NAME!r} scores held-out pictures, and there is no dataset; "
-                "name a loss of training."
-            )
         self._runs = first(self._part.runs("heldout"))
         if not self.paired:
             real, crop = self._part.real, config.data.augment.crop

@@ -34,7 +34,8 @@ class Journal:
 
     def __init__(self, folder: Path, begin: int):
         self._path, self._folder = folder / "metrics.jsonl", folder / "tensorboard"
-        self._begin, self._unwritten, self._failing = begin, [], False
+        self._begin, self._failing = begin, False
+        self._unwritten: list[str] = []
         self._board: Any = None
         self._flushed = time.monotonic()
 

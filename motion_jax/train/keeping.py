@@ -37,7 +37,7 @@ class Keep:
                     stay.add(step)
                     last = seconds
         if self.best:
-            best: dict[str, int] = {}
+            best: dict[str | None, int] = {}
             for step in steps:
                 score, stage = records[step].get("score"), records[step].get("stage")
                 # Of equals the later one.

@@ -263,6 +263,7 @@ class _Training:
                 previous, record = state, record | {"steps_done": self._done(record)} | anew
                 state = begin_stage(self.config, name, previous)
                 del previous
+            assert state is not None, "resume gives one with the stage that it belongs to"
             if record["step"] < stages[name].steps and not record.get("ended"):
                 state, record = self._stage(name, state, record)
             self.images, self.steps = record["images"], sum(self._done(record).values())
@@ -362,7 +363,7 @@ class _Training:
                     score = recorder.means().get(settings.keep_best)
                     if settings.keep_best == heldout.NAME:
                         params = on_one_device(config.recipe.synthesis_params(state), mesh)
-                        score = self._agreed(scorer and scorer.score(params))
+                        score = self._agreed(None if scorer is None else scorer.score(params))
                     record = self._save(state, record, recorder, metrics, score)
                 self.checkpoints.before = watch.since and offset + watch.since - 1
                 if sampled:

@@ -61,13 +61,14 @@ def write_page(folder: Path, recipe: Recipe) -> Path:
     charts = []
     metrics = {n: each for stage in recipe.stages() for n, each in recipe.metrics(stage).items()}
     for role in dict.fromkeys(each.role for each in metrics.values()):
-        series = {}
+        series: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {}
         for name in (name for name, each in metrics.items() if each.role == role):
             points = [
                 (row["total_step"], row[name]) for row in rows if isinstance(row.get(name), float)
             ]
             if len(points) > 1:
-                series[name] = tuple(zip(*points, strict=True))
+                steps, values = zip(*points, strict=True)
+                series[name] = steps, values
         if series:
             charts.append(
                 chart(

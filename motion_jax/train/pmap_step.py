@@ -7,7 +7,6 @@ optimiser are on every device, gradients and batch statistics are meant over all
 (motion_jax/devices/layout.py), and the result is that of the jitted step.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from motion_jax.devices import mesh as meshes
 from motion_jax.recipes.state import Kind, State
 
 
-def pmapped_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> Callable[..., Any]:
+def pmapped_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax.stages.Wrapped:
     """A stage's train step of a kind, as train.step.compiled_step: (state, batch, frozen) ->
     (state, metrics); state is donated, and on every device before and after."""
     count = mesh.shape["data"]

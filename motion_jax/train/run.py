@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -199,7 +199,8 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     style = info.get("pose_style") if info.get("pose_pictures") else None
     if style is None or config.recipe.pose_style is None:
         return config
-    recipe = dataclasses.replace(config.recipe, pose_style=PoseStyle(**style))
+    # Any: who draws keypoints has the style as a field.
+    recipe = dataclasses.replace(cast(Any, config.recipe), pose_style=PoseStyle(**style))
     return dataclasses.replace(config, recipe=recipe)
 
 

@@ -66,7 +66,7 @@ class Sampler:
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
         """The pictures of a clip that are shown, by label."""
-        return self.recipe.rows(clip, fakes, self.height, self.width)
+        return self.recipe.rows(clip, list(fakes), self.height, self.width)
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; they are written soon after."""

@@ -49,7 +49,7 @@ def place_state(state: State, config: Config, mesh: Mesh) -> State:
     return jax.device_put(state, sharding)
 
 
-def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> Callable[..., Any]:
+def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax.stages.Wrapped:
     """The stage's train step of a kind (Recipe.kinds), jitted: (state, batch, frozen) -> (state,
     metrics); state is donated. With devices.strategy = "pmap" it is train.pmap_step's.
 
@@ -132,7 +132,7 @@ def _laid_over(mesh: Mesh, name: str) -> Iterator[None]:
         yield
 
 
-def compile_ahead(step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+def compile_ahead(step: jax.stages.Wrapped, *arguments: Any) -> Callable[..., Any]:
     """A jitted step compiled for these arguments, which are not consumed. Compiling's memory is
     given back before anything runs, so that it does not add to the step's peak."""
     compiled = step.lower(*arguments).compile()

@@ -89,6 +89,7 @@ def _of_run(options: TransferOptions) -> "Performance":
     from motion_jax.transfer.pictures import driver_of
     from motion_jax.transfer.source import takes_poses
 
+    assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
@@ -199,6 +200,7 @@ def run_tags(run: "Run", options: TransferOptions) -> dict[str, str]:
     """What the film of a run says of itself."""
     from motion_jax.transfer.film import synthetic_tags
 
+    assert options.run is not None, "the film is of a run"
     name = Path(options.run).resolve().name
     comment = (
         "AI-generated, synthetic: this picture was made by motion_jax, it is not a recording. "

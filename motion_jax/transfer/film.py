@@ -120,7 +120,7 @@ def beside_source(
     rows = part[2] - part[0]
     times = enlarge(np.zeros((rows, 1, 3), np.uint8)).shape[0] // rows
     top, left, bottom, right = (times * side for side in part)
-    scale = np.float32([times, times, 1])
+    scale = np.array([times, times, 1], np.float32)
     for (moment, picture), frame in zip(shots, frames, strict=True):
         pose = draw_host(moment.keypoints * scale, times * height, times * width, style)
         panels = [to_height(frame, bottom - top), pose[top:bottom, left:right], picture]
@@ -131,5 +131,6 @@ def beside_shown(shots: Iterable[Shot], label: str, part: Part) -> Iterator[Shot
     """The picture that the network is shown, under `label`, and the result in one picture."""
     top, left, bottom, right = part
     for moment, picture in shots:
+        assert moment.picture is not None, "such a source has a picture at every moment"
         shown = enlarge(moment.picture[top:bottom, left:right])
         yield moment, side_by_side([shown, picture], [label, RESULT])

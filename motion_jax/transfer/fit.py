@@ -201,6 +201,7 @@ def _laid(
         laid = np.array(poses, np.float32)
         laid[..., :2] = laid[..., :2] * scale + np.array(shift, np.float32)
         return laid
+    assert source is not None and body.statistics is not None, "asked for before: UserError"
     laid = np.array(normalize(poses, source, body.statistics, method=method), np.float32)
     rows, columns = body.frame
     if body.crop:

@@ -104,7 +104,8 @@ def _cutter(
             )
 
     def cut(image: np.ndarray) -> np.ndarray:
-        place = region or whole(*image.shape[:2], rows, columns)
+        height, width = image.shape[:2]
+        place = region or whole(height, width, rows, columns)
         picture = cut_out(image, place, rows, columns)
         return picture if picture.shape[:2] == size else letterboxed(picture, *size)
 
@@ -146,8 +147,8 @@ def _conversion(
     reading = densepose.recognise(reel.samples(), str(options.source))
     densepose.check_drawing(reading, drawing, str(options.source))
     say(f"{options.source}: DensePose ({reading.kind}), shown to the network as {drawing}.")
-    bars = densepose.draw(np.zeros(3, np.uint8), drawing)
-    return (lambda picture: densepose.draw(reading.read(cut(picture)), drawing)), bars
+    black: list[int] = densepose.draw(np.zeros(3, np.uint8), drawing).tolist()
+    return (lambda picture: densepose.draw(reading.read(cut(picture)), drawing)), black
 
 
 def _boxes(options: TransferOptions, pictures: ReadyPoses, run: "Run") -> np.ndarray:

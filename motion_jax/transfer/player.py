@@ -58,9 +58,8 @@ class Networks:
 
     def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
         """See `Maker`."""
-        shown = {
-            name: np.stack([moment.shown[name] for moment in moments]) for name in moments[0].shown
-        }
+        known = [moment.shown for moment in moments if moment.shown is not None]
+        shown = {name: np.stack([each[name] for each in known]) for name in known[0]}
         return self._synthesizer.begin(self._recipe.seen(shown))
 
 
@@ -134,7 +133,9 @@ class Player:
             raise ValueError("no moment shows the person")
         for moment in gap:
             if self._gaps == "hold":
-                yield moment, (before or after)[1]
+                held = before or after
+                assert held is not None, "see above"
+                yield moment, held[1]
             else:
                 yield moment, _faded(moment.time, before, after)
 
@@ -153,14 +154,16 @@ def _faded(
     after: tuple[float, np.ndarray] | None,
 ) -> np.ndarray:
     """The picture at `time` in a gap between two pictures and their times."""
-    held = (before or after)[1]
+    nearest = before or after
+    assert nearest is not None, "a gap is beside a picture"
+    held = nearest[1]
     plain = np.broadcast_to(held.mean((0, 1), dtype=np.float32), held.shape)
     out = 0.0 if before is None else max(0.0, 1 - (time - before[0]) / FADE_SECONDS)
     back = 0.0 if after is None else max(0.0, 1 - (after[0] - time) / FADE_SECONDS)
     whole = max(1.0, out + back)
     picture = plain * (1 - (out + back) / whole)
-    if out:
+    if before is not None and out:
         picture = picture + before[1] * np.float32(out / whole)
-    if back:
+    if after is not None and back:
         picture = picture + after[1] * np.float32(back / whole)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

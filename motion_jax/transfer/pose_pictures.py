@@ -1,7 +1,7 @@
 """The pose pictures of a transfer as files, for programs that run an exported generator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def write_pose_pictures(
     if (folder / DESCRIPTION).exists():
         raise UserError(f"{folder} holds pose pictures already; choose another folder.")
     height, width = run.size
-    recipe = run.config.recipe
+    recipe: Any = run.config.recipe  # one that draws poses; with a face generator also `face`
     if not getattr(recipe, "conditions", PLAIN).plain:
         raise UserError(
             f"{option('pose_pictures')} writes drawn poses alone, and the run is shown other "

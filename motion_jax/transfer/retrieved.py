@@ -35,6 +35,7 @@ def performance(options: TransferOptions) -> Performance:
     from motion_jax.video.reader import probe
 
     _check(options)
+    assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)
     dataset = open_dataset(options.data)
     made = retriever(dataset, options.method, options.retrieval)

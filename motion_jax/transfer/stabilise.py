@@ -104,7 +104,7 @@ def trunk(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Middle of shoulders, neck and hips [N, 2], and whether all of them are seen [N]: a mean over
     others in each frame would jump."""
     points = np.asarray(keypoints, np.float64)[:, _TRUNK]
-    return points[..., :2].mean(1), (points[..., 2] > 0).all(1)
+    return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
 
 
 def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
@@ -125,7 +125,7 @@ def _returning(keypoints: np.ndarray, step: float, height: int, width: int) -> n
     are centred."""
     body = np.asarray(keypoints, np.float64)[:, BODY]
     seen = (body[..., 2] > 0)[..., None]
-    any_seen = seen.any((1, 2))[:, None]
+    any_seen = np.asarray(seen.any((1, 2)))[:, None]
     low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
     size, margin = np.array([width, height]), MARGIN * height
     high = np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)

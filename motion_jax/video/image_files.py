@@ -115,8 +115,8 @@ def clips(stems: Sequence[str], frames: bool) -> list[tuple[int, int]]:
 def look_like_frames(stems: Sequence[str]) -> bool:
     """Whether names are those of a video's frames: one name before a number of at least four
     digits, the same in all, and at least nine of ten numbers one step apart."""
-    numbers = [number(stem) for stem in stems]
-    if len(stems) < 2 or not all(numbers):
+    numbers = [found for stem in stems if (found := number(stem)) is not None]
+    if len(stems) < 2 or len(numbers) < len(stems):
         return False
     digits = {len(stem) - len(found[0]) for stem, found in zip(stems, numbers, strict=True)}
     if len({found[0] for found in numbers}) > 1 or len(digits) > 1 or digits.pop() < 4:
@@ -273,6 +273,7 @@ class Resize:
     def result(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture of this size afterwards."""
         if self.mode == "size":
+            assert self.size is not None  # Given with that mode.
             return self.size
         if self.mode == "resize_and_crop":
             return self.load_size, self.load_size

@@ -98,6 +98,7 @@ class _Filter:
                 made = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
+            assert isinstance(made, av.VideoFrame)  # As what was pushed.
             time, given = self._waiting.popleft()
             made.colorspace, made.color_range = given.colorspace, given.color_range
             made.color_primaries, made.color_trc = given.color_primaries, given.color_trc

@@ -31,8 +31,8 @@ def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
         return None
     texts = {tuple(part[::2]): stem for part, stem in zip(parts, stems, strict=True)}
     if len(texts) > 1:
-        first, second, *_ = sorted(texts.values())
-        raise SeveralSequences((first, second))
+        one, another, *_ = sorted(texts.values())
+        raise SeveralSequences((one, another))
     words = next(iter(texts))
     columns = list(zip(*(tuple(map(int, part[1::2])) for part in parts), strict=True))
     varying = [number for number, column in enumerate(columns) if len(set(column)) > 1]

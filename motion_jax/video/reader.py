@@ -12,12 +12,13 @@ film is; what had to be done for it is said once (`video.notes`).
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -135,7 +136,7 @@ def read_frames(
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Yields the chosen frames in order of time, one at a time (memory: a few frames).
 
     Args:
@@ -304,6 +305,7 @@ def _samples(
     path: Path, container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[av.VideoFrame]:
     """Key frames spread over a film, where it can be jumped in."""
+    assert stream.time_base is not None  # FFmpeg gives every track one.
     length = stream.duration and float(stream.duration * stream.time_base)
     length = length or (container.duration or 0) / av.time_base
     if not container.format.name.startswith(_SEEKABLE):
@@ -389,6 +391,7 @@ def _decoded(
     origin = stream.start_time
     if seek is not None and origin is not None and container.format.name.startswith(_SEEKABLE):
         early = seek - _SAME - (_NEIGHBOURS * usual if _may_be_interlaced(stream) else 0)
+        assert stream.time_base is not None  # FFmpeg gives every track one.
         target = origin + int(Fraction(max(0.0, early)) / stream.time_base)
         container.seek(target, stream=stream, backward=True)
     latest, count, reached = None, 0, 0.0
@@ -404,12 +407,14 @@ def _decoded(
                 )
             if packet.stream.index != stream.index:
                 continue
-            for frame in packet.decode():
+            # The packet is of the picture track.
+            for frame in cast(list[av.VideoFrame], packet.decode()):
                 if frame.pts is None:
                     time = 0.0 if latest is None else latest + usual
                 else:
                     if origin is None:
                         origin = frame.pts
+                    assert frame.time_base is not None  # It comes with the pts.
                     time = max(0.0, float((frame.pts - origin) * frame.time_base))
                 if latest is not None and time <= latest:
                     time = latest + usual
@@ -422,7 +427,7 @@ def _decoded(
         raise damaged(path, latest, count) from error
     if by_duration:
         begin = (container.start_time or 0) / av.time_base
-        if reached - begin < container.duration / av.time_base - max(1.0, 3 * usual):
+        if reached - begin < (container.duration or 0) / av.time_base - max(1.0, 3 * usual):
             raise damaged(path, latest, count)
     if count and ends_early(path, container.format.name):
         raise damaged(path, latest, count)

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import av
 
@@ -60,7 +60,8 @@ def follow_options(verb: Made) -> Made:
         with chosen(options.video_track, audio, rate), notes.command():
             return verb(options, *rest, **named)
 
-    return reading
+    # It takes and returns what `verb` does.
+    return cast(Made, reading)
 
 
 def asked_for(kind: str) -> int | None:
@@ -82,7 +83,7 @@ def picture_track(path: Path, container: av.container.InputContainer) -> av.Vide
     """
     cover = av.stream.Disposition.attached_pic
     tracks = [one for one in container.streams.video if not one.disposition & cover]
-    found = _choose(path, "video", [one for one in tracks if one.codec_context], "picture")
+    found = _choose(path, "video", [one for one in tracks if _known(one)], "picture")
     if found is None and tracks:
         raise UserError(
             f"The pictures of {path} are coded in a way that cannot be read here; convert it to "
@@ -106,7 +107,13 @@ def has_sound(path: Path, container: av.container.InputContainer) -> bool:
 
 
 def _sounds(container: av.container.InputContainer) -> list[av.AudioStream]:
-    return [one for one in container.streams.audio if one.codec_context]
+    return [one for one in container.streams.audio if _known(one)]
+
+
+def _known(track: av.VideoStream | av.AudioStream) -> bool:
+    """Whether there is a decoder for it; PyAV's types do not say that there may be none."""
+    context: av.CodecContext | None = track.codec_context
+    return context is not None
 
 
 def _choose(path: Path, kind: str, tracks: list[Any], what: str) -> Any:

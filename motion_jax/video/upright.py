@@ -1,9 +1,11 @@
 """Decoded frames as pictures to look at: upright, with square pixels, of one size, in SDR."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
 from motion_jax.video import colour as colours
 
@@ -29,7 +31,9 @@ def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
     ISO/IEC 14496-12 8.2.2: nine 32-bit fixed-point numbers (16.16 in the first two columns), rows
     (a, b, u), (c, d, v), (x, y, w).
     """
-    data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    # PyAV's stubs know no keys but names there.
+    found = cast(SideDataContainer, frame.side_data)
+    data: SideData | None = found.get(Type.DISPLAYMATRIX)
     if data is None:
         return 1.0, 0.0, 0.0, 1.0
     a, b, _, c, d = np.frombuffer(bytes(data), "<i4")[:5] / 65536.0
@@ -66,7 +70,7 @@ def upright(frame: av.VideoFrame, shown: Shown) -> np.ndarray:
     turned = abs(b) > abs(a)
     width, height = _square_width(frame, shown.aspect), frame.height
     usual = shown.size[::-1] if not turned else shown.size
-    smooth = {} if (width, height) == usual else {"interpolation": "BICUBIC"}
+    smooth: dict[str, Any] = {} if (width, height) == usual else {"interpolation": "BICUBIC"}
     width, height = usual
     if shown.colour is None:
         image = frame.to_ndarray(format="rgb24", width=width, height=height, **smooth)

@@ -100,7 +100,7 @@ def test_options_that_cannot_be_are_refused(tmp_path):
     base = module.Options(frames=60, seeds=1)
     for change, said in (
         ({"frames": 10}, "at least 50"),
-        ({"train": 1.0}, "train_video"),
+        ({"train": 1.0}, "--train-video"),
         ({"train": -1.0}, "0 or more"),
     ):
         with pytest.raises(UserError, match=said):

@@ -49,11 +49,17 @@ def place(tmp_path_factory):
     return folder
 
 
+def listening() -> None:
+    """Otherwise children are deaf to Ctrl-C where the tests were started in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def begin(words: str, place, out) -> subprocess.Popen:
     paths = {"in": place, "out": out}
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *(word.format(**paths) for word in words.split())],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=listening,
         env={**os.environ, "MOTION_JAX_CACHE": str(place / "cache")},
     )  # fmt: skip
 
@@ -106,12 +112,24 @@ with after_ctrl_c(True):
 """
     for way in ("callback", "error", "passed over"):
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", program, way], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program, way],
+            capture_output=True,
+            text=True,
+            preexec_fn=listening,
+        )
         assert done.returncode == 130 and done.stdout == "", (way, done)
         assert done.stderr == "motion-jax: interrupted\n" and time.monotonic() - began < 15
 
 
-def test_within_another_program_it_is_an_exception():
+@pytest.fixture
+def hearing():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_within_another_program_it_is_an_exception(hearing):
     from motion_jax.cli.ending import after_ctrl_c
 
     before = signal.getsignal(signal.SIGINT)

@@ -67,7 +67,7 @@ def test_offline_error_names_file_address_and_places(tmp_path):
         "holistic_landmarker.task",
         bundles.KINDS["holistic"].address,
         str(tmp_path / "cache" / "models" / "holistic_landmarker.task"),
-        "--pose-model",
+        "pose_model",
         "MOTION_JAX_MODELS",
     ):
         assert part in text

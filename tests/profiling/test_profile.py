@@ -217,7 +217,7 @@ def test_bad_input_is_one_sentence(run, tmp_path, config_file, monkeypatch):
         (ProfileOptions(config=config, data=run, topology="v5e:1x1"), [], "takes no data"),
         (ProfileOptions(config=config, batch=-1), [], "batch_size must be at least 1"),
         (ProfileOptions(config=config), ["--recipe.generater.ngf", "3"], "did you mean"),
-        (ProfileOptions(config=config), ["--topologie", "v5e:1x1"], "did you mean topology"),
+        (ProfileOptions(config=config), ["--topologie", "v5e:1x1"], "did you mean --topology"),
         (ProfileOptions(config=config), ["extra"], "one argument too many"),
         (ProfileOptions(config=config, compare=(run, run)), [], "two profiles and nothing else"),
         (ProfileOptions(compare=(run, run)), [], "no profile .*run/profile.json"),

@@ -56,9 +56,9 @@ def test_strategy_is_short_for_that_of_devices(small):
 
 
 def test_networks_without_blocks_are_refused(small):
-    for option, what in (("--blocks", "residual block"), ("--downsamplings", "halving")):
+    for option, what in (("blocks", "residual block"), ("downsamplings", "halving")):
         with pytest.raises(UserError, match=f"{option} 0 leaves no {what}"):
-            command.parse(small, "small", [option, "0"])
+            command.parse(small, "small", [f"--{option}", "0"])
 
 
 def test_what_does_not_fit_into_memory_is_not_run(small, capsys, monkeypatch):

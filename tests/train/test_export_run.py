@@ -346,15 +346,16 @@ def test_a_weight_file_is_converted(small, tmp_path):
 
 
 def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
-    ours, out = networks(small["full"]), tmp_path / "out"
+    ours, out, empty = networks(small["full"]), tmp_path / "out", tmp_path / "empty"
+    empty.mkdir()
     save_torch(ours["G"], tmp_path / "G.pth")
     save_torch(ours["D"], tmp_path / "D.pth")
     for options, said in (
         ({"run": small["separable"], "format": "torch"}, "separable residual blocks"),
         ({}, "wants run DIR or one weight file"),
         ({"run": small["full"], "source": tmp_path / "G.pth"}, "one of them"),
-        ({"run": tmp_path}, "is not a run directory"),
-        ({"source": tmp_path}, "is no weight file"),
+        ({"run": empty}, "is not a run directory"),
+        ({"source": empty}, "is no weight file"),
         ({"source": tmp_path / "D.pth", "format": "stablehlo", "size": "16x16"}, "discriminator"),
         ({"source": tmp_path / "D.pth", "format": "onnx"}, "discriminator"),
         ({"source": tmp_path / "G.pth", "format": "stablehlo"}, "give size WIDTHxHEIGHT"),

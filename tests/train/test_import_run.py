@@ -249,10 +249,12 @@ def test_epochs_files_and_options(experiment, tmp_path, capsys):
 
 
 def test_two_halvings_are_told_apart_by_the_discriminator(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
     """The weights of such a GlobalGenerator could be those of CycleGAN's generator."""
     for name, description in (("G", GENERATOR | {"n_downsampling": 2}), ("D", DISCRIMINATOR)):
-        save_torch(network(description), tmp_path / f"latest_net_{name}.pth")
-    run = load_run(import_run(ImportOptions(source=tmp_path, run=tmp_path / "run", size="32x32")))
+        save_torch(network(description), source / f"latest_net_{name}.pth")
+    run = load_run(import_run(ImportOptions(source=source, run=tmp_path / "run", size="32x32")))
     assert run.config.recipe.name == "everybody_dance_now"
     assert run.config.recipe.generator.n_downsampling == 2
 
@@ -371,19 +373,21 @@ def test_an_import_survives_a_change_of_settings_that_was_never_trained(
 
 
 def test_what_no_recipe_trains_is_refused_with_what_works(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
     labels = GENERATOR | {"input_nc": 36}
-    save_torch(network(labels), tmp_path / "latest_net_G.pth")
+    save_torch(network(labels), source / "latest_net_G.pth")
     with pytest.raises(UserError, match="36 input channels.*inspect FILE.*export FILE"):
-        import_run(ImportOptions(source=tmp_path, run=tmp_path / "run"))
-    only = tmp_path / "latest_net_D.pth"
+        import_run(ImportOptions(source=source, run=tmp_path / "run"))
+    only = source / "latest_net_D.pth"
     save_torch(network(DISCRIMINATOR), only)
     with pytest.raises(UserError, match="holds no generator"):
         import_run(ImportOptions(source=only, run=tmp_path / "run"))
     # A generator of poses beside a discriminator of one frame.
-    save_torch(network(GENERATOR), tmp_path / "latest_net_G.pth")
+    save_torch(network(GENERATOR), source / "latest_net_G.pth")
     save_torch(network(DISCRIMINATOR | {"input_nc": 9}), only)
     with pytest.raises(UserError, match="no recipe here trains.*with 9"):
-        import_run(ImportOptions(source=tmp_path, run=tmp_path / "run"))
+        import_run(ImportOptions(source=source, run=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -431,13 +435,15 @@ def test_a_dataset_that_training_would_refuse_is_refused(
     assert f"Go on with: motion-jax train --run {run} --data {unpaired}" in said
     import_run(ImportOptions(source=cycle, run=tmp_path / "without", size="48x32"))
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "whose pictures are 48x32 or a whole multiple of it; data or size at" in said
+    assert "whose pictures are 48x32 or a whole multiple of it; --data or --size at" in said
     assert "--normalize" not in said
 
 
 def test_a_damaged_note_of_ours_is_named(experiment, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
     for path in experiment.glob("latest*"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "opt.txt").write_text("motion_jax: {" + json.dumps("x") + "\n")
+        (source / path.name).write_bytes(path.read_bytes())
+    (source / "opt.txt").write_text("motion_jax: {" + json.dumps("x") + "\n")
     with pytest.raises(UserError, match="entry motion_jax of the options"):
-        import_run(ImportOptions(source=tmp_path, run=tmp_path / "run"))
+        import_run(ImportOptions(source=source, run=tmp_path / "run"))

@@ -196,20 +196,17 @@ def test_a_real_skeleton_video(shared):
 
 
 def test_keypoints_need_a_known_style(run, dataset, small, skeletons, tmp_path):
-    out = tmp_path / "x.mp4"
+    out, empty = tmp_path / "x.mp4", tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(UserError, match=r"does not say how they were drawn.*ready_poses"):
         transfer(TransferOptions(run=run, source=skeletons, out=out, normalize="none"))
     with pytest.raises(UserError, match="poses .*ready_poses"):
-        transfer(
-            TransferOptions(run=run, source=skeletons, out=out, ready_poses=True, poses=tmp_path)
-        )
+        transfer(TransferOptions(run=run, source=skeletons, out=out, ready_poses=True, poses=empty))
     with pytest.raises(UserError, match="no file or folder"):
         transfer(TransferOptions(run=run, source=tmp_path / "no", out=out, ready_poses=True))
     with pytest.raises(UserError, match="0 face texts"):
         transfer(
-            TransferOptions(
-                run=run, source=skeletons, out=out, ready_poses=True, face_boxes=tmp_path
-            )
+            TransferOptions(run=run, source=skeletons, out=out, ready_poses=True, face_boxes=empty)
         )
     assert not out.exists()
     # The same run, with what the import could have said.

@@ -158,7 +158,7 @@ def test_best_without_a_score_needs_an_evaluation(runs, tmp_path, capsys):
         record = json.loads(path.read_text())
         del record["score"]
         path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match="motion-jax evaluate --run .* step all"):
+    with pytest.raises(UserError, match="motion-jax evaluate --run .* --step all"):
         load_run(folder, "best")
     found = evaluate(EvaluateOptions(folder, step="all", reestimate="no", json=True))
     assert load_run(folder, "best").step == found["best"]

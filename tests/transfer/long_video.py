@@ -53,7 +53,9 @@ def main(kind: str, folder: Path) -> None:
         write_openpose(folder / "poses", np.broadcast_to(pose, (count, 137, 3)))
         options["poses"] = folder / "poses"
     out = folder / "out.mp4"
-    transfer(TransferOptions(source, out, folder, ready_poses=kind == "pictures", **options))
+    place = folder / "run"
+    place.mkdir()
+    transfer(TransferOptions(source, out, place, ready_poses=kind == "pictures", **options))
     times = frame_times(out)
     print(len(times), times[-1], resident() - run.made.at_first)
 

@@ -101,6 +101,7 @@ def run(arguments: list[str]) -> None:
     from motion_jax.devices.processes import place
     from motion_jax.train.loop import train
 
+    assert options.run is not None, "it is needed by every recipe"
     check_outputs(options, "run")
     with answered(options.preempted_status):
         train(

@@ -142,7 +142,7 @@ def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
 
 def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> dict[str, Any]:
     """What this comparison is of. Raises UserError where the folder holds anything else."""
-    from motion_jax.data.again import folder_digest
+    from motion_jax.data.already_made import folder_digest
     from motion_jax.train.run import fingerprint
 
     names = ("budget", "holdout", "normalize", "start", "end", "video_track", "smooth", "seed")

@@ -86,7 +86,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         ]
         for name, figures in result["methods"].items():
             cells = []
-            for column in columns:
+            for column in known:
                 text = cell(figures, column)
                 cells.append(f"**{text}**" if _best(column, name, result) else text)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from motion_jax import files
 from motion_jax.data import import_shards, records
-from motion_jax.data.again import is_made
+from motion_jax.data.already_made import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, counted, detect
 from motion_jax.data.import_densepose import DensePlan, describe, plan, shows_densepose

@@ -19,7 +19,7 @@ import numpy as np
 
 from motion_jax import events, files
 from motion_jax.data import assemble, records, shards, statistics
-from motion_jax.data.again import folder_digest, is_made
+from motion_jax.data.already_made import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.errors import UserError, option

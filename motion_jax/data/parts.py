@@ -15,7 +15,7 @@ from pathlib import Path
 
 from motion_jax import files
 from motion_jax.data import assemble, making, records
-from motion_jax.data.again import PARTS, differing, is_made, made_with
+from motion_jax.data.already_made import PARTS, differing, is_made, made_with
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.data.quality import Adviser, read_quality
 from motion_jax.errors import UserError, marked, option

@@ -26,7 +26,7 @@ def evaluate_all(options: EvaluateOptions) -> dict[str, Any]:
     from motion_jax.evaluate.measure import measure
     from motion_jax.evaluate.report import remarks
     from motion_jax.train.checkpoint import has_checkpoint
-    from motion_jax.train.choose import TABLE, steps_of
+    from motion_jax.train.which_checkpoint import TABLE, steps_of
 
     if not has_checkpoint(options.run / "checkpoints"):
         raise UserError(

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from motion_jax import files
 from motion_jax.data import records
-from motion_jax.data.again import is_made
+from motion_jax.data.already_made import is_made
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, flag, marked, option

@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable, writing
-from motion_jax.train.keeping import Keep
+from motion_jax.train.retention import Keep
 
 # Stands in an abstract state for an array that is not to be read.
 SKIPPED = ocp.PLACEHOLDER

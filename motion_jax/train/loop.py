@@ -33,10 +33,10 @@ from motion_jax.train.dataset import check_data, open_batches
 from motion_jax.train.folder import alone, check_run, check_shared
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
-from motion_jax.train.keeping import Keep
 from motion_jax.train.page import write_page
 from motion_jax.train.record import NotFinite, Recorder
 from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
+from motion_jax.train.retention import Keep
 from motion_jax.train.samples import Sampler
 from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
 from motion_jax.train.trace import StepTracer, step_marker

@@ -15,7 +15,7 @@ import jax
 
 from motion_jax import events
 from motion_jax.errors import UserError
-from motion_jax.train.examine import examined
+from motion_jax.train.checksum import examined
 from motion_jax.train.journal import Journal
 
 # Steps that the loop may be ahead of the device: enough that the device never waits for the loop.

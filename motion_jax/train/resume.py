@@ -16,7 +16,7 @@ from motion_jax.recipes.state import State
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints, Damaged
-from motion_jax.train.examine import examined
+from motion_jax.train.checksum import examined
 from motion_jax.train.record import rewind_metrics
 from motion_jax.train.step import laid_out_state
 

@@ -205,14 +205,14 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
 
 
 def load_run(folder: Path, step: str = "latest") -> Run:
-    """A checkpoint of a run directory: the newest, or as train.choose says of `step`.
+    """A checkpoint of a run directory: the newest, or as train.which_checkpoint says of `step`.
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
     from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
-    from motion_jax.train.choose import choose
     from motion_jax.train.imported import laid_out_with
     from motion_jax.train.step import abstract_state
+    from motion_jax.train.which_checkpoint import choose
 
     folder = Path(folder)
     config = read_config(folder)

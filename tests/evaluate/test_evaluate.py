@@ -173,7 +173,7 @@ def test_pairs_of_which_none_is_held_out_are_noted(run, tmp_path, capsys, monkey
     (line,) = (x for x in capsys.readouterr().out.splitlines() if "No pair is held out" in x)
     assert line.endswith("figures of evaluate flatter; pair again with --holdout 0.2.")
     monkeypatch.setattr("motion_jax.train.checkpoint.has_checkpoint", lambda folder: True)
-    monkeypatch.setattr("motion_jax.train.choose.steps_of", lambda folder: [3, 7])
+    monkeypatch.setattr("motion_jax.train.which_checkpoint.steps_of", lambda folder: [3, 7])
     evaluate(options(run, data=tmp_path / "pairs", step="all"))
     assert capsys.readouterr().err.splitlines().count(line) == 1
     dataset(tmp_path / "held", held_out=(1,), options={"made_by": "pair", "holdout": 0.2})

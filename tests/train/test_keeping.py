@@ -16,9 +16,9 @@ from motion_jax.config import Config, Guard
 from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, named
 from motion_jax.recipes.state import State
 from motion_jax.train import checkpoint
-from motion_jax.train.examine import examined
+from motion_jax.train.checksum import examined
 from motion_jax.train.guard import Collapsed, Watch, lowered
-from motion_jax.train.keeping import Keep
+from motion_jax.train.retention import Keep
 
 
 def records(**changes):

@@ -16,13 +16,14 @@ from PIL import Image
 
 from motion_jax import files
 from motion_jax.data.fitting import place
-from motion_jax.data.folders import Group
+from motion_jax.data.folders import Group, missing_pictures
 from motion_jax.data.import_options import ImportOptions
 from motion_jax.data.import_shards import ImportJob, Item
 from motion_jax.errors import UserError, marked, option
 from motion_jax.pose import densepose
 from motion_jax.pose.densepose import Drawing, Reading
 from motion_jax.pose.reel import Reel, open_reel
+from motion_jax.progress import say
 from motion_jax.video.image_files import BICUBIC, NEAREST, Unreadable
 
 # Proportions this close are the same: sizes are rounded to whole pixels.
@@ -130,9 +131,11 @@ def plan(options: ImportOptions) -> DensePlan:
     """Looks at both sources. Raises UserError: no DensePose, other lengths or proportions."""
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     pose = open_reel(options.source, **span).at(options.region)
+    _tell_missing(pose)
     frame = None
     if options.frames is not None:
         frame = open_reel(options.frames, **span).at(options.frames_region, "--frames-region")
+        _tell_missing(frame)
         if len(pose) != len(frame):
             raise UserError(
                 f"{options.source} has {len(pose)} DensePose pictures and {options.frames} "
@@ -171,6 +174,11 @@ def plan(options: ImportOptions) -> DensePlan:
         "contents": [_contents(reel) for reel in (pose, frame) if reel is not None],
     }
     return DensePlan(pose, frame, reading, drawing, size, resolved)
+
+
+def _tell_missing(reel: Reel) -> None:
+    if missing := missing_pictures(reel.files):
+        say(f"{reel.path}: {missing}; those two are taken for neighbours.")
 
 
 def shows_densepose(options: ImportOptions) -> bool:

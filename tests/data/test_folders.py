@@ -124,6 +124,38 @@ def test_partners_by_name_and_by_order(tmp_path):
     assert turned.frames == group.poses and turned.poses == group.frames
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["f_0003.png", "f_0005.png", "f_0006.png", "f_0007.png"],
+         "f_0004.png is missing between f_0003.png and f_0005.png"),
+        (["9.png", "12.png", "13.png", "14.png"],
+         "10.png and 1 more are missing between 9.png and 12.png"),
+        ([f"f{n}_IUV.png" for n in (0, 3, 9, 12, 18, 21, 24)],
+         "f6_IUV.png is missing between f3_IUV.png and f9_IUV.png (and 1 other hole)"),
+        # By milliseconds, whose steps are not all alike; names without order; no numbers.
+        ([f"t{n:05d}.png" for n in (0, 33, 67, 100, 133)], ""),
+        (["a0009.png", "b0001.png", "b0002.png"], ""),
+        (["a.png", "b.png"], ""),
+        (["a1.png"], ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_which_pictures_are_missing(names, said):
+    assert folders.missing_pictures(names) == said
+
+
+def test_a_hole_among_frames_is_said(tmp_path, capsys):
+    names = [f"frame_{n:04d}.png" for n in (1, 2, 3, 5, 6)]
+    bad(tmp_path, *(f"{folder}/{name}" for folder in ("train_label", "train_img") for name in names))
+    (group,) = folders.read_layout(tmp_path, "edn")
+    assert group.clips == ((0, 3), (3, 5))
+    sentence = "frame_0004.png is missing between frame_0003.png and frame_0005.png; a clip ends"
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    folders.read_layout(tmp_path, "edn", sequence="pictures")
+    assert "missing" not in capsys.readouterr().err, "each stands alone"
+
+
 def bad(tmp_path, *names):
     for name in names:
         picture(tmp_path / name)

@@ -290,6 +290,10 @@ def test_vid2vid_with_openpose(tmp_path):
     (root / "train_openpose/0001/img_000000000004_keypoints.json").unlink()
     with pytest.raises(UserError, match="5 pictures and .*0001 4 poses"):
         run(root, tmp_path / "other")
+    (root / "train_img/0002/img_0002.png").unlink()
+    write_openpose(root / "train_openpose/0001", truth, "img")
+    with pytest.raises(UserError, match="img_0002.png is missing between img_0001.png and"):
+        run(root, tmp_path / "other")
 
 
 def test_the_real_skeleton_video(shared, tmp_path):

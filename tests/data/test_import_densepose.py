@@ -170,6 +170,19 @@ def test_one_bad_picture_among_many(dancer, tmp_path):
     np.testing.assert_array_equal(data[4]["pose_picture"], densepose.draw(iuv[5], "iuv"))
 
 
+def test_a_missing_picture_is_named(dancer, tmp_path, capsys):
+    folder, iuv, _ = dancer
+    (tmp_path / "iuv").mkdir()
+    for n in (0, 1, 3, 4):
+        cv2.imwrite(str(tmp_path / f"iuv/dance_{n:04d}_IUV.png"), iuv[n])
+    with pytest.raises(UserError, match="4 DensePose pictures and .* 6 frames"):
+        run(tmp_path / "iuv", tmp_path / "no", frames=folder / "frames")
+    assert len(run(tmp_path / "iuv", tmp_path / "data")) == 4
+    said = " ".join(capsys.readouterr().err.split())
+    name = "dance_0002_IUV.png is missing between dance_0001_IUV.png and dance_0003_IUV.png"
+    assert said.count(name) == 2, "at each command"
+
+
 def test_what_is_refused(dancer, tmp_path):
     folder, _, _ = dancer
     iuv, video = folder / "iuv", folder / "frames.mp4"

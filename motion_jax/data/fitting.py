@@ -82,8 +82,8 @@ def in_frame(box: Box, dataset: tuple[int, int], run: tuple[int, int], crop: boo
     same scale, and not all of it.
     """
     found = []
-    for low, high, before, now in ((box[0], box[2], *_sides(dataset, run, 0)),
-                                   (box[1], box[3], *_sides(dataset, run, 1))):  # fmt: skip
+    for axis, (before, now) in enumerate(zip(dataset, run, strict=True)):
+        low, high = box[axis], box[axis + 2]
         if crop:
             shift = (before - now) // 2
             low, high = low - shift, high - shift
@@ -92,7 +92,3 @@ def in_frame(box: Box, dataset: tuple[int, int], run: tuple[int, int], crop: boo
         found.append((int(np.clip(low, 0, now - 1)), int(np.clip(high, 1, now))))
     (top, bottom), (left, right) = found
     return top, left, max(bottom, top + 1), max(right, left + 1)
-
-
-def _sides(dataset: tuple[int, int], run: tuple[int, int], axis: int) -> tuple[int, int]:
-    return dataset[axis], run[axis]

@@ -1,5 +1,5 @@
-"""A dataset as what is trained on it: each kind of reading (data/reading.py) served by its loader,
-and what the dataset must have for it."""
+"""Serves each kind of reading (data/reading.py) by its loader, and checks that a dataset has what
+the reading needs."""
 
 from collections.abc import Sequence
 from typing import Any

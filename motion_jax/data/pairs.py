@@ -6,10 +6,12 @@ that continues asks for `start=` that number and gets what would have come next.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Int, Int64
 
 from motion_jax.data.augment import AugmentConfig, augment, cut
 from motion_jax.data.fitting import Box, in_frame
@@ -65,22 +67,21 @@ def stretches(
     return result
 
 
-def heldout_frames(dataset: PoseFrames, holdout: float) -> list[tuple[int, int]]:
-    """The held-out runs of frames: list of (first record, number of records)."""
-    return stretches(dataset, holdout, "heldout")
+def records_of(runs: Sequence[tuple[int, int]]) -> Int64[np.ndarray, " k"]:
+    """All records of runs (first record, number of records), in their order."""
+    records = [np.arange(first, first + count, dtype=np.int64) for first, count in runs]
+    return np.concatenate([np.zeros(0, np.int64), *records])
 
 
-def windows(dataset: PoseFrames, length: int, holdout: float, part: str = "train") -> np.ndarray:
-    """First records of all windows of `length` consecutive frames of a part: int64 [K].
+def windows(
+    dataset: PoseFrames, length: int, holdout: float, part: str = "train"
+) -> Int64[np.ndarray, " k"]:
+    """First records of all windows of `length` consecutive frames of a part.
 
     No window reaches across clips (cuts, gaps) or from one part into the other; a run that is
     shorter than a window has none."""
-    starts = [
-        np.arange(first, first + count - length + 1)
-        for first, count in stretches(dataset, holdout, part)
-        if count >= length
-    ]
-    return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+    runs = stretches(dataset, holdout, part)
+    return records_of([(first, max(count - length + 1, 0)) for first, count in runs])
 
 
 def reduction(dataset: PoseFrames, height: int, width: int, crop: bool = False) -> int:
@@ -161,20 +162,16 @@ class Frames:
     def window(self, start: int, length: int) -> dict[str, np.ndarray]:
         """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4], and
         where the dataset has them pose_pictures uint8 [T, H, W, 3]."""
-        window = self._empty(length)
-        if self.crop:
-            whole = self._whole(range(start, start + length))
-            return cut(whole, self.height, self.width)
-        self._fill(window, range(start, start + length))
-        return window
+        batch = self.batch(np.arange(start, start + length)[None])
+        return {name: values[0] for name, values in batch.items()}
 
     def batch(
-        self, windows: np.ndarray, change: Callable[[int, Any], Any] | None = None
+        self, windows: Int[np.ndarray, "b t"], change: Callable[[int, Any], Any] | None = None
     ) -> dict[str, np.ndarray]:
         """Several windows: frames uint8 [B, T, H, W, 3] and so on.
 
         Args:
-          windows: the records of each, int [B, T].
+          windows: the records of each.
           change: (number in the batch, window) -> window; None leaves them as they are. With `crop`
             it is given whole frames and makes them height x width.
         """
@@ -183,7 +180,8 @@ class Frames:
             # Each picture is decoded and then copied once, to where the batch wants it.
             window = {name: values[number] for name, values in batch.items()}
             if self.crop:
-                whole = self._whole(records)
+                whole = self._empty(len(records), size=self.dataset.size)
+                self._fill(whole, records)
                 if change is None:
                     changed = cut(whole, self.height, self.width)
                 else:
@@ -194,12 +192,6 @@ class Frames:
             for name, values in changed.items():
                 window[name][...] = values
         return batch
-
-    def _whole(self, records: Sequence[int]) -> dict[str, np.ndarray]:
-        """A window of frames as they are in the dataset."""
-        window = self._empty(len(records), size=self.dataset.size)
-        self._fill(window, records)
-        return window
 
     def _empty(self, *shape: int, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
         height, width = size or (self.height, self.width)
@@ -239,7 +231,12 @@ class Load:
     """
 
     def __init__(
-        self, frames: Frames, starts: np.ndarray, config: AugmentConfig, seed: int, length: int = 1
+        self,
+        frames: Frames,
+        starts: Int64[np.ndarray, " k"],
+        config: AugmentConfig,
+        seed: int,
+        length: int = 1,
     ):
         self.frames, self.starts, self.length = frames, starts, length
         self.config, self.seed = config, seed
@@ -257,8 +254,10 @@ class Load:
         records = self.records(indices, numbers)
         return self.frames.batch(records, change if self.config.active else None)
 
-    def records(self, indices: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """Of each example its records: int64 [B, T]."""
+    def records(
+        self, indices: Int[np.ndarray, " b"], numbers: Int[np.ndarray, " b"]
+    ) -> Int64[np.ndarray, "b t"]:
+        """Of each example its records."""
         return self.starts[numbers][:, None] + np.arange(self.length)
 
     def __repr__(self) -> str:
@@ -269,7 +268,7 @@ class Load:
 
 class Batches(Iterator[dict[str, np.ndarray]]):
     """Endless batches of what `load` makes, a Load or what has its `starts` and `seed`; a context
-    manager. See `batches`.
+    manager. Arguments as in BatchSettings.
 
     Attributes:
       position: examples drawn so far, of whole batches (the state to save).
@@ -288,7 +287,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         import grain.python as grain
 
         self.per_epoch, self.batch_size, self.position = len(load.starts), batch_size, start
-        # Each pass over the data is shuffled anew: repeat() seeds its shuffle by the epoch.
+        # Each pass over the data has its own order: repeat() seeds its shuffle by the epoch.
         order = grain.MapDataset.range(self.per_epoch).seed(load.seed).shuffle().repeat()
         # Numbers alone are shuffled, batched and shared among the processes; pictures are read
         # by whole batches, so that each goes straight to its place.
@@ -334,38 +333,60 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         self.close()
 
 
-def batches(
-    dataset: PoseFrames,
-    *,
-    height: int,
-    width: int,
-    batch_size: int,
-    window: int,
-    holdout: float,
-    seed: int,
-    augment: AugmentConfig | None = None,
-    workers: int = 0,
-    start: int = 0,
-    rows: Sequence[int] | None = None,
-    cache_bytes: int = CACHE_BYTES,
-) -> Batches:
-    """Endless shuffled batches of the training part.
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """How batches are drawn and read, whatever an example is.
 
-    Args:
-      dataset: where the frames come from.
+    Attributes:
       height, width: of the frames given; the dataset's size or a whole fraction of it, or with
         `augment.crop` what is cut out of the dataset's frames.
-      batch_size: windows in a batch, of all processes together.
-      window: frames in a window (T).
-      holdout: share of each clip, its end, that is kept out of training.
-      seed: of the order and of the augmentation; each pass over the data has its own order.
-      augment: how windows are varied; None is not at all.
+      batch_size: examples in a batch, of all processes together.
+      seed: of the order and of all that is drawn; each pass over the data has its own order.
+      augment: how examples are varied.
       workers: processes that read and decode; 0 does it in threads of this process, which is
         better for data that fits into `cache_bytes`.
       start: examples already drawn, the `position` of an earlier iterator.
-      rows: of each batch, the windows that are read here: a process's share (mesh.data_rows).
+      rows: of each batch, the examples that are read here: a process's share (mesh.data_rows).
         None: all of them.
       cache_bytes: decoded frames are kept in memory where they fit into so many bytes.
+    """
+
+    height: int
+    width: int
+    batch_size: int
+    seed: int
+    augment: AugmentConfig = AugmentConfig()
+    workers: int = 0
+    start: int = 0
+    rows: Sequence[int] | None = None
+    cache_bytes: int = CACHE_BYTES
+
+    def frames(self, dataset: PoseFrames, datasets: int = 1) -> Frames:
+        """A dataset's frames at the size; `datasets` of them share the memory.
+
+        Raises UserError for a size that does not fit."""
+        share = self.cache_bytes // (datasets * max(self.workers, 1))
+        return Frames(dataset, self.height, self.width, share, self.augment.crop)
+
+    def batches(self, load: Any) -> Batches:
+        """Endless batches of what `load` makes (see Batches)."""
+        return Batches(
+            load,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            start=self.start,
+            rows=self.rows,
+        )
+
+
+def batches(dataset: PoseFrames, *, window: int, holdout: float, **settings: Any) -> Batches:
+    """Endless shuffled batches of windows from the training part.
+
+    Args:
+      dataset: where the frames come from.
+      window: frames in a window (T), which is an example.
+      holdout: share of each clip, its end, that is kept out of training.
+      **settings: see BatchSettings.
     Returns:
       Batches: each a dict of frames uint8 [B, T, H, W, 3], keypoints float32 [B, T, 137, 3] in
       pixels of the size given, face_boxes float32 [B, T, 4], and for a dataset of ready pose
@@ -374,8 +395,8 @@ def batches(
       UserError: no clip is as long as a window, a size that does not fit; while iterating, a
         damaged shard.
     """
-    config = augment or AugmentConfig()
-    frames = Frames(dataset, height, width, cache_bytes // max(workers, 1), config.crop)
+    common = BatchSettings(**settings)
+    frames = common.frames(dataset)
     starts = windows(dataset, window, holdout)
     if not len(starts):
         longest = max((count for _, count in stretches(dataset, holdout, "train")), default=0)
@@ -384,13 +405,7 @@ def batches(
             f"longest clip of {dataset.folder} leaves {longest} for training; prepare a longer "
             "video, hold out less, or use a shorter window."
         )
-    return Batches(
-        Load(frames, starts, config, seed, window),
-        batch_size=batch_size,
-        workers=workers,
-        start=start,
-        rows=rows,
-    )
+    return common.batches(Load(frames, starts, common.augment, common.seed, window))
 
 
 class _Rows:
@@ -423,13 +438,13 @@ def _parse_no_flags() -> None:
 def _user_message(error: BaseException) -> str | None:
     """The sentence of a UserError that happened in a worker process, if that is what happened."""
     marker = f"{UserError.__module__}.{UserError.__name__}: "
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, UserError):
-            return str(seen)
-        if marker in str(seen):
-            return str(seen).rsplit(marker, 1)[1].splitlines()[0]
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        if marker in str(cause):
+            return str(cause).rsplit(marker, 1)[1].splitlines()[0]
+        cause = cause.__cause__ or cause.__context__
     return None
 
 

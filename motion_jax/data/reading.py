@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int, UInt32
 
 # Of each array of a batch its shape and type, by name.
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -118,7 +119,7 @@ class Noise(Reading):
         return {"keys": ((self.batch_size, 2), "uint32")}
 
 
-def noise_keys(seed: int, indices: np.ndarray) -> np.ndarray:
-    """uint32 [n, 2]: the key data of the examples with these global indices [n]."""
+def noise_keys(seed: int, indices: Int[np.ndarray, " n"]) -> UInt32[np.ndarray, "n 2"]:
+    """The key data of the examples with these global indices."""
     words = [np.random.SeedSequence((seed, int(index))).generate_state(2) for index in indices]
     return np.stack(words) if words else np.zeros((0, 2), np.uint32)

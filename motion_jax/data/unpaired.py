@@ -2,19 +2,19 @@
 
 Domain A and B are the sources of one dataset that say so ("domain": "A" or "B"), or two datasets,
 or the poses and the frames of one. As in data/pairs.py the order is a pure function of (seed,
-global index): the larger domain is passed through in a shuffled order, anew each time, and to each
-of its pictures one of the other domain is drawn.
+global index): each pass over the larger domain has its own shuffled order, and to each of its
+pictures one of the other domain is drawn.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from motion_jax.data.augment import AugmentConfig, augment
-from motion_jax.data.pairs import CACHE_BYTES, Batches, Frames, stretches
+from motion_jax.data.pairs import Batches, BatchSettings, Frames, records_of, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory
@@ -39,10 +39,9 @@ class Domain:
         """As pairs.stretches: list of (first record, number of records)."""
         return stretches(self.dataset, holdout, part, self.letter)
 
-    def records(self, holdout: float, part: str = "train") -> np.ndarray:
-        """int64 [K]."""
-        runs = [np.arange(first, first + count) for first, count in self.runs(holdout, part)]
-        return np.concatenate(runs).astype(np.int64) if runs else np.zeros(0, np.int64)
+    def records(self, holdout: float, part: str = "train") -> Int64[np.ndarray, " k"]:
+        """The records of these runs."""
+        return records_of(self.runs(holdout, part))
 
 
 def domains(dataset: PoseFrames, other: str = "", poses: bool = False) -> tuple[Domain, Domain]:
@@ -79,10 +78,7 @@ class _Load:
     batch itself; all randomness comes from (seed, global index) alone."""
 
     def __init__(
-        self,
-        sides: dict[str, tuple[Frames, np.ndarray, bool]],
-        config: AugmentConfig,
-        seed: int,
+        self, sides: dict[str, tuple[Frames, np.ndarray, bool]], config: AugmentConfig, seed: int
     ):
         """sides: {"A", "B": (frames, records, whether poses are taken)}."""
         self.sides, self.config, self.seed = sides, config, seed
@@ -95,11 +91,10 @@ class _Load:
         keep_freed_memory()  # Here, because it concerns worker processes too.
         batch = {}
         for stream, (side, (frames, records, poses)) in enumerate(self.sides.items()):
-            chosen = self.starts[numbers]
+            drawn = numbers
             if side != self.larger:
                 drawn = [self._random(index, 2).integers(len(records)) for index in indices]
-                chosen = records[drawn]
-            batch[side] = self._pictures(frames, chosen, indices, poses, stream)
+            batch[side] = self._pictures(frames, records[drawn], indices, poses, stream)
         return batch
 
     def _random(self, index: Any, stream: int) -> np.random.Generator:
@@ -122,29 +117,15 @@ class _Load:
         return f"Unpaired({counts})"
 
 
-def batches(
-    domains: tuple[Domain, Domain],
-    *,
-    height: int,
-    width: int,
-    batch_size: int,
-    holdout: float,
-    seed: int,
-    augment: AugmentConfig | None = None,
-    workers: int = 0,
-    start: int = 0,
-    rows: Sequence[int] | None = None,
-    cache_bytes: int = CACHE_BYTES,
-) -> Batches:
+def batches(domains: tuple[Domain, Domain], *, holdout: float, **settings: Any) -> Batches:
     """Endless batches of the training part: {"A", "B": uint8 [B, H, W, 3]}, or of keypoints
     [B, 137, 3] where A is poses without ready pictures.
 
     Arguments and errors as pairs.batches'.
     """
-    config, sides = augment or AugmentConfig(), {}
+    common, sides = BatchSettings(**settings), {}
     for name, domain in zip("AB", domains, strict=True):
-        share = cache_bytes // (2 * max(workers, 1))
-        frames = Frames(domain.dataset, height, width, share, config.crop)
+        frames = common.frames(domain.dataset, len(domains))
         records = domain.records(holdout)
         if not len(records):
             raise UserError(
@@ -152,10 +133,4 @@ def batches(
                 f"data.holdout = {holdout:g}; give more pictures or hold out less."
             )
         sides[name] = frames, records, domain.poses
-    return Batches(
-        _Load(sides, config, seed),
-        batch_size=batch_size,
-        workers=workers,
-        start=start,
-        rows=rows,
-    )
+    return common.batches(_Load(sides, common.augment, common.seed))

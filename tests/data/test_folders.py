@@ -147,7 +147,8 @@ def test_which_pictures_are_missing(names, said):
 
 def test_a_hole_among_frames_is_said(tmp_path, capsys):
     names = [f"frame_{n:04d}.png" for n in (1, 2, 3, 5, 6)]
-    bad(tmp_path, *(f"{folder}/{name}" for folder in ("train_label", "train_img") for name in names))
+    for folder in ("train_label", "train_img"):
+        bad(tmp_path, *(f"{folder}/{name}" for name in names))
     (group,) = folders.read_layout(tmp_path, "edn")
     assert group.clips == ((0, 3), (3, 5))
     sentence = "frame_0004.png is missing between frame_0003.png and frame_0005.png; a clip ends"

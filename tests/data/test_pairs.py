@@ -54,7 +54,7 @@ def draw(dataset, count, **options):
 def test_windows_never_cross_a_clip_or_the_holdout(dataset):
     assert pairs.windows(dataset, 2, 0.0).tolist() == [*range(8), 9, 10, *range(13, 18)]
     # 9 frames hold out 3 and 6 hold out 2; 3 hold out 1; of one frame none (a third rounds to 0).
-    assert pairs.heldout_frames(dataset, 1 / 3) == [(6, 3), (11, 1), (17, 2)]
+    assert pairs.stretches(dataset, 1 / 3, "heldout") == [(6, 3), (11, 1), (17, 2)]
     assert pairs.windows(dataset, 2, 1 / 3).tolist() == [0, 1, 2, 3, 4, 9, 13, 14, 15]
     assert pairs.windows(dataset, 2, 1 / 3, "heldout").tolist() == [6, 7, 17]
     assert pairs.windows(dataset, 3, 0.0)[-1] == 16
@@ -168,7 +168,7 @@ def test_augmentation_is_a_function_of_seed_and_index(dataset):
     for one, other in zip(whole[2:], again, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
-    with pairs.batches(dataset, **settings | {"augment": None}) as batches:
+    with pairs.batches(dataset, **settings | {"augment": AugmentConfig()}) as batches:
         plain = next(batches)
     assert (plain["keypoints"][..., 0, 0] != whole[0]["keypoints"][..., 0, 0]).any()
     assert (plain["frames"] != whole[0]["frames"]).any()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from motion_jax.config import Config, Data, Record
-from motion_jax.data.pairs import heldout_frames
+from motion_jax.data.pairs import stretches
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import evaluate
@@ -72,7 +72,7 @@ def runs(tmp_path_factory, dataset):
 def held(tmp_path_factory, dataset):
     """(video of as many frames as are held out, folder of their poses as OpenPose JSON)."""
     folder, data = tmp_path_factory.mktemp("held"), open_dataset(dataset)
-    [(first, count)] = heldout_frames(data, HOLDOUT)
+    [(first, count)] = stretches(data, HOLDOUT, "heldout")
     with VideoWriter(folder / "source.mp4", 32, 32) as writer:
         for i in range(count):
             writer.write(data[first + i]["frame"], i / 25)

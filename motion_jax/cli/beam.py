@@ -246,8 +246,7 @@ def _with_sharpness(video: _Measured, written: Sequence[_Written]) -> assemble.V
     for shard in written:
         if shard.number == video.number:
             blur[shard.first : shard.first + len(shard.blur)] = shard.blur
-    entry = {**video.figures.entry, "blur": blur}
-    return dataclasses.replace(video.figures, entry=entry)
+    return dataclasses.replace(video.figures, entry={**video.figures.entry, "blur": blur})
 
 
 def _alone(options: BeamOptions) -> PrepareOptions:

@@ -4,20 +4,21 @@
 with its reason.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
 from motion_jax.data.coverage import Coverage
+from motion_jax.data.quality_json import PerFrame, Quality, VideoEntry
 
 # Everybody Dance Now filmed 8-17 minutes a person; a minute gives something, seconds do not.
 FEW_FRAMES = 300
 SOME_FRAMES = 1500
 # Below this share of kept frames it is worth looking at why.
 KEPT = 0.8
-# Share of the kept frames with a face, hands, legs, arms below which the model lacks practice.
+# Share of the kept frames with a face, hands, legs, arms; below, the model sees too few of them.
 FACE = 0.5
 HANDS = 0.4
 LEGS = 0.8
@@ -33,11 +34,14 @@ MOTION_BLUR = 0.35
 MOTION_BLURRED = 0.15
 # More clips than one in so many frames: windows of consecutive frames become rare at the ends.
 CLIP_LENGTH = 60
+# Shares of the frames whose pose was interpolated, or that show other people; above, it matters.
 FILLED = 0.05
 OTHERS = 0.05
+# Frames a second.
 SLOW = 15.0
 # Torso lengths (root mean square over the joints) from which two poses look different.
 DIFFERENT = 0.25
+# Share of the late poses that look different from all earlier ones.
 LATE = 0.3
 
 REMEDIES = {
@@ -67,35 +71,35 @@ def percent(share: float) -> str:
     return f"{rounded} %"
 
 
-def kept_values(quality: dict, key: str) -> Float64[np.ndarray, " n"]:
-    """The per-frame list `key` of all videos, kept frames only, None as NaN."""
+def kept_values(videos: Sequence[VideoEntry], key: PerFrame) -> Float64[np.ndarray, " n"]:
+    """The list `key` of all videos, kept frames only, None as NaN."""
     values = [
         np.nan if value is None else float(value)
-        for video in quality["videos"]
+        for video in videos
         for value, record in zip(video[key], video["record"], strict=True)
         if record >= 0
     ]
     return np.array(values, np.float64)
 
 
-def face_share(quality: dict) -> float:
-    """Share of the kept frames with a visible face."""
-    values = kept_values(quality, "face_visible")
+def share(videos: Sequence[VideoEntry], key: PerFrame) -> float:
+    """Share of the kept frames for which `key` is true."""
+    values = kept_values(videos, key)
     return float(values.mean()) if len(values) else 0.0
 
 
-def advise(quality: dict, coverage: Coverage | None = None) -> list[Advice]:
+def advise(quality: Quality, coverage: Coverage | None = None) -> list[Advice]:
     """The advice for a dataset, most urgent first; empty where nothing is to be said.
 
     quality: the contents of quality.json; coverage: of its poses, or None to leave those out.
     """
-    found = [*_amount(quality), *_person(quality), *_pictures(quality)]
+    found = [*_amount(quality), *_person(quality), *_pictures(quality["videos"])]
     if coverage is not None:
         found += _poses(coverage)
     return sorted(found, key=lambda advice: not advice.urgent)
 
 
-def _amount(quality: dict) -> Iterable[Advice]:
+def _amount(quality: Quality) -> Iterable[Advice]:
     records, frames = quality["records"], quality["frames"]
     if records < FEW_FRAMES:
         yield Advice(
@@ -116,44 +120,44 @@ def _amount(quality: dict) -> Iterable[Advice]:
             remedy = next((r for start, r in REMEDIES.items() if reason.startswith(start)), "")
             text += f" Most others ({count}): {reason}" + (f"; {remedy}." if remedy else ".")
         yield Advice(text, urgent=records < 0.5 * frames)
-    clips = [clip["length"] for clip in quality["clips"]]
+    clips = quality["clips"]
     if len(clips) > 3 * len(quality["videos"]) and records / len(clips) < CLIP_LENGTH:
         yield Advice(
             f"The video falls into {len(clips)} clips of {round(records / len(clips))} frames on "
             "average, because the person was lost in between: movement is learned only inside a "
             "clip. Keep the person in view throughout."
         )
-    slow = [video for video in quality["videos"] if 0 < video["fps"] < SLOW]
-    for video in slow:
-        yield Advice(
-            f"{video['name']} has {video['fps']:g} frames a second: between two frames the person "
-            "moves far, and smooth movement is hard to learn. Film at 25 or more."
-        )
+    for video in quality["videos"]:
+        if 0 < video["fps"] < SLOW:
+            yield Advice(
+                f"{video['name']} has {video['fps']:g} frames a second: between two frames the "
+                "person moves far, and smooth movement is hard to learn. Film at 25 or more."
+            )
 
 
-def _person(quality: dict) -> Iterable[Advice]:
-    share = face_share(quality)
+def _person(quality: Quality) -> Iterable[Advice]:
+    videos, faces = quality["videos"], share(quality["videos"], "face_visible")
     if quality["detail"] == "body":
         yield Advice(
             "Faces and hands were not looked for (--detail body): train without the face stage, or "
             "prepare again with --detail holistic."
         )
-    elif share < FACE:
+    elif faces < FACE:
         yield Advice(
-            f"Face visible in {percent(share)} of frames: train without the face stage or film "
+            f"Face visible in {percent(faces)} of frames: train without the face stage or film "
             "closer.",
             urgent=True,
         )
-    heights = kept_values(quality, "face_height")
+    heights = kept_values(videos, "face_height")
     heights = heights[np.isfinite(heights)]
-    if share >= FACE and len(heights) and np.median(heights) < FACE_PIXELS:
+    if faces >= FACE and len(heights) and np.median(heights) < FACE_PIXELS:
         yield Advice(
             f"The face is only {np.median(heights):.0f} pixels high in the dataset's frames: the "
             "face stage has little to work on. Prepare at a larger --size or film closer."
         )
     if quality["detail"] == "holistic":
         hands = np.maximum(
-            kept_values(quality, "left_hand_visible"), kept_values(quality, "right_hand_visible")
+            kept_values(videos, "left_hand_visible"), kept_values(videos, "right_hand_visible")
         )
         if len(hands) and hands.mean() < HANDS:
             yield Advice(
@@ -161,7 +165,7 @@ def _person(quality: dict) -> Iterable[Advice]:
                 "blurred. More light and a shorter exposure help."
             )
     limbs = {
-        part: _weighted([(v["body_visible"][part], v["kept"]) for v in quality["videos"]])
+        part: _weighted([(v["body_visible"][part], v["kept"]) for v in videos])
         for part in ("legs", "arms")
     }
     if limbs["legs"] < LEGS:
@@ -176,14 +180,14 @@ def _person(quality: dict) -> Iterable[Advice]:
             f"Both arms are in view in {percent(limbs['arms'])} of frames: arms will be uncertain. "
             "Face the camera more and keep the hands inside the picture."
         )
-    people = kept_values(quality, "people")
+    people = kept_values(videos, "people")
     others = float((people > 1).mean()) if len(people) else 0.0
     if others > OTHERS:
         yield Advice(
             f"Other people are in the picture in {percent(others)} of frames: they will appear as "
             "ghosts in the background. Keep them out or cut them off with --start and --end."
         )
-    filled = kept_values(quality, "filled")
+    filled = kept_values(videos, "filled")
     if len(filled) and (filled > 68).mean() > FILLED:  # more than half of the 137 points
         yield Advice(
             f"In {percent(float((filled > 68).mean()))} of frames the pose was interpolated, not "
@@ -196,8 +200,8 @@ def _weighted(pairs: list[tuple[float, int]]) -> float:
     return sum(value * count for value, count in pairs) / weight if weight else 1.0
 
 
-def _pictures(quality: dict) -> Iterable[Advice]:
-    sharpness = kept_values(quality, "blur")
+def _pictures(videos: Sequence[VideoEntry]) -> Iterable[Advice]:
+    sharpness = kept_values(videos, "blur")
     sharpness = sharpness[np.isfinite(sharpness)]
     if not len(sharpness):
         return

@@ -1,11 +1,10 @@
 """The last step of every way to prepare: what describes a dataset whose shards are written.
 
 On one machine, from parts and in a Beam pipeline each video is measured by itself, its clips and
-records numbered from 0. Here the videos are put in a row and numbered through, so that the same
-videos give the same bytes wherever they were prepared.
+records numbered from 0. Here all of them get their numbers in the dataset, so that the same videos
+give the same bytes wherever they were prepared.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from motion_jax import events, files
 from motion_jax.data import records, statistics
+from motion_jax.data.info import Detection, SourceEntry
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
+from motion_jax.data.quality_json import FILE, ClipEntry, Quality, VideoEntry, renumbered
 from motion_jax.pose.smooth import DERIVATIVE_CUTOFF
 from motion_jax.pose.zero_lag import WIDTH
 
@@ -28,9 +29,9 @@ class VideoFigures:
       clips: its "clips" in quality.json (`statistics.clip_entries`).
     """
 
-    source: dict
-    entry: dict
-    clips: list[dict]
+    source: SourceEntry
+    entry: VideoEntry
+    clips: list[ClipEntry]
 
 
 def figures(video: statistics.Prepared, fit: str, blur: dict[int, float]) -> VideoFigures:
@@ -58,7 +59,7 @@ def finish(
     Raises UserError where the folder cannot be written.
     """
     height, width = parse_size(options.size)
-    clips, entries = _numbered_through(videos)
+    clips, entries = _numbered(videos)
     detection = _detection(entries)
     one_euro = {"min_cutoff": options.min_cutoff, "beta": options.beta}
     if options.filter == "zero-lag":
@@ -69,7 +70,7 @@ def finish(
             **one_euro,
             "derivative_cutoff": DERIVATIVE_CUTOFF,
         }
-    quality = {
+    quality: Quality = {
         "version": 1,
         "size": [height, width],
         "fit": options.fit,
@@ -87,7 +88,7 @@ def finish(
         "rejected": detection["rejected"],
         "videos": entries,
     }
-    files.write_json(out / statistics.QUALITY, quality)
+    files.write_json(out / FILE, quality)
     info = records.DatasetInfo(
         height=height,
         width=width,
@@ -103,11 +104,6 @@ def finish(
     events.emit(events.FileWritten(out / records.METADATA))
 
 
-def first_clips(counts: Sequence[int]) -> list[int]:
-    """Number, in the dataset, of each video's first clip; counts: clips of each video."""
-    return [0, *itertools.accumulate(counts)][: len(counts)]
-
-
 def join_options(resolved: Sequence[dict]) -> dict:
     """The options of a dataset from those of its videos or parts, in their order."""
     values = dict(resolved[0])
@@ -117,28 +113,20 @@ def join_options(resolved: Sequence[dict]) -> dict:
     return values
 
 
-def _numbered_through(videos: Sequence[VideoFigures]) -> tuple[list[dict], list[dict]]:
+def _numbered(videos: Sequence[VideoFigures]) -> tuple[list[ClipEntry], list[VideoEntry]]:
     """The "clips" and the "videos" of quality.json."""
-    clips: list[dict] = []
+    clips: list[ClipEntry] = []
     entries, record = [], 0
     for number, video in enumerate(videos):
-        first_clip, first_record = len(clips), record
+        entries.append(renumbered(video.entry, record, len(clips)))
         for clip in video.clips:
-            place = {"clip": len(clips), "video": number, "first_record": record}
-            clips.append({**clip, **place})
+            clips.append({**clip, "clip": len(clips), "video": number, "first_record": record})
             record += clip["length"]
-        entries.append(
-            {
-                **video.entry,
-                "record": [n if n < 0 else n + first_record for n in video.entry["record"]],
-                "clip": [n if n < 0 else n + first_clip for n in video.entry["clip"]],
-            }
-        )
     return clips, entries
 
 
-def _detection(entries: Sequence[dict]) -> dict:
-    """{frames, kept, rejected: {reason: frames}} over all videos."""
+def _detection(entries: Sequence[VideoEntry]) -> Detection:
+    """Over all videos."""
     rejected = Counter(reason for entry in entries for reason in entry["reasons"] if reason)
     return {
         "frames": sum(entry["frames"] for entry in entries),

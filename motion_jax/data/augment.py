@@ -5,8 +5,8 @@ where a drawn skeleton tells left from right by colour, leave the flip off (Ever
 does).
 
 Everything is off by default. It helps small data (a source of a thousand frames is learnt by heart
-in some fifty epochs); a flip also turns the background and the dancer's left-right asymmetries
-(a parting, a printed shirt) round, so leave it off where those matter.
+in some fifty epochs); a flip also mirrors the background and what is not the same left and right on
+the dancer (a parting, a printed shirt), so leave it off where those matter.
 """
 
 from dataclasses import dataclass
@@ -71,11 +71,11 @@ def augment(
       size: (height, width) to cut out with `config.crop`.
     Returns:
       A window of the same shapes (with `config.crop` of that size); borders repeat the frame's
-      edge; face boxes are found anew from the keypoints, and moved where there are none.
+      edge; face boxes are found again from the keypoints, and moved where there are none.
     """
     draws = random.uniform(-1, 1, 6)
     mirrored = random.random() < 0.5
-    # After the others, so that they are what they are without it.
+    # Drawn after the others, so that these are the same without a crop.
     place = random.random(2) if config.crop else None
     if config.crop and size is not None:
         window = cut(window, *size, place)
@@ -84,7 +84,6 @@ def augment(
     height, width = frames.shape[1:3]
     scale = 1 + config.scale * draws[0]
     right, down = config.shift * width * draws[1], config.shift * height * draws[2]
-
     moved = config.scale > 0 or config.shift > 0
     if moved:
         frames = move_frames(frames, scale, right, down)
@@ -186,24 +185,10 @@ def move_frames(
     """Frames scaled about the middle, then shifted by pixels; edges are repeated."""
     height, width = frames.shape[1:3]
     # OpenCV counts from the middle of the first pixel, keypoints from the picture's edge.
-    matrix = np.array(
-        [
-            [scale, 0, (1 - scale) * (width / 2 - 0.5) + right],
-            [0, scale, (1 - scale) * (height / 2 - 0.5) + down],
-        ]
-    )
-    return np.stack(
-        [
-            cv2.warpAffine(
-                frame,
-                matrix,
-                (width, height),
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            for frame in frames
-        ]
-    )
+    x, y = (1 - scale) * (width / 2 - 0.5) + right, (1 - scale) * (height / 2 - 0.5) + down
+    matrix = np.array([[scale, 0, x], [0, scale, y]])
+    size, border = (width, height), cv2.BORDER_REPLICATE
+    return np.stack([cv2.warpAffine(f, matrix, size, borderMode=border) for f in frames])
 
 
 def move_keypoints(

@@ -49,8 +49,8 @@ class Coverage:
       explained: share of the poses' variance that the plane shows, 0...1.
       directions: for each limb the share of the 24 directions in the picture it was seen in.
       late: frames in the last fifth of their clip (by default held out of training).
-      distances: for each late frame the distance to the most similar other
-        frame, root mean square over the joints in torso lengths.
+      distances: for each late frame the distance to the most similar frame that is not late, root
+        mean square over the joints in torso lengths.
       place: (left, right) shares of the frame's width between which the hips were (5th and 95th
         percentile).
       height: median height of the observed body in shares of the frame's height.
@@ -65,8 +65,8 @@ class Coverage:
     height: float
 
 
-def describe(keypoints: Float[np.ndarray, "n 137 3"]) -> Float32[np.ndarray, "n 28"]:
-    """The poses without place and size."""
+def pose_vectors(keypoints: Float[np.ndarray, "n 137 3"]) -> Float32[np.ndarray, "n 28"]:
+    """The poses without place and size: x, y of each of JOINTS in torso lengths."""
     body = np.asarray(keypoints, np.float64)[:, BODY]
     seen = body[..., 2] > 0
     points = np.where(seen[..., None], body[..., :2], np.nan)
@@ -76,8 +76,8 @@ def describe(keypoints: Float[np.ndarray, "n 137 3"]) -> Float32[np.ndarray, "n 
 
     hips, shoulders = middle("right_hip", "left_hip"), middle("right_shoulder", "left_shoulder")
     torso = np.linalg.norm(hips - shoulders, axis=1)
-    width = np.linalg.norm(points[:, INDEX["right_shoulder"]] - points[:, INDEX["left_shoulder"]],
-                           axis=1)  # fmt: skip
+    across = points[:, INDEX["right_shoulder"]] - points[:, INDEX["left_shoulder"]]
+    width = np.linalg.norm(across, axis=1)
     known = torso[np.isfinite(torso)]
     # One unit for the dataset: a torso seen from above is short, and the person is not smaller.
     unit = np.median(known) if len(known) else 1.4 * _median(width, 1.0)
@@ -109,8 +109,7 @@ def nearest_distances(
 
 
 def limb_directions(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
-    """For each limb the share of the 24 directions it points in, in two frames or
-    more."""
+    """For each limb the share of the 24 directions it points in, in two frames or more."""
     result = {}
     for name, (start, end) in LIMBS.items():
         a, b = keypoints[:, INDEX[start]], keypoints[:, INDEX[end]]
@@ -137,7 +136,7 @@ def measure(
       clips: (first record, number of records) of each clip.
       late_share: share of each clip, its end, that is compared with the rest.
     """
-    poses = describe(keypoints)
+    poses = pose_vectors(keypoints)
     centred = poses - poses.mean(0)
     _, strengths, axes = np.linalg.svd(np.cov(centred.T) if len(poses) > 1 else np.zeros((28, 28)))
     plane = centred @ axes[:2].T

@@ -1,6 +1,6 @@
 """One fixed region of a video, made into the dataset's frame: the camera never moves."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -9,7 +9,6 @@ from jaxtyping import Float, Float32, UInt8
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
 
-FITS = ("crop", "letterbox", "squash")
 # Frames whose extent lies beyond these shares do not count: one wild pose, or the last steps
 # towards the camera, would else make the person small in all the others.
 _EXTENT_SHARES = (0.01, 0.99)
@@ -29,8 +28,8 @@ class Region:
     width: int
     height: int
 
-    def describe(self) -> dict:
-        return {"left": self.left, "top": self.top, "width": self.width, "height": self.height}
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
 
 
 def choose_region(
@@ -112,23 +111,16 @@ def person_extent(track: PoseTrack) -> tuple[float, float, float, float]:
 def cut_out(
     image: UInt8[np.ndarray, "_ _ 3"], region: Region, height: int, width: int
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    """The region of a frame, resized: by area averages
-    where it shrinks, bicubic where it grows."""
+    """The region of a frame, resized: by area averages where it shrinks, bicubic where it grows."""
     full_height, full_width = image.shape[:2]
     left, top = max(region.left, 0), max(region.top, 0)
     right = min(region.left + region.width, full_width)
     bottom = min(region.top + region.height, full_height)
     part = image[top:bottom, left:right]
     if part.shape[:2] != (region.height, region.width):
-        part = cv2.copyMakeBorder(
-            part,
-            top - region.top,
-            region.top + region.height - bottom,
-            left - region.left,
-            region.left + region.width - right,
-            cv2.BORDER_CONSTANT,
-            value=(0, 0, 0),
-        )
+        above, before = top - region.top, left - region.left
+        below, behind = region.height - above - part.shape[0], region.width - before - part.shape[1]
+        part = cv2.copyMakeBorder(part, above, below, before, behind, cv2.BORDER_CONSTANT)
     if part.shape[:2] == (height, width):
         return np.ascontiguousarray(part)
     shrinks = part.shape[0] >= height and part.shape[1] >= width
@@ -140,8 +132,7 @@ def cut_out(
 def into_region(
     keypoints: Float[np.ndarray, "*n 3"], region: Region, height: int, width: int
 ) -> Float32[np.ndarray, "*n 3"]:
-    """Keypoints of the source in pixels of the dataset's frame; those outside
-    it become unobserved."""
+    """Keypoints of the source in pixels of the dataset's frame; those outside become unobserved."""
     result = np.array(keypoints, np.float32)
     seen = result[..., 2] > 0
     result[..., 0] = (result[..., 0] - region.left) * np.float32(width / region.width)

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Float32, Real
 
 from motion_jax.errors import UserError
 from motion_jax.files import entries, write_json, write_text
@@ -29,8 +30,6 @@ PARTS = {
     "hand_left": skeleton.LEFT_HAND,
     "hand_right": skeleton.RIGHT_HAND,
 }
-
-
 # Bytes of a face text that are read; four numbers have fewer.
 _LONGEST = 1000
 
@@ -46,8 +45,7 @@ def read_face_text(path: Path) -> tuple[float, float, float, float]:
     except (OSError, ValueError) as error:
         raise UserError(
             f'The face text {path} is not four numbers "top bottom left right" '
-            f"({str(error)[:100]}); mend it "
-            "or remove it (a frame without one has no face)."
+            f"({str(error)[:100]}); mend it or remove it (a frame without one has no face)."
         ) from error
     if not (np.isfinite([top, bottom, left, right]).all() and bottom >= top and right >= left):
         raise UserError(
@@ -57,9 +55,9 @@ def read_face_text(path: Path) -> tuple[float, float, float, float]:
     return top, left, bottom, right
 
 
-def read_face_texts(folder: Path, count: int) -> np.ndarray:
-    """float32 [count, 4] boxes (top, left, bottom, right) from a folder of face texts, in order of
-    their numbers. Raises UserError where there is another number of them."""
+def read_face_texts(folder: Path, count: int) -> Float32[np.ndarray, "{count} 4"]:
+    """Boxes (top, left, bottom, right) from a folder of face texts, in order of their numbers.
+    Raises UserError where there is another number of them."""
     folder = Path(folder)
     files = in_order(entries(folder, "*.txt")) if folder.is_dir() else []
     if len(files) != count:
@@ -70,7 +68,7 @@ def read_face_texts(folder: Path, count: int) -> np.ndarray:
     return np.array([read_face_text(file) for file in files], np.float32).reshape(-1, 4)
 
 
-def face_text(box: np.ndarray) -> str:
+def face_text(box: Real[np.ndarray, "4"]) -> str:
     """The line for a box (top, left, bottom, right): a square of whole pixels, as its reader wants
     it."""
     top, left, bottom, right = (float(value) for value in box)
@@ -79,9 +77,9 @@ def face_text(box: np.ndarray) -> str:
 
 
 def on_label(
-    keypoints: np.ndarray, original: tuple[int, int], label: tuple[int, int]
-) -> np.ndarray:
-    """[..., 137, 3] keypoints of original frames (height, width) in pixels of their labels."""
+    keypoints: Float[np.ndarray, "*n 137 3"], original: tuple[int, int], label: tuple[int, int]
+) -> Float[np.ndarray, "*n 137 3"]:
+    """Keypoints of original frames (height, width) in pixels of their labels (height, width)."""
     height, width = original
     scale = min(CANVAS[0] / height, CANVAS[1] / width)
     down, right = (CANVAS[0] - scale * height) / 2, (CANVAS[1] - scale * width) / 2
@@ -113,11 +111,13 @@ def read_aspect(folder: Path) -> float | None:
     return aspect
 
 
-def write_yml(folder: Path, base: str, keypoints: np.ndarray, body: str = "body25") -> None:
+def write_yml(
+    folder: Path, base: str, keypoints: Float[np.ndarray, "137 3"], body: str = "body25"
+) -> None:
     """Writes `base`_pose.yml, _face.yml, _hand_left.yml, _hand_right.yml of one frame.
 
-    keypoints: [137, 3] in pixels of the frame that they are read for; without any, the files hold
-    no person. body: "body25", or "body23", the layout of the published data (no heels)."""
+    keypoints: in pixels of the frame that they are read for; without any, the files hold no
+    person. body: "body25", or "body23", the layout of the published data (no heels)."""
     people = int((keypoints[:, 2] > 0).any())
     for part, place in PARTS.items():
         points = keypoints[place]

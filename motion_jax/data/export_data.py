@@ -1,4 +1,4 @@
-"""`motion-jax export-data`: a dataset as the folders that the original programs read."""
+"""`motion-jax export-data`: writes a dataset as the folders that the original programs read."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ def export_data(options: ExportOptions) -> Path:
 def _rows(dataset: records.PoseFrames, holdout: float) -> Iterator[_Row]:
     """The records with their names. Frames of a clip are numbered without a hole, and one number is
     left out between clips, so that importing them again finds the same clips. Where every picture
-    is a clip of its own, names do not end in their number: they are no frames."""
+    is a clip of its own, names do not end in their number: nobody shall take them for frames."""
     single = all(length == 1 for _, length in dataset.clips)
     pattern = "{:06d}_single" if single else "frame{:06d}"
     for phase, part in (("train", "train"), ("test", "heldout")):
@@ -153,17 +153,20 @@ def _write(
     options: ExportOptions,
     folder: Path,
 ) -> None:
-    encoded = dataset.encoded(row.record)
+    encoded, info, (height, width) = dataset.encoded(row.record), dataset.info, dataset.size
     names = _folders(options.layout, row.phase)
     suffix = ".png" if options.picture == "png" else ".jpg"
-    info = dataset.info
-    frame = _Picture(encoded["frame"], info.picture, dataset, row.record, "frame")
+    place = f"of record {row.record} in {dataset.folder}"
+    canvas = skeleton.scaled(keypoints, CANVAS[1] / width, CANVAS[0] / height)
+    frame = _Picture(f"The frame {place}", encoded["frame"], info.picture)
     if info.pose_pictures:
-        label = _Picture(encoded["pose_picture"], info.pose_format, dataset, row.record, "pose")
+        label = _Picture(f"The pose {place}", encoded["pose_picture"], info.pose_format)
     else:
-        label = _Picture(
-            _drawn(keypoints, dataset.size, options), None, dataset, row.record, "pose"
+        cv2.setNumThreads(1)
+        drawn = draw_edn(
+            canvas, height, width, CANVAS, face_points=options.face_points, body=options.body
         )
+        label = _Picture(f"The pose {place}", drawn)
     if options.layout == "side-by-side":
         both = np.concatenate([label.pixels(), frame.pixels()], axis=1)
         path = folder / names[0] / f"{row.name}{suffix}"
@@ -176,44 +179,26 @@ def _write(
         if box[2] > box[0]:
             (folder / names[2] / f"{row.name}.txt").write_text(face_text(box) + "\n")
         if dataset.has_keypoints:
-            height, width = dataset.size
-            canvas = skeleton.scaled(keypoints, CANVAS[1] / width, CANVAS[0] / height)
             write_yml(folder / KEYPOINTS[row.phase], row.name, canvas, options.body)
 
 
+@dataclass(frozen=True)
 class _Picture:
-    """A picture as bytes of a format, or as pixels (format None)."""
+    """A picture as bytes of a format, or as pixels (format None); the name is for messages."""
 
-    def __init__(
-        self,
-        content: bytes | np.ndarray,
-        kind: str | None,
-        dataset: records.PoseFrames,
-        record: int,
-        what: str,
-    ):
-        self._content, self._kind = content, kind
-        self._of = f"The {what} of record {record} in {dataset.folder}"
+    name: str
+    content: bytes | np.ndarray
+    format: str | None = None
 
-    def encoded(self, kind: str) -> bytes:
-        if kind == self._kind:
-            return cast(bytes, self._content)  # It has a format.
-        return records.encode_picture(self.pixels(), kind)
+    def encoded(self, wanted: str) -> bytes:
+        if wanted == self.format:
+            return cast(bytes, self.content)  # It has a format.
+        return records.encode_picture(self.pixels(), wanted)
 
     def pixels(self) -> np.ndarray:
-        if self._kind is None:
-            return cast(np.ndarray, self._content)  # Pixels are what has no format.
-        picture = records.decode_picture(self._content)
+        if self.format is None:
+            return cast(np.ndarray, self.content)  # Pixels are what has no format.
+        picture = records.decode_picture(self.content)
         if picture is None:
-            raise UserError(f"{self._of} is damaged; make the dataset again.")
+            raise UserError(f"{self.name} is damaged; make the dataset again.")
         return picture
-
-
-def _drawn(keypoints: np.ndarray, size: tuple[int, int], options: ExportOptions) -> Any:
-    """Everybody Dance Now's label of keypoints in pixels of the frame."""
-    height, width = size
-    canvas = skeleton.scaled(keypoints, CANVAS[1] / width, CANVAS[0] / height)
-    cv2.setNumThreads(1)
-    return draw_edn(
-        canvas, height, width, CANVAS, face_points=options.face_points, body=options.body
-    )

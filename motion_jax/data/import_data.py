@@ -34,6 +34,7 @@ from motion_jax.data.import_plan import (
     with_keypoints,
 )
 from motion_jax.data.import_shards import ImportJob
+from motion_jax.data.info import Detection, SourceEntry
 from motion_jax.errors import UserError
 from motion_jax.errors import option as named
 from motion_jax.progress import say
@@ -211,7 +212,8 @@ def _finish(
             files.write_text(job.path.with_suffix(".moved"), final.name)
             os.replace(job.path, final)
     clips: list[list[int]] = []
-    sources, held_out, skipped, record = [], [], [], 0
+    sources: list[SourceEntry] = []
+    held_out, skipped, record = [], [], 0
     content: list[list[int]] = []
     figures: Counter[str] = Counter()
     for number, group in enumerate(groups):
@@ -245,7 +247,15 @@ def _finish(
                         held_out.append(item.clip)
                 record, kept = record + 1, kept + 1
         entry = _source_entry(options, layout, group, digest.hexdigest(), kept, size)
-        sources.append(entry | (_dense_entry(dense, options) if dense else {}))
+        sources.append({**entry, **_dense_entry(dense, options)} if dense else entry)
+    detection: Detection = {
+        "frames": sum(len(group.frames) for group in groups),
+        "kept": record,
+        "rejected": {"damaged": len(skipped)} if skipped else {},
+        "skipped": skipped,
+    }
+    if dense:
+        detection["nobody"] = figures["nobody"]
     whole = [0, 0, *size]
     content = [] if all(run[1:] == whole for run in content) else content
     info = records.DatasetInfo(
@@ -253,13 +263,7 @@ def _finish(
         width=size[1],
         clips=tuple((clip, source, first, length) for clip, source, first, length, _ in clips),
         sources=tuple(sources),
-        detection={
-            "frames": sum(len(group.frames) for group in groups),
-            "kept": record,
-            "rejected": {"damaged": len(skipped)} if skipped else {},
-            "skipped": skipped,
-            **figures,
-        },
+        detection=detection,
         options=resolved,
         picture=resolved["picture"],
         pose_pictures=resolved["pose_picture"] is not None,
@@ -281,7 +285,7 @@ def _source_entry(
     digest: str,
     kept: int,
     size: tuple[int, int],
-) -> dict[str, Any]:
+) -> SourceEntry:
     height, width = size
     fit = "none"
     aspect = read_aspect(options.source) if layout == "edn" else None
@@ -293,7 +297,7 @@ def _source_entry(
         (height, width), fit = CANVAS, "squash"
     elif layout == "vid2vid":
         (height, width), fit = picture_size(options.source / group.frames[0]), "squash"
-    entry = {
+    entry: SourceEntry = {
         "file": group.name,
         "sha256": digest,
         "phase": group.phase,
@@ -307,14 +311,16 @@ def _source_entry(
     }
     if aspect is not None:
         entry["pixel_aspect"] = aspect
-    return entry if group.domain is None else entry | {"domain": group.domain}
+    if group.domain is not None:
+        entry["domain"] = group.domain
+    return entry
 
 
-def _dense_entry(dense: DensePlan, options: ImportOptions) -> dict[str, Any]:
+def _dense_entry(dense: DensePlan, options: ImportOptions) -> SourceEntry:
     times = dense.times
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
     height, width = dense.size
-    entry: dict[str, Any] = {"width": width, "height": height, "densepose": dense.reading.kind}
+    entry: SourceEntry = {"width": width, "height": height, "densepose": dense.reading.kind}
     if options.fps is None:
         entry["fps"] = round(float(rate), 3)
     return entry

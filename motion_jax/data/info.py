@@ -5,13 +5,43 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Int
 
 from motion_jax import __version__
 from motion_jax.pose import skeleton
+
+
+class SourceEntry(TypedDict, total=False):
+    """A video or folder that a dataset was made of."""
+
+    file: str
+    sha256: str
+    fps: float
+    width: int  # of the source, in pixels
+    height: int
+    frames: int
+    kept: int
+    fit: str
+    estimator: dict[str, Any]  # of the poses
+    crop: dict[str, int]  # prepare: left, top, width, height in source pixels
+    phase: str  # import-data: "train", "val" or "test"
+    domain: str  # of unpaired pictures, "A" or "B"
+    densepose: str  # import-data: how it was read
+    kind: str  # pair: "pose2pics" or "pics2pics"
+    pixel_aspect: float  # where it is known: width of a pixel by its height
+
+
+class Detection(TypedDict, total=False):
+    """How well the person was found, or the pictures read: numbers of frames."""
+
+    frames: int
+    kept: int
+    rejected: dict[str, int]  # by reason
+    skipped: list[str]  # damaged pictures
+    nobody: int
 
 
 @dataclass(frozen=True)
@@ -22,10 +52,10 @@ class DatasetInfo:
       height, width: size of every frame in pixels.
       clips: for each clip (clip number, index into `sources`, first record, number of records).
         A clip is a run of consecutive usable frames; its records follow one another.
-      sources: for each video a dict: file name, sha256, fps, size, crop, fit, estimator, ...
+      sources: the videos or folders.
       smoothing: the filter's parameters, or None where the poses are as measured.
       max_gap: gaps of up to so many frames were filled by interpolation.
-      detection: figures of how well the person was found.
+      detection: how many frames were kept, and why others were not.
       options: the options that `motion-jax prepare` was given.
       picture: "jpeg" (quality 95) or "png".
       skeleton: the layout of the keypoints.
@@ -46,10 +76,10 @@ class DatasetInfo:
     height: int
     width: int
     clips: tuple[tuple[int, int, int, int], ...] = ()
-    sources: tuple[dict, ...] = ()
+    sources: tuple[SourceEntry, ...] = ()
     smoothing: dict | None = None
     max_gap: int = 0
-    detection: dict = field(default_factory=dict)
+    detection: Detection = field(default_factory=Detection)
     options: dict = field(default_factory=dict)
     picture: str = "jpeg"
     skeleton: str = skeleton.NAME
@@ -76,8 +106,8 @@ class DatasetInfo:
 
     @cached_property
     def contents(self) -> Int[np.ndarray, "n 4"]:
-        """(top, left, bottom, right) of each record's frame: where the picture is that
-        was letterboxed, or all of the frame."""
+        """(top, left, bottom, right) of each record's frame: where the picture is that was
+        letterboxed, or all of the frame."""
         whole = (0, 0, self.height, self.width)
         if self.content:
             counts, boxes = [run[0] for run in self.content], [run[1:] for run in self.content]
@@ -88,7 +118,7 @@ class DatasetInfo:
             return np.zeros((0, 4), int)
         return np.repeat(np.array([box for box, _ in rows], int), [n for _, n in rows], axis=0)
 
-    def _letterboxed(self, source: dict) -> tuple[int, int, int, int] | None:
+    def _letterboxed(self, source: SourceEntry) -> tuple[int, int, int, int] | None:
         """Of a video that `prepare --fit letterbox` laid into the frame: whole pixels inside it."""
         crop = source.get("crop")
         if source.get("fit") != "letterbox" or not crop:
@@ -141,7 +171,7 @@ class DatasetInfo:
             height=int(info.height),
             width=int(info.width),
             clips=tuple((int(c), int(s), int(a), int(n)) for c, s, a, n in info.clips),
-            sources=tuple(dict(source) for source in info.sources),
+            sources=tuple(SourceEntry(**source) for source in info.sources),
             held_out=tuple(int(clip) for clip in info.held_out),
             content=tuple(
                 (int(n), int(top), int(left), int(bottom), int(right))

@@ -2,8 +2,8 @@
 
 Part I of N is a run of whole videos: whom to follow, smoothing and the region need all of a video.
 Each part is a dataset of its own in DATASET/.parts, made, continued and checked as any other.
-`merge` gives the clips their numbers in the whole, which no part can know, puts the shards in a row
-and writes the metadata: the same bytes as on one machine. Frames are not encoded again.
+`merge` gives the clips their numbers in the whole, which no part can know, joins the shards and
+writes the metadata: the same bytes as on one machine. Frames are not encoded again.
 """
 
 import dataclasses
@@ -16,8 +16,10 @@ from pathlib import Path
 from motion_jax import files
 from motion_jax.data import assemble, making, records
 from motion_jax.data.already_made import PARTS, differing, is_made, made_with
+from motion_jax.data.info import SourceEntry
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
-from motion_jax.data.quality import Adviser, read_quality
+from motion_jax.data.quality import Adviser
+from motion_jax.data.quality_json import FILE, ClipEntry, VideoEntry, read_quality, renumbered
 from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 from motion_jax.workers import advance, pool, run_jobs, worker_count
@@ -34,7 +36,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def share(videos: Sequence[Path], part: int, parts: int) -> tuple[Path, ...]:
-    """The videos of part `part` of `parts` (counted from 1): as equally many as may be."""
+    """The videos of part `part` of `parts` (counted from 1): shares differ by at most one."""
     count = len(videos)
     return tuple(videos[(part - 1) * count // parts : part * count // parts])
 
@@ -46,7 +48,7 @@ def part_folder(out: Path, part: int, parts: int) -> Path:
 def prepare_part(options: PrepareOptions) -> Path:
     """Makes the part `options.shard`, or finds it made; returns its folder.
 
-    Raises UserError as `prepare.prepare` does, and where the parts there are another number.
+    Raises UserError as `prepare.prepare` does, and where parts of another division are there.
     """
     if options.merge:
         raise UserError(
@@ -133,13 +135,14 @@ def _is_merged(options: PrepareOptions) -> bool:
 
 
 def _check_same(made: dict, options: PrepareOptions, videos: Sequence[Path], what: str) -> None:
-    """The options that need no file read, and the videos by name."""
+    """Raises UserError where `what` ("Part 1 was") was made with other options, as far as they can
+    be told without reading a file, or of videos of other names."""
     here = making.plain_options(options)
     here["videos"] = [{"file": video.name} for video in videos]
     there = {name: made.get(name) for name in here}
     there["videos"] = [{"file": video["file"]} for video in made.get("videos", ())]
-    files_given = (made.get("poses") is not None, options.poses is not None)
-    if there != here or files_given[0] != files_given[1]:
+    other_poses = (made.get("poses") is None) != (options.poses is None)
+    if there != here or other_poses:
         why = "poses of another kind" if there == here else differing(there, here)
         raise UserError(
             f"{what} made with other options ({why}); give the same options to all parts and to "
@@ -148,7 +151,7 @@ def _check_same(made: dict, options: PrepareOptions, videos: Sequence[Path], wha
 
 
 def _divisions(out: Path) -> set[int]:
-    """The numbers of parts that folders in DATASET/.parts speak of."""
+    """Into how many parts the dataset was divided, by the names in DATASET/.parts."""
     names = [path.name for path in (out / PARTS).glob("*-of-*")]
     matches = [re.fullmatch(r"\d{5,}-of-(\d{5,})", name, re.ASCII) for name in names]
     return {int(match[1]) for match in matches if match}
@@ -159,7 +162,7 @@ def _check_division(out: Path, parts: int) -> None:
     if others:
         raise UserError(
             f"{out} was begun in {min(others)} parts, not {parts}; go on with {option('shard')} "
-            f"I/{min(others)}, or remove {out / PARTS} to begin anew."
+            f"I/{min(others)}, or remove {out / PARTS} to begin again."
         )
 
 
@@ -175,16 +178,12 @@ def _number_of_parts(out: Path) -> int:
 
 
 def _open_parts(options: PrepareOptions, parts: int) -> list[records.PoseFrames]:
-    missing = [
-        part
-        for part in range(1, parts + 1)
-        if not records.is_dataset(part_folder(options.out, part, parts))
-    ]
+    folders = {part: part_folder(options.out, part, parts) for part in range(1, parts + 1)}
+    missing = [part for part, folder in folders.items() if not records.is_dataset(folder)]
     if missing:
         raise UserError(_missing(options, missing, parts))
     datasets = []
-    for part in range(1, parts + 1):
-        folder = part_folder(options.out, part, parts)
+    for part, folder in folders.items():
         own, what = share(options.videos, part, parts), f"Part {part} of {parts} in {folder} was"
         _check_same(made_with(folder), options, own, what)
         try:
@@ -236,14 +235,14 @@ def _join(
     workers: int,
 ) -> None:
     lengths = [length for dataset in datasets for length in dataset.shard_lengths]
-    offsets = assemble.first_clips([len(dataset.clips) for dataset in datasets])
     paths = iter(records.shard_path(partial, i, len(lengths)) for i in range(len(lengths)))
-    shards = []
-    for dataset, first_clip in zip(datasets, offsets, strict=True):
+    shards, first_clip = [], 0
+    for dataset in datasets:
         first = 0
         for length in dataset.shard_lengths:
             shards.append(_Shard(dataset, first, first + length, first_clip, next(paths)))
             first += length
+        first_clip += len(dataset.clips)
     waiting = [shard for shard in shards if not _is_written(shard, out)]
     if waiting:
         total = sum(shard.last - shard.first for shard in waiting)
@@ -277,31 +276,24 @@ def _number_clips(shard: _Shard) -> None:
 
 
 def _figures(dataset: records.PoseFrames) -> list[assemble.VideoFigures]:
-    """A part's videos, each numbered by itself again. Raises UserError: quality.json is damaged."""
+    """A part's videos, each numbered from 0 again. Raises UserError: quality.json is damaged."""
     quality = read_quality(dataset.folder)
     try:
+        videos = zip(dataset.info.sources, quality["videos"], strict=True)
         return [
             _alone(number, source, entry, quality["clips"])
-            for number, (source, entry) in enumerate(
-                zip(dataset.info.sources, quality["videos"], strict=True)
-            )
+            for number, (source, entry) in enumerate(videos)
         ]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(
-            f"{dataset.folder / 'quality.json'} is damaged ({type(error).__name__}: {error}); "
+            f"{dataset.folder / FILE} is damaged ({type(error).__name__}: {error}); "
             f"remove {dataset.folder} and make that part again."
         ) from error
 
 
-def _alone(number: int, source: dict, entry: dict, clips: list[dict]) -> assemble.VideoFigures:
+def _alone(
+    number: int, source: SourceEntry, entry: VideoEntry, clips: list[ClipEntry]
+) -> assemble.VideoFigures:
     own = [clip for clip in clips if clip["video"] == number]
     first_clip, first_record = own[0]["clip"], own[0]["first_record"]
-    return assemble.VideoFigures(
-        source,
-        {
-            **entry,
-            "record": [n if n < 0 else n - first_record for n in entry["record"]],
-            "clip": [n if n < 0 else n - first_clip for n in entry["clip"]],
-        },
-        own,
-    )
+    return assemble.VideoFigures(source, renumbered(entry, -first_record, -first_clip), own)

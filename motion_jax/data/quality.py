@@ -11,37 +11,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from motion_jax.data import advice as advising
 from motion_jax.data.advice import percent
 from motion_jax.data.coverage import Coverage, measure
+from motion_jax.data.quality_json import PerFrame, Quality, VideoEntry, read_quality
 from motion_jax.data.records import PoseFrames, open_dataset
-from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.report import html, montage
 
-FILE = "quality.json"
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
 # Frames of the contact sheet are shown at this height: poses can be judged, the page stays small.
 SHEET_HEIGHT = 192
 # Videos with their own charts; of more the table alone speaks.
 DETAILED = 8
-
-
-def read_quality(folder: Path) -> dict:
-    """quality.json of a dataset. Raises UserError where it is missing or damaged."""
-    path = Path(folder) / FILE
-    if not path.is_file():
-        raise UserError(f"There is no {path}; run the same motion-jax prepare command again.")
-    try:
-        quality = json.loads(path.read_text())
-        quality["videos"][0]["reasons"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}); delete it and run the same "
-            "motion-jax prepare command again."
-        ) from error
-    return quality
 
 
 @dataclass(frozen=True)
@@ -82,7 +66,7 @@ def write_report(folder: Path, suggestion: TrainingAdvice | None = None) -> Path
 
 
 def report(
-    quality: dict,
+    quality: Quality,
     dataset: PoseFrames,
     coverage: Coverage,
     name: str,
@@ -122,7 +106,7 @@ def report(
     )
 
 
-def _advice(quality: dict, coverage: Coverage) -> list[str]:
+def _advice(quality: Quality, coverage: Coverage) -> list[str]:
     found = advising.advise(quality, coverage)
     if not found:
         return [html.paragraph("Nothing to complain about: train with any config.")]
@@ -139,20 +123,21 @@ def _training(suggestion: TrainingAdvice) -> list[str]:
     fragments += [html.paragraph(" ".join(others)), table]
     fragments.append(
         html.paragraph(
-            "Times are of this machine and reckoned; the same command with --dry-run measures the "
-            "real steps. Memory is estimated."
+            "Times and memory are estimates for this machine; the same command with --dry-run "
+            "measures the real steps."
         )
     )
     return fragments
 
 
-def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
+def _overview(quality: Quality, dataset: PoseFrames) -> list[str]:
     lengths = [clip["length"] for clip in quality["clips"]]
-    sharpness = advising.kept_values(quality, "blur")
-    faces = advising.kept_values(quality, "face_height")
+    videos = quality["videos"]
+    sharpness = advising.kept_values(videos, "blur")
+    faces = advising.kept_values(videos, "face_height")
     estimators = {
         " ".join(str(video["estimator"].get(key, "")) for key in ("name", "version")).strip()
-        for video in quality["videos"]
+        for video in videos
     } - {""}
     holistic = quality["detail"] != "body"
     return [
@@ -162,15 +147,15 @@ def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
                 f"({percent(quality['records'] / max(quality['frames'], 1))})",
                 "clips without a gap": f"{len(lengths)}, of {min(lengths, default=0)} to "
                 f"{max(lengths, default=0)} frames",
-                "face visible": percent(advising.face_share(quality))
+                "face visible": percent(advising.share(videos, "face_visible"))
                 if holistic
                 else "not looked for",
                 "face height": _pixels(faces),
-                "hands visible": _hands(quality) if holistic else "not looked for",
+                "hands visible": _hands(videos) if holistic else "not looked for",
                 "sharpness, median": _middle(sharpness),
                 "poses": ", ".join(sorted(estimators)) or "from files",
                 "smoothing": _smoothing(quality["smoothing"]),
-                "poses mended": _mended(quality),
+                "poses mended": _mended(quality["videos"]),
                 "fit": quality["fit"],
             }
         ),
@@ -185,9 +170,9 @@ def _overview(quality: dict, dataset: PoseFrames) -> list[str]:
                     video["frames"],
                     video["kept"],
                     percent(video["kept"] / max(video["frames"], 1)),
-                    percent(advising.face_share({"videos": [video]})) if holistic else "–",
+                    percent(advising.share([video], "face_visible")) if holistic else "–",
                 ]
-                for video in quality["videos"]
+                for video in videos
             ],
         ),
     ]
@@ -202,11 +187,11 @@ def _smoothing(smoothing: dict) -> str:
     return f"{name}, gaps up to {smoothing['max_gap']} frames filled"
 
 
-def _mended(quality: dict) -> str:
+def _mended(videos: Sequence[VideoEntry]) -> str:
     """What prepare put right in the estimated poses, over all videos."""
     from motion_jax.pose.mend import Repairs
 
-    found = [video["repairs"] for video in quality["videos"] if "repairs" in video]
+    found = [video["repairs"] for video in videos if "repairs" in video]
     if not found:
         return "not recorded"
     return Repairs.together(Repairs(**each) for each in found).describe() or "nothing to mend"
@@ -222,15 +207,13 @@ def _pixels(values: np.ndarray) -> str:
     return f"{middle} pixels (median)" if middle != "–" else "–"
 
 
-def _hands(quality: dict) -> str:
-    shares = []
-    for side in ("left", "right"):
-        values = advising.kept_values(quality, f"{side}_hand_visible")
-        shares.append(f"{side} {percent(float(values.mean()) if len(values) else 0.0)}")
-    return ", ".join(shares)
+def _hands(videos: Sequence[VideoEntry]) -> str:
+    keys: dict[str, PerFrame] = {"left": "left_hand_visible", "right": "right_hand_visible"}
+    shares = {side: advising.share(videos, key) for side, key in keys.items()}
+    return ", ".join(f"{side} {percent(value)}" for side, value in shares.items())
 
 
-def _kept(quality: dict) -> list[str]:
+def _kept(quality: Quality) -> list[str]:
     counts = {"kept": quality["records"]}
     counts |= dict(sorted(quality["rejected"].items(), key=lambda item: -item[1]))
     fragments = [html.bars(counts, unit=" frames", most=max(quality["frames"], 1))]
@@ -254,12 +237,12 @@ def _kept(quality: dict) -> list[str]:
 
 
 def overlay(
-    frame: np.ndarray, keypoints: np.ndarray, height: int = SHEET_HEIGHT, strength: float = 0.75
-) -> np.ndarray:
-    """The frame at a height, its pose drawn over it.
-
-    frame: uint8 [H, W, 3]; keypoints: [137, 3] in its pixels. Returns uint8 [height, w, 3].
-    """
+    frame: UInt8[np.ndarray, "h w 3"],
+    keypoints: Float[np.ndarray, "137 3"],
+    height: int = SHEET_HEIGHT,
+    strength: float = 0.75,
+) -> UInt8[np.ndarray, "{height} _ 3"]:
+    """The frame at a height, its pose (in pixels of `frame`) drawn over it."""
     scale = height / frame.shape[0]
     width = max(1, round(frame.shape[1] * scale))
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -271,7 +254,9 @@ def overlay(
     return np.rint(shown * (1 - ink) + pose * ink).astype(np.uint8)
 
 
-def contact_sheet(dataset: PoseFrames, count: int = SHEET_PICTURES) -> np.ndarray:
+def contact_sheet(
+    dataset: PoseFrames, count: int = SHEET_PICTURES
+) -> UInt8[np.ndarray, "height width 3"]:
     """Evenly spread frames with their poses drawn, labelled with clip and time."""
     total = len(dataset)
     records = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
@@ -327,7 +312,7 @@ def _coverage(coverage: Coverage) -> list[str]:
     return [*fragments, html.facts(facts)]
 
 
-def _video(video: dict, quality: dict) -> list[str]:
+def _video(video: VideoEntry, quality: Quality) -> list[str]:
     times = np.array(video["times"], np.float64)
     kept = np.array(video["record"]) >= 0
     rows = {"kept": kept.astype(float)}

@@ -1,19 +1,4 @@
-"""What `prepare` knows of its videos beyond the records: quality.json, and what is in it.
-
-quality.json (the quality report is made from it and from the dataset):
-
-  version 1; size [H, W] of the dataset's frames; fit; detail ("holistic", "body", or "files" where
-  the poses were not estimated); options; smoothing {on, filter (older files lack it: one-euro),
-  min_cutoff, beta, max_gap}; records and frames (kept, considered); rejected {reason: frames};
-  clips: [{clip, video, first_record, length, first_frame, start_time, end_time, ended_by}];
-  videos: [{name, sha256, width, height, fps, duration, rotation, estimator, crop {left, top, width,
-    height in source pixels}, frames, kept, body_visible {legs, arms}, and lists with one entry a
-    considered frame: reasons ("" kept), times (s), record and clip (-1 not kept), confidence {joint
-    or group: [0...1], as measured}, filled (of 137), face_visible, left_hand_visible,
-    right_hand_visible, face_height (pixels of the dataset's frame, null unseen), blur (variance of
-    the Laplacian in the person's box, null not kept), people; and of the poses repairs {swapped
-    {arms, legs} (frames), dropped {joint: frames}, filled (keypoints)}, which older files lack}].
-"""
+"""What `prepare` knows of its videos beyond the records, for metadata.json and quality.json."""
 
 from dataclasses import dataclass
 
@@ -21,11 +6,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from motion_jax.data.crop import Region
+from motion_jax.data.info import SourceEntry
+from motion_jax.data.quality_json import ClipEntry, VideoEntry
 from motion_jax.pose import skeleton
 from motion_jax.pose.track import PoseTrack
 from motion_jax.video.reader import VideoInfo
 
-QUALITY = "quality.json"
 # Confidence above which a joint or group counts as seen.
 SEEN = 0.3
 
@@ -64,10 +50,11 @@ class Prepared:
 
     @property
     def kept(self) -> int:
+        """Frames."""
         return sum(last - first for first, last in self.clips)
 
 
-def source_entry(video: Prepared, fit: str) -> dict:
+def source_entry(video: Prepared, fit: str) -> SourceEntry:
     """What the dataset's metadata say of one video."""
     info, track = video.info, video.track
     return {
@@ -79,7 +66,7 @@ def source_entry(video: Prepared, fit: str) -> dict:
         "frames": len(track),
         "kept": video.kept,
         "fit": fit,
-        "crop": video.region.describe(),
+        "crop": video.region.to_json(),
         "estimator": _without_lists(track.estimator),
     }
 
@@ -88,9 +75,9 @@ def _without_lists(estimator: dict) -> dict:
     return {name: value for name, value in estimator.items() if name != "people"}
 
 
-def clip_entries(video: Prepared) -> list[dict]:
+def clip_entries(video: Prepared) -> list[ClipEntry]:
     """The "clips" of quality.json, in order of their records, for a video by itself."""
-    entries: list[dict] = []
+    entries: list[ClipEntry] = []
     record, track = 0, video.track
     for first, last in video.clips:
         entries.append(
@@ -109,7 +96,7 @@ def clip_entries(video: Prepared) -> list[dict]:
     return entries
 
 
-def video_entry(video: Prepared, clips: list[dict], blur: dict[int, float]) -> dict:
+def video_entry(video: Prepared, clips: list[ClipEntry], blur: dict[int, float]) -> VideoEntry:
     """One of the "videos" of quality.json, its records and clips numbered from 0.
 
     Args:
@@ -131,7 +118,7 @@ def video_entry(video: Prepared, clips: list[dict], blur: dict[int, float]) -> d
     for name, part in _GROUPS.items():
         means = video.measured[:, part].mean(axis=1)
         confidence[name] = _rounded(means)
-        visible[f"{name}_visible"] = [bool(mean > SEEN) for mean in means]
+        visible[name] = (means > SEEN).tolist()
     filled = track.filled if track.filled is not None else np.zeros((count, skeleton.COUNT), bool)
     seen = video.keypoints[..., 2] > SEEN
     return {
@@ -143,16 +130,18 @@ def video_entry(video: Prepared, clips: list[dict], blur: dict[int, float]) -> d
         "duration": info.duration,
         "rotation": info.rotation,
         "estimator": _without_lists(track.estimator),
-        "crop": video.region.describe(),
+        "crop": video.region.to_json(),
         "frames": count,
         "kept": int(kept.sum()),
         "reasons": list(track.reasons),
-        "times": [float(time) for time in track.times],
+        "times": track.times.tolist(),
         "record": record.tolist(),
         "clip": clip.tolist(),
         "confidence": confidence,
         "filled": filled.sum(axis=1).tolist(),
-        **visible,
+        "face_visible": visible["face"],
+        "left_hand_visible": visible["left_hand"],
+        "right_hand_visible": visible["right_hand"],
         "face_height": _face_heights(video.keypoints),
         "body_visible": {
             "legs": float(seen[kept][:, _LEGS].all(axis=1).mean()),

@@ -91,10 +91,11 @@ class _Load:
         keep_freed_memory()  # Here, because it concerns worker processes too.
         batch = {}
         for stream, (side, (frames, records, poses)) in enumerate(self.sides.items()):
-            drawn = numbers
-            if side != self.larger:
-                drawn = [self._random(index, 2).integers(len(records)) for index in indices]
-            batch[side] = self._pictures(frames, records[drawn], indices, poses, stream)
+            if side == self.larger:
+                chosen = records[numbers]
+            else:
+                chosen = records[[self._random(i, 2).integers(len(records)) for i in indices]]
+            batch[side] = self._pictures(frames, chosen, indices, poses, stream)
         return batch
 
     def _random(self, index: Any, stream: int) -> np.random.Generator:

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from motion_jax import files
 from motion_jax.data import records
 from motion_jax.data.already_made import is_made
+from motion_jax.data.info import SourceEntry
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, flag, marked, option
@@ -258,22 +259,24 @@ def rejected(matches: Matches) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n and name != "kept"}
 
 
-def _source(options: PairOptions, paired: Paired, kept: int) -> dict[str, Any]:
+def _source(options: PairOptions, paired: Paired, kept: int) -> SourceEntry:
     """The pairs stand for one video; what a picture is, is B's."""
     a, b = paired.a.info, paired.b.info
-    first = dict(b.sources[0]) if b.sources else {}
-    entry = {
+    first = b.sources[0] if b.sources else SourceEntry()
+    entry: SourceEntry = {
         "file": f"{paired.a.folder.resolve().name} with {paired.b.folder.resolve().name}",
         "frames": len(paired.a),
         "kept": kept,
-        "fps": (a.sources[0] if a.sources else {}).get("fps", 25.0),
+        "fps": (a.sources[0] if a.sources else SourceEntry()).get("fps", 25.0),
         "width": first.get("width", b.width),
         "height": first.get("height", b.height),
         "fit": first.get("fit", "none"),
         "estimator": first.get("estimator", {}),
         "kind": options.kind,
     }
-    return entry | ({"pixel_aspect": b.pixel_aspect} if b.pixel_aspect != 1 else {})
+    if b.pixel_aspect != 1:
+        entry["pixel_aspect"] = b.pixel_aspect
+    return entry
 
 
 def _examples(paired: Paired, pictures: bool) -> Iterator[dict[str, Any]]:

@@ -55,7 +55,7 @@ def test_what_prepare_letterboxed_is_known_too(source):
     region = whole(*source, 32, 32)
     frame = cut_out(np.full((*source, 3), 255, np.uint8), region, 32, 32)
     entry = {"fit": "letterbox", "height": source[0], "width": source[1]}
-    info = DatasetInfo(32, 32, ((0, 0, 0, 3),), (entry | {"crop": region.describe()},))
+    info = DatasetInfo(32, 32, ((0, 0, 0, 3),), (entry | {"crop": region.to_json()},))
     assert "content" not in info.to_json() and len(info.contents) == 3
     top, left, bottom, right = info.contents[0]
     assert frame[top:bottom, left:right].min() > 250

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from motion_jax.data import coverage, quality, records
+from motion_jax.data import coverage, quality, quality_json, records
 from motion_jax.data.advice import advise, percent
 from motion_jax.errors import UserError
 from motion_jax.pose.skeleton import BODY_NAMES, INDEX
@@ -151,7 +151,7 @@ def test_percent_is_never_wrongly_none_or_all():
 
 def test_coverage_ignores_place_and_size_and_finds_new_poses():
     poses = np.stack([stick(0.02 * i, x=10 + 0.2 * i) for i in range(60)])
-    described = coverage.describe(np.stack([stick(0.3), stick(0.3, x=30)]))
+    described = coverage.pose_vectors(np.stack([stick(0.3), stick(0.3, x=30)]))
     assert np.allclose(described[0], described[1], atol=1e-5)
     found = coverage.measure(poses, [(0, 60)], HEIGHT, WIDTH)
     assert found.late.sum() == 12 and found.late[-12:].all()
@@ -197,7 +197,7 @@ def dataset(folder, figures):
         start += length
     info = records.DatasetInfo(HEIGHT, WIDTH, tuple(clips), ({"file": "a.mp4"},))
     records.finish_dataset(folder, info, lengths)
-    (folder / quality.FILE).write_text(json.dumps(figures))
+    (folder / quality_json.FILE).write_text(json.dumps(figures))
 
 
 def test_report_is_written(tmp_path):
@@ -226,7 +226,7 @@ def test_overlay_draws_the_pose_on_the_frame():
 def test_missing_and_damaged_quality_file(tmp_path):
     with pytest.raises(UserError, match=r"no .*quality.json.*prepare"):
         quality.write_report(tmp_path)
-    (tmp_path / quality.FILE).write_text('{"videos": []}')
+    (tmp_path / quality_json.FILE).write_text('{"videos": []}')
     with pytest.raises(UserError, match=r"quality.json is damaged"):
         quality.write_report(tmp_path)
 

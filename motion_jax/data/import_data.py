@@ -1,4 +1,4 @@
-"""`motion-jax import-data`: other projects' folders and skeleton videos into a dataset.
+"""`motion-jax import-data`: makes a dataset of other projects' folders or a skeleton video.
 
 While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
 The same command goes on where it was stopped, and the result is the same bytes. Memory does not
@@ -6,18 +6,18 @@ grow with the pictures: only their names, clips and keypoints are held.
 """
 
 import hashlib
-import os
+import itertools
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from motion_jax import files
-from motion_jax.data import import_shards, records
+from motion_jax.data import import_shards, records, shards
 from motion_jax.data.already_made import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, counted, detect
-from motion_jax.data.import_densepose import DensePlan, describe, plan, shows_densepose
+from motion_jax.data.import_densepose import DensePlan, plan, shows_densepose, summary
 from motion_jax.data.import_options import (
     DEFAULTS,
     DENSEPOSE,
@@ -33,7 +33,7 @@ from motion_jax.data.import_plan import (
     resolve,
     with_keypoints,
 )
-from motion_jax.data.import_shards import ImportJob
+from motion_jax.data.import_shards import ImportJob, Item, Outcome
 from motion_jax.data.info import Detection, SourceEntry
 from motion_jax.errors import UserError
 from motion_jax.errors import option as named
@@ -73,9 +73,9 @@ def import_data(options: ImportOptions) -> Path:
     if layout == VIDEO:
         _warn_of_a_plain_video(options)
     if dense:
-        say(describe(dense))
+        say(summary(dense))
     groups = [with_keypoints(options, layout, group) for group in groups]
-    shards = plan_shards(options, layout, groups, resolved, size, partial, dense)
+    jobs = plan_shards(options, layout, groups, resolved, size, partial, dense)
     files.check_writable(out)
     files.check_writable(partial)
     if (partial / "options.json").is_file():
@@ -83,11 +83,11 @@ def import_data(options: ImportOptions) -> Path:
     else:
         files.write_json(partial / "options.json", resolved)
     try:
-        missing = [job for job in shards if not _written(job)]
+        missing = [job for job in jobs if not _written(job)]
         if missing:
             with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
                 import_shards.write(missing, workers, f"Pictures to {out}")
-        info = _finish(options, layout, groups, shards, resolved, size, out, dense)
+        info = _finish(options, layout, groups, jobs, resolved, size, out, dense)
         from motion_jax.data.import_report import write_report
 
         write_report(page, records.open_dataset(out))
@@ -105,11 +105,9 @@ def _layout(options: ImportOptions) -> str:
         raise UserError(f"There is no file or folder {source}; check SOURCE.")
     if options.layout == DENSEPOSE:
         return DENSEPOSE
-    for option in ("region", "frames_region"):
-        if getattr(options, option) is not None:
+    for option, unset in (("region", None), ("frames_region", None), ("densepose_as", "auto")):
+        if getattr(options, option) != unset:
             raise UserError(f"{named(option)} goes with {named('layout')} densepose alone.")
-    if options.densepose_as != "auto":
-        raise UserError(f"{named('densepose_as')} goes with {named('layout')} densepose alone.")
     if source.is_file():
         if options.layout not in ("auto", VIDEO):
             raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
@@ -185,9 +183,7 @@ def _written(job: ImportJob) -> bool:
         return False
     if not job.skip and found["skipped"]:
         return False
-    if not found["records"] or job.path.with_suffix(".moved").is_file():
-        return True
-    return records.count_records(job.path) == found["records"]
+    return not found["records"] or shards.is_whole(job.path, found["records"])
 
 
 def _finish(
@@ -201,67 +197,48 @@ def _finish(
     dense: DensePlan | None,
 ) -> records.DatasetInfo:
     """Shards to their final names, then the metadata; each step may be done again."""
-    # All are written by now, so none is None.
-    found = [cast(dict, import_shards.outcome(job.path, len(job.source.items))) for job in jobs]
-    full = [(job, one["records"]) for job, one in zip(jobs, found, strict=True) if one["records"]]
+    outcomes = {job.path: _outcome(job) for job in jobs}
+    full = {path: one["records"] for path, one in outcomes.items() if one["records"]}
     if not full:
         raise UserError(f"Every picture of {options.source} is damaged; nothing was imported.")
-    for number, (job, _) in enumerate(full):
-        final = records.shard_path(out, number, len(full))
-        if job.path.is_file():
-            files.write_text(job.path.with_suffix(".moved"), final.name)
-            os.replace(job.path, final)
-    clips: list[list[int]] = []
+    shards.move(list(full), out)
+    kept: list[tuple[Item, int]] = []
     sources: list[SourceEntry] = []
-    held_out, skipped, record = [], [], 0
-    content: list[list[int]] = []
+    boxes: list[tuple[int, ...]] = []
+    skipped: list[str] = []
     figures: Counter[str] = Counter()
     for number, group in enumerate(groups):
-        mine = [
-            (job, one)
-            for job, one in zip(jobs, found, strict=True)
-            if job.path.name.startswith(f"group-{number:03d}-")
-        ]
-        digest, kept = hashlib.sha256(), 0
-        for job, one in mine:
+        digest, first = hashlib.sha256(), len(kept)
+        for job in jobs:
+            if not job.path.name.startswith(f"group-{number:03d}-"):
+                continue
+            one = outcomes[job.path]
             digest.update(one["sha256"].encode())
             skipped += one["names"]
             figures.update(one.get("figures", {}))
-            for box in one.get("content", []):
-                if content and content[-1][1:] == box:
-                    content[-1][0] += 1
-                else:
-                    content.append([1, *box])
+            boxes += map(tuple, one.get("content", []))
             left_out = set(one["skipped"])
-            for i, item in enumerate(job.source.items):
-                if i in left_out:
-                    continue
-                before = clips[-1] if clips else None
-                same = before if before is not None and before[0] == item.clip else None
-                if same is not None and same[4] + 1 == item.index:
-                    same[3] += 1
-                    same[4] = item.index
-                else:
-                    clips.append([item.clip, number, record, 1, item.index])
-                    if group.phase != "train":
-                        held_out.append(item.clip)
-                record, kept = record + 1, kept + 1
-        entry = _source_entry(options, layout, group, digest.hexdigest(), kept, size)
+            items = enumerate(job.source.items)
+            kept += [(item, number) for i, item in items if i not in left_out]
+        entry = _source_entry(options, layout, group, digest.hexdigest(), len(kept) - first, size)
         sources.append({**entry, **_dense_entry(dense, options)} if dense else entry)
+    clips = _clips(kept)
+    held_out = [clip for clip, source, *_ in clips if groups[source].phase != "train"]
     detection: Detection = {
         "frames": sum(len(group.frames) for group in groups),
-        "kept": record,
+        "kept": len(kept),
         "rejected": {"damaged": len(skipped)} if skipped else {},
         "skipped": skipped,
     }
     if dense:
         detection["nobody"] = figures["nobody"]
-    whole = [0, 0, *size]
-    content = [] if all(run[1:] == whole for run in content) else content
+    content = [(len(list(run)), *box) for box, run in itertools.groupby(boxes)]
+    if all(box == (0, 0, *size) for box in boxes):
+        content = []
     info = records.DatasetInfo(
         height=size[0],
         width=size[1],
-        clips=tuple((clip, source, first, length) for clip, source, first, length, _ in clips),
+        clips=clips,
         sources=tuple(sources),
         detection=detection,
         options=resolved,
@@ -272,10 +249,31 @@ def _finish(
         pose_style=_style(options, groups) if resolved["pose_picture"] else None,
         held_out=tuple(dict.fromkeys(held_out)),
         densepose=dense.drawing if dense else None,
-        content=tuple((count, a, b, c, d) for count, a, b, c, d in content),
+        content=tuple(cast(list[tuple[int, int, int, int, int]], content)),
     )
-    records.finish_dataset(out, info, [count for _, count in full])
+    records.finish_dataset(out, info, list(full.values()))
     return info
+
+
+def _outcome(job: ImportJob) -> Outcome:
+    found = import_shards.outcome(job.path, len(job.source.items))
+    assert found is not None  # All are written by now.
+    return found
+
+
+def _clips(kept: list[tuple[Item, int]]) -> tuple[tuple[int, int, int, int], ...]:
+    """As DatasetInfo.clips, of all records: (item, number of its source). A picture that was left
+    out ends its clip."""
+    starts = [
+        record
+        for record, (item, _) in enumerate(kept)
+        if not record
+        or (kept[record - 1][0].clip, kept[record - 1][0].index + 1) != (item.clip, item.index)
+    ]
+    return tuple(
+        (kept[first][0].clip, kept[first][1], first, last - first)
+        for first, last in itertools.pairwise([*starts, len(kept)])
+    )
 
 
 def _source_entry(
@@ -354,7 +352,7 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
         text += ", …)" if len(skipped) > 3 else ")"
     if info.detection.get("nobody"):
         text += f"; nobody in {info.detection['nobody']}"
-    lacks = [what for what, _ in import_report.remarks(dataset)]
+    lacks = [lack for lack, _ in import_report.remarks(dataset)]
     text += f"; {', '.join(lacks)} (what follows from it: {page})" if lacks else ""
     say(text + ".")
     if how.crops:

@@ -1,4 +1,4 @@
-"""DensePose output and the frames that it was made from, into a dataset's pose pictures and frames.
+"""Makes pose pictures and frames of a dataset from DensePose output and the frames it belongs to.
 
 The output of any detector: a folder of raw IUV pictures, or a coloured video or folder
 (pose/densepose.py). It is decoded once, here; what is stored is one drawing of it.
@@ -7,7 +7,7 @@ The output of any detector: a folder of raw IUV pictures, or a coloured video or
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,10 +35,10 @@ class Dense:
     """The items of one shard.
 
     Attributes:
-      pose: where the DensePose pictures are; frame: the frames, None: the drawn poses stand for
-        them.
+      pose: where the DensePose pictures are.
+      frame: where the frames are; None: the drawn poses stand for them.
       reading: how the pose pictures are read; drawing: how they are drawn.
-      items: the records to be.
+      items: what becomes records.
       first: number of the first item among the pictures.
     """
 
@@ -56,14 +56,14 @@ class Dense:
         poses = self.pose.read(self.first, last)
         frames = self.frame.read(self.first, last) if self.frame else None
         for number in range(self.first, last):
-            found = [next(poses), *([next(frames)] if frames else [])]
-            bad = next((one for one in found if isinstance(one, Unreadable)), None)
+            pictures = [next(poses), *([next(frames)] if frames else [])]
+            bad = next((each for each in pictures if isinstance(each, Unreadable)), None)
             if bad is None:
-                for one in found:
-                    digest.update(np.ascontiguousarray(one).data)
+                for each in pictures:
+                    digest.update(np.ascontiguousarray(each).data)
                 try:
                     # None of them is Unreadable.
-                    picture = cast(np.ndarray, found[0])
+                    picture = cast(np.ndarray, pictures[0])
                     iuv = self.reading.read(picture, self.pose.name(number))
                 except UserError as error:
                     bad = Unreadable(marked(error))
@@ -76,20 +76,14 @@ class Dense:
             row = {"pose_picture": picture, "frame": picture, "content": placed.content}
             row["figures"] = {"nobody": int(not iuv[..., 0].any())}
             if frames:
-                frame = Image.fromarray(np.ascontiguousarray(found[1]))
+                frame = Image.fromarray(np.ascontiguousarray(pictures[1]))
                 # The frame, of the same shape up to rounding, goes exactly where its pose is.
                 if job.fit == "crop":
                     fitted = place((frame.height, frame.width), size, job.fit)
                 else:
-                    fitted = _same_place(placed, frame)
+                    fitted = replace(placed, part=(0, 0, *frame.size))
                 row["frame"] = np.asarray(fitted.picture(frame, BICUBIC))
             yield row
-
-
-def _same_place(placed: Any, frame: Image.Image) -> Any:
-    from dataclasses import replace
-
-    return replace(placed, part=(0, 0, frame.width, frame.height))
 
 
 @dataclass(frozen=True)
@@ -201,8 +195,8 @@ def _contents(reel: Reel) -> str:
     return digest.hexdigest()
 
 
-def describe(plan: DensePlan) -> str:
-    """One line for people: what was found."""
+def summary(plan: DensePlan) -> str:
+    """One line that says what was found."""
     kinds = {
         "iuv": "raw I, U, V",
         "drawn-iuv": "I, U, V as drawn by motion_jax",

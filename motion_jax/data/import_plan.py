@@ -17,13 +17,17 @@ from motion_jax.data.folders import Group, read_layout
 from motion_jax.data.import_densepose import SAME_SHAPE, DensePlan
 from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
+from motion_jax.data.shards import spans
 from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
+from motion_jax.pose.detect import Source
 from motion_jax.progress import track
 from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
+    """The pictures of SOURCE, or the frames of a video by their numbers. Raises UserError as
+    folders.read_layout, and where two videos differ in length."""
     if layout != VIDEO:
         groups = read_layout(
             options.source,
@@ -106,16 +110,11 @@ def resolve(
 ) -> dict[str, Any]:
     """The options that decide what the dataset is, as JSON; file names and sizes for contents."""
     digest, count = hashlib.sha256(), 0
-    roots = [options.source] if layout == VIDEO else []
-    roots += [options.frames] if layout == VIDEO and options.frames is not None else []
-    for path in roots:
+    for path in filter(None, (options.source, options.frames) if layout == VIDEO else ()):
         digest.update(os.fsencode(f"{path.name}\0{files.sha256(path)}\n"))
     for group in groups if layout not in (VIDEO, DENSEPOSE) else ():
-        for name in (
-            *group.frames,
-            *(() if group.split else group.poses),
-            *filter(None, group.boxes),
-        ):
+        poses = () if group.split else group.poses
+        for name in (*group.frames, *poses, *filter(None, group.boxes)):
             digest.update(os.fsencode(f"{name}\0{_bytes(options.source / name)}\n"))
             count += 1
     first = Path(groups[0].frames[0]).suffix.lower()
@@ -263,7 +262,7 @@ def plan_shards(
                 chosen.append(i)
             clip += 1
         keypoints, boxes = _poses(options, layout, group, np.array(chosen, int), size)
-        for first, last in import_shards.plan(len(items)):
+        for first, last in spans(0, len(items)):
             part = tuple(items[first:last])
             jobs.append(
                 ImportJob(
@@ -291,13 +290,11 @@ def _times(options: ImportOptions, layout: str, count: int) -> np.ndarray:
     return np.arange(count) / (options.fps or FPS)
 
 
-def _film(options: ImportOptions, path: Path) -> Any:
-    from motion_jax.pose.detect import Source
+def _film(options: ImportOptions, path: Path) -> Source:
     from motion_jax.video.reader import frame_times
 
-    span = options.start, options.end, options.fps
-    times = frame_times(path, start=span[0], end=span[1], fps=span[2])
-    return Source(path, *span, times)
+    times = frame_times(path, start=options.start, end=options.end, fps=options.fps)
+    return Source(path, options.start, options.end, options.fps, times)
 
 
 def _source(

@@ -48,9 +48,7 @@ def remarks(dataset: PoseFrames) -> list[tuple[str, str]]:
     boxes = dataset.face_boxes()
     share = float((boxes[:, 2] > boxes[:, 0]).mean()) if len(boxes) else 0.0
     if not domains and not share:
-        found.append(
-            ("no face boxes", "the face stage has nothing to learn; leave it out"),
-        )
+        found.append(("no face boxes", "the face stage has nothing to learn; leave it out"))
     longest = max(length for _, length in dataset.clips)
     if longest == 1:
         found.append(
@@ -80,21 +78,14 @@ def write_report(path: Path, dataset: PoseFrames) -> None:
         pictures = [row[name] for name in reversed(dataset.pictures)]
         rows.append(montage.side_by_side([montage.to_height(p, HEIGHT) for p in pictures]))
     columns = [
-        [
-            source["file"],
-            source.get("domain", ""),
-            source["phase"],
-            source["frames"],
-            source["kept"],
-        ]
-        for source in info.sources
+        [s["file"], s.get("domain", ""), s["phase"], s["frames"], s["kept"]] for s in info.sources
     ]
     notes = remarks(dataset)
     skipped = info.detection.get("skipped", [])
     sections = [
         html.section(
             "What it lacks",
-            html.bullets([f"{what.capitalize()}: {so}." for what, so in notes]),
+            html.bullets([f"{lack.capitalize()}: {result}." for lack, result in notes]),
         )
         if notes
         else html.section("What it lacks", html.paragraph("Nothing that training needs.")),

@@ -1,4 +1,4 @@
-"""Pictures of folders and videos into shards, in other processes; what is done stays done."""
+"""Writes pictures of folders and videos as shards, in other processes; what is done stays done."""
 
 import hashlib
 import json
@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
+from jaxtyping import Float32
 from PIL import Image
 
 from motion_jax import files
@@ -25,13 +26,12 @@ from motion_jax.video.image_files import (
 )
 from motion_jax.workers import advance, run_jobs
 
-FEWEST, MOST = 128, 1024
 _METHODS = {"nearest": NEAREST, "bicubic": BICUBIC}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One record to be.
+    """What becomes one record.
 
     Attributes:
       frame, pose: files relative to the root; the same one where they are halves of it; pose is ""
@@ -48,7 +48,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Files:
-    """Pictures of a folder, with `turned`: of halves the right one is the pose."""
+    """Pictures of a folder. turned: where pose and frame are halves, the pose is the right one."""
 
     root: Path
     items: tuple[Item, ...]
@@ -67,7 +67,7 @@ class Films:
 
 
 class Rows(Protocol):
-    """Another source: it makes its rows itself."""
+    """A source of another kind, which makes its rows itself."""
 
     @property
     def items(self) -> tuple[Item, ...]: ...
@@ -88,8 +88,8 @@ class ImportJob:
       picture, pose_picture: formats; pose_picture None: no pose pictures.
       label: "nearest" or "bicubic", how pose pictures are resized.
       skip: whether damaged pictures are left out instead of being an error.
-      keypoints: float32 [n, 137, 3] in pixels of the dataset; face_boxes: float32 [n, 4].
-      fit: how other proportions come to the dataset's, see fitting.place.
+      keypoints, face_boxes: in pixels of the dataset.
+      fit: how pictures of other proportions become the dataset's, see fitting.place.
     """
 
     path: Path
@@ -100,8 +100,8 @@ class ImportJob:
     pose_picture: str | None
     label: str
     skip: bool
-    keypoints: np.ndarray
-    face_boxes: np.ndarray
+    keypoints: Float32[np.ndarray, "n 137 3"]
+    face_boxes: Float32[np.ndarray, "n 4"]
     fit: Fit = "stretch"
 
 
@@ -111,17 +111,19 @@ def advised(error: Unreadable) -> UserError:
     return UserError(f"{sentence}, or give {option('corrupt')} skip to leave such pictures out.")
 
 
-def plan(count: int) -> list[tuple[int, int]]:
-    """Cuts `count` items into shards (first, last + 1), as equal as may be."""
-    length = min(max(count // 16, FEWEST), MOST)
-    edges = np.linspace(0, count, -(-count // length) + 1).round().astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+class Outcome(TypedDict):
+    """What the .json beside a finished shard says."""
+
+    records: int
+    skipped: list[int]  # numbers among its items
+    names: list[str]  # of those
+    sha256: str  # of all that was read
+    content: NotRequired[list[list[int]]]  # where there are bars: where each record's picture is
+    figures: NotRequired[dict[str, int]]  # sums
 
 
-def outcome(path: Path, items: int) -> dict | None:
-    """What the .json beside a finished shard says: records, skipped (numbers among its items),
-    names of them, sha256 of all that was read, content (where each record's picture is) where
-    there are bars, figures (sums). None where it is still to be written."""
+def outcome(path: Path, items: int) -> Outcome | None:
+    """The outcome of the shard at `path`; None where it is still to be written."""
     try:
         value = json.loads(path.with_suffix(".json").read_text())
         whole = value["records"] + len(value["skipped"]) == items
@@ -150,18 +152,18 @@ def _write(job: ImportJob) -> None:
         case _:
             rows = job.source.rows(job, digest)
     with writer:
-        for number, found in enumerate(rows):
+        for number, row in enumerate(rows):
             advance()
             item = job.source.items[number]
-            if isinstance(found, Unreadable):
+            if isinstance(row, Unreadable):
                 if not job.skip:
-                    raise advised(found)
+                    raise advised(row)
                 skipped.append(number)
                 continue
-            content.append(found.pop("content", None))
-            figures.update(found.pop("figures", {}))
+            content.append(row.pop("content", None))
+            figures.update(row.pop("figures", {}))
             writer.write(
-                found
+                row
                 | {
                     "keypoints": job.keypoints[number],
                     "face_box": job.face_boxes[number],
@@ -172,17 +174,17 @@ def _write(job: ImportJob) -> None:
             )
     if not writer.count:
         job.path.unlink()
-    files.write_json(
-        job.path.with_suffix(".json"),
-        {
-            "records": writer.count,
-            "skipped": skipped,
-            "names": [job.source.items[number].frame for number in skipped],
-            "sha256": digest.hexdigest(),
-            **({"content": content} if job.fit == "letterbox" else {}),
-            **({"figures": dict(figures)} if figures else {}),
-        },
-    )
+    found: Outcome = {
+        "records": writer.count,
+        "skipped": skipped,
+        "names": [job.source.items[number].frame for number in skipped],
+        "sha256": digest.hexdigest(),
+    }
+    if job.fit == "letterbox":
+        found["content"] = content
+    if figures:
+        found["figures"] = dict(figures)
+    files.write_json(job.path.with_suffix(".json"), found)
 
 
 def _of_files(
@@ -207,11 +209,8 @@ def _pair(job: ImportJob, item: Item, source: Files, digest: "hashlib._Hash") ->
         # The reference's halves: width // 2 each, the right one with the odd column.
         middle, (width, height) = frame.width // 2, frame.size
         left, right = frame.crop((0, 0, middle, height)), frame.crop((middle, 0, width, height))
-        (pose, frame), data, pose_data = (
-            ((right, left) if source.turned else (left, right)),
-            b"",
-            b"",
-        )
+        pose, frame = (right, left) if source.turned else (left, right)
+        data = pose_data = b""
     else:
         pose, pose_data = _read(source.root / item.pose, digest)
     placed, other = _placed(frame, job), _placed(pose, job)

@@ -138,9 +138,9 @@ def _probe(path: Path) -> "VideoInfo":
 
 
 def poses_folder(options: PrepareOptions, video: Path) -> Path:
-    """Where in --poses those of one of the videos are: of several, in a folder named like the video
-    without its suffix; videos of one name are told apart by as many of their own folders' names as
-    it takes (a/clip.mp4 and b/clip.mp4: a/clip and b/clip).
+    """Where in --poses those of one of the videos are: with several videos in a folder named like
+    the video without its suffix; videos of one name are told apart by as many of their own folders'
+    names as it takes (a/clip.mp4 and b/clip.mp4: a/clip and b/clip).
 
     Raises UserError where they cannot be told apart.
     """
@@ -261,11 +261,8 @@ def _write_shards(
     workers: int,
 ) -> list[dict[int, float]]:
     """Writes what is not there yet; {frame: sharpness} for each video."""
-    jobs, planned, clip = [], [], 0
-    for video in videos:
-        plan = shards.plan(partial, video.clips, clip)
-        planned.append(plan)
-        clip += len(video.clips)
+    jobs, plans = [], _plans(videos, partial)
+    for video, plan in zip(videos, plans, strict=True):
         missing = [shard for shard in plan if not _is_written(shard)]
         for part in np.array_split(np.arange(len(missing)), min(workers, len(missing)) or 1):
             if len(part):
@@ -282,8 +279,18 @@ def _write_shards(
                 strict=True,
             )
         }
-        for plan in planned
+        for plan in plans
     ]
+
+
+def _plans(videos: list[statistics.Prepared], partial: Path) -> list[list[shards.Shard]]:
+    """The shards of each video."""
+    plans: list[list[shards.Shard]] = []
+    clip = 0
+    for video in videos:
+        plans.append(shards.plan(partial, video.clips, clip))
+        clip += len(video.clips)
+    return plans
 
 
 def write_job(
@@ -304,15 +311,8 @@ def write_job(
 
 
 def _is_written(shard: shards.Shard) -> bool:
-    """Whole in .partial, or already moved to its final place."""
-    if shards.measured(shard) is None:
-        return False
-    moved = _moved_marker(shard.path)
-    return moved.is_file() or records.count_records(shard.path) == shard.last - shard.first
-
-
-def _moved_marker(path: Path) -> Path:
-    return path.with_suffix(".moved")
+    length = shard.last - shard.first
+    return shards.measured(shard) is not None and shards.is_whole(shard.path, length)
 
 
 def _finish(
@@ -324,16 +324,8 @@ def _finish(
     resolved: dict,
 ) -> None:
     """Shards to their final names, then what describes them; each step may be done again."""
-    plan, clip = [], 0
-    for video in videos:
-        plan += shards.plan(partial, video.clips, clip)
-        clip += len(video.clips)
-    for number, shard in enumerate(plan):
-        final = records.shard_path(out, number, len(plan))
-        marker = _moved_marker(shard.path)
-        if shard.path.is_file():
-            files.write_text(marker, final.name)
-            os.replace(shard.path, final)
+    plan = [shard for plan in _plans(videos, partial) for shard in plan]
+    shards.move([shard.path for shard in plan], out)
     figures = [
         assemble.figures(video, options.fit, values)
         for video, values in zip(videos, blur, strict=True)

@@ -81,9 +81,7 @@ def encode_picture(frame: UInt8[np.ndarray, "h w 3"], picture: str = "jpeg") -> 
     return data.tobytes()
 
 
-def decode_picture(
-    data: bytes | UInt8[np.ndarray, " n"],
-) -> UInt8[np.ndarray, "h w 3"] | None:
+def decode_picture(data: bytes | UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "h w 3"] | None:
     """The RGB picture of JPEG or PNG bytes; None where they are damaged."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
@@ -161,7 +159,7 @@ class ShardWriter:
         return self
 
     def write(self, example: dict[str, Any]) -> None:
-        """One frame: see `encode_example`; pictures that are bytes are taken at their word."""
+        """One frame: see `encode_example`; pictures that are bytes are not looked into."""
         for name in ("frame", "pose_picture"):
             shape = np.shape(example.get(name, b""))
             if shape not in ((), (*self.size, 3)):
@@ -178,14 +176,12 @@ class ShardWriter:
             self._writer.close()
             if kind is None and count_records(self._temporary) != self.count:
                 raise OSError(errno.EIO, f"{self.path} did not keep what was written to it")
-        except RuntimeError as failure:
+        except (RuntimeError, OSError) as failure:
             if kind is None:
-                kind, error, trace = OSError, _system_error(failure), failure.__traceback__
-        except OSError as failure:
-            if kind is None:
-                kind, error, trace = OSError, failure, failure.__traceback__
+                error = failure if isinstance(failure, OSError) else _system_error(failure)
+                kind, trace = OSError, failure.__traceback__
         self._target.__exit__(kind, error, trace)
-        if kind is not None and error is not None and kind is OSError:
+        if kind is OSError:
             raise error
 
 
@@ -318,7 +314,7 @@ class PoseFrames:
         self._ends = list(np.cumsum(self._lengths, dtype=int).tolist())
         if sum(length for _, length in self.clips) != len(self):
             raise UserError(
-                f"{self.folder / METADATA} speaks of {sum(n for _, n in self.clips)} frames and "
+                f"{self.folder / METADATA} lists {sum(n for _, n in self.clips)} frames and "
                 f"dataset_info.json of {len(self)}; make the dataset again with motion-jax prepare."
             )
         for shard, expected in enumerate(self._lengths):
@@ -412,21 +408,13 @@ class PoseFrames:
 
     def _read_table(self) -> dict[str, np.ndarray]:
         if self._table is None:
-            types = {
-                "keypoints": np.float32,
-                "face_box": np.float32,
-                "filled": bool,
-                "time": np.float64,
-            }
-            columns: dict[str, list] = {name: [] for name in types}
+            names = ("keypoints", "face_box", "filled", "time")
+            columns: dict[str, list] = {name: [] for name in names}
             for record in range(len(self)):
                 example, _ = self._read(record)
                 for name, column in columns.items():
                     column.append(example[name])
-            self._table = {
-                name: np.stack([np.asarray(value, types[name]) for value in column])
-                for name, column in columns.items()
-            }
+            self._table = {name: np.stack(column) for name, column in columns.items()}
         return self._table
 
     def _read(self, record: int) -> tuple[dict[str, Any], int]:

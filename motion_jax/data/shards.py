@@ -1,6 +1,9 @@
-"""Frames of a video into shards, in processes of their own; what is done stays done."""
+"""Writes frames of a video as shards, in processes of their own; what is done stays done."""
 
+import itertools
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax import files
+from motion_jax.data import records
 from motion_jax.data.crop import Region, cut_out
 from motion_jax.pose.detect import Source, frames
 from motion_jax.workers import advance, run_jobs
@@ -60,18 +64,35 @@ class WriteJob:
     face_boxes: Float32[np.ndarray, "n 4"]
 
 
+def spans(first: int, last: int) -> list[tuple[int, int]]:
+    """Divides first ... last - 1 into shards (first, last + 1) of nearly equal length; the number
+    of workers plays no part."""
+    length = min(max((last - first) // 16, FEWEST), MOST)
+    edges = np.linspace(first, last, -(-(last - first) // length) + 1).round().astype(int)
+    return list(itertools.pairwise(edges.tolist()))
+
+
 def plan(folder: Path, clips: list[tuple[int, int]], first_clip: int) -> list[Shard]:
-    """Cuts a video's clips (first, last + 1) into shards, as equal as may be; the number of workers
-    plays no part."""
-    shards = []
-    for clip, (first, last) in enumerate(clips, first_clip):
-        length = min(max((last - first) // 16, FEWEST), MOST)
-        parts = -(-(last - first) // length)
-        edges = np.linspace(first, last, parts + 1).round().astype(int)
-        for begin, end in zip(edges[:-1], edges[1:], strict=True):
-            path = folder / f"clip-{clip:05d}-{begin:07d}.array_record"
-            shards.append(Shard(path, clip, first, int(begin), int(end)))
-    return shards
+    """The shards of a video's clips (first, last + 1), which have numbers from `first_clip` on."""
+    return [
+        Shard(folder / f"clip-{clip:05d}-{begin:07d}.array_record", clip, first, begin, end)
+        for clip, (first, last) in enumerate(clips, first_clip)
+        for begin, end in spans(first, last)
+    ]
+
+
+def is_whole(path: Path, count: int) -> bool:
+    """Whether a shard of `count` records is there, or was moved to its final place already."""
+    return path.with_suffix(".moved").is_file() or records.count_records(path) == count
+
+
+def move(paths: Sequence[Path], out: Path) -> None:
+    """All shards of the dataset `out` to their final names; it may be done again."""
+    for number, path in enumerate(paths):
+        final = records.shard_path(out, number, len(paths))
+        if path.is_file():
+            files.write_text(path.with_suffix(".moved"), final.name)
+            os.replace(path, final)
 
 
 def measured(shard: Shard) -> dict | None:
@@ -93,12 +114,10 @@ def write(jobs: list[WriteJob], workers: int, description: str) -> None:
 def write_job(job: WriteJob) -> None:
     """Writes the shards of a job and, beside each, its measurements; the one function that turns
     frames of a video into records, whoever calls it."""
-    from motion_jax.data.records import ShardWriter
-
     reading = frames(job.source, job.shards[0].first, job.shards[-1].last)
     for shard in job.shards:
         blur = []
-        with ShardWriter(shard.path, job.height, job.width, job.picture) as writer:
+        with records.ShardWriter(shard.path, job.height, job.width, job.picture) as writer:
             for number, image in reading:
                 if number < shard.first:
                     continue

@@ -16,7 +16,7 @@ from PIL import Image
 from motion_jax import puppet
 from motion_jax.cli import terminal
 from motion_jax.data import import_data as module
-from motion_jax.data import import_shards, pairs, records
+from motion_jax.data import import_shards, pairs, records, shards
 from motion_jax.data.edn_files import on_label, write_yml
 from motion_jax.data.import_data import import_data
 from motion_jax.data.import_options import ImportOptions
@@ -401,7 +401,7 @@ def test_other_bad_input(tmp_path):
 
 def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch, capsys):
     root = edn(tmp_path / "edn", train=range(9), test=range(4))
-    monkeypatch.setattr(import_shards, "FEWEST", 2)
+    monkeypatch.setattr(shards, "FEWEST", 2)
     run(root, tmp_path / "whole/data")
     write, seen = import_shards._write, []
 
@@ -419,7 +419,7 @@ def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch, capsy
         import_shards, "_write", lambda job: (seen.append(job.path.name), write(job))
     )
     # And once more while shards move to their places.
-    replace_file, moves = module.os.replace, []
+    replace_file, moves = shards.os.replace, []
 
     def stopped(a, b):
         moves.append(b)
@@ -427,10 +427,10 @@ def test_stopped_and_gone_on_with_is_the_same_bytes(tmp_path, monkeypatch, capsy
             raise KeyboardInterrupt
         replace_file(a, b)
 
-    monkeypatch.setattr(module.os, "replace", stopped)
+    monkeypatch.setattr(shards.os, "replace", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(root, tmp_path / "again/data")
-    monkeypatch.setattr(module.os, "replace", replace_file)
+    monkeypatch.setattr(shards.os, "replace", replace_file)
     assert capsys.readouterr().err.count("the same command goes on") == 2
     assert len(seen) == len(set(seen)), "no shard was written twice"
     run(root, tmp_path / "again/data")

@@ -1,8 +1,8 @@
 """The classic TFDS builder of pose_frames: the same records through TFDS's own machinery.
 
 `motion-jax prepare` writes the same shards, faster (in parallel, resumable). This builder is for
-those who keep their data in TFDS: it puts a prepared folder, or videos that it prepares on the way,
-into TFDS's data_dir with versions and checksums. It needs no TensorFlow (the `tfds` command does):
+data that is kept in TFDS: it puts a prepared folder, or videos that it prepares first, into TFDS's
+data_dir with versions and checksums. It needs no TensorFlow (the `tfds` command does):
 
     builder = motion_jax.data.tfds_builder.load_builder()(
         data_dir="~/tensorflow_datasets", prepared="data/dancer")
@@ -31,7 +31,7 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
       prepared: a folder made by `motion-jax prepare` or `import-data`; its pictures are copied as
         they are.
       videos: instead, videos to prepare first.
-      options: further fields of motion_jax.data.prepare.PrepareOptions, for videos.
+      options: further fields of motion_jax.data.prepare_options.PrepareOptions, for videos.
       **kwargs: of every TFDS builder (data_dir, ...).
     Without `prepared` and `videos` the folder is TFDS's `manual_dir`.
     """

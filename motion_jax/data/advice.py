@@ -1,7 +1,7 @@
 """What the figures of a prepared dataset mean for training on it, in plain words.
 
-`advise` is a pure function of the figures. Its limits are judgements, not laws; each is a constant
-with its reason.
+`advise` is a pure function of the figures. Its limits are judgements; each is a constant with its
+reason.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ SHARP = 40.0
 # A frame with less than this share of the median sharpness is blurred by motion.
 MOTION_BLUR = 0.35
 MOTION_BLURRED = 0.15
-# More clips than one in so many frames: windows of consecutive frames become rare at the ends.
+# Frames. With shorter clips on average, few windows of consecutive frames fit into them.
 CLIP_LENGTH = 60
 # Shares of the frames whose pose was interpolated, or that show other people; above, it matters.
 FILLED = 0.05
@@ -46,16 +46,16 @@ LATE = 0.3
 
 REMEDIES = {
     "no person": "start and end the video where the person is in view (--start, --end)",
-    "implausible": "film the whole person, upright and large in the picture, or choose who is "
-    "meant with --person",
+    "implausible": "film the whole person, upright and large in the picture, or choose the person "
+    "with --person",
     "lost": "keep other people out of the picture and the person inside it",
-    "another person": "choose who is meant with --person, or cut the others out",
+    "another person": "choose the person with --person, or cut the others out",
 }
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One sentence or two; `urgent` where training will suffer visibly."""
+    """One sentence or two; `urgent` where training will be visibly worse for it."""
 
     text: str
     urgent: bool = False
@@ -89,7 +89,7 @@ def share(videos: Sequence[VideoEntry], key: PerFrame) -> float:
 
 
 def advise(quality: Quality, coverage: Coverage | None = None) -> list[Advice]:
-    """The advice for a dataset, most urgent first; empty where nothing is to be said.
+    """The advice for a dataset, the urgent first; empty where there is none.
 
     quality: the contents of quality.json; coverage: of its poses, or None to leave those out.
     """

@@ -1,5 +1,5 @@
-"""Is the dataset there already, half there, or is it another one? For running `prepare` and
-`import-data` again."""
+"""Whether a dataset is there already, is unfinished or is another one, where `prepare` and
+`import-data` are run again."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def is_made(
 
     difference: says of the options that it was made with and of these how it was made otherwise,
     as "with other options (...)".
-    merging: parts (see parts.py) are expected there.
+    merging: whether parts (see parts.py) may be there.
     """
     difference = difference or _with_other_options
     if out.exists() and not out.is_dir():

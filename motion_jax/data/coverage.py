@@ -1,4 +1,4 @@
-"""How much of the space of poses a dataset covers: what a model has seen decides what it can draw.
+"""How much of the space of poses a dataset covers: a model can draw what it has seen.
 
 A pose is described by its body joints without place and size: relative to the middle of the hips
 (of the shoulders where no hip is seen), in torso lengths. Joints that were not observed take their
@@ -33,9 +33,9 @@ LIMBS = {
     "left shin": ("left_knee", "left_ankle"),
     "spine": ("mid_hip", "neck"),
 }
-# Directions are counted in so many steps of the circle (15 degrees).
+# Into how many directions the circle is divided (of 15 degrees).
 DIRECTIONS = 24
-# A direction counts as seen in at least so many frames: one frame may be a mistake.
+# A direction must be seen in this many frames to count: one frame may be a mistake.
 LEAST_FRAMES = 2
 _BLOCK = 512
 

@@ -1,4 +1,4 @@
-"""One fixed region of a video, made into the dataset's frame: the camera never moves."""
+"""One fixed region of a video becomes the dataset's frame, so that the camera never moves."""
 
 from dataclasses import asdict, dataclass
 
@@ -20,7 +20,7 @@ _CROWN = 0.75
 @dataclass(frozen=True)
 class Region:
     """Whole pixels of the source frame: left, top, width, height. What lies outside the source is
-    black in the dataset's frame (a plain bar is learnt at once; repeated edges would look like part
+    black in the dataset's frame (a plain bar is learnt quickly; repeated edges would look like part
     of the scene)."""
 
     left: int

@@ -19,7 +19,7 @@ from motion_jax.video.image_files import in_order
 
 # (height, width)
 CANVAS = (1080, 1920)
-# What `export-data` knows of its pictures and the original's layout has no place for.
+# Written by `export-data`: what the original's layout has no place for.
 EXPORTED = "motion_jax.json"
 # Where the keypoints of labels are. The original has no place for those of its test labels: the
 # files in test/keypoints, as published, are of the video that the labels were normalised from.
@@ -88,12 +88,12 @@ def on_label(
 
 
 def write_aspect(folder: Path, aspect: float) -> None:
-    """Notes the width of a label's pixel by its height in the exported `folder`."""
+    """Writes into the exported `folder` the width of a label's pixel by its height."""
     write_json(Path(folder) / EXPORTED, {"pixel_aspect": aspect})
 
 
 def read_aspect(folder: Path) -> float | None:
-    """What `write_aspect` noted; None where nothing did: then the labels are the whole canvas.
+    """What `write_aspect` wrote; None where it did not: then the labels are the whole canvas.
 
     Raises UserError where it is no number above 0."""
     path = Path(folder) / EXPORTED

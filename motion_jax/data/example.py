@@ -1,4 +1,4 @@
-"""One record's tf.Example, read without TensorFlow and without copying its picture.
+"""Reads a record's tf.Example without TensorFlow and without copying its picture.
 
 A record is a protocol buffers message, tensorflow/core/example/example.proto:
 

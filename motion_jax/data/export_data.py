@@ -22,7 +22,7 @@ from motion_jax.pose.draw import draw_edn
 from motion_jax.progress import Meter, say
 from motion_jax.workers import worker_count
 
-# Pictures in work at once, for each thread.
+# Pictures for each thread that are handed out together.
 AHEAD = 4
 
 
@@ -101,7 +101,7 @@ def export_data(options: ExportOptions) -> Path:
 def _rows(dataset: records.PoseFrames, holdout: float) -> Iterator[_Row]:
     """The records with their names. Frames of a clip are numbered without a hole, and one number is
     left out between clips, so that importing them again finds the same clips. Where every picture
-    is a clip of its own, names do not end in their number: nobody shall take them for frames."""
+    is a clip of its own, names do not end in their number, and so are not taken for frames."""
     single = all(length == 1 for _, length in dataset.clips)
     pattern = "{:06d}_single" if single else "frame{:06d}"
     for phase, part in (("train", "train"), ("test", "heldout")):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import entries
@@ -49,8 +50,7 @@ class Group:
         empty where there are none.
       boxes: for each frame its face text, "" where there is none; empty where the layout has none.
       clips: (first, last + 1) of each run of neighbours.
-      keypoints: float32 [N, 137, 3] in pixels of `pixels`, or None.
-      pixels: (height, width) in which keypoints and face boxes are; None: those of the frame.
+      keypoints: in pixels of the frames (edn: of the labels), or None.
       domain: "A" or "B", or None.
       poses_of: what the keypoints were read from, for the metadata.
     """
@@ -61,7 +61,7 @@ class Group:
     poses: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
     clips: tuple[tuple[int, int], ...] = ()
-    keypoints: np.ndarray | None = None
+    keypoints: Float32[np.ndarray, "n 137 3"] | None = None
     domain: str | None = None
     poses_of: dict[str, Any] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ class Group:
 
 
 def detect(root: Path) -> str:
-    """The layout of a folder. Raises UserError where it is none of them, or two."""
+    """The layout of a folder. Raises UserError where none fits, or two do."""
     found = [layout for layout in NEEDED if _fits(root, layout)]
     if "edn" in found and "vid2vid" in found:
         found = ["edn"]

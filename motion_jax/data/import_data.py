@@ -136,7 +136,7 @@ def _warn_of_a_plain_video(options: ImportOptions) -> None:
     if options.layout == "auto" and shows_densepose(options):
         say(
             f"{options.source} looks like DensePose: {named('layout')} densepose would tell its "
-            "parts apart whatever compression did to their colours."
+            "parts apart even where compression changed their colours."
         )
 
 

@@ -1,4 +1,4 @@
-"""What metadata.json says about a dataset."""
+"""metadata.json of a dataset."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ class DatasetInfo:
         A clip is a run of consecutive usable frames; its records follow one another.
       sources: the videos or folders.
       smoothing: the filter's parameters, or None where the poses are as measured.
-      max_gap: gaps of up to so many frames were filled by interpolation.
+      max_gap: gaps of up to this many frames were filled by interpolation.
       detection: how many frames were kept, and why others were not.
       options: the options that `motion-jax prepare` was given.
       picture: "jpeg" (quality 95) or "png".
@@ -135,7 +135,7 @@ class DatasetInfo:
 
     @property
     def one_content(self) -> tuple[int, int, int, int] | None:
-        """The box of `contents` where it is one for all records and not the whole frame."""
+        """The box of `contents` where all records have the same and it is not the whole frame."""
         boxes = np.unique(self.contents, axis=0)
         if len(boxes) != 1 or tuple(boxes[0]) == (0, 0, self.height, self.width):
             return None
@@ -144,8 +144,8 @@ class DatasetInfo:
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel by its height: not 1 where the video was stretched (of several sources
-        the first one of which it is known counts)."""
+        """Width of a pixel by its height: not 1 where the video was stretched (the first source
+        counts of which it is known)."""
         for source in self.sources:
             if "pixel_aspect" in source:
                 return float(source["pixel_aspect"])

@@ -1,12 +1,12 @@
-"""Videos of people into a dataset: poses, one fixed crop, shards, a report on how good it is.
+"""Makes a dataset of videos of people: poses, one fixed crop, shards, a report on how good it is.
 
     video → poses (estimated, or from files) → mended, gaps filled, smoothed → clips
           → one region a video → shards, in parallel → metadata, quality.json, report
 
 While it works, everything is in DATASET/.partial; a dataset is whole when metadata.json is there.
 The same command continues where it was stopped: poses come from the cache, and finished shards
-stay. What the options were is kept, so that a second run does nothing, and a run with other options
-stops before it spoils anything.
+stay. The options are kept, so that a second run does nothing, and a run with other options stops
+before it spoils anything.
 """
 
 import dataclasses
@@ -89,7 +89,7 @@ def _work(
                     events.check()
                     videos.append(prepare_video(options, info, digest))
     except (UserError, Stopped):
-        # Nothing is worth going on with: poses are in the cache, shards not begun.
+        # There is nothing to go on with: poses are in the cache, and no shard was begun.
         if not any(partial.glob("*.array_record")):
             files.remove_tree(partial)
             if new:
@@ -162,7 +162,7 @@ def poses_folder(options: PrepareOptions, video: Path) -> Path:
 
 
 def plain_options(options: PrepareOptions) -> dict:
-    """The options that decide what the dataset is, as JSON, without those that stand for files."""
+    """The options that decide what the dataset is, as JSON, without those that name files."""
     values = dataclasses.asdict(options)
     if values["video_track"] is None:
         del values["video_track"]
@@ -323,7 +323,7 @@ def _finish(
     partial: Path,
     resolved: dict,
 ) -> None:
-    """Shards to their final names, then what describes them; each step may be done again."""
+    """Moves shards to their final names, then writes the metadata; each step may be done again."""
     plan = [shard for plan in _plans(videos, partial) for shard in plan]
     shards.move([shard.path for shard in plan], out)
     figures = [

@@ -1,5 +1,5 @@
-"""From a dataset to training batches: windows of T consecutive frames, in an order that is a pure
-function of (seed, global index), whatever the number of processes and workers.
+"""Training batches of a dataset: windows of T consecutive frames, in an order that is a pure
+function of (seed, global index) and does not depend on the number of processes and workers.
 
 The state of the input is one integer, the number of examples drawn by all processes together: a run
 that continues asks for `start=` that number and gets what would have come next.
@@ -22,7 +22,7 @@ from motion_jax.pose import skeleton
 from motion_jax.workers import worker_count
 
 # Decoded frames are kept in memory where all of them, at the size asked for, fit into this many
-# bytes (of all workers together): decoding JPEG is most of the input's work.
+# bytes (of all workers together): decoding JPEG is most of the work of reading.
 CACHE_BYTES = 1 << 30
 
 # Frame, keypoints, face box, ready pose picture.
@@ -85,7 +85,7 @@ def windows(
 
 
 def reduction(dataset: PoseFrames, height: int, width: int, crop: bool = False) -> int:
-    """By how much the dataset's frames are made smaller to be height x width: a whole number.
+    """The whole number by which the dataset's frames are divided to be height x width.
 
     crop: height x width is cut out of the frames, which are not made smaller.
     Raises UserError for a size that is not the dataset's or a whole fraction of it, or with `crop`
@@ -335,7 +335,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """How batches are drawn and read, whatever an example is.
+    """How batches are drawn and read, for every kind of example.
 
     Attributes:
       height, width: of the frames given; the dataset's size or a whole fraction of it, or with
@@ -348,7 +348,7 @@ class BatchSettings:
       start: examples already drawn, the `position` of an earlier iterator.
       rows: of each batch, the examples that are read here: a process's share (mesh.data_rows).
         None: all of them.
-      cache_bytes: decoded frames are kept in memory where they fit into so many bytes.
+      cache_bytes: decoded frames are kept in memory where they fit into this many bytes.
     """
 
     height: int
@@ -449,8 +449,8 @@ def _user_message(error: BaseException) -> str | None:
 
 
 def one_box(frames: Frames) -> Box | None:
-    """Where in the pictures of `frames` the letterboxed picture lies, where it is one place for all
-    records and not all of them."""
+    """Where in the pictures of `frames` the letterboxed picture is; None where it fills them or
+    where records differ."""
     box = frames.dataset.info.one_content
     if box is None:
         return None

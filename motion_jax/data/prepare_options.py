@@ -42,8 +42,8 @@ class PrepareOptions(PoseOptions):
     """One-euro filter: what speed adds to the cutoff (Hz per person size a second); higher follows
     fast motion more closely."""
     max_gap: int = field(default=5, kw_only=True)
-    """Gaps in the poses of up to so many frames are filled by interpolation and marked; longer ones
-    cut the clip (frames)."""
+    """Gaps in the poses of up to this many frames are filled by interpolation and marked; longer
+    ones cut the clip."""
     picture: Literal["jpeg", "png"] = "jpeg"
     """Format of the stored frames: JPEG of quality 95, or PNG (lossless, five times the size)."""
     workers: int | None = None

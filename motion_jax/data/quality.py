@@ -24,7 +24,7 @@ from motion_jax.report import html, montage
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
 # Frames of the contact sheet are shown at this height: poses can be judged, the page stays small.
 SHEET_HEIGHT = 192
-# Videos with their own charts; of more the table alone speaks.
+# The first videos have charts of their own; the others are in the table alone.
 DETAILED = 8
 
 
@@ -188,7 +188,7 @@ def _smoothing(smoothing: dict) -> str:
 
 
 def _mended(videos: Sequence[VideoEntry]) -> str:
-    """What prepare put right in the estimated poses, over all videos."""
+    """What prepare mended in the estimated poses, over all videos."""
     from motion_jax.pose.mend import Repairs
 
     found = [video["repairs"] for video in videos if "repairs" in video]

@@ -44,7 +44,7 @@ class Reading:
         return 1
 
     def shapes(self) -> Shapes:
-        """What a batch holds. Where the dataset has ready pose pictures they come besides."""
+        """What a batch holds; with ready pose pictures in the dataset, these too."""
         raise NotImplementedError
 
     def _shapes(self, *lead: int) -> Shapes:

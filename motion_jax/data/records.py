@@ -34,6 +34,15 @@ NAME = "pose_frames"
 METADATA = "metadata.json"
 JPEG_QUALITY = 95
 PICTURES = ("jpeg", "png")
+# What a record holds besides its pictures: type and shape.
+FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "keypoints": (np.float32, (skeleton.COUNT, 3)),
+    "filled": (np.bool_, (skeleton.COUNT,)),
+    "face_box": (np.float32, (4,)),
+    "clip": (np.int32, ()),
+    "index": (np.int32, ()),
+    "time": (np.float64, ()),
+}
 
 
 def features(
@@ -51,22 +60,15 @@ def features(
         if kind not in PICTURES:
             raise ValueError(f"picture must be one of {PICTURES}, not {kind!r}")
 
-    def image(kind: str) -> Any:
-        return tfds.features.Image(shape=(height, width, 3), dtype=np.uint8, encoding_format=kind)
-
-    ready = {"pose_picture": image(pose_picture)} if pose_picture else {}
-    return tfds.features.FeaturesDict(
-        {
-            "frame": image(picture),
-            **ready,
-            "keypoints": tfds.features.Tensor(shape=(skeleton.COUNT, 3), dtype=np.float32),
-            "filled": tfds.features.Tensor(shape=(skeleton.COUNT,), dtype=np.bool_),
-            "face_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
-            "clip": tfds.features.Scalar(np.int32),
-            "index": tfds.features.Scalar(np.int32),
-            "time": tfds.features.Scalar(np.float64),
-        }
-    )
+    kinds = {"frame": picture} | ({"pose_picture": pose_picture} if pose_picture else {})
+    found = {
+        name: tfds.features.Image(shape=(height, width, 3), dtype=np.uint8, encoding_format=kind)
+        for name, kind in kinds.items()
+    }
+    for name, (kind, shape) in FIELDS.items():
+        tensor = tfds.features.Tensor(shape=shape, dtype=kind)
+        found[name] = tensor if shape else tfds.features.Scalar(kind)
+    return tfds.features.FeaturesDict(found)
 
 
 def encode_picture(frame: UInt8[np.ndarray, "h w 3"], picture: str = "jpeg") -> bytes:
@@ -111,15 +113,9 @@ def as_features(example: dict[str, Any]) -> dict[str, Any]:
     """`encode_example` for an example whose pictures are encoded bytes already."""
     # TFDS encodes arrays with TensorFlow only; a file object of encoded bytes it takes as it is.
     names = [name for name in ("frame", "pose_picture") if name in example]
-    return {
-        **{name: io.BytesIO(example[name]) for name in names},
-        "keypoints": np.asarray(example["keypoints"], np.float32),
-        "filled": np.asarray(example.get("filled", np.zeros(skeleton.COUNT)), np.bool_),
-        "face_box": np.asarray(example["face_box"], np.float32),
-        "clip": np.int32(example["clip"]),
-        "index": np.int32(example["index"]),
-        "time": np.float64(example["time"]),
-    }
+    found = {name: io.BytesIO(example[name]) for name in names}
+    values = {"filled": np.zeros(skeleton.COUNT)} | example
+    return found | {name: np.asarray(values[name], kind) for name, (kind, _) in FIELDS.items()}
 
 
 def shard_path(folder: Path, shard: int, shards: int) -> Path:
@@ -458,15 +454,12 @@ class PoseFrames:
 
 
 def _typed(values: dict[str, Any], pictures: tuple[str, ...]) -> dict[str, Any]:
-    """The features of a record with the types and shapes of `features`, the pictures encoded."""
-    return {
-        **{name: values[name][0] for name in pictures},
-        "keypoints": np.array(values["keypoints"], np.float32).reshape(skeleton.COUNT, 3),
-        "filled": np.array(values["filled"], np.bool_).reshape(skeleton.COUNT),
-        "face_box": np.array(values["face_box"], np.float32).reshape(4),
-        "clip": np.int32(values["clip"][0]),
-        "index": np.int32(values["index"][0]),
-        "time": np.float64(values["time"][0]),
+    """The features of a record with the types and shapes of FIELDS, the pictures encoded."""
+    found = {name: values[name][0] for name in pictures}
+    # [()] makes a scalar of an array without axes and leaves others alone.
+    return found | {
+        name: np.array(values[name], kind).reshape(shape)[()]
+        for name, (kind, shape) in FIELDS.items()
     }
 
 

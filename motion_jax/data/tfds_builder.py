@@ -14,7 +14,7 @@ def load_builder() -> type[Any]:
     """The class PoseFrames, a tfds.core.GeneratorBasedBuilder.
 
     In a checkout it is loaded by its path: a top-level package called `datasets` would hide another
-    library's. TFDS takes a builder's name once only, so it is loaded once.
+    library's. TFDS accepts a builder's name only once, so it is loaded once.
     """
     if INSTALLED in sys.modules:
         return sys.modules[INSTALLED].PoseFrames
@@ -27,7 +27,7 @@ def load_builder() -> type[Any]:
     sys.modules[INSTALLED] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half a module must not be found by the next call.
         del sys.modules[INSTALLED]
         raise
     return module.PoseFrames

@@ -2,8 +2,8 @@
 
 The parts are those of DensePose, of which a dancer seen from the front shows: torso, hands, feet,
 fronts of the legs, insides and outsides of the arms, and both halves of the head with the neck. U
-and V run across and down each part from 0 to 1, in the part's own upright position, whatever is
-worn over it.
+and V run across and down each part from 0 to 1, in the part's own upright position, with clothes
+or without.
 """
 
 import functools
@@ -15,6 +15,7 @@ from motion_jax.puppet.characters import Puppet
 from motion_jax.puppet.draw import _Drawing, parts
 from motion_jax.puppet.figure import Joints, joints
 from motion_jax.puppet.motion import Motion
+from motion_jax.puppet.sprites import Sprite
 
 # What is drawn over one bone has one system of coordinates, and so U and V.
 _GROUPS = {
@@ -49,8 +50,8 @@ _HEAD_SHARE = 0.85
 def draw_iuv(
     puppet: Puppet, motion: Motion, height: int, width: int
 ) -> UInt8[np.ndarray, "n {height} {width} 3"]:
-    """I (0 ... 24), U and V (times 255) of every pixel of `draw`'s
-    frames; background is 0 in all three."""
+    """I (0 ... 24), U and V (times 255) of every pixel of `draw`'s frames; background is 0 in all
+    three."""
     body = joints(puppet, motion)
     frames = range(len(motion))
     return np.stack([draw_iuv_frame(puppet, body, frame, height, width) for frame in frames])
@@ -70,18 +71,17 @@ def _extents(puppet: Puppet, scale: float) -> dict[str, tuple[float, float, floa
     """For each group (left, top, right, bottom) of what its sprites cover, in their coordinates."""
     found, sprites = {}, parts(puppet, scale)
     for group, names in _GROUPS.items():
-        boxes = []
-        for name in names:
-            if name in sprites:
-                sprite = sprites[name]
-                y, x = np.nonzero(sprite.image[..., 3] >= 0.5)
-                if len(y):
-                    left, top = sprite.left + x / sprite.scale, sprite.top + y / sprite.scale
-                    boxes.append((left.min(), top.min(), left.max(), top.max()))
-        if boxes:
-            low, high = np.min(boxes, 0), np.max(boxes, 0)
-            found[group] = low[0], low[1], high[2] + 1 / scale, high[3] + 1 / scale
+        places = [_covered(sprites[name]) for name in names if name in sprites]
+        corners = np.concatenate([np.zeros((0, 2)), *places])
+        if len(corners):
+            found[group] = (*corners.min(0), *(corners.max(0) + 1 / scale))
     return found
+
+
+def _covered(sprite: Sprite) -> np.ndarray:
+    """Upper left corners (x, y) of the pixels that a sprite covers, in its coordinates."""
+    y, x = np.nonzero(sprite.image[..., 3] >= 0.5)
+    return np.stack([sprite.left + x / sprite.scale, sprite.top + y / sprite.scale], axis=-1)
 
 
 class _Surface(_Drawing):
@@ -90,7 +90,7 @@ class _Surface(_Drawing):
     side = 0
 
     def shadow(self) -> None:
-        """A shadow is no body."""
+        """A shadow is not part of a body."""
 
     def leg(self, side: int) -> None:
         self.side = side

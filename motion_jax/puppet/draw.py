@@ -1,4 +1,4 @@
-"""Draws a puppet in its place: parts turned into position over the background, then shrunk."""
+"""Draws a puppet in its place: turns its parts into position over the background, then shrinks."""
 
 import functools
 
@@ -19,7 +19,7 @@ from motion_jax.puppet.motion import Motion
 from motion_jax.puppet.scene import FLOOR, background
 from motion_jax.puppet.sprites import Sprite, body_parts
 
-# Drawn so many times larger, then averaged: smooth edges.
+# Frames are drawn this many times larger, then averaged, for smooth edges.
 SUPERSAMPLE = 2
 
 
@@ -32,8 +32,8 @@ def parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
 def draw(
     puppet: Puppet, motion: Motion, height: int, width: int
 ) -> UInt8[np.ndarray, "n {height} {width} 3"]:
-    """RGB: the puppet in every frame of the motion. For long motions
-    draw slices of it one after another."""
+    """RGB: the puppet in every frame of the motion. For long motions draw slices of it one after
+    another."""
     body = joints(puppet, motion)
     frames = range(len(motion))
     return np.stack([draw_frame(puppet, body, frame, height, width) for frame in frames])
@@ -78,8 +78,7 @@ class _Drawing:
 
     def all(self) -> None:
         self.shadow()
-        right_first = self.body.hip[self.frame, 0] > 0
-        sides = (0, 1) if right_first else (1, 0)
+        sides = (0, 1) if self.body.hip[self.frame, 0] > 0 else (1, 0)
         for side in sides:
             self.leg(side)
         self.torso()
@@ -106,17 +105,18 @@ class _Drawing:
             fall = dark * np.exp(-(down**2))[:, None] * np.exp(-(across**2))
             self.canvas[y0:y1, x0:x1] *= (1 - fall[..., None]).astype(np.float32)
 
+    def end(self, name: str, place: np.ndarray, turn: float, side: int) -> None:
+        """A hand or shoe at its joint, turned by an angle."""
+        flip, c, s = -SIDES[side], np.cos(turn), np.sin(turn)
+        self.paste(name, place, np.array([[c * flip, s], [-s * flip, c]]))
+
     def leg(self, side: int) -> None:
-        body, frame = self.body, self.frame
-        hip, knee, ankle = (
-            getattr(body, name)[frame, side] for name in ("hips", "knees", "ankles")
-        )
-        self.bone("calf", knee, ankle, side == 1)
-        turn = body.feet[frame, side]
-        c, s = np.cos(turn), np.sin(turn)
-        self.paste("shoe_r", ankle, np.array([[c * -SIDES[side], s], [-s * -SIDES[side], c]]))
-        self.bone("trouser_leg", knee, ankle, side == 1)
-        self.bone("thigh", hip, knee, side == 1)
+        body, frame, mirror = self.body, self.frame, side == 1
+        hip, knee, ankle = (joints[frame, side] for joints in (body.hips, body.knees, body.ankles))
+        self.bone("calf", knee, ankle, mirror)
+        self.end("shoe_r", ankle, body.feet[frame, side], side)
+        self.bone("trouser_leg", knee, ankle, mirror)
+        self.bone("thigh", hip, knee, mirror)
 
     def torso(self) -> None:
         body, frame = self.body, self.frame
@@ -143,21 +143,14 @@ class _Drawing:
                 self.paste(name, body.head[frame] + axes @ layer[:, 2], axes @ layer[:, :2])
 
     def arm(self, side: int) -> None:
-        body, frame = self.body, self.frame
+        body, frame, mirror = self.body, self.frame, side == 1
         shoulder, elbow, wrist = (
-            getattr(body, name)[frame, side] for name in ("shoulders", "elbows", "wrists")
+            joints[frame, side] for joints in (body.shoulders, body.elbows, body.wrists)
         )
-        mirror = side == 1
-        angle = body.hands[frame, side]
-        c, s = np.cos(angle), np.sin(angle)
-        flip = -SIDES[side]
-        if self.puppet.sleeve > 0:
-            self.bone("forearm", elbow, wrist, mirror)
-            self.paste("hand_r", wrist, np.array([[c * flip, s], [-s * flip, c]]))
-            self.bone("sleeve", shoulder, elbow, mirror)
-            self.bone("cuff", elbow, wrist, mirror)
-        else:
+        if not self.puppet.sleeve:
             self.bone("upper_arm_bare", shoulder, elbow, mirror)
-            self.bone("forearm", elbow, wrist, mirror)
-            self.paste("hand_r", wrist, np.array([[c * flip, s], [-s * flip, c]]))
-            self.bone("sleeve", shoulder, elbow, mirror)
+        self.bone("forearm", elbow, wrist, mirror)
+        self.end("hand_r", wrist, body.hands[frame, side], side)
+        self.bone("sleeve", shoulder, elbow, mirror)
+        if self.puppet.sleeve:
+            self.bone("cuff", elbow, wrist, mirror)

@@ -21,8 +21,8 @@ FEATURES_DEPTH, HAIR_DEPTH, BEARD_DEPTH = 0.62, 0.22, 0.24
 
 
 def face_points() -> Float64[np.ndarray, "70 2"]:
-    """The face's points looking straight ahead, in half widths and heights; the
-    68 iBUG points, then the right and the left pupil."""
+    """The face's points looking straight ahead, in half widths and heights: the 68 iBUG points,
+    then the right and the left pupil."""
     points = np.zeros((70, 2))
     around = np.linspace(np.pi * 0.97, np.pi * 0.03, 17)
     points[:17] = np.stack([0.97 * np.cos(around), 0.98 * np.sin(around)], axis=-1)

@@ -1,6 +1,6 @@
-"""How a puppet moves, without saying which puppet: angles, and places in lengths of the leg.
+"""How a puppet moves, the same for every puppet: angles, and places in lengths of the leg.
 
-So the same motion can be given to any character, exactly: the true answer of a motion transfer.
+The same motion can be given to any character exactly, which is the true answer of a transfer.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 BEATS_PER_MINUTE = 96.0
-# A move lasts so many beats, and takes so much of a beat to give way to the next.
+# How many beats a move lasts, and the change from one to the next.
 BEATS_PER_MOVE = 4
 BLEND_BEATS = 1.2
 # How far a leg may be stretched: a straight one looks stiff and hides which way its knee bends.
@@ -24,10 +24,10 @@ class Motion:
 
     Attributes:
       fps: frames per second.
-      root: middle of the hips: to the picture's right of the stage's middle; above the
+      root: of the middle of the hips: to the picture's right of the stage's middle; above the
         standing ankles.
-      feet: ankles: to the picture's right of where they stand under the hips at rest;
-        lifted above the floor.
+      feet: of the ankles: to the picture's right of where they stand under the hips at rest; above
+        the floor.
       lean: of the torso towards the picture's right.
       turn: of the body to its left, seen as narrower shoulders.
       shoulders: from hanging down, outwards and up.
@@ -56,17 +56,15 @@ class Motion:
         """Seconds."""
         return np.arange(len(self)) / self.fps
 
-    def __getitem__(self, which: slice) -> "Motion":
-        """The motion of some of the frames (a slice)."""
+    def __getitem__(self, frames: slice) -> "Motion":
+        """The motion of some of the frames."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Motion(**{n: v if n == "fps" else v[which] for n, v in parts.items()})
+        return Motion(**{n: v if n == "fps" else v[frames] for n, v in parts.items()})
 
 
 # Channels of the arms' and body's moves: one column each.
 UPPER = ("shoulder_r", "shoulder_l", "elbow_r", "elbow_l", "wrist_r", "wrist_l", "lean", "tilt")
 LOWER = ("x", "y", "foot_r_x", "foot_r_y", "foot_l_x", "foot_l_y", "turn")
-
-
 Channels = dict[str, np.ndarray | float]
 
 
@@ -165,34 +163,28 @@ LOWER_MOVES = ("bounce", "step_touch", "squat", "knees", "lunge", "kick")
 
 
 def dance(frames: int, fps: float = 25.0, seed: int = 0) -> Motion:
-    """A dance: moves of arms and legs in an order drawn from the seed, each giving way smoothly to
-    the next, over slow wandering of every joint, so that no two bars are quite alike.
+    """A dance: moves of arms and legs in an order drawn from the seed, with smooth changes between
+    them, and slow wandering of every joint, so that no two bars are quite alike.
 
     The same for any number of frames: a longer dance begins as the shorter one does.
     """
     random = np.random.default_rng(seed)
     beat = np.arange(frames) / fps * BEATS_PER_MINUTE / 60
-    # Drawn in this order whatever the length, with as many moves as an hour would need.
+    # Drawn in this order for every length, with as many moves as an hour needs.
     upper = _channels(_upper, UPPER, _order(random, UPPER_MOVES), beat)
     lower = _channels(_lower, LOWER, _order(random, LOWER_MOVES), beat)
     wander = {name: _wander(random, beat) for name in (*UPPER, *LOWER, "look")}
     for name in UPPER:
-        upper[name] = upper[name] + (0.05 if name in ("lean", "tilt") else 0.16) * wander[name]
-    lower["x"] = lower["x"] + 0.16 * wander["x"]
-    lower["y"] = lower["y"] - 0.03 * np.abs(wander["y"])
-    lower["turn"] = lower["turn"] + 0.2 * wander["turn"]
-    # Both feet wander with the hips, each a little on its own.
-    for side in "rl":
+        upper[name] += (0.05 if name in ("lean", "tilt") else 0.16) * wander[name]
+    lower["x"] += 0.16 * wander["x"]
+    lower["y"] -= 0.03 * np.abs(wander["y"])
+    lower["turn"] += 0.2 * wander["turn"]
+    feet = np.zeros((frames, 2, 2))
+    for number, side in enumerate("rl"):
+        # Both feet wander with the hips, each a little on its own.
         own = 0.05 * wander[f"foot_{side}_x"]
-        lower[f"foot_{side}_x"] = lower[f"foot_{side}_x"] + 0.16 * wander["x"] + own
-
-    feet = np.stack(
-        [
-            np.stack([lower[f"foot_{side}_x"], np.maximum(lower[f"foot_{side}_y"], 0)], axis=-1)
-            for side in "rl"
-        ],
-        axis=1,
-    )
+        feet[:, number, 0] = lower[f"foot_{side}_x"] + 0.16 * wander["x"] + own
+        feet[:, number, 1] = np.maximum(lower[f"foot_{side}_y"], 0)
     height = np.minimum(0.99 + lower["y"], _highest(lower["x"], feet))
     return Motion(
         fps=fps,
@@ -209,7 +201,7 @@ def dance(frames: int, fps: float = 25.0, seed: int = 0) -> Motion:
 
 
 def _order(random: np.random.Generator, moves: tuple[str, ...]) -> list[str]:
-    """Moves for an hour, all of them before any comes again, never one twice in a row."""
+    """Moves for an hour: all of them before any is repeated, never one twice in a row."""
     order: list[str] = []
     for _ in range(-(-1800 // len(moves))):
         block = random.permutation(moves).tolist()

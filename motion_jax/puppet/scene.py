@@ -1,7 +1,8 @@
-"""Where the puppets dance: two places painted once for a size. The floor's front edge, where the
-feet stand, is at FLOOR of the frame's height; the frame may be of any width."""
+"""Where the puppets dance: two places, painted once for a size. The feet stand at FLOOR of the
+frame's height; the frame may be of any width."""
 
 import functools
+import itertools
 
 import numpy as np
 from jaxtyping import Float32
@@ -54,11 +55,8 @@ def _studio(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     wall = _over(wall, (236, 222, 206), 0.5 - joint / pixel)
     # A window with a sky, hills and a cross of wood.
     left, top, right, bottom = -0.46, 0.07, -0.19, 0.47
-    wall = _over(
-        wall,
-        (120, 84, 60),
-        _box(x, y, left - 0.018, top - 0.018, right + 0.018, bottom + 0.026, pixel),
-    )
+    frame = _box(x, y, left - 0.018, top - 0.018, right + 0.018, bottom + 0.026, pixel)
+    wall = _over(wall, (120, 84, 60), frame)
     down = (y - top) / (bottom - top)
     sky = np.stack([118 + 90 * down, 178 + 52 * down, 236 + 8 * down], axis=-1)
     cloud = 0.6 * noise(x * 0.7, y * 2, 8, 0.16) - 0.25
@@ -81,7 +79,7 @@ def _studio(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     wall = wall * (0.93 + 0.10 * np.exp(-((x + 0.1) ** 2 + (y - 0.4) ** 2) / 0.18))[..., None]
     # Skirting board.
     wall = _over(wall, (246, 238, 226), _box(x, y, -9, HORIZON - 0.028, 9, HORIZON, pixel))
-    # Floorboards that run towards the onlooker, vanishing at a point.
+    # Floorboards that run towards the viewer, vanishing at a point.
     depth = np.maximum(y - 0.45, 0.02)
     across = x / depth * 0.55
     board = np.floor(across / 0.115)
@@ -94,8 +92,7 @@ def _studio(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     floor = _over(floor, (120, 78, 46), (gap - 0.955) / 0.02)
     shine = np.exp(-(((x + 0.24 - (y - 0.8) * 0.4) / 0.14) ** 2)) * 26
     floor = floor + shine[..., None]
-    room = _over(wall, floor, np.zeros_like(x))
-    room = np.where((y > HORIZON)[..., None], floor, room)
+    room = np.where((y > HORIZON)[..., None], floor, wall)
     return _plant(room, x, y, pixel)
 
 
@@ -131,11 +128,8 @@ def _stage(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     glow = np.exp(-((x / 0.42) ** 2 + ((y - 0.42) / 0.40) ** 2))
     curtain = curtain * (0.72 + 0.85 * glow)[..., None] + np.array([30, 12, 4]) * glow[..., None]
     # Its golden hem, and the pelmet with scallops.
-    curtain = _over(
-        curtain,
-        np.array([214, 168, 70]) * (0.6 + 0.4 * bright)[..., None],
-        _box(x, y, -9, HORIZON - 0.045, 9, HORIZON - 0.02, pixel),
-    )
+    gold = np.array([214, 168, 70]) * (0.6 + 0.4 * bright)[..., None]
+    curtain = _over(curtain, gold, _box(x, y, -9, HORIZON - 0.045, 9, HORIZON - 0.02, pixel))
     scallop = 0.075 + 0.022 * np.abs(np.sin(x * np.pi / 0.17))
     velvet = np.array([150, 34, 56]) * (0.8 + 0.25 * np.sin(x * 52))[..., None]
     curtain = _over(curtain, velvet, (scallop - y) / pixel + 0.5)
@@ -143,16 +137,14 @@ def _stage(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     # A string of lamps that hangs in arcs.
     string = 0.135 + 0.035 * np.cos(x * np.pi / 0.25) ** 2
     curtain = _over(curtain, (30, 24, 34), (0.5 - (np.abs(y - string) - 0.002) / pixel))
-    for number, colour in zip(
-        range(-11, 12), [(255, 214, 110), (255, 130, 110), (130, 220, 255)] * 8, strict=False
-    ):
+    lamps = itertools.cycle([(255, 214, 110), (255, 130, 110), (130, 220, 255)])
+    for number, colour in zip(range(-11, 12), lamps, strict=False):
         at = number * 0.0833
         height = 0.135 + 0.035 * np.cos(at * np.pi / 0.25) ** 2 + 0.014
         distance = np.hypot(x - at, y - height)
         curtain = _over(curtain, colour, 0.55 * np.exp(-((distance / 0.026) ** 2)))
-        curtain = _over(
-            curtain, np.minimum(np.array(colour) + 40, 255), 0.5 - (distance - 0.011) / pixel
-        )
+        bulb = np.minimum(np.array(colour) + 40, 255)
+        curtain = _over(curtain, bulb, 0.5 - (distance - 0.011) / pixel)
     # Chequered floor in perspective.
     depth = np.maximum(y - 0.52, 0.02)
     column, row = np.floor(x / depth * 0.30 / 0.105 + 0.5), np.floor(0.42 / depth / 0.26)

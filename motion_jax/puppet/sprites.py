@@ -41,8 +41,8 @@ class Sprite:
         matrix: Float[np.ndarray, "2 3"],
         tint: Float[np.ndarray, "3"] | float = 1.0,
     ) -> None:
-        """Lays the part onto an RGB canvas. `matrix` maps the part's coordinates to
-        the canvas's, in pixels from its left and top edge."""
+        """Lays the part onto an RGB canvas. `matrix` maps the part's coordinates to the canvas's,
+        in pixels from its left and top edge."""
         found = self.warped(canvas.shape[:2], matrix)
         if found is None:
             return
@@ -230,7 +230,7 @@ def limb(
 
 
 def outline(painter: Painter, distance: Float[np.ndarray, "h w"], strength: float = 0.34) -> None:
-    """A thin dark rim inside a shape's edge, which parts it from what lies behind."""
+    """A thin dark rim inside a shape's edge, which separates it from what lies behind."""
     rim = np.abs(distance + 0.0022) - 0.0024
     painter.fill(rim, (30, 18, 28), opacity=strength, soft=0.0022, inside=True)
 
@@ -301,17 +301,12 @@ def _torso(puppet: Puppet, scale: float, shirt: Pattern) -> Sprite:
     width = np.interp(-y / top, shares, widths)
     hem = 0.016
     distance = np.maximum(np.maximum(np.abs(x) - width, y - hem), -y - top * 1.06)
-    # Round the corners of the shoulders.
     shade = round_shade(0.92 * x / width, -0.25 * np.clip(-y / top, 0, 1))
     shade = shade + 0.05 * noise(x, y, 7, 0.06) * (1.2 - np.clip(-y / top, 0, 1))
     painter.fill(distance, shirt(x, y), shade=shade)
-    collar = np.abs(np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54) - 0.0045
-    painter.fill(
-        np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54,
-        toned(puppet.skin, 0.9),
-        inside=True,
-    )
-    painter.fill(collar, toned(puppet.shirt, 0.8), inside=True)
+    opening = np.hypot(x / 1.15, y + top * 1.08) - puppet.head_width * 0.54
+    painter.fill(opening, toned(puppet.skin, 0.9), inside=True)
+    painter.fill(np.abs(opening) - 0.0045, toned(puppet.shirt, 0.8), inside=True)
     if puppet.sleeve > 0:  # a buttoned shirt
         painter.fill(np.abs(x) - 0.0022, (20, 34, 40), opacity=0.7, inside=True)
         for share in (0.15, 0.38, 0.61, 0.82):
@@ -376,7 +371,7 @@ def _hand(puppet: Puppet, scale: float) -> Sprite:
 
 def _shoe(puppet: Puppet, scale: float) -> Sprite:
     """The right shoe; the ankle is (0, 0), the floor at y = ankle, the toes point to negative x and
-    towards the onlooker."""
+    towards the viewer."""
     long, deep = puppet.foot, puppet.ankle
     painter = Painter(-long * 1.0, -deep * 1.3, long * 0.55, deep * 1.9, scale)
     x, y = painter.x, painter.y

@@ -74,6 +74,18 @@ def is_made(
     return False
 
 
+def begin(out: Path, resolved: dict) -> None:
+    """Creates the folders, or finds them begun with the same options. Raises UserError where they
+    cannot be written."""
+    partial = out / ".partial"
+    files.check_writable(out)
+    files.check_writable(partial)
+    if (partial / "options.json").is_file():
+        say(f"Going on with the unfinished dataset in {out}.")
+    else:
+        files.write_json(partial / "options.json", resolved)
+
+
 def made_with(out: Path) -> dict:
     """The options of a finished dataset. Raises UserError where its metadata are damaged."""
     try:

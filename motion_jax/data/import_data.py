@@ -8,16 +8,16 @@ grow with the pictures: only their names, clips and keypoints are held.
 import hashlib
 import itertools
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 from motion_jax import files
 from motion_jax.data import import_shards, records, shards
-from motion_jax.data.already_made import is_made
+from motion_jax.data.already_made import begin, is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, counted, detect
-from motion_jax.data.import_densepose import DensePlan, plan, shows_densepose, summary
+from motion_jax.data.import_densepose import DensePlan, plan_densepose, shows_densepose, summary
 from motion_jax.data.import_options import (
     DEFAULTS,
     DENSEPOSE,
@@ -27,6 +27,7 @@ from motion_jax.data.import_options import (
     difference,
 )
 from motion_jax.data.import_plan import (
+    Plan,
     common_size,
     plan_shards,
     read_groups,
@@ -55,7 +56,7 @@ def import_data(options: ImportOptions) -> Path:
     workers = worker_count(options.workers)
     layout = _layout(options)
     how = _resize(options, layout)
-    dense = plan(options) if layout == DENSEPOSE else None
+    dense = plan_densepose(options) if layout == DENSEPOSE else None
     groups = [dense.group] if dense else read_groups(options, layout)
     size = how.result(*dense.size) if dense else common_size(options, layout, how, groups)
     if how.crops and how.crop_size > min(size):
@@ -64,7 +65,8 @@ def import_data(options: ImportOptions) -> Path:
             f"pictures of {size[1]}x{size[0]}, which are smaller; give a smaller "
             f"{named('crop_size')}, or {named('resize')} none."
         )
-    resolved = resolve(options, layout, how, groups, size, dense)
+    plan = Plan(options, layout, how, groups, size, dense)
+    resolved = resolve(plan)
     out, partial = options.out, options.out / ".partial"
     page = out / "report" / "index.html"
     if is_made(out, partial, resolved, lambda *both: difference(options, *both)):
@@ -74,20 +76,15 @@ def import_data(options: ImportOptions) -> Path:
         _warn_of_a_plain_video(options)
     if dense:
         say(summary(dense))
-    groups = [with_keypoints(options, layout, group) for group in groups]
-    jobs = plan_shards(options, layout, groups, resolved, size, partial, dense)
-    files.check_writable(out)
-    files.check_writable(partial)
-    if (partial / "options.json").is_file():
-        say(f"Going on with the unfinished dataset in {out}.")
-    else:
-        files.write_json(partial / "options.json", resolved)
+    plan = replace(plan, groups=[with_keypoints(plan, group) for group in groups])
+    jobs = plan_shards(plan, resolved, partial)
+    begin(out, resolved)
     try:
         missing = [job for job in jobs if not _written(job)]
         if missing:
             with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
                 import_shards.write(missing, workers, f"Pictures to {out}")
-        info = _finish(options, layout, groups, jobs, resolved, size, out, dense)
+        info = _finish(plan, jobs, resolved)
         from motion_jax.data.import_report import write_report
 
         write_report(page, records.open_dataset(out))
@@ -186,17 +183,11 @@ def _written(job: ImportJob) -> bool:
     return not found["records"] or shards.is_whole(job.path, found["records"])
 
 
-def _finish(
-    options: ImportOptions,
-    layout: str,
-    groups: list[Group],
-    jobs: list[ImportJob],
-    resolved: dict[str, Any],
-    size: tuple[int, int],
-    out: Path,
-    dense: DensePlan | None,
-) -> records.DatasetInfo:
-    """Shards to their final names, then the metadata; each step may be done again."""
+def _finish(plan: Plan, jobs: list[ImportJob], resolved: dict[str, Any]) -> records.DatasetInfo:
+    """Moves shards to their final names, then writes the metadata; each step may be done again."""
+    options, groups, size, dense, out = (
+        plan.options, plan.groups, plan.size, plan.dense, plan.options.out,
+    )  # fmt: skip
     outcomes = {job.path: _outcome(job) for job in jobs}
     full = {path: one["records"] for path, one in outcomes.items() if one["records"]}
     if not full:
@@ -220,7 +211,7 @@ def _finish(
             left_out = set(one["skipped"])
             items = enumerate(job.source.items)
             kept += [(item, number) for i, item in items if i not in left_out]
-        entry = _source_entry(options, layout, group, digest.hexdigest(), len(kept) - first, size)
+        entry = _source_entry(plan, group, digest.hexdigest(), len(kept) - first)
         sources.append({**entry, **_dense_entry(dense, options)} if dense else entry)
     clips = _clips(kept)
     held_out = [clip for clip, source, *_ in clips if groups[source].phase != "train"]
@@ -276,14 +267,8 @@ def _clips(kept: list[tuple[Item, int]]) -> tuple[tuple[int, int, int, int], ...
     )
 
 
-def _source_entry(
-    options: ImportOptions,
-    layout: str,
-    group: Group,
-    digest: str,
-    kept: int,
-    size: tuple[int, int],
-) -> SourceEntry:
+def _source_entry(plan: Plan, group: Group, digest: str, kept: int) -> SourceEntry:
+    options, layout, size = plan.options, plan.layout, plan.size
     height, width = size
     fit = "none"
     aspect = read_aspect(options.source) if layout == "edn" else None

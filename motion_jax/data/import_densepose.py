@@ -35,26 +35,21 @@ class Dense:
     """The items of one shard.
 
     Attributes:
-      pose: where the DensePose pictures are.
-      frame: where the frames are; None: the drawn poses stand for them.
-      reading: how the pose pictures are read; drawing: how they are drawn.
+      plan: where and how they are read.
       items: what becomes records.
       first: number of the first item among the pictures.
     """
 
-    pose: Reel
-    frame: Reel | None
-    reading: Reading
-    drawing: Drawing
+    plan: "DensePlan"
     items: tuple[Item, ...]
     first: int
 
     def rows(self, job: ImportJob, digest: "hashlib._Hash") -> Iterator[dict | Unreadable]:
         """For each item its pictures at the dataset's size, or what is wrong with them."""
-        last, size = self.first + len(self.items), (job.height, job.width)
-        ground = densepose.draw(np.zeros(3, np.uint8), self.drawing)
-        poses = self.pose.read(self.first, last)
-        frames = self.frame.read(self.first, last) if self.frame else None
+        plan, last, size = self.plan, self.first + len(self.items), (job.height, job.width)
+        ground = densepose.draw(np.zeros(3, np.uint8), plan.drawing)
+        poses = plan.pose.read(self.first, last)
+        frames = plan.frame.read(self.first, last) if plan.frame else None
         for number in range(self.first, last):
             pictures = [next(poses), *([next(frames)] if frames else [])]
             bad = next((each for each in pictures if isinstance(each, Unreadable)), None)
@@ -64,13 +59,13 @@ class Dense:
                 try:
                     # None of them is Unreadable.
                     picture = cast(np.ndarray, pictures[0])
-                    iuv = self.reading.read(picture, self.pose.name(number))
+                    iuv = plan.reading.read(picture, plan.pose.name(number))
                 except UserError as error:
                     bad = Unreadable(marked(error))
             if bad is not None:
                 yield bad
                 continue
-            drawn = Image.fromarray(densepose.draw(iuv, self.drawing))
+            drawn = Image.fromarray(densepose.draw(iuv, plan.drawing))
             placed = place(iuv.shape[:2], size, job.fit)
             picture = np.asarray(placed.picture(drawn, NEAREST, ground))
             row = {"pose_picture": picture, "frame": picture, "content": placed.content}
@@ -91,7 +86,9 @@ class DensePlan:
     """What an import of DensePose will read.
 
     Attributes:
-      pose, frame, reading, drawing: as Dense's.
+      pose: where the DensePose pictures are.
+      frame: where the frames are; None: the drawn poses stand for them.
+      reading: how the pose pictures are read; drawing: how they are drawn.
       size: (height, width) of what counts of a DensePose picture.
       options: the resolved options that only this layout has.
     """
@@ -117,11 +114,8 @@ class DensePlan:
         films = [reel for reel in (self.frame, self.pose) if reel and reel.film]
         return (films[0] if films else self.pose).times
 
-    def source(self, items: tuple[Item, ...], first: int) -> Dense:
-        return Dense(self.pose, self.frame, self.reading, self.drawing, items, first)
 
-
-def plan(options: ImportOptions) -> DensePlan:
+def plan_densepose(options: ImportOptions) -> DensePlan:
     """Looks at both sources. Raises UserError: no DensePose, other lengths or proportions."""
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     pose = open_reel(options.source, **span).at(options.region)

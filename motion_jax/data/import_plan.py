@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from motion_jax.data import import_shards
 from motion_jax.data.edn_files import KEYPOINTS, on_label, read_aspect, read_face_text
 from motion_jax.data.fitting import place
 from motion_jax.data.folders import Group, read_layout
-from motion_jax.data.import_densepose import SAME_SHAPE, DensePlan
+from motion_jax.data.import_densepose import SAME_SHAPE, Dense, DensePlan
 from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
 from motion_jax.data.shards import spans
@@ -23,6 +23,24 @@ from motion_jax.pose import skeleton
 from motion_jax.pose.detect import Source
 from motion_jax.progress import track
 from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be imported.
+
+    Attributes:
+      how: pictures become the dataset's.
+      size: (height, width) of the dataset.
+      dense: what the layout densepose needs besides, None for others.
+    """
+
+    options: ImportOptions
+    layout: str
+    how: Resize
+    groups: list[Group]
+    size: tuple[int, int]
+    dense: DensePlan | None
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
@@ -100,15 +118,9 @@ def common_size(
     return found[0]
 
 
-def resolve(
-    options: ImportOptions,
-    layout: str,
-    how: Resize,
-    groups: list[Group],
-    size: tuple[int, int],
-    dense: DensePlan | None = None,
-) -> dict[str, Any]:
+def resolve(plan: Plan) -> dict[str, Any]:
     """The options that decide what the dataset is, as JSON; file names and sizes for contents."""
+    options, layout, groups, dense = plan.options, plan.layout, plan.groups, plan.dense
     digest, count = hashlib.sha256(), 0
     for path in filter(None, (options.source, options.frames) if layout == VIDEO else ()):
         digest.update(os.fsencode(f"{path.name}\0{files.sha256(path)}\n"))
@@ -129,8 +141,8 @@ def resolve(
     value = {
         "layout": layout,
         "source": {"file": options.source.name, "files": count, "names": digest.hexdigest()},
-        "resize": {name: entry for name, entry in asdict(how).items() if entry is not None},
-        "size": f"{size[1]}x{size[0]}",
+        "resize": {name: entry for name, entry in asdict(plan.how).items() if entry is not None},
+        "size": f"{plan.size[1]}x{plan.size[0]}",
         "label_interpolation": label
         if options.label_interpolation == "auto"
         else options.label_interpolation,
@@ -198,8 +210,9 @@ def _test_keypoints(options: ImportOptions, groups: list[Group]) -> Path | None:
     return folder if folder.is_dir() and any(g.phase == "test" for g in groups) else None
 
 
-def with_keypoints(options: ImportOptions, layout: str, group: Group) -> Group:
+def with_keypoints(plan: Plan, group: Group) -> Group:
     """The group with its keypoints, in pixels of its frames (edn: of its labels)."""
+    options, layout = plan.options, plan.layout
     if layout == "vid2vid":
         from motion_jax.pose.files import read_poses
 
@@ -241,51 +254,44 @@ def _pixels(text: str) -> tuple[int, int]:
     return int(parts[1]), int(parts[0])
 
 
-def plan_shards(
-    options: ImportOptions,
-    layout: str,
-    groups: list[Group],
-    resolved: dict[str, Any],
-    size: tuple[int, int],
-    partial: Path,
-    dense: DensePlan | None = None,
-) -> list[ImportJob]:
+def plan_shards(plan: Plan, resolved: dict[str, Any], partial: Path) -> list[ImportJob]:
     """All shards, each of one group, with what is to be written into them."""
-    jobs, clip = [], 0
-    for number, group in enumerate(groups):
+    jobs, clip, (height, width) = [], 0, plan.size
+    for number, group in enumerate(plan.groups):
         chosen, items = [], []
-        times = dense.times if dense else _times(options, layout, len(group.frames))
+        times = _times(plan, len(group.frames))
         for first, last in group.clips:
             for i in range(first, last):
                 pose = group.poses[i] if group.poses else ""
                 items.append(Item(group.frames[i], pose, clip, i - first, float(times[i])))
                 chosen.append(i)
             clip += 1
-        keypoints, boxes = _poses(options, layout, group, np.array(chosen, int), size)
+        keypoints, boxes = _poses(plan, group, np.array(chosen, int))
         for first, last in spans(0, len(items)):
             part = tuple(items[first:last])
             jobs.append(
                 ImportJob(
                     path=partial / f"group-{number:03d}-{first:08d}.array_record",
-                    source=dense.source(part, first)
-                    if dense
-                    else _source(options, layout, group, part, first),
-                    height=size[0],
-                    width=size[1],
+                    source=_source(plan, group, part, first),
+                    height=height,
+                    width=width,
                     picture=resolved["picture"],
                     pose_picture=resolved["pose_picture"],
                     label=resolved["label_interpolation"],
-                    skip=options.corrupt == "skip",
+                    skip=plan.options.corrupt == "skip",
                     keypoints=keypoints[first:last],
                     face_boxes=boxes[first:last],
-                    fit=options.fit,
+                    fit=plan.options.fit,
                 )
             )
     return jobs
 
 
-def _times(options: ImportOptions, layout: str, count: int) -> np.ndarray:
-    if layout == VIDEO:
+def _times(plan: Plan, count: int) -> np.ndarray:
+    options = plan.options
+    if plan.dense:
+        return plan.dense.times
+    if plan.layout == VIDEO:
         return _film(options, options.frames or options.source).times
     return np.arange(count) / (options.fps or FPS)
 
@@ -298,9 +304,12 @@ def _film(options: ImportOptions, path: Path) -> Source:
 
 
 def _source(
-    options: ImportOptions, layout: str, group: Group, items: tuple[Item, ...], first: int
-) -> import_shards.Files | Films:
-    if layout != VIDEO:
+    plan: Plan, group: Group, items: tuple[Item, ...], first: int
+) -> import_shards.Files | Films | Dense:
+    options = plan.options
+    if plan.dense:
+        return Dense(plan.dense, items, first)
+    if plan.layout != VIDEO:
         turned = options.direction == "BtoA" and group.split
         return import_shards.Files(options.source, items, turned)
     pose = _film(options, options.source)
@@ -308,10 +317,9 @@ def _source(
     return Films(frame, pose, items, first)
 
 
-def _poses(
-    options: ImportOptions, layout: str, group: Group, chosen: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _poses(plan: Plan, group: Group, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(keypoints [n, 137, 3], face boxes [n, 4]) of the chosen frames in pixels of the dataset."""
+    options, layout, size = plan.options, plan.layout, plan.size
     from motion_jax.pose.face import face_boxes
 
     keypoints = np.zeros((len(chosen), skeleton.COUNT, 3), np.float32)

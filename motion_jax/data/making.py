@@ -19,7 +19,7 @@ import numpy as np
 
 from motion_jax import events, files
 from motion_jax.data import assemble, records, shards, statistics
-from motion_jax.data.already_made import folder_digest, is_made
+from motion_jax.data.already_made import begin, folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.errors import UserError, option
@@ -47,21 +47,24 @@ UNTIL_FRAMES, UNTIL_REPORT = 0.7, 0.95
 @follow_options
 def make(options: PrepareOptions) -> bool:
     """Makes the dataset without its report; False where it was there already."""
-    height, width = check_options(options)
+    check_options(options)
     workers = worker_count(options.workers)
     infos = [_probe(path) for path in options.videos]
     digests = [files.sha256(path) for path in options.videos]
     resolved = resolved_options(options, digests)
     out = options.out
-    partial = out / ".partial"
-    if is_made(out, partial, resolved):
+    if is_made(out, _partial(out), resolved):
         return False
     new = not out.exists()
-    begin(out, partial, resolved)
+    begin(out, resolved)
     with pool(workers, _modules(options)):
-        videos, blur = _work(options, infos, digests, partial, new, height, width, workers)
-    _finish(options, videos, blur, out, partial, resolved)
+        videos, blur = _work(options, infos, digests, new, workers)
+    _finish(options, videos, blur, resolved)
     return True
+
+
+def _partial(out: Path) -> Path:
+    return out / ".partial"
 
 
 def _modules(options: PrepareOptions) -> tuple[str, ...]:
@@ -71,16 +74,10 @@ def _modules(options: PrepareOptions) -> tuple[str, ...]:
 
 
 def _work(
-    options: PrepareOptions,
-    infos: list,
-    digests: list[str],
-    partial: Path,
-    new: bool,
-    height: int,
-    width: int,
-    workers: int,
+    options: PrepareOptions, infos: list["VideoInfo"], digests: list[str], new: bool, workers: int
 ) -> tuple[list[statistics.Prepared], list[dict[int, float]]]:
-    """Poses of all videos, then the shards."""
+    """Poses of all videos, then the shards; new: whether the dataset's folder is."""
+    partial = _partial(options.out)
     try:
         with events.stage("poses", 0.0, UNTIL_FRAMES):
             videos = []
@@ -96,13 +93,13 @@ def _work(
                 partial.parent.rmdir()
         raise
     with events.stage("frames", UNTIL_FRAMES, 1.0):
-        blur = _write_shards(options, videos, partial, height, width, workers)
+        blur = _write_shards(options, videos, workers)
     return videos, blur
 
 
-def check_options(options: PrepareOptions) -> tuple[int, int]:
-    """The (height, width) of the dataset. Raises UserError for an option that makes no sense."""
-    height, width = parse_size(options.size)
+def check_options(options: PrepareOptions) -> None:
+    """Raises UserError for an option that makes no sense."""
+    parse_size(options.size)
     if not options.videos:
         raise UserError(f"No video was named; give one or more before {option('out')}.")
     check_person(options.person)
@@ -128,7 +125,6 @@ def check_options(options: PrepareOptions) -> tuple[int, int]:
                     f"There is no folder {folder} with the poses of {path.name}; check "
                     f"{option('poses')}."
                 )
-    return height, width
 
 
 def _probe(path: Path) -> "VideoInfo":
@@ -191,17 +187,6 @@ def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
     return json.loads(json.dumps(values))
 
 
-def begin(out: Path, partial: Path, resolved: dict) -> None:
-    """Creates the folders, or finds them begun with the same options."""
-    files.check_writable(out)
-    files.check_writable(partial)
-    begun = partial / "options.json"
-    if begun.is_file():
-        say(f"Going on with the unfinished dataset in {out}.")
-    else:
-        files.write_json(begun, resolved)
-
-
 def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> statistics.Prepared:
     """Poses, clips and region of one video; it depends on no other video.
 
@@ -253,14 +238,10 @@ def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> st
 
 
 def _write_shards(
-    options: PrepareOptions,
-    videos: list[statistics.Prepared],
-    partial: Path,
-    height: int,
-    width: int,
-    workers: int,
+    options: PrepareOptions, videos: list[statistics.Prepared], workers: int
 ) -> list[dict[int, float]]:
     """Writes what is not there yet; {frame: sharpness} for each video."""
+    partial = _partial(options.out)
     jobs, plans = [], _plans(videos, partial)
     for video, plan in zip(videos, plans, strict=True):
         missing = [shard for shard in plan if not _is_written(shard)]
@@ -319,19 +300,17 @@ def _finish(
     options: PrepareOptions,
     videos: list[statistics.Prepared],
     blur: list[dict[int, float]],
-    out: Path,
-    partial: Path,
     resolved: dict,
 ) -> None:
     """Moves shards to their final names, then writes the metadata; each step may be done again."""
-    plan = [shard for plan in _plans(videos, partial) for shard in plan]
-    shards.move([shard.path for shard in plan], out)
+    plan = [shard for plan in _plans(videos, _partial(options.out)) for shard in plan]
+    shards.move([shard.path for shard in plan], options.out)
     figures = [
         assemble.figures(video, options.fit, values)
         for video, values in zip(videos, blur, strict=True)
     ]
     lengths = [shard.last - shard.first for shard in plan]
-    assemble.finish(out, options, resolved, figures, lengths)
+    assemble.finish(options.out, options, resolved, figures, lengths)
 
 
 def write_report(out: Path, advise: "Adviser | None" = None) -> Path:
@@ -341,7 +320,7 @@ def write_report(out: Path, advise: "Adviser | None" = None) -> Path:
 
     suggestion = None if advise is None else advise(out)
     page = write_report(out, suggestion)
-    files.remove_tree(out / ".partial")
+    files.remove_tree(_partial(out))
     figures = records.open_dataset(out).info.detection
     why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())
     say(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from motion_jax import files
 from motion_jax.data import assemble, making, records
-from motion_jax.data.already_made import PARTS, differing, is_made, made_with
+from motion_jax.data.already_made import PARTS, begin, differing, is_made, made_with
 from motion_jax.data.info import SourceEntry
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.data.quality import Adviser
@@ -118,7 +118,7 @@ def merge(options: PrepareOptions, advise: Adviser | None = None) -> Path:
     datasets = _open_parts(options, parts)
     resolved = assemble.join_options([dataset.info.options for dataset in datasets])
     if not is_made(out, partial, resolved, merging=True):
-        making.begin(out, partial, resolved)
+        begin(out, resolved)
         _join(options, datasets, out, partial, resolved, workers)
     page = making.write_report(out, advise)
     files.remove_tree(out / PARTS)

@@ -74,7 +74,7 @@ def percent(share: float) -> str:
 def kept_values(videos: Sequence[VideoEntry], key: PerFrame) -> Float64[np.ndarray, " n"]:
     """The list `key` of all videos, kept frames only, None as NaN."""
     values = [
-        np.nan if value is None else float(value)
+        value
         for video in videos
         for value, record in zip(video[key], video["record"], strict=True)
         if record >= 0

@@ -204,15 +204,12 @@ def _edn(root: Path, phase: str) -> list[Group]:
         )
         return []
     poses, frames = _paired(root, labels, images)
-    texts = _place(root, f"{phase}_facetexts128")
-    boxes: list[str] = []
+    texts, boxes = _place(root, f"{phase}_facetexts128"), []
     if texts is not None:
-        there = {entry.name for entry in os.scandir(texts)}
-        for frame in frames:
-            name = f"{Path(frame).stem}.txt"
-            boxes.append(str((texts / name).relative_to(root)) if name in there else "")
-    name = f"{labels.name} + {images.name}"
-    return [Group(name, phase, frames, poses, tuple(boxes))]
+        folder, there = texts.relative_to(root), {entry.name for entry in os.scandir(texts)}
+        names = [f"{Path(frame).stem}.txt" for frame in frames]
+        boxes = [str(folder / name) if name in there else "" for name in names]
+    return [Group(f"{labels.name} + {images.name}", phase, frames, poses, tuple(boxes))]
 
 
 def _aligned(root: Path, phase: str) -> list[Group]:

@@ -31,15 +31,9 @@ class ImportOptions:
     out: Path
     """Folder of the dataset; new, or begun by the same command before."""
     layout: Literal[
-        "auto",
-        "edn",
-        "aligned",
-        "side-by-side",
-        "unpaired",
-        "vid2vid",
-        "skeleton-video",
+        "auto", "edn", "aligned", "side-by-side", "unpaired", "vid2vid", "skeleton-video",
         "densepose",
-    ] = "auto"
+    ] = "auto"  # fmt: skip
     """How the data lies in SOURCE: "edn" (train_label, train_img), "aligned" (train_A, train_B),
     "side-by-side" (train/ with A|B pictures), "unpaired" (trainA, trainB), "vid2vid"
     (train_openpose, train_img), "skeleton-video", "densepose" (IUV pictures or a video of parts);

@@ -1,5 +1,6 @@
 """The page about an imported dataset: DATASET/report/index.html, and what it can and cannot do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,55 +18,44 @@ def held_out(info: DatasetInfo) -> int:
     return sum(clip in info.held_out for clip, *_ in info.clips)
 
 
-def remarks(dataset: PoseFrames) -> list[tuple[str, str]]:
-    """(what the dataset lacks, what follows from it)."""
-    info, found = dataset.info, []
+def remarks(dataset: PoseFrames) -> Iterator[tuple[str, str]]:
+    """Yields (what the dataset lacks, what follows from it)."""
+    info = dataset.info
     domains = sorted({source["domain"] for source in info.sources if "domain" in source})
     if domains:
-        found.append(
-            (
-                "pictures of two domains without partners",
-                "for an unpaired recipe (CycleGAN); there are no poses in it",
-            )
+        yield (
+            "pictures of two domains without partners",
+            "for an unpaired recipe (CycleGAN); there are no poses in it",
         )
     elif not dataset.has_keypoints:
-        found.append(
-            (
-                "no keypoints",
-                "poses are known as pictures alone, so driving poses cannot be normalised to this "
-                "body, bodies are not measured, and a run is driven with --ready-poses"
-                + (" or by keypoints drawn in the known style" if info.pose_style else ""),
-            )
+        yield (
+            "no keypoints",
+            "poses are known as pictures alone, so driving poses cannot be normalised to this "
+            "body, bodies are not measured, and a run is driven with --ready-poses"
+            + (" or by keypoints drawn in the known style" if info.pose_style else ""),
         )
     elif info.pose_pictures and info.pose_style is None:
-        found.append(
-            (
-                "an unknown style of drawing",
-                "keypoints of a driving video cannot be drawn like the pose pictures; --drawn-as "
-                "says how",
-            )
+        yield (
+            "an unknown style of drawing",
+            "keypoints of a driving video cannot be drawn like the pose pictures; --drawn-as says "
+            "how",
         )
     boxes = dataset.face_boxes()
     share = float((boxes[:, 2] > boxes[:, 0]).mean()) if len(boxes) else 0.0
     if not domains and not share:
-        found.append(("no face boxes", "the face stage has nothing to learn; leave it out"))
+        yield "no face boxes", "the face stage has nothing to learn; leave it out"
     longest = max(length for _, length in dataset.clips)
     if longest == 1:
-        found.append(
-            (
-                "each picture a clip of its own",
-                "recipes that see two consecutive frames cannot train on it, recipes of single "
-                "pictures can",
-            )
+        yield (
+            "each picture a clip of its own",
+            "recipes that see two consecutive frames cannot train on it, recipes of single "
+            "pictures can",
         )
     if not info.held_out and longest == 1:
-        found.append(
-            (
-                "nothing held out",
-                "single pictures have no end to keep, and SOURCE has no test folder",
-            )
+        yield (
+            "nothing held out",
+            "single pictures have no end to keep, and SOURCE has no test folder",
         )
-    return found
 
 
 def write_report(path: Path, dataset: PoseFrames) -> None:
@@ -80,15 +70,13 @@ def write_report(path: Path, dataset: PoseFrames) -> None:
     columns = [
         [s["file"], s.get("domain", ""), s["phase"], s["frames"], s["kept"]] for s in info.sources
     ]
-    notes = remarks(dataset)
+    lacks = [f"{lack.capitalize()}: {result}." for lack, result in remarks(dataset)]
     skipped = info.detection.get("skipped", [])
     sections = [
         html.section(
             "What it lacks",
-            html.bullets([f"{lack.capitalize()}: {result}." for lack, result in notes]),
-        )
-        if notes
-        else html.section("What it lacks", html.paragraph("Nothing that training needs.")),
+            html.bullets(lacks) if lacks else html.paragraph("Nothing that training needs."),
+        ),
         html.section(
             "What is in it",
             html.table(["folder", "domain", "phase", "pictures", "kept"], columns, "", best={}),

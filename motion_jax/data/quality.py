@@ -116,30 +116,31 @@ def _advice(quality: Quality, coverage: Coverage) -> list[str]:
 
 def _training(suggestion: TrainingAdvice) -> list[str]:
     first, *others = suggestion.sentences
-    fragments = [html.paragraph(first)]
-    if suggestion.command:
-        fragments.append(html.preformatted(suggestion.command))
-    table = html.table(suggestion.headings, suggestion.rows)
-    fragments += [html.paragraph(" ".join(others)), table]
-    fragments.append(
+    return [
+        html.paragraph(first),
+        *([html.preformatted(suggestion.command)] if suggestion.command else []),
+        html.paragraph(" ".join(others)),
+        html.table(suggestion.headings, suggestion.rows),
         html.paragraph(
             "Times and memory are estimates for this machine; the same command with --dry-run "
             "measures the real steps."
-        )
-    )
-    return fragments
+        ),
+    ]
 
 
 def _overview(quality: Quality, dataset: PoseFrames) -> list[str]:
-    lengths = [clip["length"] for clip in quality["clips"]]
-    videos = quality["videos"]
+    videos, lengths = quality["videos"], [clip["length"] for clip in quality["clips"]]
     sharpness = advising.kept_values(videos, "blur")
     faces = advising.kept_values(videos, "face_height")
     estimators = {
         " ".join(str(video["estimator"].get(key, "")) for key in ("name", "version")).strip()
         for video in videos
     } - {""}
-    holistic = quality["detail"] != "body"
+    looked_for = quality["detail"] != "body"
+
+    def face_share(of: Sequence[VideoEntry], otherwise: str) -> str:
+        return percent(advising.share(of, "face_visible")) if looked_for else otherwise
+
     return [
         html.facts(
             {
@@ -147,11 +148,9 @@ def _overview(quality: Quality, dataset: PoseFrames) -> list[str]:
                 f"({percent(quality['records'] / max(quality['frames'], 1))})",
                 "clips without a gap": f"{len(lengths)}, of {min(lengths, default=0)} to "
                 f"{max(lengths, default=0)} frames",
-                "face visible": percent(advising.share(videos, "face_visible"))
-                if holistic
-                else "not looked for",
+                "face visible": face_share(videos, "not looked for"),
                 "face height": _pixels(faces),
-                "hands visible": _hands(videos) if holistic else "not looked for",
+                "hands visible": _hands(videos) if looked_for else "not looked for",
                 "sharpness, median": _middle(sharpness),
                 "poses": ", ".join(sorted(estimators)) or "from files",
                 "smoothing": _smoothing(quality["smoothing"]),
@@ -170,7 +169,7 @@ def _overview(quality: Quality, dataset: PoseFrames) -> list[str]:
                     video["frames"],
                     video["kept"],
                     percent(video["kept"] / max(video["frames"], 1)),
-                    percent(advising.share([video], "face_visible")) if holistic else "–",
+                    face_share([video], "–"),
                 ]
                 for video in videos
             ],
@@ -317,11 +316,12 @@ def _video(video: VideoEntry, quality: Quality) -> list[str]:
     kept = np.array(video["record"]) >= 0
     rows = {"kept": kept.astype(float)}
     never = []
-    for name, values in video["confidence"].items():
+    for joint, values in video["confidence"].items():
+        name = joint.replace("_", " ")
         if any(values):
-            rows[name.replace("_", " ")] = np.array(values, np.float64)
+            rows[name] = np.array(values, np.float64)
         else:
-            never.append(name.replace("_", " "))
+            never.append(name)
     meaning = "Dark violet: not seen (0); green: 0.75; yellow: certain (1)"
     if never:
         meaning += f"; never seen and left out: {', '.join(never)}"
@@ -343,31 +343,21 @@ def _video(video: VideoEntry, quality: Quality) -> list[str]:
     if quality["detail"] == "files":
         fragments.append(html.paragraph("The poses come from files; confidences are the files'."))
     if len(times) > 1:
-        fragments.append(
-            html.columns(
-                html.heat(
-                    rows,
-                    span,
-                    "Confidence of each joint over time",
-                    x_label="seconds",
-                    meaning=meaning,
-                ),
-                html.chart(
-                    {"sharpness": (times, _floats(video["blur"]))},
-                    "Sharpness of the person",
-                    x_label="seconds",
-                    y_label="variance of the Laplacian",
-                )
-                + html.chart(
-                    {"face height": (times, _floats(video["face_height"]))},
-                    "Height of the face",
-                    x_label="seconds",
-                    y_label="pixels of the dataset's frame",
-                ),
+        charts = [
+            html.chart(
+                {name: (times, np.array(figures, np.float64))},  # None becomes NaN.
+                title,
+                x_label="seconds",
+                y_label=unit,
             )
-        )
+            for name, figures, title, unit in (
+                ("sharpness", video["blur"], "Sharpness of the person",
+                 "variance of the Laplacian"),
+                ("face height", video["face_height"], "Height of the face",
+                 "pixels of the dataset's frame"),
+            )
+        ]  # fmt: skip
+        title = "Confidence of each joint over time"
+        heat = html.heat(rows, span, title, x_label="seconds", meaning=meaning)
+        fragments.append(html.columns(heat, "".join(charts)))
     return fragments
-
-
-def _floats(values: list) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -49,8 +49,8 @@ def read_face_text(path: Path) -> tuple[float, float, float, float]:
         ) from error
     if not (np.isfinite([top, bottom, left, right]).all() and bottom >= top and right >= left):
         raise UserError(
-            f"The face text {path} is no box: top {top:g}, bottom {bottom:g}, left {left:g}, right "
-            f"{right:g}; mend it or remove it."
+            f"The face text {path} is not a box: top {top:g}, bottom {bottom:g}, left {left:g}, "
+            f"right {right:g}; mend it or remove it."
         )
     return top, left, bottom, right
 
@@ -69,7 +69,7 @@ def read_face_texts(folder: Path, count: int) -> Float32[np.ndarray, "{count} 4"
 
 
 def face_text(box: Real[np.ndarray, "4"]) -> str:
-    """The line for a box (top, left, bottom, right): a square of whole pixels, as its reader wants
+    """The line for a box (top, left, bottom, right): a square of whole pixels, as its reader needs
     it."""
     top, left, bottom, right = (float(value) for value in box)
     rows, columns = round(bottom - top), round(right - left)
@@ -95,7 +95,7 @@ def write_aspect(folder: Path, aspect: float) -> None:
 def read_aspect(folder: Path) -> float | None:
     """What `write_aspect` wrote; None where it did not: then the labels are the whole canvas.
 
-    Raises UserError where it is no number above 0."""
+    Raises UserError where it is not a number above 0."""
     path = Path(folder) / EXPORTED
     if not path.is_file():
         return None
@@ -125,7 +125,7 @@ def write_yml(
             points = skeleton.to_body23(keypoints)
         written = points.ravel() if people else ()
         numbers = ", ".join(f"{float(value):.9g}" for value in written)
-        # Its reader takes the spaces inside the brackets for granted.
+        # Its reader needs the spaces inside the brackets.
         text = (
             f"%YAML:1.0\n---\n{part}_0: !!opencv-nd-matrix\n"
             f"   sizes: [ {people}, {len(points)}, 3 ]\n   dt: f\n   data: [ {numbers} ]\n"

@@ -199,8 +199,8 @@ def _edn(root: Path, phase: str) -> list[Group]:
         return []
     if images is None:
         say(
-            f"{labels.name} has no {phase}_img beside it, so it is left out: labels alone drive a "
-            f"run, with motion-jax transfer --source {labels} --ready-poses."
+            f"{labels.name} has no {phase}_img beside it, so it is left out: labels without frames "
+            f"can drive a run, with motion-jax transfer --source {labels} --ready-poses."
         )
         return []
     poses, frames = _paired(root, labels, images)

@@ -104,17 +104,17 @@ def _layout(options: ImportOptions) -> str:
         return DENSEPOSE
     for option, unset in (("region", None), ("frames_region", None), ("densepose_as", "auto")):
         if getattr(options, option) != unset:
-            raise UserError(f"{named(option)} goes with {named('layout')} densepose alone.")
+            raise UserError(f"{named(option)} goes only with {named('layout')} densepose.")
     if source.is_file():
         if options.layout not in ("auto", VIDEO):
-            raise UserError(f"{source} is a file; the layout {options.layout} wants a folder.")
+            raise UserError(f"{source} is a file; the layout {options.layout} needs a folder.")
         say(f"{source}: layout {VIDEO}.")
         return VIDEO
     if options.layout == VIDEO:
-        raise UserError(f"{source} is a folder; the layout {VIDEO} wants a video.")
+        raise UserError(f"{source} is a folder; the layout {VIDEO} needs a video.")
     if options.frames is not None:
         raise UserError(
-            f"{named('frames')} goes with a skeleton video or {named('layout')} densepose alone."
+            f"{named('frames')} goes only with a skeleton video or {named('layout')} densepose."
         )
     layout = detect(source) if options.layout == "auto" else options.layout
     say(f"{source}: layout {layout}.")
@@ -148,11 +148,13 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
     if options.resize == "resize_and_crop" and crop > load:
         raise UserError(f"{named('crop_size')} {crop} is larger than {named('load_size')} {load}.")
     if options.fps is not None and not options.fps > 0:
-        raise UserError(f"{named('fps')} {options.fps:g} is no rate; give frames a second above 0.")
+        raise UserError(
+            f"{named('fps')} {options.fps:g} is not a rate; give frames a second above 0."
+        )
     if options.fit != "stretch":
         if options.size is None:
             raise UserError(
-                f"{named('fit')} {options.fit} wants a size to fit into; give {named('size')} too."
+                f"{named('fit')} {options.fit} needs a size to fit into; give {named('size')} too."
             )
         if layout == "edn":
             raise UserError(
@@ -160,7 +162,7 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
                 "stretched and are all of one size; leave it out."
             )
     if options.size is None:
-        # The programs of the layouts that need multiples of 4 alone are pix2pix's.
+        # The layouts that need only multiples of 4 are those of pix2pix's programs.
         least = crop if multiple == 4 else 0
         return Resize(options.resize, load, crop, multiple, least)
     if options.resize != "none":

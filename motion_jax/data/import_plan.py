@@ -88,7 +88,7 @@ def common_size(
                 raise UserError(
                     f"{options.source} is {info.width}x{info.height} and {options.frames} "
                     f"{other.width}x{other.height}, so {option('fit')} {options.fit} would not "
-                    f"lay one over the other; give videos of one shape, or {option('fit')} "
+                    f"put one exactly over the other; give videos of one shape, or {option('fit')} "
                     "stretch."
                 )
         return how.result(info.height, info.width)
@@ -249,7 +249,7 @@ def _pixels(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(p.isascii() and p.isdigit() and int(p) for p in parts):
         raise UserError(
-            f"{option('keypoints_size')} {text} is no size; give WIDTHxHEIGHT, as 1920x1080."
+            f"{option('keypoints_size')} {text} is not a size; give WIDTHxHEIGHT, as 1920x1080."
         )
     return int(parts[1]), int(parts[0])
 

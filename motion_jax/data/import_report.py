@@ -30,7 +30,7 @@ def remarks(dataset: PoseFrames) -> Iterator[tuple[str, str]]:
     elif not dataset.has_keypoints:
         yield (
             "no keypoints",
-            "poses are known as pictures alone, so driving poses cannot be normalised to this "
+            "poses are known only as pictures, so driving poses cannot be normalised to this "
             "body, bodies are not measured, and a run is driven with --ready-poses"
             + (" or by keypoints drawn in the known style" if info.pose_style else ""),
         )

@@ -217,8 +217,8 @@ def _pair(job: ImportJob, item: Item, source: Files, digest: "hashlib._Hash") ->
     if max(abs(a - b) for a, b in zip(placed.content, other.content, strict=True)) > 1:
         raise UserError(
             f"{item.frame} is {frame.width}x{frame.height} and {item.pose} "
-            f"{pose.width}x{pose.height}, so {option('fit')} {job.fit} would not lay one over the "
-            f"other; give pictures of one shape, or {option('fit')} stretch."
+            f"{pose.width}x{pose.height}, so {option('fit')} {job.fit} would not put one exactly "
+            f"over the other; give pictures of one shape, or {option('fit')} stretch."
         )
     other = replace(other, content=placed.content)
     bars = ground(np.asarray(pose)) if job.fit == "letterbox" else BLACK

@@ -113,8 +113,8 @@ def check_options(options: PrepareOptions) -> None:
         )
     if not options.min_cutoff > 0 or not options.beta >= 0:
         raise UserError(
-            f"{option('min_cutoff')} {options.min_cutoff:g} {option('beta')} {options.beta:g} are "
-            "no filter; give a cutoff above 0 and a beta of 0 or more, or "
+            f"{option('min_cutoff')} {options.min_cutoff:g} {option('beta')} {options.beta:g} do "
+            "not make a filter; give a cutoff above 0 and a beta of 0 or more, or "
             f"{option('smooth', False)}."
         )
     if options.poses is not None:

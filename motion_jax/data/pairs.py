@@ -214,14 +214,6 @@ class Frames:
                 window["pose_pictures"][i] = pose
 
 
-def load(
-    dataset: PoseFrames, start: int, length: int, height: int, width: int, crop: bool = False
-) -> dict[str, Any]:
-    """Consecutive frames of a dataset at a size, as `Frames.window` gives them. For sample pictures
-    and evaluation."""
-    return Frames(dataset, height, width, crop=crop).window(start, length)
-
-
 class Load:
     """Grain's map from (global indices [B], numbers of examples [B]) to the batch itself; all
     randomness comes from (seed, global index) alone.
@@ -401,7 +393,7 @@ def batches(dataset: PoseFrames, *, window: int, holdout: float, **settings: Any
     if not len(starts):
         longest = max((count for _, count in stretches(dataset, holdout, "train")), default=0)
         raise UserError(
-            f"The source is shorter than needed: training wants {window} consecutive frames, the "
+            f"The source is shorter than needed: training needs {window} consecutive frames, the "
             f"longest clip of {dataset.folder} leaves {longest} for training; prepare a longer "
             "video, hold out less, or use a shorter window."
         )

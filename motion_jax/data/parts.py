@@ -30,7 +30,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(
-            f"{option('shard')} {text} is no part; give I/N with I from 1 to N, for instance 3/8."
+            f"{option('shard')} {text} is not a part; give I/N with I from 1 to N, as in 3/8."
         )
     return int(match[1]), int(match[2])
 

@@ -239,7 +239,6 @@ def overlay(
     frame: UInt8[np.ndarray, "h w 3"],
     keypoints: Float[np.ndarray, "137 3"],
     height: int = SHEET_HEIGHT,
-    strength: float = 0.75,
 ) -> UInt8[np.ndarray, "{height} _ 3"]:
     """The frame at a height, its pose (in pixels of `frame`) drawn over it."""
     scale = height / frame.shape[0]
@@ -249,16 +248,14 @@ def overlay(
     factors = np.array([width / frame.shape[1], scale, 1], np.float32)
     pose = draw_host(keypoints * factors, height, width, PoseStyle(stroke=2))
     # The drawing's ground is white: the further from white, the more of it is shown.
-    ink = np.clip((255 - pose.min(-1, keepdims=True).astype(np.float32)) / 128, 0, 1) * strength
+    ink = np.clip((255 - pose.min(-1, keepdims=True).astype(np.float32)) / 128, 0, 1) * 0.75
     return np.rint(shown * (1 - ink) + pose * ink).astype(np.uint8)
 
 
-def contact_sheet(
-    dataset: PoseFrames, count: int = SHEET_PICTURES
-) -> UInt8[np.ndarray, "height width 3"]:
+def contact_sheet(dataset: PoseFrames) -> UInt8[np.ndarray, "height width 3"]:
     """Evenly spread frames with their poses drawn, labelled with clip and time."""
     total = len(dataset)
-    records = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    records = np.unique(np.linspace(0, total - 1, min(SHEET_PICTURES, total)).round().astype(int))
     pictures = []
     for record in records:
         row = dataset[int(record)]

@@ -376,7 +376,7 @@ class PoseFrames:
 
     @property
     def has_keypoints(self) -> bool:
-        """Whether any frame has a keypoint; where none has, poses are known as pictures alone."""
+        """Whether any frame has a keypoint; where none has, poses are known only as pictures."""
         if self._posed is None:
             self._posed = bool((self.keypoints()[..., 2] > 0).any())
         return self._posed

@@ -370,7 +370,7 @@ def test_a_damaged_picture_is_named_or_left_out(tmp_path, capsys):
             {"resize": "resize_and_crop", "load_size": 20, "crop_size": 30},
             "larger than load_size",
         ),
-        ({"fps": 0.0}, "fps 0 is no rate"),
+        ({"fps": 0.0}, "fps 0 is not a rate"),
         ({"layout": "aligned"}, "not the layout aligned: there is no train_A"),
         ({"layout": "skeleton-video"}, "is a folder"),
         ({"frames": Path("x.mp4")}, "frames goes with a skeleton video"),
@@ -480,7 +480,7 @@ def test_frames_smaller_in_training_keep_the_labels_colours(tmp_path):
     """Labels are made smaller by the nearest pixel, as there; frames by averages."""
     root = edn(tmp_path / "edn", train=(0, 1), test=())
     data = run(root, tmp_path / "data")
-    window = pairs.load(data, 0, 2, 16, 32)
+    window = pairs.Frames(data, 16, 32).window(0, 2)
     pose, frame = (np.asarray(data[0][name]) for name in ("pose_picture", "frame"))
     half = Image.fromarray(pose).resize((32, 16), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(window["pose_pictures"][0], np.asarray(half))
@@ -490,5 +490,5 @@ def test_frames_smaller_in_training_keep_the_labels_colours(tmp_path):
     video = replace(ImportOptions(root, tmp_path / "x"), source=tmp_path / "clip.mp4")
     with VideoWriter(video.source, 32, 32) as writer:
         writer.write(np.zeros((32, 32, 3), np.uint8), 0.0)
-    with pytest.raises(UserError, match="is a file; the layout edn wants a folder"):
+    with pytest.raises(UserError, match="is a file; the layout edn needs a folder"):
         import_data(replace(video, layout="edn"))

@@ -196,14 +196,14 @@ def test_what_is_refused(dancer, tmp_path):
         (iuv, {"label_interpolation": "bicubic"}, "no mixtures"),
         (iuv, {"frames_region": "left"}, "goes with frames"),
         (iuv, {"region": "9,9,99,99"}, "does not lie inside the pictures, which are 64x96"),
-        (iuv, {"fit": "letterbox"}, "wants a size to fit into"),
+        (iuv, {"fit": "letterbox"}, "needs a size to fit into"),
         (tmp_path / "absent", {}, "no file or folder"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
             run(source, tmp_path / "no", **options)
     assert not (tmp_path / "no").exists()
     for options in ({"region": "left"}, {"densepose_as": "parts"}):
-        with pytest.raises(UserError, match="goes with layout densepose alone"):
+        with pytest.raises(UserError, match="goes only with layout densepose"):
             import_data(ImportOptions(source=video, out=tmp_path / "no", **options))
 
 
@@ -228,7 +228,7 @@ def test_letterboxed_pictures_of_several_shapes(tmp_path):
     for folder, size in (("train_A", (32, 64)), ("train_B", (64, 32))):
         (tmp_path / "hd" / folder).mkdir(parents=True)
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "hd" / folder / "0.png")
-    with pytest.raises(UserError, match="would not lay one over the other"):
+    with pytest.raises(UserError, match="would not put one exactly over the other"):
         import_data(ImportOptions(source=tmp_path / "hd", out=tmp_path / "no", workers=1,
                                   size="32x32", fit="letterbox"))  # fmt: skip
 

@@ -141,14 +141,14 @@ def test_batches_do_not_share_memory(dataset):
 
 
 def test_smaller_sizes_scale_keypoints_and_boxes(dataset):
-    frames = pairs.load(dataset, 9, 3, 8, 12)
+    frames = pairs.Frames(dataset, 8, 12).window(9, 3)
     assert frames["frames"].shape == (3, 8, 12, 3)
     np.testing.assert_array_equal(frames["keypoints"][:, 1, :2], [[5, 2], [5.5, 2], [6, 2]])
     assert (frames["keypoints"][:, 1, 2] == 1).all()
     np.testing.assert_array_equal(frames["face_boxes"][0], [0, 4.5, 2, 6.5])
     for height, width in ((16, 12), (12, 18), (32, 48)):
         with pytest.raises(UserError, match=f"frames of 24x16, the config wants {width}x{height}"):
-            pairs.load(dataset, 0, 2, height, width)
+            pairs.Frames(dataset, height, width)
 
 
 def test_the_cache_changes_nothing_but_the_reading(dataset):
@@ -175,7 +175,7 @@ def test_augmentation_is_a_function_of_seed_and_index(dataset):
 
 
 def test_a_source_without_a_window_is_refused(dataset):
-    with pytest.raises(UserError, match="shorter than needed: training wants 8.*leaves 7"):
+    with pytest.raises(UserError, match="shorter than needed: training needs 8.*leaves 7"):
         draw(dataset, 1, window=8, holdout=0.2)
 
 

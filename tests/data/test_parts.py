@@ -117,7 +117,7 @@ def refused(options: PrepareOptions, said: str, **change) -> None:
 def test_bad_input(whole, tmp_path):
     options = dataclasses.replace(whole, out=tmp_path / "data")
     for shard in ("0/2", "3/2", "2", "a/b", "-1/2", "1/0"):
-        refused(options, f"shard {shard} is no part; give I/N", shard=shard)
+        refused(options, f"shard {shard} is not a part; give I/N", shard=shard)
     refused(options, "shard 1/5 has no video: there are only 4", shard="1/5")
     refused(options, "shard and merge do not go together", shard="1/2", merge=True)
     refused(options, "holds no parts; make them first .*shard 1/N", merge=True)

@@ -153,26 +153,31 @@ def _options(kind: Any, before: str = "--") -> list[str]:
 
 
 def _prepare(arguments: list[str]) -> None:
-    from motion_jax.data.prepare import prepare
     from motion_jax.data.prepare_options import PrepareOptions
 
     options = parse(PrepareOptions, "prepare", arguments)
+    from motion_jax.data.prepare import prepare
     from motion_jax.plan.suggest import advise
 
     prepare(options, advise=advise)
 
 
 def _import_data(arguments: list[str]) -> None:
-    from motion_jax.data.import_data import ImportOptions, import_data
+    from motion_jax.data.import_options import ImportOptions
 
-    import_data(parse(ImportOptions, "import-data", arguments))
+    options = parse(ImportOptions, "import-data", arguments)
+    from motion_jax.data.import_data import import_data
+
+    import_data(options)
 
 
 def _pair(arguments: list[str]) -> None:
     from motion_jax.pairing.options import PairOptions
+
+    options = parse(PairOptions, "pair", arguments)
     from motion_jax.pairing.pair import pair
 
-    pair(parse(PairOptions, "pair", arguments))
+    pair(options)
 
 
 def _export_data(arguments: list[str]) -> None:
@@ -188,24 +193,30 @@ def _train(arguments: list[str]) -> None:
 
 
 def _transfer(arguments: list[str]) -> None:
-    from motion_jax.transfer.command import TransferOptions, transfer
+    from motion_jax.transfer.options import TransferOptions
 
-    transfer(parse(TransferOptions, "transfer", arguments))
+    options = parse(TransferOptions, "transfer", arguments)
+    from motion_jax.transfer.command import transfer
+
+    transfer(options)
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from motion_jax.evaluate.evaluate import evaluate
     from motion_jax.evaluate.options import EvaluateOptions
 
-    evaluate(parse(EvaluateOptions, "evaluate", arguments))
+    options = parse(EvaluateOptions, "evaluate", arguments)
+    from motion_jax.evaluate.evaluate import evaluate
+
+    evaluate(options)
 
 
 def _compare(arguments: list[str]) -> None:
-    from motion_jax.cli.signals import answered
-    from motion_jax.compare.command import compare, show
     from motion_jax.compare.options import CompareOptions
 
     options = parse(CompareOptions, "compare", arguments)
+    from motion_jax.cli.signals import answered
+    from motion_jax.compare.command import compare, show
+
     with answered():
         show(options, compare(options, "motion-jax compare " + shlex.join(arguments)))
 
@@ -223,28 +234,39 @@ def _compile(arguments: list[str]) -> None:
 
 
 def _import(arguments: list[str]) -> None:
-    from motion_jax.port.import_run import ImportOptions, import_run
+    from motion_jax.port.options import ImportOptions
 
-    command = "motion-jax import " + shlex.join(arguments)
-    import_run(parse(ImportOptions, "import", arguments), command)
+    options = parse(ImportOptions, "import", arguments)
+    from motion_jax.port.import_run import import_run
+
+    import_run(options, "motion-jax import " + shlex.join(arguments))
 
 
 def _export(arguments: list[str]) -> None:
-    from motion_jax.port.export_run import ExportOptions, export
+    from motion_jax.port.options import ExportOptions
 
-    export(parse(ExportOptions, "export", arguments))
+    options = parse(ExportOptions, "export", arguments)
+    from motion_jax.port.export_run import export
+
+    export(options)
 
 
 def _inspect(arguments: list[str]) -> None:
-    from motion_jax.port.inspect import InspectOptions, inspect
+    from motion_jax.port.options import InspectOptions
 
-    inspect(parse(InspectOptions, "inspect", arguments))
+    options = parse(InspectOptions, "inspect", arguments)
+    from motion_jax.port.inspect import inspect
+
+    inspect(options)
 
 
 def _parity(arguments: list[str]) -> None:
-    from motion_jax.port.parity import ParityOptions, parity
+    from motion_jax.port.options import ParityOptions
 
-    parity(parse(ParityOptions, "parity", arguments))
+    options = parse(ParityOptions, "parity", arguments)
+    from motion_jax.port.parity import parity
+
+    parity(options)
 
 
 def _fetch(arguments: list[str]) -> None:
@@ -254,9 +276,12 @@ def _fetch(arguments: list[str]) -> None:
 
 
 def _demo(arguments: list[str]) -> None:
-    from motion_jax.demo import DemoOptions, demo
+    from motion_jax.demo_options import DemoOptions
 
-    demo(parse(DemoOptions, "demo", arguments))
+    options = parse(DemoOptions, "demo", arguments)
+    from motion_jax.demo import demo
+
+    demo(options)
 
 
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {

@@ -9,14 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
+from rich.console import Console
 
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable
 from motion_jax.parsing import one_sentence
+from motion_jax.profiling import topology
+from motion_jax.profiling.chips import CHIPS
+from motion_jax.profiling.figures import scaled
 from motion_jax.profiling.profile import split_settings, with_settings
+from motion_jax.profiling.saved import save, versions
 from motion_jax.progress import say
+from motion_jax.train.step import abstract_state, step_inputs
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,6 @@ def run(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        from rich.console import Console
-
         console = Console(highlight=False, soft_wrap=True)
         for line in lines(result):
             console.print(line, markup=False)
@@ -77,9 +82,6 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
     Raises:
       UserError: bad options; libtpu is absent; the mesh or a batch does not fit the topology.
     """
-    from motion_jax.profiling import topology
-    from motion_jax.profiling.saved import save, versions
-
     if not options.config or not options.topology:
         raise UserError(
             f"motion-jax compile wants a config and {option('topology')}, for example: motion-jax "
@@ -185,9 +187,6 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
       flop_limit_seconds, flop_share: the analytic FLOPs at the chip's published peak, and what part
         of seconds_after that is.
     """
-    from motion_jax.profiling import topology
-    from motion_jax.profiling.chips import CHIPS
-
     said = topology.estimate(executable)
     memory, chip = said["memory"], CHIPS[said["chip"]]
     batch = config.recipe.stages()[name].batch_size
@@ -214,9 +213,6 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
 
 def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int]) -> dict[str, int]:
     """A chip's peak by what it holds: bytes of each; they add up to memory["peak"]."""
-    import jax
-
-    from motion_jax.train.step import step_inputs
 
     def size(tree: Any) -> int:
         return sum(
@@ -244,10 +240,6 @@ def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int])
 def donated(config: Config, name: str, text: str) -> dict[str, int]:
     """{tensors, of}: how many of the state's tensors a compiled program changes in place, by the
     head of its text."""
-    import jax
-
-    from motion_jax.train.step import abstract_state
-
     head = text.split("\n", 1)[0]
     aliases = re.findall(r"\{\d+\}: \((\d+), \{\}, (?:may|must)-alias\)", head)
     leaves = len(jax.tree.leaves(abstract_state(config, name)))
@@ -256,8 +248,6 @@ def donated(config: Config, name: str, text: str) -> dict[str, int]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
-    from motion_jax.profiling.figures import scaled
-
     usable = result["usable_bytes"]
     mesh = " x ".join(f"{name} {size}" for name, size in result["mesh"].items())
     shared = ", optimiser's state shared" if result["shard_optimizer"] else ""

@@ -186,7 +186,7 @@ def test_a_run_with_its_own_data(run, monkeypatch):
         seen["batch"], seen["state"], seen["trace"] = next(batches), make_state(), folder
         raise UserError("far enough")
 
-    monkeypatch.setattr(measure, "measure", fake)
+    monkeypatch.setattr(profile, "measure", fake)
     with pytest.raises(UserError, match="far enough"):
         profile.profile(ProfileOptions(run=run))
     assert seen["batch"]["frames"].shape == (2, 2, 16, 16, 3)

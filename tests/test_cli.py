@@ -77,8 +77,7 @@ def options_of(verb):
     from motion_jax.fetch import FetchOptions
     from motion_jax.pairing.options import PairOptions
     from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
-    from motion_jax.profiling.compile import CompileOptions
-    from motion_jax.profiling.profile import ProfileOptions
+    from motion_jax.profiling.options import CompileOptions, ProfileOptions
     from motion_jax.transfer.command import TransferOptions
 
     return {

@@ -112,17 +112,22 @@ def _near(word: str) -> str:
 
 def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
     """Options of a verb; an unknown one is a UserError that suggests the right one."""
+    options, unknown = _parse(kind, verb, arguments, **settings)
+    if unknown:
+        raise UserError(_unknown(kind, verb, unknown[0]))
+    return options
+
+
+def _parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> tuple[Any, list[str]]:
+    """Options of a verb, and the arguments that are none of them."""
     import tyro
 
     from motion_jax.parsing import one_sentence
 
     with one_sentence(verb, arguments):
-        options, unknown = tyro.cli(
+        return tyro.cli(
             kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
         )
-    if unknown:
-        raise UserError(_unknown(kind, verb, unknown[0]))
-    return options
 
 
 def _unknown(kind: type, verb: str, word: str) -> str:
@@ -222,15 +227,23 @@ def _compare(arguments: list[str]) -> None:
 
 
 def _profile(arguments: list[str]) -> None:
+    from motion_jax.profiling.options import ProfileOptions, split_settings
+
+    own, settings = split_settings(arguments)
+    options, rest = _parse(ProfileOptions, "profile", own)
     from motion_jax.profiling.profile import run
 
-    run(arguments)
+    run(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
 
 
 def _compile(arguments: list[str]) -> None:
+    from motion_jax.profiling.options import CompileOptions, split_settings
+
+    own, settings = split_settings(arguments)
+    options, rest = _parse(CompileOptions, "compile", own)
     from motion_jax.profiling.compile import run
 
-    run(arguments)
+    run(options, [*rest, *settings])
 
 
 def _import(arguments: list[str]) -> None:

@@ -4,9 +4,8 @@ import dataclasses
 import difflib
 import json
 import os
-import shlex
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from motion_jax.profiling import chips, topology, trace
 from motion_jax.profiling.attribution import attribute
 from motion_jax.profiling.compare import compare, print_comparison, read_profile, write_comparison
 from motion_jax.profiling.measure import measure, synthetic_batches
+from motion_jax.profiling.options import ProfileOptions
 from motion_jax.profiling.report import print_profile, write_page
 from motion_jax.profiling.result import (
     add_compiled_bytes,
@@ -42,44 +42,9 @@ from motion_jax.train.run import read_config, read_dataset
 from motion_jax.train.step import laid_out_state
 
 
-@dataclass(frozen=True)
-class ProfileOptions:
-    """Show where the time and memory of a training step go, by network and layer. Settings of the
-    config can be given as with `motion-jax train`: --recipe.dtype bfloat16."""
-
-    config: tyro.conf.Positional[str] = ""
-    """A config: the name of a shipped one or a Python file. Not with --run."""
-    run: Path | None = None
-    """Run directory of `motion-jax train`: its config, its newest checkpoint, its dataset."""
-    data: Path | None = None
-    """Dataset to load batches from, so that waiting for input is real. Default with --run: the
-    run's; else one made-up batch again and again."""
-    stage: str = ""
-    """Stage to profile. Default: the config's first, with --run that of the newest checkpoint."""
-    batch: int = 0
-    """Windows a step over all devices, instead of the config's; 0: the config's."""
-    topology: str = ""
-    """Compile for a TPU topology such as v5e:2x2 instead of running here: times are then the
-    compiler's estimates (needs the extra `tpu`)."""
-    compare: tuple[Path, Path] | None = None
-    """Two profiles (profile.json or its folder), before and after: show what grew."""
-    hlo: bool = False
-    """Also write the optimised program (step.hlo) and the memory profile (memory.pprof)."""
-    json: bool = False
-    """Print the result as JSON, alone on stdout."""
-    out: Path | None = None
-    """Folder to write to. Default: RUN/profile/STAGE (the trace into RUN/trace/STAGE), without a
-    run out/profile/CONFIG-STAGE."""
-
-
-def run(arguments: list[str]) -> None:
-    """The verb: parses, profiles, prints."""
-    own, settings = split_settings(arguments)
-    with one_sentence("profile", arguments):
-        options, rest = tyro.cli(
-            ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
-        )
-    result = profile(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
+def run(options: ProfileOptions, settings: list[str], line: str) -> None:
+    """The verb: profiles and prints; the arguments are those of `profile`."""
+    result = profile(options, settings, line)
     if options.json:
         print(json.dumps(result, indent=2))
         return
@@ -93,20 +58,6 @@ def run(arguments: list[str]) -> None:
     console.print(f"\nPage: {Path(result['folder']) / 'index.html'}", markup=False)
     if result["trace"]:
         console.print(f"Trace: {result['trace']}", markup=False)
-
-
-def split_settings(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """(the verb's own arguments, the config's settings with their values): settings have a dot in
-    their names, and otherwise their values could be taken for a config."""
-    own: list[str] = []
-    settings: list[str] = []
-    into = own
-    for argument in arguments:
-        if argument.startswith("-"):
-            name = argument.split("=")[0]
-            into = settings if "." in name or name == "--seed" else own
-        into.append(argument)
-    return own, settings
 
 
 def profile(

@@ -127,7 +127,7 @@ def test_the_picture_shows_the_frames_before_and_after(tmp_path, monkeypatch):
     import cv2
 
     from benchmarks import pose_picture
-    from motion_jax.pose import motion
+    from motion_jax.pose import estimate
     from motion_jax.pose.sides import moved_with
 
     keypoints = puppet.pose(puppet.CHARACTERS["ada"], puppet.dance(40, 25, 0), 256, 256)
@@ -135,7 +135,7 @@ def test_the_picture_shows_the_frames_before_and_after(tmp_path, monkeypatch):
         left, right = moved_with(name)
         part = keypoints[20:24]
         part[:, left], part[:, right] = part[:, right], part[:, left]
-    monkeypatch.setattr(motion, "estimate_cached", lambda path: track(keypoints))
+    monkeypatch.setattr(estimate, "estimate_cached", lambda path: track(keypoints))
     out = tmp_path / "poses.png"
     pose_picture.main(["dance.mp4", "--first", "19", "--last", "21", "--out", str(out)])
     drawn = cv2.imread(str(out))

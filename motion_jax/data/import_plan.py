@@ -21,8 +21,11 @@ from motion_jax.data.shards import spans
 from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
 from motion_jax.pose.detect import Source
+from motion_jax.pose.face import face_boxes
+from motion_jax.pose.files import read_named, read_poses
 from motion_jax.progress import track
 from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
+from motion_jax.video.reader import frame_times, probe
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,6 @@ def read_groups(options: ImportOptions, layout: str) -> list[Group]:
             for name in {*group.frames[:1], *group.poses[:1]}:
                 tell_depth(options.source / name)
         return groups
-    from motion_jax.video.reader import frame_times
-
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     count = len(frame_times(options.source, **span))
     if options.frames is not None:
@@ -79,8 +80,6 @@ def common_size(
 ) -> tuple[int, int]:
     """(height, width) of the dataset; UserError where the pictures would get different sizes."""
     if layout == VIDEO:
-        from motion_jax.video.reader import probe
-
         info = probe(options.source)
         if options.frames is not None and options.fit != "stretch":
             other = probe(options.frames)
@@ -214,8 +213,6 @@ def with_keypoints(plan: Plan, group: Group) -> Group:
     """The group with its keypoints, in pixels of its frames (edn: of its labels)."""
     options, layout = plan.options, plan.layout
     if layout == "vid2vid":
-        from motion_jax.pose.files import read_poses
-
         size = picture_size(options.source / group.frames[0])
         times = np.arange(len(group.frames)) / (options.fps or FPS)
         found = read_poses(Path(group.poses_of["folder"]), times, size, options.person)
@@ -230,8 +227,6 @@ def with_keypoints(plan: Plan, group: Group) -> Group:
         folder = _test_keypoints(options, [group])
     if folder is None:
         return group
-    from motion_jax.pose.files import read_named
-
     named = read_named(folder, [Path(name).stem for name in group.frames], options.person)
     label = picture_size(options.source / group.poses[0])
     points = on_label(named.keypoints, _pixels(options.keypoints_size), label)
@@ -297,8 +292,6 @@ def _times(plan: Plan, count: int) -> np.ndarray:
 
 
 def _film(options: ImportOptions, path: Path) -> Source:
-    from motion_jax.video.reader import frame_times
-
     times = frame_times(path, start=options.start, end=options.end, fps=options.fps)
     return Source(path, options.start, options.end, options.fps, times)
 
@@ -320,8 +313,6 @@ def _source(
 def _poses(plan: Plan, group: Group, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(keypoints [n, 137, 3], face boxes [n, 4]) of the chosen frames in pixels of the dataset."""
     options, layout, size = plan.options, plan.layout, plan.size
-    from motion_jax.pose.face import face_boxes
-
     keypoints = np.zeros((len(chosen), skeleton.COUNT, 3), np.float32)
     boxes = np.zeros((len(chosen), 4), np.float32)
     if layout in (VIDEO, DENSEPOSE) or (group.keypoints is None and not group.boxes):

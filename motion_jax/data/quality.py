@@ -19,6 +19,7 @@ from motion_jax.data.coverage import Coverage, measure
 from motion_jax.data.quality_json import PerFrame, Quality, VideoEntry, read_quality
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.pose.mend import Repairs
 from motion_jax.report import html, montage
 
 SHEET_COLUMNS, SHEET_PICTURES = 6, 24
@@ -188,8 +189,6 @@ def _smoothing(smoothing: dict) -> str:
 
 def _mended(videos: Sequence[VideoEntry]) -> str:
     """What prepare mended in the estimated poses, over all videos."""
-    from motion_jax.pose.mend import Repairs
-
     found = [video["repairs"] for video in videos if "repairs" in video]
     if not found:
         return "not recorded"

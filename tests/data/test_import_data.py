@@ -373,7 +373,7 @@ def test_a_damaged_picture_is_named_or_left_out(tmp_path, capsys):
         ({"fps": 0.0}, "fps 0 is not a rate"),
         ({"layout": "aligned"}, "not the layout aligned: there is no train_A"),
         ({"layout": "skeleton-video"}, "is a folder"),
-        ({"frames": Path("x.mp4")}, "frames goes with a skeleton video"),
+        ({"frames": Path("x.mp4")}, "frames goes only with a skeleton video"),
         ({"keypoints": Path("nowhere")}, "no folder of poses nowhere"),
     ],
 )

@@ -3,9 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 # ("poses"); keypoints themselves; the picture of the one who drives ("frames"); a random key
 # ("noise").
 Shown = Literal["poses", "keypoints", "frames", "noise"]
+
+# The size_fields of a recipe whose fields are a generator and a discriminator.
+GENERATOR_SIZES = {
+    "width": "generator.ngf",
+    "blocks": "generator.n_blocks",
+    "downsamplings": "generator.n_downsampling",
+    "discriminator width": "discriminator.ndf",
+}
 
 # Arrays by name, each with a leading axis of moments: "keypoints" float32 [n, 137, 3] in pixels of
 # the stage's size or "pose_pictures" uint8 [n, H, W, 3]; "face_boxes" float32 [n, 4]; "frames"
@@ -81,12 +90,61 @@ class Recipe:
         return type(self).__module__.rpartition(".")[2]
 
     def stages(self) -> dict[str, Any]:
-        """Settings of the stages to run, in order."""
-        raise NotImplementedError
+        """Settings of the stages to run, in order: here the fields NAME_stage that have steps."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_stage")}
+        return {
+            name.removesuffix("_stage"): stage for name, stage in found.items() if stage.steps > 0
+        }
 
     def validate(self) -> None:
         """Raises UserError where the fields contradict each other or the networks' needs."""
         raise NotImplementedError
+
+    # --- how large it is -----------------------------------------------------------------------
+
+    @property
+    def size_fields(self) -> Mapping[str, str]:
+        """The fields that say how large its networks are, by what people call them.
+
+        Of these what it has: "width", channels of the generator at its full size; "blocks",
+        residual blocks at the generator's lowest resolution; "downsamplings", halvings in the
+        generator; "discriminator width". {"width": "generator.ngf"}, for example.
+        """
+        return {}
+
+    def network_size(self, what: str) -> int | None:
+        """The value of one of `size_fields`; None where the recipe has no such field."""
+        field = self.size_fields.get(what)
+        return None if field is None else attrgetter(field)(self)
+
+    def resized(self, sizes: Mapping[str, int], discriminator: bool = True) -> Self:
+        """The recipe with other values of some of its `size_fields`.
+
+        discriminator: whether its width changes in proportion to the generator's.
+        """
+        sizes = dict(sizes)
+        own, width = self.network_size("discriminator width"), self.network_size("width") or 0
+        if discriminator and own is not None and width > 0 and "width" in sizes:
+            # A width that cannot be is refused as the generator's, not as what follows from it.
+            sizes["discriminator width"] = max(round(own * sizes["width"] / width), 1)
+        recipe: Any = self  # its class says which fields it has
+        for what, value in sizes.items():
+            part, _, field = self.size_fields[what].rpartition(".")
+            changed = replace(getattr(recipe, part), **{field: value}) if part else value
+            recipe = replace(recipe, **{part or field: changed})
+        return recipe
+
+    def size_multiple(self, name: str) -> int:
+        """What both sides of a stage's pictures must be divisible by, for its generator."""
+        return 1
+
+    def without_recomputing(self) -> Self:
+        """The recipe with nothing computed twice to save memory, where it has that setting."""
+        recipe: Any = self
+        has = any(field.name == "rematerialise" for field in fields(self))
+        return replace(recipe, rematerialise=False) if has else recipe
+
+    # --- training ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
         """The networks of a stage, by their names in the state: what initialisation, checkpoints,

@@ -10,7 +10,7 @@ docs/reference-behaviour.md lists every known bug of the reference and what is d
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,6 @@ from motion_jax.errors import UserError
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.nets.vgg import VGG19
-from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
 from motion_jax.recipes.adam import Adam
@@ -33,8 +32,12 @@ from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.network import Network, Work, applied, picture
-from motion_jax.recipes.pixels import to_float
-from motion_jax.recipes.state import Kind, Params, State
+from motion_jax.recipes.state import Params
+
+# What configs of this recipe are made of.
+__all__ = [
+    "RECIPE", "Discriminator", "EverybodyDanceNow", "Face", "Generator", "Losses", "Scene", "Stage",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,21 +100,11 @@ class EverybodyDanceNow(CoarseToFine):
     # The perceptual loss is summed over the two frames; of longer windows it is twice the mean.
     perceptual_frames = 2.0
 
-    generator: Generator = field(default_factory=Generator)
-    discriminator: Discriminator = field(default_factory=Discriminator)
-    face: Face = field(default_factory=Face)
     losses: Losses = field(default_factory=Losses)
     global_stage: Stage = field(default_factory=Stage)
     local_stage: Stage = field(default_factory=Stage)
     face_stage: Stage = field(default_factory=Stage)
-    pose_style: PoseStyle = field(default_factory=PoseStyle)
-    """How pose pictures are drawn."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, statistics and losses stay float32."""
-    averaging: float = 0.0
-    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
-    rematerialise: bool = False
-    """Recompute each frame's activations in the backward pass: less memory, more time."""
+    face: Face = field(default_factory=Face)
     clamp_face: bool = False
     """Clamp crop + residual to [-1, 1]; the reference does not."""
     generator_updates: int = 1
@@ -126,17 +119,7 @@ class EverybodyDanceNow(CoarseToFine):
 
     # --- stages --------------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        return "everybody_dance_now"
-
-    def stages(self) -> dict[str, Stage]:
-        """The stages to run, in order."""
-        every = {"global": self.global_stage, "local": self.local_stage, "face": self.face_stage}
-        return {name: stage for name, stage in every.items() if stage.steps > 0}
-
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         stages = self.stages()
         self.check_networks(
             {"face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1}}
@@ -243,27 +226,11 @@ class EverybodyDanceNow(CoarseToFine):
 
     # --- training ------------------------------------------------------------------------------
 
-    def train_step(
-        self,
-        state: State,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
-    ) -> tuple[State, dict[str, Array]]:
-        """One update of a stage's networks from one batch.
-
-        batch: frames uint8 [B, T, H, W, 3]; keypoints float32 [B, T, 137, 3] in pixels of HxW;
-        face_boxes float32 [B, T, 4]; pose_pictures uint8 [B, T, H, W, 3] of datasets that have
-        ready ones, which are then taken instead of drawn keypoints. frozen: {"vgg19": parameters},
-        or {} without that loss.
-        Returns the new state and float32 scalars named as the reference logs them.
-        """
-        stage = self._stage(name)
-        poses = self.draw(poses_of(batch), stage.height, stage.width)
-        with jax.named_scope("input"):
-            scene = Scene(poses, to_float(batch["frames"]), batch["face_boxes"], frozen)
-        return self.step(state, scene, name)
+    def scene(
+        self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params
+    ) -> Scene:
+        """Of the batch face_boxes float32 [B, T, 4] too."""
+        return Scene(poses, images, batch["face_boxes"], frozen)
 
     def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
         """Frames [B, T, H, W, 3]: the first from a zero picture, each next from the one before,

@@ -16,19 +16,13 @@ from jax import Array
 from motion_jax import losses
 from motion_jax.data.reading import Window
 from motion_jax.errors import UserError, option
-from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Shown
 from motion_jax.recipes.conditions import EDGES_FLATTER, Conditions, Seen
 from motion_jax.recipes.image_networks import Discriminator, Generator, Test, generated
 from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
-from motion_jax.recipes.network import (
-    Network,
-    averages,
-    picture,
-    trained_apply,
-)
+from motion_jax.recipes.network import Network, averages, picture, trained_apply
 from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
@@ -36,6 +30,9 @@ from motion_jax.recipes.state import Kind, Params, State
 
 if TYPE_CHECKING:
     from motion_jax.data.records import PoseFrames
+
+# What configs of this recipe are made of.
+__all__ = ["RECIPE", "Discriminator", "Generator", "Losses", "Pix2Pix", "Stage", "Test"]
 
 
 @dataclass(frozen=True)
@@ -52,31 +49,14 @@ class Losses:
 class Pix2Pix(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
-    generator: Generator = field(default_factory=Generator)
-    discriminator: Discriminator = field(default_factory=Discriminator)
     losses: Losses = field(default_factory=Losses)
-    main_stage: Stage = field(default_factory=Stage)
-    test: Test = field(default_factory=Test)
     conditions: Conditions = field(default_factory=Conditions)
     """What the generator and the discriminator are shown."""
     ready_pictures: bool = False
     """Train only on datasets with ready pictures to show (pairs of pictures), never on poses that
     are drawn from keypoints."""
-    pose_style: PoseStyle = field(default_factory=PoseStyle)
-    """How pose pictures are drawn, where the dataset has no ready ones."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, statistics and losses stay float32."""
-    averaging: float = 0.0
-    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
-    rematerialise: bool = False
-    """Recompute the generator's activations in the backward pass: less memory, more time."""
-
-    @property
-    def name(self) -> str:
-        return "pix2pix"
 
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         super().validate()
         self.conditions.check()
 
@@ -100,8 +80,7 @@ class Pix2Pix(OneStage):
         return self.conditions.shows
 
     def reading(self, name: str) -> Window:
-        stage = self.stages()[name]
-        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+        return Window(*self.size, self.main_stage.batch_size, ("poses",))
 
     def seen(self, moments: Moments) -> Seen:
         return self.conditions.seen(moments)
@@ -112,19 +91,18 @@ class Pix2Pix(OneStage):
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
-        stage, shown = self.stages()[name], self.conditions.channels
-        size = stage.height, stage.width
+        shown = self.conditions.channels
         return {
             "generator": Network(
                 self.generator.module(self.dtype),
-                (picture(*size, shown),),
+                (picture(*self.size, shown),),
                 "generator",
                 Adam(),
                 averaged=self.averaging > 0,
             ),
             "discriminator": Network(
                 self.discriminator.module(self.dtype),
-                (picture(*size, shown + 3),),
+                (picture(*self.size, shown + 3),),
                 "discriminator",
                 Adam(),
             ),
@@ -149,13 +127,11 @@ class Pix2Pix(OneStage):
         uint8 [B, 1, H, W, 3]. Returns the new state and float32 scalars named as the reference logs
         them.
         """
-        stage = self.stages()[name]
-        size = stage.height, stage.width
-        poses = self.conditions.pictures(self.seen(batch), self.pose_style, *size)
+        poses = self.conditions.pictures(self.seen(batch), self.pose_style, *self.size)
         with jax.named_scope("input"):
             images = to_float(batch["frames"])
-            poses = poses.reshape(-1, *size, self.conditions.channels)
-        return self.step(state, poses, images.reshape(-1, *size, 3), name)
+            poses = poses.reshape(-1, *self.size, self.conditions.channels)
+        return self.step(state, poses, images.reshape(-1, *self.size, 3), name)
 
     def step(
         self, state: State, poses: Array, images: Array, name: str
@@ -240,8 +216,7 @@ class Pix2Pix(OneStage):
         self, params: Params, seen: Seen, carry: tuple[()], name: str, count: Array | None = None
     ) -> tuple[Array, tuple[()]]:
         """Frames from poses (or what `seen` gives), each by itself, as `test` says."""
-        stage = self.stages()[name]
-        pictures = self.conditions.pictures(seen, self.pose_style, stage.height, stage.width)
+        pictures = self.conditions.pictures(seen, self.pose_style, *self.size)
         frames = generated(self.generator, self.test, self.dtype, params["generator"], pictures)
         return frames, carry
 

@@ -12,7 +12,6 @@ from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.progress import track
-from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from motion_jax.train.run import Run
 
 DESCRIPTION = "poses.json"
-PLAIN = Conditions()
 
 
 def write_pose_pictures(
@@ -46,8 +44,8 @@ def write_pose_pictures(
     if (folder / DESCRIPTION).exists():
         raise UserError(f"{folder} holds pose pictures already; choose another folder.")
     height, width = run.size
-    recipe: Any = run.config.recipe  # one that draws poses; with a face generator also `face`
-    if not getattr(recipe, "conditions", PLAIN).plain:
+    recipe: Any = run.config.recipe  # one that draws poses
+    if len(recipe.shows) > 1:
         raise UserError(
             f"{option('pose_pictures')} writes drawn poses alone, and the run is shown other "
             "channels besides (recipe.conditions); leave it out."
@@ -70,7 +68,7 @@ def write_pose_pictures(
         "lost": [int(i) for i in np.flatnonzero(lost)],
     }
     if "face_generator" in run.params:
-        size = recipe.face.size
+        size = recipe.networks(run.stage)["face_generator"].inputs[0].shape[1]
         corners, seen = (
             np.asarray(x) for x in crop_corners(jnp.asarray(boxes), size, height, width)
         )

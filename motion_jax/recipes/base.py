@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float32
 
 from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
@@ -86,7 +87,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """By which config.json knows it: its module's, or its entry point's."""
+        """Its name in config.json: that of its module, or of its entry point."""
         return type(self).__module__.rpartition(".")[2]
 
     def stages(self) -> dict[str, Any]:
@@ -157,8 +158,8 @@ class Recipe:
         return tuple(network for network in networks if networks[network].optimizer is not None)
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
-        """The networks of a stage as a trained run uses them, where that is another way than in
-        training: see tested."""
+        """The modules of a stage's networks as a trained run uses them: see `tested` where that
+        differs from training."""
         return {network: each.module for network, each in self.networks(name).items()}
 
     def init(self, key: Array, name: str, previous: State | None = None) -> State:
@@ -172,8 +173,8 @@ class Recipe:
     def carried_over(self, name: str, previous: State, params: Params) -> Params:
         """The parameters in which a stage begins after another one.
 
-        params: fresh, by network name. Here a network of the same name and shapes goes on from
-        where it was.
+        params: fresh, by network name. Here a network of the same name and shapes continues from
+        the other stage's.
         """
         return beginning.kept(params, previous)
 
@@ -193,7 +194,7 @@ class Recipe:
         raise NotImplementedError
 
     def metrics(self, name: str) -> dict[str, Metric]:
-        """What the numbers are that a stage's train step gives, by name. Others are recorded, but
+        """What the numbers mean that a stage's train step gives, by name. Others are recorded, but
         neither drawn nor guarded."""
         return {}
 
@@ -203,11 +204,11 @@ class Recipe:
         return []
 
     def rhythm(self, name: str) -> dict[str, int]:
-        """What some steps of a stage do besides the usual: {what: n}, at every n-th step."""
+        """What some steps of a stage do besides the usual: {what: n}, at every nth step."""
         return {}
 
     def kind_of(self, name: str, step: int) -> Kind:
-        """Of a step, counted from 1, of a stage."""
+        """The kind of a stage's step, counted from 1."""
         return tuple(what for what, every in self.rhythm(name).items() if step % every == 0)
 
     def kinds(self, name: str) -> dict[Kind, float]:
@@ -222,8 +223,8 @@ class Recipe:
         kinds = self.kinds(name)
         return max(kinds, key=lambda kind: kinds[kind])
 
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        """Of a step, counted from 0, of a stage: see schedule."""
+    def learning_rate(self, name: str, step: Array | int) -> Float32[Array, ""]:
+        """The learning rate of a stage's step, counted from 0: see schedule."""
         return schedule.learning_rate(getattr(self, f"{name}_stage"), step)
 
     def learning_rate_at(self, name: str, step: int) -> float:
@@ -258,7 +259,7 @@ class Recipe:
         return bool(jax.tree.leaves(jax.eval_shape(begun, jax.random.key(0))))
 
     def frame(self, params: Params, seen: Any, carry: Any, name: str) -> tuple[Array, Any]:
-        """One frame: float32 [H, W, 3], of which what is beyond [-1, 1] is cut off, and what it
+        """One frame, float32 [H, W, 3], whose values beyond [-1, 1] the caller clips, and what it
         carries to the next. Pure. A recipe has this or `synthesize`, whichever suits it.
 
         seen: what `seen` gives, of one moment (without the leading axis).
@@ -275,8 +276,8 @@ class Recipe:
         last one carries on. Pure.
 
         seen: as `seen` gives it, of n moments; carry: as `start` gives it, or what was left before.
-        count: of the moments, those that count: what lies behind is padding, and carries nothing
-        on. None: all. A recipe that carries nothing may make its frames all at once.
+        count: how many of the moments count: those after them are padding, and carry nothing on.
+        None: all. A recipe that carries nothing may make its frames all at once.
         """
 
         def step(carry: Any, moment: tuple[Array, Any]) -> tuple[Any, Array]:
@@ -357,9 +358,9 @@ class Recipe:
     def rows(
         self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
     ) -> dict[str, list[np.ndarray]]:
-        """What samples show of some moments, by label: uint8 [height, width, 3] each.
+        """What samples show of n moments, by label: n pictures uint8 [height, width, 3] each.
 
-        pictures: what the generator made of them.
+        pictures: what the generator made of them, of the same form.
         """
         made: dict[str, list[np.ndarray]] = {}
         posed = READY in moments or "keypoints" in moments
@@ -371,5 +372,5 @@ class Recipe:
         return made | {"generated": list(pictures)}
 
     def caveats(self) -> list[str]:
-        """Sentences that an evaluation of it must say."""
+        """Sentences that must be in an evaluation of it."""
         return []

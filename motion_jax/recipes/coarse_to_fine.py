@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax import losses
 from motion_jax.errors import UserError
@@ -95,13 +96,13 @@ class Scene(NamedTuple):
     """What belongs to the pictures of a step: T consecutive frames, B of them at once.
 
     Attributes:
-      poses: [B, T, H, W, 3], as the generator is shown them.
-      images: the real frames, [B, T, H, W, 3] in [-1, 1].
+      poses: pose pictures, as the generator is shown them.
+      images: the real frames, in [-1, 1].
       frozen: parameters that losses need and nobody trains, by network name.
     """
 
-    poses: Array
-    images: Array
+    poses: Float[Array, "b t h w 3"]
+    images: Float[Array, "b t h w 3"]
     frozen: Params
 
 
@@ -336,12 +337,16 @@ class CoarseToFine(Recipe):
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
 
-    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Array:
-        """The generator's frames [B, T, H, W, 3] of a scene, in training."""
+    def generated(
+        self, params: Params, scene: Any, name: str, key: Array
+    ) -> Float[Array, "b t h w 3"]:
+        """The generator's frames of a scene, in training. key: of random numbers."""
         raise NotImplementedError
 
-    def judged(self, poses: Array, images: Array) -> Array:
-        """[B, T, H, W, 3] twice -> pictures as the main discriminator is shown them."""
+    def judged(
+        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
+    ) -> Float[Array, "n h w {self.discriminator_channels}"]:
+        """Pictures as the main discriminator is shown them."""
         raise NotImplementedError
 
     def judges(self, name: str) -> dict[str, Judge]:
@@ -366,8 +371,8 @@ class CoarseToFine(Recipe):
         }
 
     def terms(self, name: str) -> dict[str, Term]:
-        """The generator's losses that compare pictures, in a stage. A term says itself which part
-        of its work is counted to which name in profiles."""
+        """The generator's losses in a stage that compare pictures. Each term names the scopes by
+        which profiles count its work."""
         found: dict[str, Term] = {}
         if self.losses.perceptual == "vgg19":
             found["G_VGG"] = partial(self._perceptual, name)
@@ -387,8 +392,12 @@ class CoarseToFine(Recipe):
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
     def perceptual(
-        self, name: str, pictures: Array, scene: Any, distance: Callable[[Array, Array], Array]
-    ) -> Array:
+        self,
+        name: str,
+        pictures: Float[Array, "b t h w 3"],
+        scene: Any,
+        distance: Callable[[Array, Array], Array],
+    ) -> Float[Array, ""]:
         """The mean perceptual distance times the recipe's number of frames.
 
         distance: of two arrays of pictures [..., H, W, 3].
@@ -404,9 +413,11 @@ class CoarseToFine(Recipe):
         with jax.named_scope("G_VGG"):
             return losses.perceptual(of_a, of_b)
 
-    def draw(self, poses: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
-        (uint8 [..., H, W, 3])."""
+    def draw(
+        self, poses: Array, height: int, width: int
+    ) -> Float32[Array, "*n {height} {width} 3"]:
+        """Pose pictures in [0, 1] from keypoints [..., 137, 3] in pixels of height x width, or from
+        ready ones (uint8 [..., height, width, 3])."""
         return drawn(poses, self.pose_style, height, width)
 
     # --- synthesis -----------------------------------------------------------------------------

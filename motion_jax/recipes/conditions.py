@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
@@ -59,17 +60,19 @@ class Conditions:
             )
 
     def seen(self, batch: Mapping[str, Array]) -> Seen:
-        """Of a batch or window what `pictures` needs."""
+        """What `pictures` needs of a batch or of moments."""
         ready = "pose_pictures" in batch
         poses = batch["pose_pictures"] if ready else batch["keypoints"]
         names = ["keypoints"] * (self.face_contour and ready) + ["frames"] * self.canny
         return {"poses": poses} | {name: batch[name] for name in names} if names else poses
 
-    def pictures(self, seen: Seen, style: PoseStyle, height: int, width: int) -> Array:
-        """float32 [..., height, width, channels] in [-1, 1].
+    def pictures(
+        self, seen: Seen, style: PoseStyle, height: int, width: int
+    ) -> Float32[Array, "*n {height} {width} {self.channels}"]:
+        """Condition pictures in [-1, 1].
 
         seen: as `seen` gives it: keypoints [..., 137, 3] in pixels of height x width, pictures
-        uint8 [..., height, width, 3].
+        uint8 [..., height, width, 3]. Raises UserError where what it needs is not in there.
         """
         parts: Mapping[str, Any] = seen if isinstance(seen, Mapping) else {"poses": seen}
         poses, channels = parts["poses"], []
@@ -102,7 +105,7 @@ NO_EDGES = (
 )
 EDGES_FLATTER = (
     "The generator is shown edges of the true frames, which a transfer does not have: it takes "
-    "those of the driving video; the figures flatter."
+    "those of the driving video, so its results are worse than these figures."
 )
 
 

@@ -14,12 +14,13 @@ import jax
 import numpy as np
 from flax import struct
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Domains
 from motion_jax.errors import UserError
 from motion_jax.pose.pose_pictures import drawn, poses_of
-from motion_jax.recipes import pool
+from motion_jax.recipes import image_networks, pool
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Shown
 from motion_jax.recipes.image_networks import Discriminator, Generator, generated
@@ -35,11 +36,10 @@ __all__ = ["RECIPE", "CycleGAN", "Discriminator", "Generator", "Losses", "Stage"
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(image_networks.Losses):
     """Weights of the generators' losses; the adversarial ones have weight 1."""
 
     gan: Literal["vanilla", "lsgan"] = "lsgan"
-    """Cross-entropy on logits, or least squares."""
     cycle_A: float = 10.0
     """Weight of |B(A(a)) - a|."""
     cycle_B: float = 10.0
@@ -89,16 +89,9 @@ class CycleGAN(OneStage):
 
     def networks(self, name: str) -> dict[str, Network]:
         shown = (picture(*self.size),)
-        generator = Network(
-            self.generator.module(self.dtype),
-            shown,
-            "generator",
-            Adam(),
-            averaged=self.averaging > 0,
-        )
-        discriminator = Network(
-            self.discriminator.module(self.dtype), shown, "discriminator", Adam()
-        )
+        maker, judge = self.generator.module(self.dtype), self.discriminator.module(self.dtype)
+        generator = Network(maker, shown, "generator", Adam(), averaged=self.averaging > 0)
+        discriminator = Network(judge, shown, "discriminator", Adam())
         return {
             "generator_A": generator,
             "generator_B": generator,
@@ -145,9 +138,13 @@ class CycleGAN(OneStage):
         return 2.0 * drawn(poses, self.pose_style, *self.size) - 1.0
 
     def step(
-        self, state: CycleState, a: Array, b: Array, name: str
+        self,
+        state: CycleState,
+        a: Float[Array, "n h w 3"],
+        b: Float[Array, "n h w 3"],
+        name: str,
     ) -> tuple[CycleState, dict[str, Array]]:
-        """train_step from pictures [B, H, W, 3] in [-1, 1]."""
+        """train_step from pictures in [-1, 1]."""
         networks, gan, weights = self.networks(name), losses.GAN[self.losses.gan], self.losses
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)

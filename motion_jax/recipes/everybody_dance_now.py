@@ -4,8 +4,8 @@ A pix2pixHD generator sees a pose picture and its own previous frame; a discrimi
 consecutive frames with their poses; a small generator adds a residual to the face. Three stages:
 global (a GlobalGenerator at half size), local (a LocalEnhancer at full size), face.
 
-The defaults are the fixed way; configs/everybody_dance_now_reference.py is the faithful one, and
-docs/reference-behaviour.md lists every known bug of the reference and what is done about it.
+The defaults have the reference's bugs fixed; configs/everybody_dance_now_reference.py keeps them,
+and docs/reference-behaviour.md lists every known one and what is done about it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax import losses
 from motion_jax.data.reading import Need, Window
@@ -82,11 +83,11 @@ class Stage(coarse_to_fine.Stage):
 
 
 class Scene(NamedTuple):
-    """coarse_to_fine.Scene, and where the faces are: boxes [B, T, 4] in pixels (empty: none)."""
+    """coarse_to_fine.Scene, and where the faces are: boxes in pixels (empty: none)."""
 
-    poses: Array
-    images: Array
-    boxes: Array
+    poses: Float[Array, "b t h w 3"]
+    images: Float[Array, "b t h w 3"]
+    boxes: Float[Array, "b t 4"]
     frozen: Params
 
 
@@ -232,9 +233,11 @@ class EverybodyDanceNow(CoarseToFine):
         """Of the batch face_boxes float32 [B, T, 4] too."""
         return Scene(poses, images, batch["face_boxes"], frozen)
 
-    def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
-        """Frames [B, T, H, W, 3]: the first from a zero picture, each next from the one before,
-        with gradients through all of them. key: of previous_noise; None: without."""
+    def generated(
+        self, params: Params, scene: Scene, name: str, key: Array | None = None
+    ) -> Float[Array, "b t h w 3"]:
+        """Frames of a scene: the first from a zero picture, each next from the one before, with
+        gradients through all of them. key: of previous_noise; None: without."""
 
         def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
             pose, boxes, *noise = inputs
@@ -283,8 +286,12 @@ class EverybodyDanceNow(CoarseToFine):
         return Judge(sees, asks, mean, "D_realface", "D_fakeface")
 
     def perceptual(
-        self, name: str, pictures: Array, scene: Scene, distance: Callable[[Array, Array], Array]
-    ) -> Array:
+        self,
+        name: str,
+        pictures: Float[Array, "b t h w 3"],
+        scene: Scene,
+        distance: Callable[[Array, Array], Array],
+    ) -> Float[Array, ""]:
         """The sum over the two frames, and in the face stage half of the crops'."""
         total = super().perceptual(name, pictures, scene, distance)
         if name == "face":
@@ -296,9 +303,16 @@ class EverybodyDanceNow(CoarseToFine):
             total += self.perceptual_frames * 0.5 * distance(fake * mask, real * mask) / share
         return total
 
-    def face_crops(self, pictures: Array, scene: Scene) -> tuple[Array, Array, Array, Array]:
-        """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask
-        [B, T]."""
+    def face_crops(
+        self, pictures: Float[Array, "b t h w 3"], scene: Scene
+    ) -> tuple[
+        Float[Array, "b t s s 3"],
+        Float[Array, "b t s s 3"],
+        Float[Array, "b t s s 3"],
+        Float32[Array, "b t"],
+    ]:
+        """Crops of the generated frames, the real frames and the poses; mask: 1 where there is a
+        face."""
         size, (height, width) = self.face.size, pictures.shape[2:4]
         with jax.named_scope("face_crops"):
             corners, mask = crop_corners(scene.boxes, size, height, width)
@@ -306,9 +320,10 @@ class EverybodyDanceNow(CoarseToFine):
             fake, real, pose = (crop(x, corners, size) for x in every)
             return fake, real, pose, mask
 
-    def judged(self, poses: Array, images: Array) -> Array:
-        """[B, T, H, W, 3] twice -> [B * (T - 1), H, W, 12]: pose_t, pose_t+1, image_t, image_t+1,
-        of every pair of neighbouring frames."""
+    def judged(
+        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
+    ) -> Float[Array, "b*(t-1) h w 12"]:
+        """pose_t, pose_t+1, image_t, image_t+1 of every pair of neighbouring frames."""
         parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
         stack = jnp.concatenate(parts, axis=-1)
         return stack.reshape(-1, *stack.shape[2:])
@@ -316,7 +331,8 @@ class EverybodyDanceNow(CoarseToFine):
     # --- synthesis -----------------------------------------------------------------------------
 
     def seen(self, moments: Moments) -> dict[str, Array | np.ndarray]:
-        """Poses, and where faces are; zeros, where that is not known, leave the face as it is."""
+        """Poses, and where faces are; where that is not known, zeros, which leave the face as it
+        is."""
         poses = poses_of(moments)
         boxes = moments.get("face_boxes")
         return {
@@ -324,8 +340,10 @@ class EverybodyDanceNow(CoarseToFine):
             "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
         }
 
-    def start(self, params: Params, reference: Array | None, name: str) -> Array:
-        """The previous frame [1, H, W, 3]: before the first one, zeros."""
+    def start(
+        self, params: Params, reference: Array | None, name: str
+    ) -> Float32[Array, "1 h w 3"]:
+        """The previous frame: before the first one, zeros."""
         stage = self._stage(name)
         return jnp.zeros((1, stage.height, stage.width, 3))
 
@@ -348,9 +366,14 @@ class EverybodyDanceNow(CoarseToFine):
         return {network: tree for network, tree in params.items() if network != left_out}
 
     def generate(
-        self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
-    ) -> Array:
-        """One frame [B, H, W, 3] from its pose picture and the previous frame, face included."""
+        self,
+        params: Params,
+        pose: Float[Array, "b h w 3"],
+        previous: Float[Array, "b h w 3"],
+        boxes: Float[Array, "b 4"],
+        name: str,
+    ) -> Float[Array, "b h w 3"]:
+        """One frame from its pose picture and the previous frame, face included."""
         with jax.named_scope("generator"):
             inputs = jnp.concatenate([pose, previous], axis=-1)
             image = applied(self.main_generator(name), params["generator"], inputs)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.pix2pix import (
@@ -122,6 +123,14 @@ class Discriminator:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """Weights of the generators' losses; the adversarial ones have weight 1."""
+
+    gan: Literal["vanilla", "lsgan"] = "vanilla"
+    """Cross-entropy on logits, or least squares."""
+
+
+@dataclass(frozen=True)
 class Test:
     """How a trained generator is run. The published test program does as in training: the
     statistics of the picture at hand, and dropout on."""
@@ -134,9 +143,13 @@ class Test:
 
 
 def generated(
-    generator: Generator, test: Test, dtype: str, variables: Params, pictures: Array
-) -> Array:
-    """[N, H, W, 3] in [-1, 1] -> the same, each picture by itself, as `test` says."""
+    generator: Generator,
+    test: Test,
+    dtype: str,
+    variables: Params,
+    pictures: Float[Array, "n h w channels"],
+) -> Float[Array, "n h w 3"]:
+    """Pictures in [-1, 1] from what the generator is shown, each by itself, as `test` says."""
     module = generator.module(dtype, running=test.statistics == "running")
     seed = test.dropout_seed
     rngs = None if seed is None else {"dropout": jax.random.key(seed)}
@@ -147,5 +160,5 @@ def generated(
 
     if rngs is None and (generator.norm != "batch" or test.statistics == "running"):
         return made(pictures)
-    # Otherwise pictures that are computed together would have statistics in common, or other masks.
+    # Pictures that are computed together would share statistics, or have different masks.
     return jax.vmap(lambda picture: made(picture[None])[0])(pictures)

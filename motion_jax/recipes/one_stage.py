@@ -9,7 +9,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
-from motion_jax.recipes.image_networks import Discriminator, Generator, Test
+from motion_jax.recipes.image_networks import Discriminator, Generator, Losses, Test
 
 
 class OnlyStage(Recipe):
@@ -42,6 +42,7 @@ class OneStage(OnlyStage):
 
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
     main_stage: schedule.Stage = field(default_factory=schedule.Stage)
     test: Test = field(default_factory=Test)
     pose_style: PoseStyle = field(default_factory=PoseStyle)

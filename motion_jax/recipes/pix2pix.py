@@ -7,16 +7,18 @@ defaults are those of its PyTorch code; docs/reference-behaviour.md lists what d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Window
 from motion_jax.errors import UserError, option
 from motion_jax.pose.skeleton import FACE
+from motion_jax.recipes import image_networks
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Shown
 from motion_jax.recipes.conditions import EDGES_FLATTER, Conditions, Seen
@@ -36,11 +38,9 @@ __all__ = ["RECIPE", "Discriminator", "Generator", "Losses", "Pix2Pix", "Stage",
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(image_networks.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
-    gan: Literal["vanilla", "lsgan"] = "vanilla"
-    """Cross-entropy on logits, or least squares."""
     l1: float = 100.0
     """Weight of the mean absolute difference of the pictures."""
 
@@ -134,10 +134,13 @@ class Pix2Pix(OneStage):
         return self.step(state, poses, images.reshape(-1, *self.size, 3), name)
 
     def step(
-        self, state: State, poses: Array, images: Array, name: str
+        self,
+        state: State,
+        poses: Float[Array, "b h w {self.conditions.channels}"],
+        images: Float[Array, "b h w 3"],
+        name: str,
     ) -> tuple[State, dict[str, Array]]:
-        """train_step from condition pictures [B, H, W, conditions.channels] and frames
-        [B, H, W, 3], in [-1, 1]."""
+        """train_step from condition pictures and frames, in [-1, 1]."""
         networks, gan = self.networks(name), losses.GAN[self.losses.gan]
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)

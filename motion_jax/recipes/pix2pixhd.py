@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax.data.reading import Window
 from motion_jax.pose.pose_pictures import poses_of
@@ -41,7 +42,9 @@ class Pix2PixHD(CoarseToFine):
         self.check_networks({})
         self.check_perceptual()
 
-    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
+    def generated(
+        self, params: Params, scene: Scene, name: str, key: Array
+    ) -> Float[Array, "b t h w 3"]:
         def frames(poses: Array) -> Array:
             return self.frames(params, poses, name)
 
@@ -49,19 +52,24 @@ class Pix2PixHD(CoarseToFine):
         poses = scene.poses
         return frames(poses.reshape(-1, *poses.shape[2:])).reshape(scene.images.shape)
 
-    def frames(self, params: Params, poses: Array, name: str) -> Array:
-        """Frames [N, H, W, 3] from their pose pictures, each by itself."""
+    def frames(
+        self, params: Params, poses: Float[Array, "n h w 3"], name: str
+    ) -> Float[Array, "n h w 3"]:
+        """Frames from their pose pictures, each by itself."""
         with jax.named_scope("generator"):
             return applied(self.main_generator(name), params["generator"], poses)
 
-    def judged(self, poses: Array, images: Array) -> Array:
-        """[B, T, H, W, 3] twice -> [B * T, H, W, 6]."""
+    def judged(
+        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
+    ) -> Float[Array, "b*t h w 6"]:
+        """Pose and image of every frame."""
         pairs = jnp.concatenate([poses, images], axis=-1)
         return pairs.reshape(-1, *pairs.shape[2:])
 
-    def draw(self, poses: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [-1, 1], as pix2pixHD has every picture, from keypoints
-        [..., 137, 3] or from ready ones (uint8 [..., H, W, 3])."""
+    def draw(
+        self, poses: Array, height: int, width: int
+    ) -> Float32[Array, "*n {height} {width} 3"]:
+        """As CoarseToFine's, but in [-1, 1], as pix2pixHD has every picture."""
         return 2.0 * super().draw(poses, height, width) - 1.0
 
     def reading(self, name: str) -> Window:

@@ -51,10 +51,10 @@ class Layer:
         return keys
 
 
-def describe(weights: Mapping[str, np.ndarray]) -> dict:
+def architecture_of(weights: Mapping[str, np.ndarray]) -> dict:
     """{"class": the reference's name, and its constructor's arguments} of a state_dict.
 
-    weights: arrays (or anything with a shape) by plain keys, as weights.plain() gives them.
+    weights: arrays (or anything with a shape) by plain keys, as weights.read has them.
     Raises UserError for a network of another kind, and lists keys that are missing, unknown, or of
     a shape that contradicts the rest.
     """
@@ -196,18 +196,24 @@ def _indices(shapes: Shapes, pattern: str) -> list[int]:
     return sorted(found)
 
 
+def _convolutions(shapes: Shapes, prefix: str, side: int) -> int:
+    """How many convolutions of a Sequential have kernels of a size."""
+    indices = _indices(shapes, rf"{prefix}\.(\d+)\.weight")
+    return sum(_side(shapes, f"{prefix}.{i}.weight") == side for i in indices)
+
+
+def _depth(shapes: Shapes) -> tuple[int, int]:
+    """Residual blocks and halvings of a GlobalGenerator or ResnetGenerator."""
+    blocks = len(_indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight"))
+    # As many transposed convolutions as strided ones, all of them of size 3.
+    return blocks, _convolutions(shapes, "model", 3) // 2
+
+
 def _global(shapes: Shapes) -> dict:
     """GlobalGenerator or ResnetGenerator."""
     ngf, input_nc = _shape(shapes, "model.1.weight")[:2]
-    blocks = _indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight")
-    strided = [
-        i
-        for i in _indices(shapes, r"model\.(\d+)\.weight")
-        if _side(shapes, f"model.{i}.weight") == 3
-    ]
-    # As many transposed convolutions as strided ones, all of them of size 3.
-    n_downsampling = len(strided) // 2
-    last = 5 + 6 * n_downsampling + len(blocks)
+    blocks, n_downsampling = _depth(shapes)
+    last = 5 + 6 * n_downsampling + blocks
     output_nc = _shape(shapes, f"model.{last}.weight")[0]
     normed = "model.2.weight" in shapes
     found = {"input_nc": input_nc, "output_nc": output_nc, "ngf": ngf}
@@ -216,11 +222,11 @@ def _global(shapes: Shapes) -> dict:
         any(re.fullmatch(r"model\.\d+\.conv_block\.5\.weight", key) for key in shapes)
     )
     if n_downsampling == 2 and not (normed and biased):
-        settings = {"n_blocks": len(blocks), "norm": _norm(normed, biased), "dropout": dropout}
+        settings = {"n_blocks": blocks, "norm": _norm(normed, biased), "dropout": dropout}
         return {"class": "ResnetGenerator", **found, **settings}
     if normed:
         raise _batch_norm("generator")
-    sizes = {"n_downsampling": n_downsampling, "n_blocks": len(blocks)}
+    sizes = {"n_downsampling": n_downsampling, "n_blocks": blocks}
     return {"class": "GlobalGenerator", **found, **sizes}
 
 
@@ -248,21 +254,16 @@ def _local(shapes: Shapes) -> dict:
         )
     if "model.2.weight" in shapes:
         raise _batch_norm("generator")
-    blocks = _indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight")
+    blocks, n_downsampling = _depth(shapes)
     local = _indices(shapes, r"model1_2\.(\d+)\.conv_block\.1\.weight")
-    strided = [
-        i
-        for i in _indices(shapes, r"model\.(\d+)\.weight")
-        if _side(shapes, f"model.{i}.weight") == 3
-    ]
     width, input_nc = _shape(shapes, f"model{n}_1.1.weight")[:2]
     return {
         "class": "LocalEnhancer",
         "input_nc": input_nc,
         "output_nc": _shape(shapes, f"model{n}_2.{len(local) + 4}.weight")[0],
         "ngf": width,
-        "n_downsample_global": len(strided) // 2,
-        "n_blocks_global": len(blocks),
+        "n_downsample_global": n_downsampling,
+        "n_blocks_global": blocks,
         "n_local_enhancers": n,
         "n_blocks_local": len(local),
     }
@@ -292,17 +293,13 @@ def _multiscale(shapes: Shapes, pattern: str, features: bool) -> dict:
 def _patch(shapes: Shapes, prefix: str) -> dict:
     """pix2pixHD's single NLayerDiscriminator, or pix2pix's."""
     ndf, input_nc = _shape(shapes, f"{prefix}.0.weight")[:2]
-    convolutions = [
-        i
-        for i in _indices(shapes, rf"{prefix}\.(\d+)\.weight")
-        if _side(shapes, f"{prefix}.{i}.weight") == 4
-    ]
+    convolutions = _convolutions(shapes, prefix, 4)
     normed, biased = f"{prefix}.3.weight" in shapes, f"{prefix}.2.bias" in shapes
     found = {
         "class": "NLayerDiscriminator",
         "input_nc": input_nc,
         "ndf": ndf,
-        "n_layers": max(len(convolutions) - 2, 0),
+        "n_layers": max(convolutions - 2, 0),
         "norm": _norm(normed, biased),
     }
     if prefix != "model":
@@ -399,13 +396,14 @@ def _local_layers(d: dict) -> Iterator[Layer]:
 
 def _patch_widths(d: dict, cap: int) -> list[tuple[int, int]]:
     """(out, in) of the convolutions of a PatchGAN."""
-    widths = [d["input_nc"], *(min(d["ndf"] * 2**j, cap) for j in range(d["n_layers"] + 1)), 1]
-    widths[1] = d["ndf"]
+    inner = (min(d["ndf"] * 2**j, cap) for j in range(1, d["n_layers"] + 1))
+    widths = [d["input_nc"], d["ndf"], *inner, 1]
     return list(zip(widths[1:], widths[:-1], strict=True))
 
 
-def _sequential_index(j: int) -> int:
-    # conv, activation; then conv, norm, activation for each further layer.
+def sequential_index(j: int) -> int:
+    """Where convolution j stands in a Sequential of convolution and activation, then convolution,
+    norm and activation for each further layer."""
     return 0 if j == 0 else 3 * j - 1
 
 
@@ -415,7 +413,7 @@ def _patchgan(d: dict, cap: int, prefix: str, bias: bool) -> Iterator[Layer]:
         inner = 0 < j < len(widths) - 1
         norm = d.get("norm", "instance") if inner else "none"
         shape = (wide, narrow, 4, 4)
-        yield from _normed(prefix, _sequential_index(j), "conv", shape, norm, bias or not inner)
+        yield from _normed(prefix, sequential_index(j), "conv", shape, norm, bias or not inner)
 
 
 def _hd_patch_layers(d: dict) -> Iterator[Layer]:
@@ -431,7 +429,7 @@ def _multiscale_layers(d: dict) -> Iterator[Layer]:
         for j, shape in enumerate(_patch_widths(d, 512)):
             layer = f"scale{scale}_layer{j}.0"
             if not d["intermediate_features"]:
-                layer = f"layer{scale}.{_sequential_index(j)}"
+                layer = f"layer{scale}.{sequential_index(j)}"
             yield Layer(layer, "conv", (*shape, 4, 4))
 
 

@@ -5,6 +5,8 @@ Layouts: Conv2d OIHW -> HWIO; ConvTranspose2d IOHW -> HWIO with I = in, O = out,
 (`nets.conv.conv_up` takes PyTorch's orientation).
 """
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ import numpy as np
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.vgg import TORCHVISION_INDEX
+from motion_jax.weights.architecture import sequential_index
 
 # One entry a layer: our path, the reference's prefix, the kind: "conv" and "up" (transposed), or
 # without bias "conv_only" and "up_only", or "batch_norm".
@@ -54,24 +57,18 @@ def multiscale_discriminator(
 ) -> Iterator[Entry]:
     for scale in range(num_D):
         for j in range(n_layers + 2):
-            if intermediate_features:
-                key = f"scale{scale}_layer{j}.0"
-            else:
-                key = f"layer{scale}.{_sequential_index(j)}"
+            key = f"scale{scale}_layer{j}.0"
+            if not intermediate_features:
+                key = f"layer{scale}.{sequential_index(j)}"
             yield (f"scale_{scale}", f"layer_{j}"), key, "conv"
 
 
 def layer_discriminator(n_layers: int, norm: str, prefix: str) -> Iterator[Entry]:
     """One PatchGAN kept as a single Sequential, e.g. the face discriminator ("facemodel")."""
     for j in range(n_layers + 2):
-        yield (f"layer_{j}",), f"{prefix}.{_sequential_index(j)}", "conv"
+        yield (f"layer_{j}",), f"{prefix}.{sequential_index(j)}", "conv"
         if norm == "batch" and 0 < j <= n_layers:
-            yield (f"norm_{j}",), f"{prefix}.{_sequential_index(j) + 1}", "batch_norm"
-
-
-def _sequential_index(j: int) -> int:
-    # conv, activation; then conv, norm, activation for each further layer.
-    return 0 if j == 0 else 3 * j - 1
+            yield (f"norm_{j}",), f"{prefix}.{sequential_index(j) + 1}", "batch_norm"
 
 
 # --- pix2pix and CycleGAN -----------------------------------------------------------------------
@@ -124,8 +121,8 @@ def patch_discriminator(n_layers: int, norm: str, bias: bool) -> Iterator[Entry]
     """pix2pix's PatchGAN."""
     yield ("layer_0",), "model.0", "conv"
     for j in range(1, n_layers + 1):
-        yield from _normed((f"layer_{j}",), "model", _sequential_index(j), norm, bias)
-    yield (f"layer_{n_layers + 1}",), f"model.{_sequential_index(n_layers + 1)}", "conv"
+        yield from _normed((f"layer_{j}",), "model", sequential_index(j), norm, bias)
+    yield (f"layer_{n_layers + 1}",), f"model.{sequential_index(n_layers + 1)}", "conv"
 
 
 def pixel_discriminator(norm: str, bias: bool) -> Iterator[Entry]:
@@ -156,7 +153,7 @@ _STATISTICS = (
     ("var", "running_var", lambda size: np.ones(size, np.float32)),
     ("count", "num_batches_tracked", lambda size: np.zeros((), np.int32)),
 )
-# Written by PyTorch, read by nobody: what instance norm carried in old files.
+# PyTorch wrote these for instance norm in old files; nobody reads them.
 _IGNORED = tuple(theirs for _, theirs, _ in _STATISTICS)
 
 
@@ -212,9 +209,7 @@ def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]
     """
     weights = {}
     for path, prefix, kind in entries:
-        node = params["params"]
-        for name in path:
-            node = node[name]
+        node = functools.reduce(operator.getitem, path, params["params"])
         if "depthwise" in node:
             raise UserError(
                 f"The network has separable residual blocks ({'/'.join(path)}), which the "

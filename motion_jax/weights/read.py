@@ -38,21 +38,21 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Split:
-    """A weight in parts. `shape` is the weight's; `join(transposed)` computes it, where transposed
-    says that it belongs to a transposed convolution."""
+    """A weight in parts, of a shape; `join(transposed)` computes it, where transposed says whether
+    it belongs to a transposed convolution."""
 
     shape: tuple[int, ...]
     join: Callable[[bool], np.ndarray]
 
 
 def recognise(weights: Mapping[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
-    """The description of the network (architecture.describe), and its arrays by plain keys.
+    """The description of the network (see architecture_of), and its arrays by plain keys.
 
     Raises UserError where it is no network that we know, with the keys that do not fit.
     """
     clean, split = _plain(weights)
     shaped: dict[str, Any] = {**clean, **split}
-    description = architecture.describe(shaped)
+    description = architecture.architecture_of(shaped)
     transposed = {
         f"{layer.prefix}.weight" for layer in architecture.layers(description) if layer.kind == "up"
     }
@@ -83,7 +83,7 @@ def _plain(
 
 
 def _take_split(clean: dict[str, np.ndarray]) -> dict[str, _Split]:
-    """Removes the parts of spectral and weight norm from `clean`."""
+    """Removes the parts of spectral and weight norm from `clean`; the weights that they make."""
     split: dict[str, _Split] = {}
     layers = {
         key.removesuffix(".weight_orig"): "spectral"

@@ -171,10 +171,7 @@ def flicker(
     change = jnp.abs(jnp.diff(fake, axis=0) - jnp.diff(real, axis=0)).mean(-1)
     body = _inside(body_boxes, *real.shape[1:3])
     background = 1 - jnp.maximum(body[1:], body[:-1])
-    return {
-        "flicker": change.mean((-2, -1)),
-        "background_flicker": _mean_where(change, background),
-    }
+    return {"flicker": change.mean((-2, -1)), "background_flicker": _mean_where(change, background)}
 
 
 def body_boxes(

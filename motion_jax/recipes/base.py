@@ -179,12 +179,7 @@ class Recipe:
         return beginning.kept(params, previous)
 
     def train_step(
-        self,
-        state: Any,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
+        self, state: Any, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         """One update of a stage's networks: the new state, and losses by name. Pure.
 

@@ -27,6 +27,9 @@ from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Kind, Params, State
 
+# T consecutive frames of B examples, or their pose pictures.
+Frames = Float[Array, "b t h w 3"]
+
 # VGG-19 with ImageNet weights: `motion-jax fetch vgg19`, or the file of --vgg.
 PERCEPTUAL = Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19")
 
@@ -82,12 +85,9 @@ class Losses:
 
 @dataclass(frozen=True)
 class Stage(schedule.Stage):
-    """One stage of training on single pictures. steps = 0 leaves the stage out."""
+    """As schedule.Stage, of a discriminator with several scales."""
 
-    height: int = 256
-    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
     width: int = 512
-    """Of the pictures, in pixels."""
     num_D: int = 2
     """Discriminator scales."""
 
@@ -101,8 +101,8 @@ class Scene(NamedTuple):
       frozen: parameters that losses need and nobody trains, by network name.
     """
 
-    poses: Float[Array, "b t h w 3"]
-    images: Float[Array, "b t h w 3"]
+    poses: Frames
+    images: Frames
     frozen: Params
 
 
@@ -249,24 +249,14 @@ class CoarseToFine(Recipe):
         )
 
     def networks(self, name: str) -> dict[str, Network]:
-        stage = self._stage(name)
-        size = stage.height, stage.width
+        size = self._stage(name).height, self._stage(name).width
+        generator, averaged = self.main_generator(name), self.averaging > 0
+        shown = (picture(*size, self.generator_channels),)
+        discriminator = self.main_discriminator(name)
+        judged = (picture(*size, self.discriminator_channels),)
         return {
-            "generator": Network(
-                self.main_generator(name),
-                (picture(*size, self.generator_channels),),
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-                whole=True,
-            ),
-            "discriminator": Network(
-                self.main_discriminator(name),
-                (picture(*size, self.discriminator_channels),),
-                "discriminator",
-                Adam(),
-                whole=True,
-            ),
+            "generator": Network(generator, shown, "generator", Adam(), averaged, whole=True),
+            "discriminator": Network(discriminator, judged, "discriminator", Adam(), whole=True),
         }
 
     def _stage(self, name: str) -> Any:
@@ -295,12 +285,7 @@ class CoarseToFine(Recipe):
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
-        self,
-        state: State,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         """One update of a stage's networks from one batch of B examples of T frames.
 
@@ -337,14 +322,12 @@ class CoarseToFine(Recipe):
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
 
-    def generated(
-        self, params: Params, scene: Any, name: str, key: Array
-    ) -> Float[Array, "b t h w 3"]:
+    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Frames:
         """The generator's frames of a scene, in training. key: of random numbers."""
         raise NotImplementedError
 
     def judged(
-        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
+        self, poses: Frames, images: Frames
     ) -> Float[Array, "n h w {self.discriminator_channels}"]:
         """Pictures as the main discriminator is shown them."""
         raise NotImplementedError
@@ -392,11 +375,7 @@ class CoarseToFine(Recipe):
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
     def perceptual(
-        self,
-        name: str,
-        pictures: Float[Array, "b t h w 3"],
-        scene: Any,
-        distance: Callable[[Array, Array], Array],
+        self, name: str, pictures: Frames, scene: Any, distance: Callable[[Array, Array], Array]
     ) -> Float[Array, ""]:
         """The mean perceptual distance times the recipe's number of frames.
 

@@ -138,11 +138,7 @@ class CycleGAN(OneStage):
         return 2.0 * drawn(poses, self.pose_style, *self.size) - 1.0
 
     def step(
-        self,
-        state: CycleState,
-        a: Float[Array, "n h w 3"],
-        b: Float[Array, "n h w 3"],
-        name: str,
+        self, state: CycleState, a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"], name: str
     ) -> tuple[CycleState, dict[str, Array]]:
         """train_step from pictures in [-1, 1]."""
         networks, gan, weights = self.networks(name), losses.GAN[self.losses.gan], self.losses
@@ -188,32 +184,27 @@ class CycleGAN(OneStage):
                     terms[term] = difference(made, real, cycle * weights.identity, term)
             for side, fake in (("A", fake_b), ("B", fake_a)):
                 network = f"discriminator_{side}"
+                module = networks[network].module
                 with jax.named_scope(network):
-                    output, judges[network] = trained_apply(
-                        networks[network].module, params[network], fake
-                    )
+                    output, judges[network] = trained_apply(module, params[network], fake)
                 with jax.named_scope(f"G_{side}"):
                     terms[f"G_{side}"] = gan([output], 1.0)
             terms["cycle_A"] = difference(cycled_a, a, weights.cycle_A, "cycle_A")
             terms["cycle_B"] = difference(cycled_b, b, weights.cycle_B, "cycle_B")
-            statistics = {**now, **judges}
-            statistics = {network: _statistics(tree) for network, tree in statistics.items()}
+            statistics = {network: _statistics(tree) for network, tree in (now | judges).items()}
             return cast(Array, sum(terms.values())), (terms, statistics, fake_b, fake_a)
 
+        step = jax.grad(generator_terms, has_aux=True)
         trained = {g: params[g]["params"] for g in generators}
-        gradient, (metrics, statistics, fake_b, fake_a) = jax.grad(generator_terms, has_aux=True)(
-            trained
-        )
+        gradient, (metrics, statistics, fake_b, fake_a) = step(trained)
         params = {network: {**tree, **statistics[network]} for network, tree in params.items()}
         for network in generators:
             params[network], moments[network] = networks[network].stepped(
                 network, params[network], gradient[network], moments[network], rate, state.step
             )
         pools = {}
-        for side, key, real, fake in (
-            ("A", pool_keys[0], b, fake_b),
-            ("B", pool_keys[1], a, fake_a),
-        ):
+        sides = (("A", pool_keys[0], b, fake_b), ("B", pool_keys[1], a, fake_a))
+        for side, key, real, fake in sides:
             pools[side], shown = pool.exchange(state.pools[side], fake, key)
             network = f"discriminator_{side}"
 
@@ -227,9 +218,8 @@ class CycleGAN(OneStage):
                 return 0.5 * sum(values), variables
 
             before = params[network]["params"]
-            (metrics[f"D_{side}"], variables), change = jax.value_and_grad(judged, has_aux=True)(
-                before
-            )
+            step = jax.value_and_grad(judged, has_aux=True)
+            (metrics[f"D_{side}"], variables), change = step(before)
             judge = {**variables, "params": before}
             params[network], moments[network] = networks[network].stepped(
                 network, judge, change, moments[network], rate, state.step

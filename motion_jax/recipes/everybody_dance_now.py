@@ -30,7 +30,7 @@ from motion_jax.recipes import coarse_to_fine
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Frames, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.network import Network, Work, applied, picture
 from motion_jax.recipes.state import Params
@@ -68,8 +68,6 @@ class Losses(coarse_to_fine.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
     perceptual_global_factor: float = 0.5
-    """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the
-    reference."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ class Stage(coarse_to_fine.Stage):
 class Scene(NamedTuple):
     """coarse_to_fine.Scene, and where the faces are: boxes in pixels (empty: none)."""
 
-    poses: Float[Array, "b t h w 3"]
-    images: Float[Array, "b t h w 3"]
+    poses: Frames
+    images: Frames
     boxes: Float[Array, "b t 4"]
     frozen: Params
 
@@ -178,14 +176,7 @@ class EverybodyDanceNow(CoarseToFine):
             "discriminator": replace(
                 judge, optimizer=judge.optimizer if joins >= 0 else None, trained_from=max(joins, 0)
             ),
-            "face_generator": Network(
-                self.face_generator(),
-                seen,
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-                whole=True,
-            ),
+            "face_generator": replace(main, module=self.face_generator(), inputs=seen),
             "face_discriminator": Network(
                 self.face_discriminator(), seen, "discriminator", Adam(), whole=True
             ),
@@ -235,7 +226,7 @@ class EverybodyDanceNow(CoarseToFine):
 
     def generated(
         self, params: Params, scene: Scene, name: str, key: Array | None = None
-    ) -> Float[Array, "b t h w 3"]:
+    ) -> Frames:
         """Frames of a scene: the first from a zero picture, each next from the one before, with
         gradients through all of them. key: of previous_noise; None: without."""
 
@@ -286,11 +277,7 @@ class EverybodyDanceNow(CoarseToFine):
         return Judge(sees, asks, mean, "D_realface", "D_fakeface")
 
     def perceptual(
-        self,
-        name: str,
-        pictures: Float[Array, "b t h w 3"],
-        scene: Scene,
-        distance: Callable[[Array, Array], Array],
+        self, name: str, pictures: Frames, scene: Scene, distance: Callable[[Array, Array], Array]
     ) -> Float[Array, ""]:
         """The sum over the two frames, and in the face stage half of the crops'."""
         total = super().perceptual(name, pictures, scene, distance)
@@ -304,7 +291,7 @@ class EverybodyDanceNow(CoarseToFine):
         return total
 
     def face_crops(
-        self, pictures: Float[Array, "b t h w 3"], scene: Scene
+        self, pictures: Frames, scene: Scene
     ) -> tuple[
         Float[Array, "b t s s 3"],
         Float[Array, "b t s s 3"],
@@ -320,9 +307,7 @@ class EverybodyDanceNow(CoarseToFine):
             fake, real, pose = (crop(x, corners, size) for x in every)
             return fake, real, pose, mask
 
-    def judged(
-        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
-    ) -> Float[Array, "b*(t-1) h w 12"]:
+    def judged(self, poses: Frames, images: Frames) -> Float[Array, "b*(t-1) h w 12"]:
         """pose_t, pose_t+1, image_t, image_t+1 of every pair of neighbouring frames."""
         parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
         stack = jnp.concatenate(parts, axis=-1)

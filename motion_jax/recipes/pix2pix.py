@@ -91,21 +91,12 @@ class Pix2Pix(OneStage):
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
-        shown = self.conditions.channels
+        shown = (picture(*self.size, self.conditions.channels),)
+        judged = (picture(*self.size, self.conditions.channels + 3),)
+        maker, judge = self.generator.module(self.dtype), self.discriminator.module(self.dtype)
         return {
-            "generator": Network(
-                self.generator.module(self.dtype),
-                (picture(*self.size, shown),),
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-            ),
-            "discriminator": Network(
-                self.discriminator.module(self.dtype),
-                (picture(*self.size, shown + 3),),
-                "discriminator",
-                Adam(),
-            ),
+            "generator": Network(maker, shown, "generator", Adam(), averaged=self.averaging > 0),
+            "discriminator": Network(judge, judged, "discriminator", Adam()),
         }
 
     def metrics(self, name: str) -> dict[str, Metric]:
@@ -114,12 +105,7 @@ class Pix2Pix(OneStage):
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
-        self,
-        state: State,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         """One update of the discriminator, then one of the generator.
 
@@ -146,6 +132,11 @@ class Pix2Pix(OneStage):
         rate = self.learning_rate(name, state.step)
         key = jax.random.fold_in(state.key, state.step) if self.generator.dropout else None
         metrics = {}
+
+        def update(network: str, variables: Params, gradient: Params) -> None:
+            params[network], moments[network] = networks[network].stepped(
+                network, variables, gradient, moments[network], rate, state.step
+            )
 
         def generate(trained: Params) -> tuple[Array, Params]:
             with jax.named_scope("generator"):
@@ -179,14 +170,7 @@ class Pix2Pix(OneStage):
         gradient, (metrics["D_fake"], metrics["D_real"], variables) = jax.grad(
             judged, has_aux=True
         )(before)
-        params["discriminator"], moments["discriminator"] = networks["discriminator"].stepped(
-            "discriminator",
-            {**variables, "params": before},
-            gradient,
-            moments["discriminator"],
-            rate,
-            state.step,
-        )
+        update("discriminator", {**variables, "params": before}, gradient)
 
         def picture_terms(pictures: Array) -> tuple[Array, tuple[Array, Array, Params]]:
             outputs, variables = judge(params["discriminator"], pictures)
@@ -199,14 +183,7 @@ class Pix2Pix(OneStage):
         towards, (metrics["G_GAN"], metrics["G_L1"], params["discriminator"]) = jax.grad(
             picture_terms, has_aux=True
         )(fake)
-        params["generator"], moments["generator"] = networks["generator"].stepped(
-            "generator",
-            params["generator"],
-            pull(towards)[0],
-            moments["generator"],
-            rate,
-            state.step,
-        )
+        update("generator", params["generator"], pull(towards)[0])
         average = averages(state.averaged, params, state.step, self.averaging)
         state = state.replace(
             step=state.step + 1, params=params, optimizer=moments, averaged=average

@@ -18,6 +18,7 @@ from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import (
     CoarseToFine,
     Discriminator,
+    Frames,
     Generator,
     Losses,
     Scene,
@@ -42,9 +43,7 @@ class Pix2PixHD(CoarseToFine):
         self.check_networks({})
         self.check_perceptual()
 
-    def generated(
-        self, params: Params, scene: Scene, name: str, key: Array
-    ) -> Float[Array, "b t h w 3"]:
+    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Frames:
         def frames(poses: Array) -> Array:
             return self.frames(params, poses, name)
 
@@ -59,9 +58,7 @@ class Pix2PixHD(CoarseToFine):
         with jax.named_scope("generator"):
             return applied(self.main_generator(name), params["generator"], poses)
 
-    def judged(
-        self, poses: Float[Array, "b t h w 3"], images: Float[Array, "b t h w 3"]
-    ) -> Float[Array, "b*t h w 6"]:
+    def judged(self, poses: Frames, images: Frames) -> Float[Array, "b*t h w 6"]:
         """Pose and image of every frame."""
         pairs = jnp.concatenate([poses, images], axis=-1)
         return pairs.reshape(-1, *pairs.shape[2:])

@@ -21,14 +21,19 @@ from motion_jax.weights.architecture import sequential_index
 Entry = tuple[tuple[str, ...], str, str]
 
 
+def _block(path: str, prefix: str) -> Iterator[Entry]:
+    """One of pix2pixHD's residual blocks."""
+    for ours, index in (("conv_1", 1), ("conv_2", 5)):
+        yield (path, ours), f"{prefix}.conv_block.{index}", "conv"
+
+
 def global_generator(n_downsampling: int, n_blocks: int, head: bool = True) -> Iterator[Entry]:
     d, b = n_downsampling, n_blocks
     yield ("first",), "model.1", "conv"
     for i in range(d):
         yield (f"down_{i}",), f"model.{4 + 3 * i}", "conv"
     for j in range(b):
-        for ours, index in (("conv_1", 1), ("conv_2", 5)):
-            yield (f"block_{j}", ours), f"model.{4 + 3 * d + j}.conv_block.{index}", "conv"
+        yield from _block(f"block_{j}", f"model.{4 + 3 * d + j}")
     for i in range(d):
         yield (f"up_{i}",), f"model.{4 + 3 * d + b + 3 * i}", "up"
     if head:
@@ -44,9 +49,7 @@ def local_enhancer(
         yield (f"enhancer_{n}_first",), f"model{n}_1.1", "conv"
         yield (f"enhancer_{n}_down",), f"model{n}_1.4", "conv"
         for j in range(n_blocks_local):
-            for ours, index in (("conv_1", 1), ("conv_2", 5)):
-                key = f"model{n}_2.{j}.conv_block.{index}"
-                yield (f"enhancer_{n}_block_{j}", ours), key, "conv"
+            yield from _block(f"enhancer_{n}_block_{j}", f"model{n}_2.{j}")
         yield (f"enhancer_{n}_up",), f"model{n}_2.{n_blocks_local}", "up"
     # The head follows the up-convolution, its norm, its ReLU and the reflection padding.
     yield ("last",), f"model{n_local_enhancers}_2.{n_blocks_local + 4}", "conv"
@@ -163,10 +166,7 @@ def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], wher
 
     Raises UserError that lists keys which are missing from the file or unknown to the network.
     """
-    left = {
-        key.removeprefix("module.").removeprefix("_orig_mod."): value
-        for key, value in weights.items()
-    }
+    left = {k.removeprefix("module.").removeprefix("_orig_mod."): v for k, v in weights.items()}
     tree: dict = {}
     statistics: dict = {}
     missing = []

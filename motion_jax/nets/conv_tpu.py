@@ -69,11 +69,6 @@ def _from_few(x: Array, kernel: Array, factor: int) -> Array:
     return _xla(shifts, kernel.reshape(k, 1, taps * inputs, factor * outputs))
 
 
-def _to_few_blocks(k: int, factor: int, left: int) -> int:
-    """Blocks that a tile of outputs sees; `left`: pixels of padding of the picture."""
-    return margin(left, factor) + -(-(_TILE[1] + k - 1 - left) // factor)
-
-
 def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width: int) -> Array:
     """Towards a picture of few channels: blocks -> [N, height, width, O].
 
@@ -83,7 +78,9 @@ def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width:
     """
     rows, columns = _TILE
     k, _, inputs, outputs = kernel.shape
-    seen, before = _to_few_blocks(k, factor, left), margin(left, factor) * factor - left
+    # Blocks that a tile of outputs sees; pixels of them before the first one that counts.
+    seen = margin(left, factor) + margin(columns + k - 1 - left, factor)
+    before = margin(left, factor) * factor - left
     tall, wide = -(-height // rows), -(-width // columns)
     step = columns // factor
     missing = rows * tall + k - 1 - x.shape[1], step * (wide - 1) + seen - x.shape[2]

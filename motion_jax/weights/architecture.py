@@ -13,7 +13,7 @@ as Everybody Dance Now's face discriminator, and pix2pix's (padding 1) otherwise
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,14 +66,10 @@ def architecture_of(weights: Mapping[str, np.ndarray]) -> dict:
 
 def layers(description: Mapping) -> list[Layer]:
     """The layers of a described network, in the order of its state_dict's parts."""
-    return list(_LAYERS[_family(description)](dict(description)))
-
-
-def _family(description: Mapping) -> str:
     kind = description["class"]
     if kind == "NLayerDiscriminator" and "intermediate_features" not in description:
-        return "PatchDiscriminator"
-    return kind
+        kind = "PatchDiscriminator"  # pix2pix's
+    return list(_LAYERS[kind](dict(description)))
 
 
 def _compare(shapes: Shapes, description: Mapping) -> None:
@@ -89,15 +85,8 @@ def _compare(shapes: Shapes, description: Mapping) -> None:
         if key in expected and shape != expected[key] and not key.endswith("num_batches_tracked")
     ]
     if missing or unknown or wrong:
-        parts = [
-            f"{word} {_listed(found)}"
-            for word, found in (
-                ("missing", missing),
-                ("unknown", unknown),
-                ("of other shapes", wrong),
-            )
-            if found
-        ]
+        lists = {"missing": missing, "unknown": unknown, "of other shapes": wrong}
+        parts = [f"{word} {_listed(keys)}" for word, keys in lists.items() if keys]
         raise UserError(
             f"These look like the weights of a {sentence(description)}, but some keys do not fit: "
             f"{'; '.join(parts)}. Check that the file is whole and made by the original program."
@@ -368,18 +357,9 @@ def _encoder_decoder(
         yield Layer(f"model.{at + n + 3 * n_downsampling + 1}", "conv", (d["output_nc"], ngf, 7, 7))
 
 
-def _global_layers(d: dict) -> Iterator[Layer]:
-    return _encoder_decoder(d, d["n_downsampling"])
-
-
-def _resnet_layers(d: dict) -> Iterator[Layer]:
-    return _encoder_decoder(d, 2, d["norm"], 6 if d["dropout"] else 5)
-
-
 def _local_layers(d: dict) -> Iterator[Layer]:
     enhancers = d["n_local_enhancers"]
-    core = {"ngf": d["ngf"] * 2**enhancers, "n_blocks": d["n_blocks_global"]}
-    core["input_nc"] = d["input_nc"]
+    core = d | {"ngf": d["ngf"] * 2**enhancers, "n_blocks": d["n_blocks_global"]}
     yield from _encoder_decoder(core, d["n_downsample_global"], head=False)
     for n in range(1, enhancers + 1):
         width, blocks = d["ngf"] * 2 ** (enhancers - n), d["n_blocks_local"]
@@ -416,14 +396,6 @@ def _patchgan(d: dict, cap: int, prefix: str, bias: bool) -> Iterator[Layer]:
         yield from _normed(prefix, sequential_index(j), "conv", shape, norm, bias or not inner)
 
 
-def _hd_patch_layers(d: dict) -> Iterator[Layer]:
-    return _patchgan(d, 512, d.get("prefix", "model"), True)
-
-
-def _patch_layers(d: dict) -> Iterator[Layer]:
-    return _patchgan(d, 8 * d["ndf"], "model", d["norm"] == "instance")
-
-
 def _multiscale_layers(d: dict) -> Iterator[Layer]:
     for scale in range(d["num_D"]):
         for j, shape in enumerate(_patch_widths(d, 512)):
@@ -457,13 +429,13 @@ def _unet_layers(d: dict) -> Iterator[Layer]:
     yield Layer("model.model.3", "up", (2 * ngf, d["output_nc"], 4, 4))
 
 
-_LAYERS = {
-    "GlobalGenerator": _global_layers,
+_LAYERS: dict[str, Callable[[dict], Iterator[Layer]]] = {
+    "GlobalGenerator": lambda d: _encoder_decoder(d, d["n_downsampling"]),
     "LocalEnhancer": _local_layers,
     "MultiscaleDiscriminator": _multiscale_layers,
-    "NLayerDiscriminator": _hd_patch_layers,
-    "ResnetGenerator": _resnet_layers,
+    "NLayerDiscriminator": lambda d: _patchgan(d, 512, d.get("prefix", "model"), True),
+    "ResnetGenerator": lambda d: _encoder_decoder(d, 2, d["norm"], 6 if d["dropout"] else 5),
     "UnetGenerator": _unet_layers,
-    "PatchDiscriminator": _patch_layers,
+    "PatchDiscriminator": lambda d: _patchgan(d, 8 * d["ndf"], "model", d["norm"] == "instance"),
     "PixelDiscriminator": _pixel_layers,
 }

@@ -139,7 +139,7 @@ def test_its_settings_are_explained_and_wrong_ones_refused(installed, film, tmp_
 def test_its_arithmetic_is_counted(installed):
     """It has no field for recomputing activations."""
     config = load_config("tiny_tint")
-    assert step_flops(config, "main", 2) == 2 * step_flops(config, "main", 1) > 0
+    assert step_flops(config, "main", 2) > step_flops(config, "main", 1) > 0
 
 
 def test_it_is_among_the_configs_there_are(installed, capsys):

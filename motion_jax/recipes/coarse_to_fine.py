@@ -263,9 +263,9 @@ class CoarseToFine(Recipe):
         return self.stages()[name]
 
     def carried_over(self, name: str, previous: State, params: Params) -> Params:
-        """The generator of the stage before becomes the core of the local stage's; its averages,
-        where there are any, are what a stage takes that does not train it; the discriminator's
-        scales keep the resolutions that they know."""
+        """The generator of the stage before becomes the core of the local stage's; a stage that
+        does not train it takes its averages, where there are any; the discriminator's scales keep
+        the resolutions that they know."""
         networks, params = self.networks(name), dict(params)
         source = previous.params["generator"]["params"]
         if networks["generator"].optimizer is None and "generator" in previous.averaged:

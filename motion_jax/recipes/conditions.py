@@ -1,4 +1,4 @@
-"""What a pix2pix generator is shown besides the skeleton: each kind on channels of its own."""
+"""What a pix2pix generator is shown besides the skeleton, each kind in channels of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Conditions:
     canny: bool = False
     """Edges of the frame, by Canny with 2/3 and 4/3 of its median grey level as thresholds: one
     channel. In transfer they are those of the driving video's frame, moved as its pose is; they fit
-    a driver of the target's own outline and scene alone."""
+    only a driver with the target's own outline and scene."""
 
     @property
     def channels(self) -> int:

@@ -1,4 +1,4 @@
-"""What recipes share that train all their networks together, at one size: in main_stage."""
+"""What recipes share that train all their networks together at one size, in main_stage."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -13,7 +13,7 @@ from motion_jax.recipes.image_networks import Discriminator, Generator, Losses, 
 
 
 class OnlyStage(Recipe):
-    """The stage of recipes whose field it is, main_stage."""
+    """A recipe with a single stage, in its field main_stage."""
 
     main_stage: schedule.Stage
 

@@ -18,7 +18,7 @@ class Stage:
     steps: int = 0
     """Training steps (batches)."""
     decay_steps: int = 0
-    """The last this many steps lower the learning rate linearly towards 0."""
+    """Steps at the end that lower the learning rate linearly towards 0."""
     height: int = 256
     """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
     width: int = 256
@@ -28,8 +28,8 @@ class Stage:
     learning_rate: float = 2e-4
     """Of Adam, for all networks of the stage."""
     warmup_steps: int = 0
-    """The first this many steps raise the learning rate linearly to its full height: for a stage
-    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
+    """Steps at the start that raise the learning rate linearly to its full value: for a stage that
+    continues from imported weights, while Adam's averages, which begin empty, fill."""
 
     @property
     def window(self) -> int:

@@ -227,10 +227,10 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
     recipe = config.recipe
     sizes: dict[str, int] = {}
-    fields = {what: f"recipe.{field}" for what, field in recipe.size_fields.items()}
+    fields = {name: f"recipe.{field}" for name, field in recipe.size_fields.items()}
 
-    def is_given(what: str) -> bool:
-        return what in fields and f"--{fields[what].replace('_', '-')}" in given
+    def is_given(name: str) -> bool:
+        return name in fields and f"--{fields[name].replace('_', '-')}" in given
 
     for short in ("width", "blocks", "downsamplings"):
         value = getattr(options, short)

@@ -113,9 +113,9 @@ class Recipe:
         """
         return {}
 
-    def network_size(self, what: str) -> int | None:
+    def network_size(self, name: str) -> int | None:
         """The value of one of `size_fields`; None where the recipe has no such field."""
-        field = self.size_fields.get(what)
+        field = self.size_fields.get(name)
         return None if field is None else attrgetter(field)(self)
 
     def resized(self, sizes: Mapping[str, int], discriminator: bool = True) -> Self:
@@ -129,8 +129,8 @@ class Recipe:
             # A width that cannot be is refused as the generator's, not as what follows from it.
             sizes["discriminator width"] = max(round(own * sizes["width"] / width), 1)
         recipe: Any = self  # its class says which fields it has
-        for what, value in sizes.items():
-            part, _, field = self.size_fields[what].rpartition(".")
+        for name, value in sizes.items():
+            part, _, field = self.size_fields[name].rpartition(".")
             changed = replace(getattr(recipe, part), **{field: value}) if part else value
             recipe = replace(recipe, **{part or field: changed})
         return recipe
@@ -199,12 +199,12 @@ class Recipe:
         return []
 
     def rhythm(self, name: str) -> dict[str, int]:
-        """What some steps of a stage do besides the usual: {what: n}, at every nth step."""
+        """What some steps of a stage do besides the usual: {name: n}, at every nth step."""
         return {}
 
     def kind_of(self, name: str, step: int) -> Kind:
         """The kind of a stage's step, counted from 1."""
-        return tuple(what for what, every in self.rhythm(name).items() if step % every == 0)
+        return tuple(extra for extra, every in self.rhythm(name).items() if step % every == 0)
 
     def kinds(self, name: str) -> dict[Kind, float]:
         """All kinds of steps of a stage, and the share of its steps that are of each; the usual

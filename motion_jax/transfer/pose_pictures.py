@@ -32,7 +32,7 @@ def write_pose_pictures(
     """Writes 000000.png ... (8-bit RGB) and poses.json.
 
     poses.json: height, width; times (seconds); lost: numbers of the frames without a pose (white
-    pictures; begin anew with zeros after them); faces: for each frame [top, left] of the square
+    pictures; begin again with zeros after them); faces: for each frame [top, left] of the square
     that a face generator gets, or null where no face is seen, and face_size, where the run has one.
 
     Args:

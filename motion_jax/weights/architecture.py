@@ -219,9 +219,9 @@ def _global(shapes: Shapes) -> dict:
     return {"class": "GlobalGenerator", **found, **sizes}
 
 
-def _batch_norm(what: str) -> UserError:
+def _batch_norm(role: str) -> UserError:
     return UserError(
-        f"These are the weights of a pix2pixHD {what} with batch norm ({option('norm')} batch), "
+        f"These are the weights of a pix2pixHD {role} with batch norm ({option('norm')} batch), "
         "which motion_jax does not build: it knows pix2pixHD's networks with their default, "
         "instance norm."
     )

@@ -10,11 +10,11 @@ Weights: none.
 Command:
     motion-jax train densepose --data data/NAME --run runs/NAME
     motion-jax transfer --run runs/NAME --source OTHER_DENSEPOSE --ready-poses --out OUT.mp4
-Hardware: one GPU; on two CPU cores only much narrower (--width 16). Hours on
-an H200, estimated from the arithmetic of its steps (3.5 PFLOP) at the speed of small's: 0.1.
+Hardware: one GPU; on two CPU cores only much narrower (--width 16). Hours on an H200, estimated
+from the arithmetic of its steps (3.5 PFLOP) at the speed of small's: 0.1.
 Result: that of a small one at 128x128 is in docs/densepose.md.
-40,000 steps are 50 passes over 800 frames: who trained on DensePose found the best after 20 to 50
-passes and worse ones after hundreds, so choose by the held-out score.
+40,000 steps are 50 passes over 800 frames: others who trained on DensePose found the best result
+after 20 to 50 passes and worse ones after hundreds, so choose by the held-out score.
 
 Differs from config pix2pix: fewer steps, and frames are not shifted and scaled, because bars and a
 still camera's room are always in the same place. Never mirror them: parts tell left from right.

@@ -11,7 +11,7 @@ Command:
 Hardware: one accelerator with bfloat16, or several: the batch is laid over as many as divide it.
 Hours on an H200, estimated from the arithmetic of its steps (1,800 PFLOP) at 5 to 11 % of the
 card's peak, which a similar step reached when it was measured once: 5 to 11. Memory, estimated: 15
-GB. Too little memory: --recipe.rematerialise, or halve the batch sizes of the three stages
+GB; with less, --recipe.rematerialise, or halve the batch sizes of the three stages
 (--recipe.local-stage.batch-size 4 and so on).
 The numbers of steps are a first guess, not the outcome of a search.
 

@@ -7,9 +7,9 @@ Data: frames of 1024x512, stretched to that shape as the original does:
 Weights: VGG-19 for the perceptual loss, once: motion-jax fetch vgg19
 Command:
     motion-jax train everybody_dance_now_reference --data data/NAME --run runs/NAME
-Hardware: one accelerator; the authors used a GPU of 12 GB. Hours on
-an H200, estimated from the arithmetic of its steps (22,000 PFLOP) at 5 to 11 % of the card's peak,
-which a similar step reached when it was measured once: 56 to 137. Memory, estimated: 9 GB.
+Hardware: one accelerator; the authors used a GPU of 12 GB. Hours on an H200, estimated from the
+arithmetic of its steps (22,000 PFLOP) at 5 to 11 % of the card's peak, which a similar step reached
+when it was measured once: 56 to 137. Memory, estimated: 9 GB.
 
 Length. The original counts passes over the data (epochs): 100 at the full learning rate and 100
 more in which it falls to 0, in each of the three stages. Here a stage counts steps, and with batch

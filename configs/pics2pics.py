@@ -12,11 +12,10 @@ Command:
     motion-jax transfer --run runs/NAME --source DRIVER --out result.mp4
 Hardware: one GPU. Hours on an H200, estimated from the arithmetic of its steps (18 PFLOP) at the
 speed of small's: 0.6.
-A thousand pairs for 200 passes is what the source of this
-method trained on: 200,000 steps.
+200,000 steps are 200 passes over a thousand pairs, as the source of this method trained.
 
-Pairs of pictures are also what import-data makes of aligned or side by side folders; a run on those
-is driven with --ready-poses.
+import-data makes pairs of pictures, too, of aligned or side by side folders; a run on those is
+driven with --ready-poses.
 """
 
 from motion_jax.config import Config, Data

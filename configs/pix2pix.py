@@ -8,8 +8,8 @@ Data: frames of 256x256, the default of prepare, or pairs of ready pose pictures
 Weights: none.
 Command:
     motion-jax train pix2pix --data data/NAME --run runs/NAME
-Hardware: one GPU; on two CPU cores only much narrower (--width 16). Hours on an
-H200, estimated from the arithmetic of its steps (18 PFLOP) at the speed of small's: 0.6.
+Hardware: one GPU; on two CPU cores only much narrower (--width 16). Hours on an H200, estimated
+from the arithmetic of its steps (18 PFLOP) at the speed of small's: 0.6.
 200,000 steps are the published 200 passes over 1,000 pairs.
 
 Differs from the published program: frames are shifted and scaled a little instead of cut out of

@@ -12,12 +12,11 @@ Command:
     motion-jax train pose2pics --data data/pairs --run runs/NAME
 Hardware: one GPU. Hours on an H200, estimated from the arithmetic of its steps (18 PFLOP) at the
 speed of small's: 0.6.
-A thousand pairs for 200 passes is what the source of this
-method trained on: 200,000 steps.
+200,000 steps are 200 passes over a thousand pairs, as the source of this method trained.
 
 The condition is the skeleton; the face's contours have a channel of their own
-(--recipe.conditions.no-face-contour leaves them out), edges are off
-(--recipe.conditions.canny): they fit one person's outline. No augmentation moves the pairs.
+(--recipe.conditions.no-face-contour leaves them out). Edges (--recipe.conditions.canny) are off:
+they fit only one person's outline. No augmentation moves the pairs.
 """
 
 from motion_jax.config import Config, Data

@@ -9,17 +9,16 @@ of the pictures stands in for it, so this config works offline. With the weights
     … --recipe.losses.perceptual vgg19 --recipe.losses.l1 0
 Command:
     motion-jax train small --data data/NAME --run runs/NAME
-Hardware: one GPU; on two CPU cores take two_cores. Hours on an H200: 0.3,
-from measured steps (global 16.6 ms, local 50.9 ms; the face stage's estimated). Memory, estimated:
-1.2 GB.
+Hardware: one GPU; on two CPU cores take two_cores. Hours on an H200: 0.3, from measured steps
+(global 16.6 ms, local 50.9 ms; the face stage's estimated). Memory, estimated: 1.2 GB.
 Result: after 55 seconds of its steps (1,085 and 617) on a dancer before a blue screen, held-out
 PSNR 28.0 and SSIM 0.85 (nearest frame: SSIM 0.88). A whole training has not been measured; the
 numbers of steps are a first guess, not the outcome of a search.
 
 Augmentation scales, shifts and recolours windows. Mirroring is off, because it mirrors the room and
-the person's parting too; where both are near enough symmetrical, --data.augment.flip doubles the
-data. The last fifth of each clip is held out: watch it in the run's sample videos, it stops getting
-better before the training frames do.
+the parting of the person's hair too; where both are nearly symmetrical, --data.augment.flip doubles
+the data. The last fifth of each clip is held out: watch it in the run's sample videos, because it
+stops getting better before the training frames do.
 """
 
 from motion_jax.config import Config, Data

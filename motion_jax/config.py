@@ -61,7 +61,7 @@ class Guard:
     """What to do about a NaN or a collapsed discriminator: stop with a sentence, or go back to the
     last good checkpoint and on with a lower learning rate, once in a run, and then stop."""
     factor: float = 0.5
-    """The stage's learning rate is multiplied by it then."""
+    """What the stage's learning rate is then multiplied by."""
     collapsed_below: float = 1e-4
     """A discriminator that always wins teaches the generator nothing: it counts as collapsed when
     the sum of its losses is below this at every look for collapsed_steps steps; 0: not watched."""
@@ -198,7 +198,7 @@ def _suggest(name: str, known: list[str]) -> str:
 
 
 def unknown_option(option: str, config: Config) -> str:
-    """The sentence for a command-line option that no field of the config has."""
+    """The sentence for a command-line option that is no field of the config."""
     name = option.split("=")[0].lstrip("-").replace("-", "_")
     known = list(flatten(to_json(config)))
     near = difflib.get_close_matches(name, known, 1, 0.4)
@@ -211,7 +211,7 @@ def unknown_option(option: str, config: Config) -> str:
 
 
 def _fields_by_class() -> dict[str, list[str]]:
-    """By the class's name, which some recipes share: all their fields together."""
+    """Fields by their class's name; where recipes share that, the fields of all of them."""
     found: dict[str, list[str]] = {}
     seen: set[type] = set()
 
@@ -225,7 +225,7 @@ def _fields_by_class() -> dict[str, list[str]]:
 
     visit(Config)
     for name in recipe_names():
-        # What another package breaks is no reason not to explain a field.
+        # A broken recipe of another package must not keep a field from being explained.
         with contextlib.suppress(UserError):
             visit(recipe_class(name))
     return found

@@ -11,11 +11,14 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.devices import layout
 from motion_jax.nets.forms import mean_absolute, widened
 
-Features = Sequence[Sequence[Array]]  # over scales, finest first; over layers, logits last
+# Of a discriminator: over scales, finest first; over layers, [N, h, w, C] each, the logits
+# [N, h, w, 1] last.
+Features = Sequence[Sequence[Array]]
 
 # Weights of relu1_1 ... relu5_1 in the perceptual loss.
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
@@ -25,16 +28,16 @@ def _sum(values: Iterable[Array]) -> Array:
     return cast(Array, sum(values))  # 0 of nothing, but there is a scale or a layer
 
 
-def least_squares(outputs: Features, target: float) -> Array:
-    """Least-squares GAN loss (Mao et al. 2017): mean (logit - target)^2 over each map, *summed*
-    over scales. target: 1 for real, 0 for generated.
+def least_squares(outputs: Features, target: float) -> Float[Array, ""]:
+    """Least-squares GAN loss (Mao et al. 2017): the mean of (logit - target)^2 over each map,
+    *summed* over scales. target: 1 for real, 0 for generated.
     """
     return _sum(jnp.mean(jnp.square(widened(scale[-1]) - target)) for scale in outputs)
 
 
-def cross_entropy(outputs: Features, target: float) -> Array:
+def cross_entropy(outputs: Features, target: float) -> Float[Array, ""]:
     """The GAN loss of Goodfellow et al. 2014 on logits, as pix2pix has it: binary cross-entropy
-    with the target, meant over each map, summed over scales.
+    with the target, averaged over each map, summed over scales.
     """
 
     def one(logits: Array) -> Array:
@@ -48,12 +51,12 @@ def cross_entropy(outputs: Features, target: float) -> Array:
 GAN = {"vanilla": cross_entropy, "lsgan": least_squares}
 
 
-def least_squares_per_sample(logits: Array, target: float) -> Array:
-    """[N, h, w, 1] -> [N]: the same for one scale, kept apart for each sample."""
+def least_squares_per_sample(logits: Float[Array, "n h w 1"], target: float) -> Float[Array, " n"]:
+    """least_squares of one scale, of each sample by itself."""
     return jnp.mean(jnp.square(widened(logits) - target), axis=(1, 2, 3))
 
 
-def feature_matching(fake: Features, real: Features) -> Array:
+def feature_matching(fake: Features, real: Features) -> Float[Array, ""]:
     """Mean absolute difference of every discriminator feature, summed over layers and *averaged*
     over scales. `real` gets no gradient. pix2pixHD's factor 4 / (n_layers + 1) is included; it is 1
     for the usual three layers.
@@ -66,9 +69,9 @@ def feature_matching(fake: Features, real: Features) -> Array:
     return total * (4.0 / layers) / len(fake)
 
 
-def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Array:
+def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Float[Array, ""]:
     """Weighted mean absolute difference of VGG-19 features (Johnson et al. 2016, with pix2pixHD's
-    layers and weights). `real` gets no gradient.
+    layers and weights), [N, h, w, C] of each layer. `real` gets no gradient.
     """
     return _sum(
         weight * mean_absolute(a, jax.lax.stop_gradient(b))
@@ -76,7 +79,7 @@ def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Array:
     )
 
 
-def masked_mean(values: Array, mask: Array) -> Array:
+def masked_mean(values: Float[Array, "*n"], mask: Float[Array, "*n"]) -> Float[Array, ""]:
     """Mean of values where mask is 1; 0 where it is 0 everywhere (no face in the whole batch)."""
     count = jnp.maximum(layout.batch_mean(jnp.sum(mask)), 1.0 / layout.shares())
     return jnp.sum(values * mask) / count

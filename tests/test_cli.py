@@ -19,6 +19,7 @@ from motion_jax.profiling.arithmetic import count_parameters, flops
 
 TINY = """
 from motion_jax.config import Config
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import everybody_dance_now as edn
 
 config = Config(
@@ -26,7 +27,7 @@ config = Config(
         generator=edn.Generator(ngf=4, n_downsampling=1, n_blocks=1),
         discriminator=edn.Discriminator(ndf=4, n_layers=1),
         losses=edn.Losses(perceptual="none", l1=10.0),
-        pose_style=edn.PoseStyle(face_points=0, hands=False),
+        pose_style=PoseStyle(face_points=0, hands=False),
         global_stage=edn.Stage(steps=2, height=16, width=16, num_D=1),
     )
 )

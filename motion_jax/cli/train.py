@@ -225,43 +225,35 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     Raises UserError where one of them and the setting that it is short for are both given.
     """
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
-    fields = {"width": "ngf", "blocks": "n_blocks", "downsamplings": "n_downsampling"}
-    if all(getattr(options, option) is None for option in fields):
-        return config
-    generator: Any = getattr(config.recipe, "generator", None)
-    discriminator: Any = getattr(config.recipe, "discriminator", None)
-    changes = {}
-    for short, name in fields.items():
+    recipe = config.recipe
+    sizes: dict[str, int] = {}
+    fields = {name: f"recipe.{field}" for name, field in recipe.size_fields.items()}
+
+    def is_given(name: str) -> bool:
+        return name in fields and f"--{fields[name].replace('_', '-')}" in given
+
+    for short in ("width", "blocks", "downsamplings"):
         value = getattr(options, short)
         if value is None:
             continue
-        if not hasattr(generator, name):
+        if short not in fields:
             raise UserError(
-                f"{option(short)} sets the generator's {name}, which the recipe "
-                f"{config.recipe.name} does not have; leave it out."
+                f"{option(short)} sets the generator's {short}, which the recipe {recipe.name} "
+                "does not have; leave it out."
             )
-        long = f"--recipe.generator.{name.replace('_', '-')}"
-        if long in given:
+        if is_given(short):
             raise UserError(
-                f"{option(short)} and {option(f'recipe.generator.{name}')} set the same; give one "
-                "of them."
+                f"{option(short)} and {option(fields[short])} set the same; give one of them."
             )
-        if name != "ngf" and value == 0:
-            what = "residual block" if name == "n_blocks" else "halving"
+        if short != "width" and value == 0:
+            what = "residual block" if short == "blocks" else "halving"
             raise UserError(
                 f"{option(short)} {value} leaves no {what} in the generator; use 1 or more (the "
-                f"config's is {getattr(generator, name)})."
+                f"config's is {recipe.network_size(short)})."
             )
-        changes[name] = value
-    own = "--recipe.discriminator.ndf" in given or not hasattr(discriminator, "ndf")
-    if "ngf" in changes and not own and generator.ngf > 0:
-        ndf = round(discriminator.ndf * changes["ngf"] / generator.ngf)
-        # A width that cannot be is refused as the generator's, not as what follows from it.
-        discriminator = replace(discriminator, ndf=max(ndf, 1))
-    networks = {"generator": replace(generator, **changes)}
-    if discriminator is not None:
-        networks["discriminator"] = discriminator
-    return replace(config, recipe=replace(config.recipe, **networks))
+        sizes[short] = value
+    own = is_given("discriminator width")
+    return replace(config, recipe=recipe.resized(sizes, discriminator=not own))
 
 
 def dry_run(config: "Config", data: Path | None = None) -> None:

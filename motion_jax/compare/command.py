@@ -295,14 +295,14 @@ def _pairs(options: CompareOptions) -> None:
 
 def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> str:
     """How a method was trained."""
-    recipe: Any = plan.config.recipe  # those of the trained methods have a generator
+    recipe = plan.config.recipe
     stages = ", ".join(
         f"{outcome.steps.get(name, 0)} of {stage.steps} planned steps of {stage.batch_size}"
         f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
         for name, stage in recipe.stages().items()
     )
     name = (method.cpu if _on_cpu() else method.accelerator)[0]
-    return f"Config {name} with generators of width {recipe.generator.ngf}: {stages}."
+    return f"Config {name} with generators of width {recipe.network_size('width')}: {stages}."
 
 
 def _score(

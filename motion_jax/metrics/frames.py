@@ -48,10 +48,10 @@ GROUPS: dict[str, tuple[slice, ...]] = {
 }
 
 
-def gaussian_window(size: int = WINDOW, sigma: float = SIGMA) -> Float32[np.ndarray, " {size}"]:
-    """Its sum is 1."""
+def gaussian_window(size: int) -> Float32[np.ndarray, " {size}"]:
+    """Weights along one axis, whose sum is 1."""
     offsets = np.arange(size) - (size - 1) / 2
-    weights = np.exp(-(offsets**2) / (2 * sigma**2))
+    weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
     return (weights / weights.sum()).astype(np.float32)
 
 
@@ -135,14 +135,12 @@ def frame_scores(
     body_boxes: Real[Array, "n 4"],
     face_boxes: Real[Array, "n 4"],
 ) -> dict[str, Float32[Array, " n"]]:
-    """PSNR and SSIM of the full frame, the body crop and the face crop.
+    """PSNR and SSIM of the full frame, the body crop and the face crop: psnr, ssim, body_psnr,
+    body_ssim, face_psnr, face_ssim.
 
     Args:
       real, fake: in 0...255.
       body_boxes, face_boxes: (top, left, bottom, right) in pixels; all zero: none.
-
-    Returns:
-      psnr, ssim, body_psnr, body_ssim, face_psnr, face_ssim.
     """
     height, width = real.shape[1:3]
     error = real.astype(jnp.float32) - fake.astype(jnp.float32)
@@ -162,36 +160,28 @@ def frame_scores(
 def flicker(
     real: Shaped[Array, "n h w 3"], fake: Shaped[Array, "n h w 3"], body_boxes: Real[Array, "n 4"]
 ) -> dict[str, Float32[Array, " n-1"]]:
-    """Change between neighbours that the true frames do not have.
+    """Change between neighbours that the true frames do not have: flicker and background_flicker
+    in grey levels, entry i between frames i and i + 1.
 
     Args:
       real, fake: consecutive frames of one clip, 0...255.
       body_boxes: in pixels.
-
-    Returns:
-      flicker, background_flicker: in grey levels, entry i between frames i, i+1.
     """
     real, fake = real.astype(jnp.float32), fake.astype(jnp.float32)
     change = jnp.abs(jnp.diff(fake, axis=0) - jnp.diff(real, axis=0)).mean(-1)
     body = _inside(body_boxes, *real.shape[1:3])
     background = 1 - jnp.maximum(body[1:], body[:-1])
-    return {
-        "flicker": change.mean((-2, -1)),
-        "background_flicker": _mean_where(change, background),
-    }
+    return {"flicker": change.mean((-2, -1)), "background_flicker": _mean_where(change, background)}
 
 
 def body_boxes(
-    keypoints: Float[np.ndarray, "n 137 3"],
-    height: int,
-    width: int,
-    margin: float = BODY_MARGIN,
+    keypoints: Float[np.ndarray, "n 137 3"], height: int, width: int
 ) -> Float32[np.ndarray, "n 4"]:
-    """Boxes around the observed keypoints.
+    """Boxes (top, left, bottom, right) around the observed keypoints.
 
-    keypoints: in pixels of the frame. Returns (top, left, bottom, right), `margin` times the longer
-    side larger on every side, whole pixels, inside the frame; zeros where nothing is observed or
-    all of it lies outside the frame.
+    keypoints: in pixels of the frame. Boxes are larger by BODY_MARGIN times their longer side on
+    every side, of whole pixels, inside the frame; zeros where nothing is observed or all of it lies
+    outside the frame.
     """
     keypoints = np.asarray(keypoints, np.float32)
     boxes = np.zeros((len(keypoints), 4), np.float32)
@@ -200,7 +190,7 @@ def body_boxes(
         if not len(seen):
             continue
         (left, top), (right, bottom) = seen[:, :2].min(0), seen[:, :2].max(0)
-        room = margin * max(right - left, bottom - top)
+        room = BODY_MARGIN * max(right - left, bottom - top)
         top, left = max(0, np.floor(top - room)), max(0, np.floor(left - room))
         bottom, right = min(height, np.ceil(bottom + room)), min(width, np.ceil(right + room))
         if bottom > top and right > left:
@@ -209,25 +199,18 @@ def body_boxes(
 
 
 def pose_distance(
-    true: Float[np.ndarray, "n 137 3"],
-    found: Float[np.ndarray, "n 137 3"],
-    threshold: float = FOUND,
+    true: Float[np.ndarray, "n 137 3"], found: Float[np.ndarray, "n 137 3"]
 ) -> dict[str, Float32[np.ndarray, " n"]]:
     """Poses re-estimated from synthesised frames against those of the true frames.
 
-    Args:
-      true, found: in pixels of one frame size.
-      threshold: a joint is found where its confidence is at least this (and above 0).
-
-    Returns:
-      For each group g of all, body, face, hands: pose_distance_g (pixels; NaN where no joint
-      is found in both) and missed_g (joints).
+    true, found: in pixels of one frame size; a joint is found where its confidence is at least
+    FOUND. Returns for each of GROUPS pose_distance_GROUP (pixels; NaN where no joint is found in
+    both) and missed_GROUP (joints). Raises ValueError for different numbers of poses.
     """
     true, found = np.asarray(true, np.float32), np.asarray(found, np.float32)
     if true.shape != found.shape:
         raise ValueError(f"poses of shapes {true.shape} and {found.shape}")
-    there = (true[..., 2] > 0) & (true[..., 2] >= threshold)
-    seen = (found[..., 2] > 0) & (found[..., 2] >= threshold)
+    there, seen = true[..., 2] >= FOUND, found[..., 2] >= FOUND
     distance = np.linalg.norm(true[..., :2] - found[..., :2], axis=-1)
     result = {}
     for name, parts in GROUPS.items():

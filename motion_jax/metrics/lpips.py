@@ -144,16 +144,13 @@ def distances(
     fake: Shaped[Array, "n h w 3"],
     boxes: Real[Array, "n k 4"],
 ) -> Float32[Array, "n k+1"]:
-    """LPIPS of whole frames and inside boxes.
+    """LPIPS of whole frames, then inside each box; NaN for a box of no area.
 
     Args:
       params: of `Features`; heads: the weights of each layer's channels.
       real, fake: in 0...255.
       boxes: in pixels. Inside a box each layer's mean is taken over the part of its
         positions that the box covers.
-
-    Returns:
-      Of the whole frame, then the boxes; NaN for a box of no area.
     """
     count, height, width, _ = real.shape
     size = (height, width)
@@ -228,33 +225,22 @@ def from_state(
 
 
 def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None, str]:
-    """The metric if its weights are present.
+    """(metric, ""), or (None, what is missing and where it was looked for).
 
     Args:
       network: "vgg" or "alex".
       folder: --lpips; None looks in $MOTION_JAX_MODELS and the cache's models folder.
-
-    Returns:
-      (metric, "") or (None, what is missing and where it was looked for).
     Raises UserError where `folder` is given and lacks a file, or where a file is damaged.
     """
-    kind = BACKBONES[network]
-    places = [Path(folder)] if folder else []
-    if not folder and os.environ.get("MOTION_JAX_MODELS"):
-        places.append(Path(os.environ["MOTION_JAX_MODELS"]))
-    if not folder:
-        places.append(files.cache_folder() / "models")
+    kind, models = BACKBONES[network], os.environ.get("MOTION_JAX_MODELS")
+    places = [Path(folder)] if folder else [files.cache_folder() / "models"]
+    if models and not folder:
+        places.insert(0, Path(models))
     heads = _first([place / sub / kind.heads for place in places for sub in ("lpips", "")])
     backbone = _first([place / sub / kind.file for place in places for sub in ("", "lpips")])
-    missing = [
-        text
-        for found, text in (
-            (heads, f"lpips/{kind.heads} (the LPIPS v0.1 heads)"),
-            (backbone, f"{kind.file} (torchvision's ImageNet weights)"),
-        )
-        if not found
-    ]
-    if missing or heads is None or backbone is None:
+    if heads is None or backbone is None:
+        missing = [] if heads else [f"lpips/{kind.heads} (the LPIPS v0.1 heads)"]
+        missing += [] if backbone else [f"{kind.file} (torchvision's ImageNet weights)"]
         where = " or ".join(str(place) for place in places)
         reason = f"LPIPS ({network}) needs {' and '.join(missing)} in {where}"
         if folder:

@@ -22,8 +22,8 @@ def sliced_wasserstein(
 ) -> float:
     """Mean over the levels, in units of the patches' standard deviation.
 
-    pictures, others: of one size. Raises ValueError for
-    different sizes, for none, and for pictures smaller than a patch.
+    pictures, others: of one size. Raises ValueError for different sizes, for none, and for pictures
+    smaller than a patch.
     """
     if pictures.shape[1:] != others.shape[1:]:
         raise ValueError(f"pictures of {pictures.shape[1:]} and {others.shape[1:]}")

@@ -7,8 +7,8 @@ that published weights compute the published result. `SAME` padding is wrong for
 conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_cpu.py those for
 TPUs and CPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
 may be Packed between layers (packed.py). While spatial.over() is active every device computes its
-own rows of the result; of pictures whose rows then cannot be shared evenly the result is Uneven
-(halo.py). Both stand for arrays here and in the networks.
+own rows of the result; where its rows cannot be shared evenly, the result is Uneven (halo.py).
+Both take the place of arrays here and in the networks.
 """
 
 import contextlib
@@ -139,7 +139,7 @@ def _average_pool(x: Array, _: None, near: Near = (0, 0)) -> Array:
     if not any(near):
         return nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False)
     sums = nn.pooling.pool(x, 0.0, lax.add, (3, 3), (2, 2), ((0, 0), (1, 1)))
-    # Of the 3x3 pixels so many are in the picture, whose first row is the first device's.
+    # How many of the 3x3 pixels are in the picture, whose first row is the first device's.
     columns = np.minimum(2 * np.arange(sums.shape[2]) + 2, x.shape[2]) - np.maximum(
         2 * np.arange(sums.shape[2]) - 1, 0
     )

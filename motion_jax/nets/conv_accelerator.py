@@ -1,7 +1,7 @@
 """Convolutions as GPUs and TPUs run them best; see conv.py for what each function computes.
 
-`near` is there for pictures whose height is shared among devices (spatial.py): so many rows, above
-and below, take the place of padding. They are seen and are no part of what is computed.
+`near` is for pictures whose height is shared among devices (spatial.py): so many rows of the
+neighbours, above and below, are part of x in place of padding; no result is computed for them.
 """
 
 import jax.numpy as jnp

@@ -9,7 +9,7 @@ shape; `_mixed` puts the three together. The forms:
   same     XLA's convolution with zero padding, border cropped
   phases   strided and transposed convolutions as sums over the 2x2 phases of the picture
   columns  one matrix product with all k x k shifts of the picture side by side (im2col)
-  shifts   k x k matrix products, one a shift
+  shifts   k x k matrix products, one for each shift
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
 
 All are exact: the same products, summed in another order. The limits between them were measured on
@@ -97,7 +97,7 @@ def _columns(x: Array, kernel: Array, stride: int = 1) -> Array:
 
 
 def _one_output(x: Array, kernel: Array) -> Array:
-    """For a single output channel: the k * k products first, on every pixel, then the shifts."""
+    """For a single output channel: first the k * k products on every pixel, then the shifts."""
     k = kernel.shape[0]
     height, width = x.shape[1] - k + 1, x.shape[2] - k + 1
     products = _product(x, kernel.reshape(k * k, -1).T)
@@ -192,8 +192,8 @@ def _strips_gradient(x: Array, dy: Array, kernel: Array) -> Array:
 
 
 def _small(x: Array, kernel: Array, pixels: int) -> bool:
-    """Whether columns take the gradient towards the input: all shifts fit the caches, or the kernel
-    is so large that turning it round costs more."""
+    """Whether the gradient towards the input is by columns: all shifts fit the caches, or the
+    kernel is so large that reversing it costs more."""
     size = pixels * kernel.shape[0] ** 2 * x.shape[-1] * x.dtype.itemsize
     return x.shape[-1] >= 16 and (size <= _COLUMNS_BYTES or x.shape[-1] >= 1024)
 
@@ -218,8 +218,8 @@ def _reflected(y: Array, by: int, axis: int) -> Array:
 
 
 def _reflect_products(x: Array, kernel: Array) -> Array:
-    """A reflection-padded 3x3 convolution of a picture that is not padded: the nine products first,
-    on every pixel once, then their shifts."""
+    """A reflection-padded 3x3 convolution of a picture that is not padded: first the nine products,
+    once on every pixel, then their shifts."""
     # A loop, because nine slices of a large kernel would be copied before anything else is done.
     by_entry = kernel.reshape(9, *kernel.shape[2:])
     products = lax.map(lambda entry: _product(x, entry), by_entry)
@@ -323,8 +323,8 @@ def conv_patch(
     xla = partial(conv_accelerator.conv_patch, stride=stride, padding=padding, near=near)
     columns = partial(_patch_columns, stride=stride, padding=padding, near=near)
     phases = columns if any(near) else partial(_patch_phases, padding=padding)
-    # The network's input, of few channels: sixteen shifts of what the compiler would put together
-    # anew for each of them.
+    # The network's input, of few channels: the compiler would compute it again for each of the
+    # sixteen shifts.
     toward_kernel = _by(xla if kernel.shape[2] <= 16 else columns)
     return _mixed(xla, phases if stride == 2 else columns, toward_kernel)(x, kernel)
 
@@ -370,7 +370,7 @@ def _up_shifts(x: Array, kernel: Array) -> Array:
 
 
 def _up_four(x: Array, kernel: Array) -> Array:
-    """Of kernel 4: all sixteen products first, on every pixel, then their shifts."""
+    """Of kernel 4: first all sixteen products on every pixel, then their shifts."""
     # y[2m] = w1 x[m] + w3 x[m-1]; y[2m+1] = w2 x[m] + w0 x[m+1], per axis.
     inputs, outputs = kernel.shape[2:]
     products = _product(x, kernel.transpose(2, 0, 1, 3).reshape(inputs, 16 * outputs))
@@ -398,17 +398,14 @@ def _up_four(x: Array, kernel: Array) -> Array:
 
 def conv_up(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
     if any(near):
-        # The forms below pad; what they make of the rows nearby is left out.
+        # The forms below pad; what they make of the rows of the neighbours is left out.
         return conv_up(x, kernel)[:, 2 * near[0] : 2 * (x.shape[1] - near[1])]
-
-    def form(x: Array, kernel: Array) -> Array:
-        if kernel.shape[0] == 4:
-            return _up_four(x, kernel)
-        return (_up_phases if x.shape[1] >= 128 else _up_shifts)(x, kernel)
 
     @jax.custom_vjp
     def convolution(x: Array, kernel: Array) -> Array:
-        return form(x, kernel)
+        if kernel.shape[0] == 4:
+            return _up_four(x, kernel)
+        return (_up_phases if x.shape[1] >= 128 else _up_shifts)(x, kernel)
 
     def backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
         # The transpose of a transposed convolution is the strided one: both gradients need the

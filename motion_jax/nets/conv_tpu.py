@@ -2,14 +2,14 @@
 
 Chosen by the estimates of XLA's TPU compiler (motion_jax.profiling.topology) for a v5e and batches
 of 8; all are exact: the same products, summed in another order. What costs most when written
-plainly, and what is done:
+plainly, and what is done instead:
 
   few channels   A picture of 3 or 6 channels fills as many of 128 lanes. Towards one, a convolution
                  with stride (4, 8) makes 32 pixels at once, as channels. Away from one, the shifts
                  along a row are laid side by side first, which leaves a k x 1 kernel.
   64 channels    Pictures of less than 128 channels stay packed from layer to layer (packed.py).
-  reflection     Its transpose written plainly passes four times over the picture; here once.
-  transposed     The kernel gradient of a dilated convolution turns the whole picture round; that of
+  reflection     Its transpose written plainly passes over the picture four times; here once.
+  transposed     The kernel gradient of a dilated convolution reverses the whole picture; that of
                  the strided convolution, of which it is the transpose, does not.
 
 Functions take pictures as arrays or Packed; conv_reflect, conv_down, conv_up and conv_zero give
@@ -32,9 +32,9 @@ from motion_jax.nets.packed import Packed, factor_for, margin, of, places, sprea
 
 Picture = Array | Packed
 
-# At most so many channels have a network's inputs and outputs (6, 12 and 3).
+# A network's inputs and outputs (6, 12 and 3 channels) have at most this many channels.
 _FEW = 12
-# Rows and columns of pixels that a picture of few channels gets at once.
+# Rows and columns of pixels that are computed at once of a picture of few channels.
 _TILE = (4, 8)
 
 
@@ -69,11 +69,6 @@ def _from_few(x: Array, kernel: Array, factor: int) -> Array:
     return _xla(shifts, kernel.reshape(k, 1, taps * inputs, factor * outputs))
 
 
-def _to_few_blocks(k: int, factor: int, left: int) -> int:
-    """Blocks that a tile of outputs sees; `left`: pixels of padding of the picture."""
-    return margin(left, factor) + -(-(_TILE[1] + k - 1 - left) // factor)
-
-
 def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width: int) -> Array:
     """Towards a picture of few channels: blocks -> [N, height, width, O].
 
@@ -83,7 +78,9 @@ def _to_few(x: Array, kernel: Array, factor: int, left: int, height: int, width:
     """
     rows, columns = _TILE
     k, _, inputs, outputs = kernel.shape
-    seen, before = _to_few_blocks(k, factor, left), margin(left, factor) * factor - left
+    # Blocks that a tile of outputs sees; pixels of them before the first one that counts.
+    seen = margin(left, factor) + margin(columns + k - 1 - left, factor)
+    before = margin(left, factor) * factor - left
     tall, wide = -(-height // rows), -(-width // columns)
     step = columns // factor
     missing = rows * tall + k - 1 - x.shape[1], step * (wide - 1) + seen - x.shape[2]
@@ -101,8 +98,8 @@ def _packed_same(
     x: Array, kernel: Array, factor: int, zeros: tuple[int, int] | None = None
 ) -> Array:
     """Blocks with k // 2 more rows and margin(k // 2) more blocks on each side -> blocks. zeros:
-    so many of the rows above and below and all of the blocks on the sides are missing, and zeros
-    are taken for them."""
+    how many of the rows above and below are missing, with all of the blocks on the sides; they
+    count as zeros."""
     k, _, inputs, outputs = kernel.shape
     side = margin(k // 2, factor)
     seen = 2 * side + 1
@@ -116,14 +113,9 @@ def _packed_same(
 # --- reflection padding -------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _reflected(x: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
+def _reflected_form(x: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
     """Blocks of factor `taken` -> blocks of factor `given`; see conv.conv_reflect. rows: of
     reflection to add above and below; 0 where they are there."""
-    return _reflected_form(x, kernel, taken, given, rows)
-
-
-def _reflected_form(x: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
     k, _, inputs, outputs = kernel.shape
     p, width = k // 2, x.shape[2] * taken
     height = x.shape[1] + 2 * (rows - p)
@@ -144,7 +136,7 @@ def _reflected_backward(
 
 
 def _unreflected(dy: Array, kernel: Array, taken: int, given: int, rows: int) -> Array:
-    """Gradient towards the input: of the padded picture first, which is then folded."""
+    """Gradient towards the input: first of the padded picture, which is then folded."""
     k, _, inputs, outputs = kernel.shape
     p, turned = k // 2, _turned(kernel)
     height, width = dy.shape[1] + 2 * p, dy.shape[2] * given + 2 * p
@@ -153,7 +145,7 @@ def _unreflected(dy: Array, kernel: Array, taken: int, given: int, rows: int) ->
         return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
     if outputs <= _FEW < inputs:
-        # Whole blocks on both sides: some pixels more, whose gradient is not used.
+        # Whole blocks on both sides: some more pixels, whose gradient is not used.
         extra = margin(p, taken) * taken - p
         g = _from_few(around(dy, 2 * p, 2 * p + extra), turned, taken)
     elif inputs <= _FEW < outputs and _TILE[1] % given == 0:
@@ -165,6 +157,7 @@ def _unreflected(dy: Array, kernel: Array, taken: int, given: int, rows: int) ->
     return packed.unreflect(g, taken, p, rows)
 
 
+_reflected = jax.custom_vjp(_reflected_form, nondiff_argnums=(2, 3, 4))
 _reflected.defvjp(
     lambda x, kernel, *settings: (_reflected_form(x, kernel, *settings), (x, kernel)),
     _reflected_backward,
@@ -261,13 +254,8 @@ def conv_up(x: Picture, kernel: Array, near: Near = (0, 0)) -> Picture:
 # --- the rest -----------------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _zero_from_few(x: Array, kernel: Array, given: int, near: Near) -> Array:
-    """A picture of few channels, with k // 2 zeros around it -> blocks of factor `given`."""
-    return _zero_from_few_form(x, kernel, given, near)
-
-
 def _zero_from_few_form(x: Array, kernel: Array, given: int, near: Near) -> Array:
+    """A picture of few channels, with k // 2 zeros around it -> blocks of factor `given`."""
     p = kernel.shape[0] // 2
     around = jnp.pad(x, ((0, 0), plainly.rows(p, near), (p, p), (0, 0)))
     return _from_few(around, kernel, given)
@@ -285,6 +273,7 @@ def _zero_from_few_backward(
     return towards_x, towards_kernel
 
 
+_zero_from_few = jax.custom_vjp(_zero_from_few_form, nondiff_argnums=(2, 3))
 _zero_from_few.defvjp(
     lambda x, kernel, *settings: (_zero_from_few_form(x, kernel, *settings), (x, kernel)),
     _zero_from_few_backward,

@@ -76,7 +76,7 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _backward(saved: tuple[Array, Array], towards: Array) -> tuple[Array, Array]:
-    """Written out, because the transposes of nine slices are nine padded arrays to be added."""
+    """Written out, because the transposes of nine slices would be a sum of nine padded arrays."""
     x, kernel = saved
     _, height, width, _ = x.shape
     wide = jnp.pad(towards, ((0, 0), (2, 2), (2, 2), (0, 0)))

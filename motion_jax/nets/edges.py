@@ -24,9 +24,7 @@ def grey(pictures: UInt8[Array | np.ndarray, "*n h w 3"]) -> Int32[Array, "*n h 
     return (total + (1 << 14)) >> 15
 
 
-def thresholds(
-    levels: Int32[Array, "*n h w"],
-) -> tuple[Float32[Array, "*n"], Float32[Array, "*n"]]:
+def thresholds(levels: Int32[Array, "*n h w"]) -> tuple[Float32[Array, "*n"], Float32[Array, "*n"]]:
     """(lower, upper): 2/3 and 4/3 of the median of grey levels, the upper one at most 255."""
     flat = levels.reshape(*levels.shape[:-2], -1).astype(jnp.float32)
     median = jnp.median(flat, axis=-1)

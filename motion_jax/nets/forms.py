@@ -1,5 +1,5 @@
-"""What is asked of pictures whatever form networks hand them on in: as they are, Packed (packed.py)
-or Uneven (halo.py). Who is not a network need not know that there is more than one."""
+"""Functions of pictures in any of the forms that networks pass on: arrays, Packed (packed.py) or
+Uneven (halo.py). With them the code outside of networks need not tell these apart."""
 
 from typing import Any
 

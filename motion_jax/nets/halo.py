@@ -2,8 +2,8 @@
 
 Device i of S along the axis "space" has the n rows of a picture from i n on. An operation that sees
 rows beyond them gets those from the devices before and after (`pieces`, inside shard_map), one
-collective permute for each side; the first and the last device make theirs as the picture's border
-asks. The H / 2 + 1 rows that a PatchGAN makes of H are Uneven.
+collective permute for each side; the first and the last device make theirs by the padding of the
+picture's border. The H / 2 + 1 rows that a PatchGAN makes of H are Uneven.
 """
 
 from dataclasses import dataclass, replace
@@ -51,8 +51,8 @@ class Uneven:
 
     Each device has n rows, and the last one `extra` rows more (or, if negative, fewer). Since all
     must hold arrays of one shape, each has max(extra, 0) rows at its end that count on the last
-    device only. What stands in rows that do not count is finite and without meaning, and gradients
-    towards them are 0.
+    device only. Rows that do not count hold finite numbers without meaning, and gradients towards
+    them are 0.
 
     blocks: [N, S * (n + max(extra, 0)), W, C].
     """
@@ -119,9 +119,9 @@ def own_rows(x: Array, shards: int, extra: int) -> Array:
 
 
 def pieces(x: Array, reach: Reach, shards: int, extra: int, tail: int) -> Pieces:
-    """What is put together to what an operation sees, in order: the rows above, the device's own n
-    and `tail` rows below; None in place of no rows. Linear in x, a device's rows of a picture that
-    is Uneven by `extra`."""
+    """The parts of what an operation sees, in order: the rows above, the device's own n and `tail`
+    rows below; None in place of no rows. Linear in x, a device's rows of a picture that is Uneven
+    by `extra`."""
     own, place = own_rows(x, shards, extra), lax.axis_index(AXIS)
     n, last = own.shape[1], place == shards - 1
     above = None
@@ -148,7 +148,7 @@ def pieces(x: Array, reach: Reach, shards: int, extra: int, tail: int) -> Pieces
 
 
 def returned(gradients: Pieces, reach: Reach, shards: int, extra: int) -> Array:
-    """The transpose of `pieces`: each device gets what its rows did for its neighbours."""
+    """The transpose of `pieces`: each device gets the gradients of the rows that it sent."""
     _, own, below = gradients
     tail = 0 if below is None else below.shape[1]
     n, h, w, c = own.shape

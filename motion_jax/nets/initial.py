@@ -33,7 +33,7 @@ class Initial:
     def __call__(
         self, key: Array | None, shape: tuple[int, ...], dtype: Any = jnp.float32
     ) -> Array:
-        """Values of a shape. key: None will do where nothing is random."""
+        """Values of a shape. key: may be None where nothing is random."""
         noted = _noted.get()
         if noted is not None:
             value = jnp.full(shape, 0, dtype)
@@ -42,7 +42,7 @@ class Initial:
             return value
         if self.kind == "none":
             return jnp.full(shape, self.centre, dtype)
-        assert key is not None, "random numbers need one"
+        assert key is not None, "random numbers need a key"
         if self.kind == "uniform":
             return self.of(jax.random.uniform(key, shape, dtype, -1.0))
         return self.of(jax.random.normal(key, shape, dtype))
@@ -76,7 +76,8 @@ def constant(value: float) -> Initial:
 ZEROS = constant(0)
 ONES = constant(1)
 
-# By the identity of a value: the value (so that its identity stays its own), whose it is.
+# By the identity of a value: the value (kept, so that no other one gets its identity), and the
+# initialiser that it is from.
 _noted: contextvars.ContextVar[dict[int, tuple[Array, Initial | None]] | None] = (
     contextvars.ContextVar("noted", default=None)
 )
@@ -84,7 +85,7 @@ _noted: contextvars.ContextVar[dict[int, tuple[Array, Initial | None]] | None] =
 
 @contextlib.contextmanager
 def _noting() -> Iterator[dict[int, tuple[Array, Initial | None]]]:
-    """Initialisers of ours give zeros for a while and are noted by them."""
+    """In the block our initialisers give zeros, and the result tells which value is from which."""
     noted: dict[int, tuple[Array, Initial | None]] = {}
     token = _noted.set(noted)
     try:
@@ -94,7 +95,8 @@ def _noting() -> Iterator[dict[int, tuple[Array, Initial | None]]]:
 
 
 def initialise(module: nn.Module, key: Array, *inputs: Any) -> dict[str, Any]:
-    """Variables as module.init draws them, but all of ours from two streams of random numbers.
+    """Variables as module.init draws them, but those of our initialisers from two streams of
+    random numbers.
 
     inputs: arrays, or jax.ShapeDtypeStructs in their place. Parameters with other initialisers
     (nn.Dense, a layer of another package) come from module.init itself. Pure; works under
@@ -148,7 +150,7 @@ def _others(
     return iter(jax.jit(drawn)(key))
 
 
-# Random numbers drawn at once: drawing takes four times the memory of what it gives.
+# Random numbers drawn at once: drawing takes four times the memory of its result.
 _DRAWN_AT_ONCE = 2**23
 
 

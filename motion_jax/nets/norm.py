@@ -25,10 +25,10 @@ def instance_norm(x: P, relu: bool = False) -> P:
     """InstanceNorm2d without affine parameters: every channel of every picture gets mean 0 and
     variance 1. relu: max(0, that).
 
-    Statistics in float32. Those of float32 pictures in two passes, because the one-pass variance
-    loses three decimal digits on pictures with a large mean; bfloat16 pictures have lost far more
-    there (their own rounding is 2^-9 of the mean), so that on accelerators one pass serves them.
-    They are the whole picture's where its height is shared among devices.
+    Statistics are computed in float32, and of the whole picture where its height is shared among
+    devices. Those of float32 pictures take two passes, because the one-pass variance loses three
+    decimal digits on pictures with a large mean; bfloat16 pictures have lost far more there (their
+    own rounding is 2^-9 of the mean), so that one pass is enough for them on accelerators.
     """
     with jax.named_scope("norm"):
         count = spatial.shards()
@@ -72,7 +72,7 @@ def _normal(x: Array, mean: Array, scale: Array, relu: bool) -> Array:
 
 
 def _before(x: Array, mean: Array, scale: Array, dy: Array, relu: bool) -> tuple[Array, Array]:
-    """Of what comes out of the norm before `relu`: itself and the gradient towards it."""
+    """The norm's output before `relu`, and the gradient towards it."""
     normal, dy = (widened(x) - mean) * scale, widened(dy)
     return normal, jnp.where(normal > 0, dy, 0.0) if relu else dy
 
@@ -105,8 +105,8 @@ _norm.defvjp(_forward, _backward)
 
 
 def _shared(x: Picture, relu: bool) -> Picture:
-    """One small message forward, with the mean and variance of each device's rows, and one
-    backward."""
+    """Devices exchange one small message forward, with the mean and variance of their rows, and
+    one backward."""
     mesh, count = spatial.mesh(), spatial.shards()
     height, extra = x.shape[1], x.extra if isinstance(x, Uneven) else 0
     factor = x.factor if isinstance(x, Packed) else 1

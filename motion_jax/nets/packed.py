@@ -1,7 +1,7 @@
-"""Wide pictures with several pixels side by side in the channels, as TPUs want them.
+"""Wide pictures with several pixels side by side in the channels, as TPUs need them.
 
 A TPU works on 128 channels at a time. Pictures of 64 or 32 channels at full resolution leave half
-or three quarters of it idle in every operation and of the memory that they lie in. So neighbouring
+or three quarters of it idle in every operation, and as much of their memory unused. So neighbouring
 pixels of a row share one entry, a block: [N, H, W, C] becomes [N, H, W / f, f C].
 """
 
@@ -91,7 +91,7 @@ def spread(
 ) -> Float[Array, "y x i a*b*o"]:
     """A kernel as each phase of the output sees it.
 
-    rows, columns: 1 where a tap stands at a place for a phase, else 0. Every entry is one of the
+    rows, columns: 1 where a tap is at a place for a phase, else 0. Every entry is one of the
     kernel's or 0, so nothing is rounded.
     """
     taps = jnp.asarray(rows, kernel.dtype), jnp.asarray(columns, kernel.dtype)
@@ -103,7 +103,7 @@ def spread(
 def places(
     phases: int, taps: int, length: int, first: int, step: int = 1
 ) -> Float32[np.ndarray, "{phases} {length} {taps}"]:
-    """Entry [s, place, t] is 1: tap t of phase s stands at first + step * s + t."""
+    """Entry [s, place, t] is 1 where place is that of tap t of phase s: first + step * s + t."""
     found = np.zeros((phases, length, taps), np.float32)
     for s in range(phases):
         for t in range(taps):
@@ -150,8 +150,8 @@ def reflect(
 
 
 def unreflect(g: Array, factor: int, p: int, rows: int | None = None) -> Array:
-    """The transpose of `reflect` with margin() blocks on each side, in one sum: what the reflected
-    rows and columns got is added to where they came from."""
+    """The transpose of `reflect` with margin() blocks on each side: the gradient of the reflected
+    rows and columns is added where they came from."""
     side, rows = margin(p, factor), p if rows is None else rows
     h, w = g.shape[1] - 2 * rows, g.shape[2] - 2 * side
     near = margin(p + 1, factor)
@@ -190,5 +190,5 @@ P = TypeVar("P")
 
 
 def apply(function: Callable[[Array], Array], x: P) -> P:
-    """A function of each entry by itself, of a picture in any form (an Uneven one's too)."""
+    """A function of each entry by itself, of a picture in any form."""
     return jax.tree.map(function, x)

@@ -1,6 +1,6 @@
 """The networks of pix2pix (Isola et al., CVPR 2017) and CycleGAN (Zhu et al., ICCV 2017).
 
-Layer by layer as models/networks.py of their PyTorch code builds them; `port.names` maps their
+Layer by layer as models/networks.py of their PyTorch code builds them; `weights.names` maps their
 parameters to its checkpoint keys. Norms are "batch" (running statistics in the collection
 "batch_stats"), "instance" or "none"; `running` normalises by the running statistics, as
 PyTorch's evaluation mode. `bias`: whether the convolutions before a norm have a bias; None is the
@@ -32,7 +32,7 @@ def with_bias(norm: str) -> bool:
 
 
 def pixel_with_bias(norm: str) -> bool:
-    """The same for PixelDiscriminator, where the code of 2019 has the condition turned round."""
+    """The same for PixelDiscriminator, where the code of 2019 has the condition the wrong way."""
     return norm != "instance"
 
 
@@ -178,8 +178,8 @@ class PatchDiscriminator(nn.Module):
       n_layers: strided layers (3 gives a receptive field of 70 pixels).
       norm: "batch", "instance" or "none".
 
-    Its result is a list of one map of logits: the form of one scale of
-    pix2pixHD's discriminators without intermediate features.
+    Its result is a list of one map of logits, the form of one scale of pix2pixHD's discriminators
+    without intermediate features.
     """
 
     ndf: int = 64
@@ -193,16 +193,9 @@ class PatchDiscriminator(nn.Module):
     def __call__(self, x: Float[Array, "n h w i"]) -> list[Float32[Array, "n _ _ 1"]]:
         bias = _bias_init(self.bias, with_bias(self.norm))
         for j in range(self.n_layers + 1):
-            layer, stride = f"layer_{j}", 2 if j < self.n_layers else 1
-            conv = Conv(
-                self.ndf * min(2**j, 8),
-                f"basic{stride}",
-                4,
-                self.dtype,
-                bias if j else "zero",
-                name=layer,
-            )
-            x = conv(x)
+            layer, kind = f"layer_{j}", "basic2" if j < self.n_layers else "basic1"
+            features, layer_bias = self.ndf * min(2**j, 8), bias if j else "zero"
+            x = Conv(features, kind, 4, self.dtype, layer_bias, name=layer)(x)
             if j:
                 x = norm(x, self.norm, layer, running=self.running)
             with jax.named_scope(layer):

@@ -1,7 +1,7 @@
 """The networks of pix2pixHD (Wang et al., CVPR 2018), which Everybody Dance Now uses unchanged.
 
-Layer by layer as NVIDIA/pix2pixHD's models/networks.py builds them with instance norm; `port.names`
-maps their parameters to its checkpoint keys.
+Layer by layer as NVIDIA/pix2pixHD's models/networks.py builds them with instance norm;
+`weights.names` maps their parameters to its checkpoint keys.
 """
 
 from functools import partial
@@ -21,13 +21,16 @@ from motion_jax.nets.spatial import whole
 Dtype = Any
 
 
-def _normed(x: Array, layer: str) -> Array:
-    """`layer`: what the norm is counted to in profiles."""
-    with jax.named_scope(layer):
+def _layer(x: Array, name: str, features: int, kind: str, size: int, dtype: Dtype) -> Array:
+    """Convolution, instance norm, ReLU; inside a compact module. Profiles count the norm to the
+    convolution's name."""
+    x = Conv(features, kind, size, dtype, name=name)(x)
+    with jax.named_scope(name):
         return instance_norm(x, relu=True)
 
 
-def _tanh(x: Array) -> Array:
+def _head(x: Array, features: int, dtype: Dtype) -> Array:
+    x = Conv(features, "reflect", 7, dtype, name="last")(x)
     with jax.named_scope("last"):
         return jnp.tanh(widened(x))
 
@@ -63,18 +66,15 @@ class GlobalGenerator(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Array:
         dtype = self.dtype
-        x = _normed(Conv(self.ngf, "reflect", 7, dtype, name="first")(x), "first")
+        x = _layer(x, "first", self.ngf, "reflect", 7, dtype)
         for i in range(self.n_downsampling):
-            features, layer = self.ngf * 2 ** (i + 1), f"down_{i}"
-            x = _normed(Conv(features, "down", dtype=dtype, name=layer)(x), layer)
+            x = _layer(x, f"down_{i}", self.ngf * 2 ** (i + 1), "down", 3, dtype)
         for i in range(self.n_blocks):
             x = ResidualBlock(dtype, self.block, name=f"block_{i}")(x)
         for i in range(self.n_downsampling):
-            features, layer = self.ngf * 2 ** (self.n_downsampling - i - 1), f"up_{i}"
-            x = _normed(Conv(features, "up", dtype=dtype, name=layer)(x), layer)
-        if not self.head:
-            return x
-        return _tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(x))
+            features = self.ngf * 2 ** (self.n_downsampling - i - 1)
+            x = _layer(x, f"up_{i}", features, "up", 3, dtype)
+        return _head(x, self.output_nc, dtype) if self.head else x
 
 
 class LocalEnhancer(nn.Module):
@@ -110,18 +110,14 @@ class LocalEnhancer(nn.Module):
             name="model",
         )(pyramid[-1])
         for n in range(1, self.n_local_enhancers + 1):
-            width = self.ngf * 2 ** (self.n_local_enhancers - n)
-            level = pyramid[self.n_local_enhancers - n]
-            layer = f"enhancer_{n}_first"
-            z = _normed(Conv(width, "reflect", 7, dtype, name=layer)(level), layer)
-            layer = f"enhancer_{n}_down"
-            z = _normed(Conv(2 * width, "down", dtype=dtype, name=layer)(z), layer)
-            y = z + y
+            level, enhancer = self.n_local_enhancers - n, f"enhancer_{n}"
+            width = self.ngf * 2**level
+            z = _layer(pyramid[level], f"{enhancer}_first", width, "reflect", 7, dtype)
+            y = _layer(z, f"{enhancer}_down", 2 * width, "down", 3, dtype) + y
             for i in range(self.n_blocks_local):
-                y = ResidualBlock(dtype, self.block, name=f"enhancer_{n}_block_{i}")(y)
-            layer = f"enhancer_{n}_up"
-            y = _normed(Conv(width, "up", dtype=dtype, name=layer)(y), layer)
-        return _tanh(Conv(self.output_nc, "reflect", 7, dtype, name="last")(y))
+                y = ResidualBlock(dtype, self.block, name=f"{enhancer}_block_{i}")(y)
+            y = _layer(y, f"{enhancer}_up", width, "up", 3, dtype)
+        return _head(y, self.output_nc, dtype)
 
 
 class NLayerDiscriminator(nn.Module):
@@ -162,9 +158,8 @@ class NLayerDiscriminator(nn.Module):
 class MultiscaleDiscriminator(nn.Module):
     """`num_D` PatchGANs on a pyramid of the input.
 
-    The copy `scale_{num_D - 1}` sees full resolution and `scale_0` the coarsest, so that a
-    discriminator with fewer scales, trained at half the size, continues on the resolutions it
-    knows.
+    `scale_{num_D - 1}` sees full resolution and `scale_0` the coarsest, so that a discriminator
+    with fewer scales, trained at half the size, continues on the resolutions that it knows.
 
     Returns a list over levels, finest first, of NLayerDiscriminator's lists.
     """

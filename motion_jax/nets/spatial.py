@@ -39,12 +39,12 @@ _current: contextvars.ContextVar[_Over | None] = contextvars.ContextVar("over", 
 
 @contextlib.contextmanager
 def over(mesh: Mesh | AbstractMesh, stage: str = "") -> Iterator[None]:
-    """Traces the block for pictures whose batch lies over the mesh's axis "data" and whose height
-    over "space". stage: for messages.
+    """Traces the block for pictures whose batch is shared along the mesh's axis "data" and whose
+    height along "space". stage: for messages.
 
     In the block, a convolution with reflection padding raises UserError where its picture's height
-    cannot be shared evenly or is too low for what neighbours need. Others are then computed on
-    every device of "space" alike.
+    cannot be shared evenly or is too low for what neighbours need. Other operations are then
+    computed whole by every device of "space".
     """
     token = _current.set(_Over(mesh, stage))
     try:
@@ -53,27 +53,20 @@ def over(mesh: Mesh | AbstractMesh, stage: str = "") -> Iterator[None]:
         _current.reset(token)
 
 
-def current() -> Mesh | AbstractMesh | None:
-    """The mesh of the innermost `over`; None where pictures are whole, as they are usually."""
-    found = _current.get()
-    return found.mesh if found else None
-
-
 def mesh() -> Mesh | AbstractMesh:
-    """The mesh of the innermost `over`, of which the caller is inside."""
-    found = current()
+    """The mesh of the innermost `over`; only to be called inside one."""
+    found = _current.get()
     assert found is not None, "outside of `over`"
-    return found
+    return found.mesh
 
 
 def shards() -> int:
-    """Devices that share a picture."""
-    over_mesh = current()
-    return over_mesh.shape[AXIS] if over_mesh else 1
+    """Devices that share a picture; 1 where pictures are whole, as they usually are."""
+    return mesh().shape[AXIS] if _current.get() else 1
 
 
 def batch_axis(mesh: Mesh | AbstractMesh, pictures: int) -> str | None:
-    """What a batch of so many pictures lies over: nothing, where they cannot be shared evenly."""
+    """The axis that shares a batch of so many pictures; None where it cannot evenly."""
     return "data" if pictures % mesh.shape["data"] == 0 else None
 
 
@@ -107,7 +100,7 @@ def whole(x: Picture) -> Array | Packed:
 
 
 def placed(x: Picture, mesh: Mesh | AbstractMesh) -> P:
-    """How the array of a picture lies: its batch over "data", its rows over "space"."""
+    """How the array of a picture is shared: its batch along "data", its rows along "space"."""
     return P(batch_axis(mesh, x.shape[0]), AXIS)
 
 
@@ -116,17 +109,17 @@ def everywhere(
 ) -> Callable[..., Any]:
     """function on every device's parts; inputs, outputs: specs of its arguments and results.
 
-    Gradients are written out by those who call this, and sums over devices with them; so JAX is not
-    to follow what varies from device to device, which it takes loops of conv_cpu.py amiss for.
+    Callers write out their gradients, with the sums over devices in them. So JAX need not follow
+    what varies from device to device; that check wrongly refuses loops of conv_cpu.py.
     """
     return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
 
 
 def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows: int) -> Any:
-    """An operation on a picture in any form, its height shared among the devices of `current()`.
+    """An operation on a picture in any form, whose height is shared among the devices of `mesh()`.
 
-    form: the operation on a device's part, extended as `reach` says, none of which it is to pad;
-    plain: the operation on a whole picture. rows: of the result's height. kernel: may be None.
+    form: the operation on a device's part, which is already extended as `reach` says and must not
+    be padded; plain: the operation on a whole picture. rows: of the result. kernel: may be None.
     """
     count = shards()
     height, extra = x.shape[1], x.extra if isinstance(x, Uneven) else 0
@@ -134,7 +127,7 @@ def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows:
     if own * count + extra != height or own % reach.down or own < reach.least:
         if reach.border == "reflect":
             raise _too_low(reach, height, count)
-        return _alike(whole(x), kernel, plain)
+        return _by_each(whole(x), kernel, plain)
     given = rows - count * (own * reach.up // reach.down)
     tail = reach.below + reach.down * max(given, 0)
     spec, run = placed(x, mesh()), partial(everywhere, mesh())
@@ -149,7 +142,7 @@ def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows:
         return form_of((above, here, below), kernel), (above, below)
 
     def backward(x: Array, near: tuple[Any, Any], kernel: Any, dy: Any) -> tuple[Array, Any]:
-        # What the neighbours sent was kept: it is not sent twice.
+        # What the neighbours sent is kept, so it is not sent twice.
         (above, below), here = near, own_rows(x, count, extra)
         gradients, by_kernel = jax.vjp(form_of, (above, here, below), kernel)[1](dy)
         return returned(gradients, reach, count, extra), _summed(by_kernel, spec)
@@ -173,15 +166,15 @@ def shared(x: Picture, kernel: Any, form: Form, plain: Form, reach: Reach, rows:
 
 
 def _summed(gradient: Any, spec: P) -> Any:
-    """A kernel's gradient over the devices that pictures lie over: one sum for both axes."""
+    """A kernel's gradient, summed over the devices that share pictures: one sum for both axes."""
     axes = tuple(axis for axis in spec if axis)
     return jax.tree.map(lambda g: lax.psum(g, axes), gradient) if axes else gradient
 
 
-def _alike(x: Array | Packed, kernel: Any, plain: Form) -> Array | Packed:
-    """An operation on pictures too low to be shared, by every device of "space" alike.
+def _by_each(x: Array | Packed, kernel: Any, plain: Form) -> Array | Packed:
+    """An operation on pictures too low to be shared, computed whole by every device of "space".
 
-    In a shard_map too: XLA's partitioner would share them again and exchange more than is saved.
+    In a shard_map too: XLA's partitioner would share them again and exchange more than that saves.
     """
     spec, run = P(batch_axis(mesh(), x.shape[0])), partial(everywhere, mesh())
 
@@ -208,7 +201,7 @@ def _too_low(reach: Reach, height: int, count: int) -> UserError:
     return UserError(
         f"{f'Stage {stage}: a' if stage else 'A'} {reach.name} of {height} rows cannot be shared "
         f"among devices.space = {count}, since each shard needs {reach.least} rows or more and all "
-        f"as many; use devices.space = {fit}"
+        f"the same number; use devices.space = {fit}"
         + (" (no sharing)" if fit == 1 else "")
         + " or higher pictures."
     )

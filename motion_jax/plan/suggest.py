@@ -269,18 +269,12 @@ def _fitted(name: str, dataset: Dataset) -> Candidate:
     Its `against` is set where the dataset's size does not allow it.
     """
     config = load_config(name)
-    recipe: Any = config.recipe  # generator and discriminator are fields of the shipped ones
+    recipe: Any = config.recipe  # stages are fields of the shipped ones
     settings: list[str] = []
-    generator = recipe.generator
-    width = min(generator.ngf, widest(dataset))
-    if width < generator.ngf:
+    width = widest(dataset)
+    if width < (recipe.network_size("width") or 0):
         settings += ["--width", str(width)]
-        ndf = max(round(recipe.discriminator.ndf * width / generator.ngf), 1)
-        recipe = replace(
-            recipe,
-            generator=replace(generator, ngf=width),
-            discriminator=replace(recipe.discriminator, ndf=ndf),
-        )
+        recipe = recipe.resized({"width": width})
     stages = dict(recipe.stages())
     if "face" in stages and dataset.faces < FACE:
         stages["face"] = replace(stages["face"], steps=0, decay_steps=0)
@@ -314,9 +308,8 @@ def _sizes(recipe: Any, dataset: Dataset) -> dict[str, tuple[int, int]] | None:
     pixels; None where the dataset has no such size."""
     stages = recipe.stages()
     largest = max(stage.height * stage.width for stage in stages.values())
-    last = list(stages.values())[-1]
-    enhancers = recipe.generator.n_local_enhancers if "local" in stages else 0
-    multiple = 2 ** (recipe.generator.n_downsampling + enhancers)
+    last_name, last = list(stages.items())[-1]
+    multiple = recipe.size_multiple(last_name)
     for factor in range(1, dataset.height // (2 * multiple) + 1):
         height, width = dataset.height // factor, dataset.width // factor
         if (height * factor, width * factor) != (dataset.height, dataset.width):
@@ -371,12 +364,6 @@ def _against(candidate: Candidate) -> list[str]:
     return reasons
 
 
-def _generator(config: Config) -> Any:
-    """Its recipe's, which all shipped ones have."""
-    recipe: Any = config.recipe
-    return recipe.generator
-
-
 def duration(seconds: float) -> str:
     """For people: "12 minutes", "3.4 hours", "5 days"."""
     if seconds < 90 * 60:
@@ -417,9 +404,9 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
         lines.append(f"{other.name} would give a better picture, but {reasons}.")
     if "vgg19" in chosen.config.recipe.pretrained():
         lines.append("It needs the weights of VGG-19, once: motion-jax fetch vgg19.")
-    shipped = _generator(load_config(chosen.name)).ngf
-    width = _generator(chosen.config).ngf
-    if width < shipped:
+    shipped = load_config(chosen.name).recipe.network_size("width")
+    width = chosen.config.recipe.network_size("width")
+    if width != shipped:
         lines.append(
             f"The network is {width} channels wide instead of {shipped}: a larger one soon learns "
             "so few frames by heart (a rule of thumb, not a measurement)."
@@ -458,14 +445,14 @@ def rows(suggestion: Suggestion) -> list[list[str]]:
     """A row a candidate, under HEADINGS."""
     result = []
     for candidate in suggestion.candidates:
-        generator = _generator(candidate.config)
+        recipe = candidate.config.recipe
         memory = candidate.memory_bytes
         result.append(
             [
                 candidate.name,
                 candidate.size,
-                str(generator.ngf),
-                str(generator.n_blocks),
+                str(recipe.network_size("width")),
+                str(recipe.network_size("blocks")),
                 f"{candidate.steps:,}",
                 f"{memory / 1e9:.1f} GB" if memory else "–",
                 duration(candidate.seconds) if candidate.seconds else "–",

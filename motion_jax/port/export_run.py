@@ -274,9 +274,8 @@ def _size(job: _Job, name: str, options: ExportOptions) -> tuple[int, int]:
                 f"give {option('size')} WIDTHxHEIGHT."
             )
         return parse_size(options.size)
-    if name == "face_generator":
-        return (job.run.config.recipe.face.size,) * 2
-    return job.run.size
+    height, width = job.run.config.recipe.networks(job.run.stage)[name].inputs[0].shape[1:3]
+    return height, width
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -175,8 +175,7 @@ def _fits_pix2pix(experiment: Experiment) -> bool:
 def _plan_pix2pix(experiment: Experiment, size: Size) -> Plan:
     networks, options = experiment.networks, experiment.options
     generator = _basic_generator(networks["G"])
-    multiple = 2**generator.n_downsampling if generator.kind == "unet" else 4
-    stage, notes = _basic_stage(experiment, size, multiple)
+    stage, notes = _basic_stage(experiment, size, generator.size_multiple)
     losses = pix2pix.Losses(_gan(options, "vanilla"), _number(options, "lambda_L1", 100.0))
     recipe = pix2pix.Pix2Pix(
         generator=generator,
@@ -219,8 +218,7 @@ def _plan_cyclegan(experiment: Experiment, size: Size) -> Plan:
                 "the recipe cyclegan does not train; motion-jax export and "
                 "motion_jax.port.load_network work with each file."
             )
-    multiple = 2**generator.n_downsampling if generator.kind == "unet" else 4
-    stage, notes = _basic_stage(experiment, size, multiple)
+    stage, notes = _basic_stage(experiment, size, generator.size_multiple)
     judge = networks.get("D_A", networks.get("D_B"))
     recipe = cyclegan.CycleGAN(
         generator=generator,

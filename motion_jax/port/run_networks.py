@@ -124,7 +124,7 @@ def _details_dance(recipe: Any, network: str) -> dict[str, Any]:
     if network != "face_discriminator":
         return _details_hd(recipe, network)
     prefix = recipe.face.discriminator_keys
-    # As architecture.describe has it: "model" is what goes without saying.
+    # As architecture_of has it: "model" is the default.
     return {"intermediate_features": False, **({} if prefix == "model" else {"prefix": prefix})}
 
 

@@ -24,10 +24,7 @@ FORMAT = 1
 
 def analytic_table(task: Task) -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
-    config = task.config
-    if config.recipe.rematerialise:
-        recipe: Any = config.recipe  # where it is true it is a field
-        config = replace(config, recipe=replace(recipe, rematerialise=False))
+    config = replace(task.config, recipe=task.config.recipe.without_recomputing())
     return analyse(step_jaxpr(config, task.stage))
 
 

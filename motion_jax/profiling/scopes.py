@@ -21,7 +21,6 @@ _NAME = re.compile(r"[A-Za-z_]\w*$")
 _WRAPPED = re.compile(r"(\w+)\((.*)\)$")
 # Wrapped around the name of a function; around other names jax wraps transformations.
 _CALLS = ("jit", "pjit", "custom_jvp_call", "custom_vjp_call")
-_LOSS = re.compile(r"[GD]_\w+$")
 
 OTHER = "other"
 REST = "(between layers)"
@@ -83,5 +82,5 @@ def _of_argument(name: str) -> Scope:
 
 
 def plain(name: str) -> str:
-    """block_5 -> block 5; losses keep their names."""
-    return name if _LOSS.match(name) else name.replace("_", " ").strip()
+    """block_5 -> block 5; losses (G_GAN), which begin with a capital, keep their names."""
+    return name if name[:1].isupper() else name.replace("_", " ").strip()

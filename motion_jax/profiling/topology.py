@@ -249,13 +249,14 @@ def step_flops(config: Config, stage: str, batch_size: int) -> int:
     written: convolutions in their plain form, nothing recomputed, nothing that no result depends
     on."""
     config = sized(config, stage, batch_size)
-    recipe: Any = config.recipe  # those that are profiled have this field
-    recipe = replace(recipe, rematerialise=False)
+    recipe = config.recipe.without_recomputing()
     total = 0.0
     for kind, share in recipe.kinds(stage).items():
         with target_platform("gpu"):
             traced = jax.make_jaxpr(
-                lambda *inputs, kind=kind: recipe.train_step(*inputs[:2], stage, inputs[2], kind)
+                lambda state, batch, frozen, kind=kind: recipe.train_step(
+                    state, batch, stage, frozen, kind
+                )
             )(*step_inputs(config, stage))
         used, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
         total += share * flops(used)

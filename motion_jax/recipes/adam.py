@@ -52,8 +52,8 @@ def _after(moment: Array, parameter: Array) -> Array:
 
     XLA's CPU backend computes new moments twice, for themselves and within the new parameters.
     Unless it knows that the parameters come first, it keeps a copy of the old moments from the
-    beginning of the step on. This is how to tell it: a zero, for nothing is above infinity, that
-    only the new parameter can tell.
+    beginning of the step. The zero that is added here tells it: it is always 0, as nothing is above
+    infinity, but only the new parameter can show that.
     """
     zero = (parameter.reshape(-1)[0] > jnp.inf).astype(moment.dtype)
     return moment + zero

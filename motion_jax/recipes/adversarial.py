@@ -1,5 +1,5 @@
 """A step of a generator against judges: one pure function of how pictures are made, who judges
-them, and what else is asked of them.
+them, and which other losses they have.
 
 The generator runs once, each judge once on the generated and once on the real pictures. Each is
 differentiated with `jax.vjp`, whose pull-back is applied to the generator's losses (towards the
@@ -31,7 +31,7 @@ class Judge:
     Attributes:
       sees: (its variables, pictures, scene) -> what it makes of them, any pytree.
       asks: the generator's losses by name, weighted: (of generated, of real pictures, scene).
-      tells: its own loss: (of pictures, 1 where they are to be taken for real else 0, scene).
+      tells: its own loss: (of pictures, 1 where they should be taken for real, else 0, scene).
       real, generated: the names of `tells` on both.
     """
 
@@ -60,8 +60,8 @@ def gradients(
 ) -> tuple[Params, dict[str, Params], dict[str, Array]]:
     """Gradients of the generator's variables and of each judge's, by its name, and all losses.
 
-    generate: its variables -> pictures in the form of `real`. A judge's gradient that nobody takes
-    is computed by no compiled program.
+    generate: its variables -> pictures in the form of `real`. A compiled program leaves out the
+    gradients that its caller does not use.
     """
     pictures, pull = jax.vjp(generate, generator)
     towards = jnp.zeros_like(pictures)

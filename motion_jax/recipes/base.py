@@ -3,15 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float32
 
 from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
@@ -27,6 +29,14 @@ from motion_jax.recipes.state import Kind, Params, State
 # ("poses"); keypoints themselves; the picture of the one who drives ("frames"); a random key
 # ("noise").
 Shown = Literal["poses", "keypoints", "frames", "noise"]
+
+# The size_fields of a recipe whose fields are a generator and a discriminator.
+GENERATOR_SIZES = {
+    "width": "generator.ngf",
+    "blocks": "generator.n_blocks",
+    "downsamplings": "generator.n_downsampling",
+    "discriminator width": "discriminator.ndf",
+}
 
 # Arrays by name, each with a leading axis of moments: "keypoints" float32 [n, 137, 3] in pixels of
 # the stage's size or "pose_pictures" uint8 [n, H, W, 3]; "face_boxes" float32 [n, 4]; "frames"
@@ -75,16 +85,65 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """By which config.json knows it: its module's, or its entry point's."""
+        """Its name in config.json: that of its module, or of its entry point."""
         return type(self).__module__.rpartition(".")[2]
 
     def stages(self) -> dict[str, Any]:
-        """Settings of the stages to run, in order."""
-        raise NotImplementedError
+        """Settings of the stages to run, in order: here the fields NAME_stage that have steps."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_stage")}
+        return {
+            name.removesuffix("_stage"): stage for name, stage in found.items() if stage.steps > 0
+        }
 
     def validate(self) -> None:
         """Raises UserError where the fields contradict each other or the networks' needs."""
         raise NotImplementedError
+
+    # --- how large it is -----------------------------------------------------------------------
+
+    @property
+    def size_fields(self) -> Mapping[str, str]:
+        """The fields that say how large its networks are, by what people call them.
+
+        Of these what it has: "width", channels of the generator at its full size; "blocks",
+        residual blocks at the generator's lowest resolution; "downsamplings", halvings in the
+        generator; "discriminator width". {"width": "generator.ngf"}, for example.
+        """
+        return {}
+
+    def network_size(self, name: str) -> int | None:
+        """The value of one of `size_fields`; None where the recipe has no such field."""
+        field = self.size_fields.get(name)
+        return None if field is None else attrgetter(field)(self)
+
+    def resized(self, sizes: Mapping[str, int], discriminator: bool = True) -> Self:
+        """The recipe with other values of some of its `size_fields`.
+
+        discriminator: whether its width changes in proportion to the generator's.
+        """
+        sizes = dict(sizes)
+        own, width = self.network_size("discriminator width"), self.network_size("width") or 0
+        if discriminator and own is not None and width > 0 and "width" in sizes:
+            # A width that cannot be is refused as the generator's, not as what follows from it.
+            sizes["discriminator width"] = max(round(own * sizes["width"] / width), 1)
+        recipe: Any = self  # its class says which fields it has
+        for name, value in sizes.items():
+            part, _, field = self.size_fields[name].rpartition(".")
+            changed = replace(getattr(recipe, part), **{field: value}) if part else value
+            recipe = replace(recipe, **{part or field: changed})
+        return recipe
+
+    def size_multiple(self, name: str) -> int:
+        """What both sides of a stage's pictures must be divisible by, for its generator."""
+        return 1
+
+    def without_recomputing(self) -> Self:
+        """The recipe with nothing computed twice to save memory, where it has that setting."""
+        recipe: Any = self
+        has = any(field.name == "rematerialise" for field in fields(self))
+        return replace(recipe, rematerialise=False) if has else recipe
+
+    # --- training ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
         """The networks of a stage, by their names in the state: what initialisation, checkpoints,
@@ -97,8 +156,8 @@ class Recipe:
         return tuple(network for network in networks if networks[network].optimizer is not None)
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
-        """The networks of a stage as a trained run uses them, where that is another way than in
-        training: see tested."""
+        """The modules of a stage's networks as a trained run uses them: see `tested` where that
+        differs from training."""
         return {network: each.module for network, each in self.networks(name).items()}
 
     def init(self, key: Array, name: str, previous: State | None = None) -> State:
@@ -112,18 +171,13 @@ class Recipe:
     def carried_over(self, name: str, previous: State, params: Params) -> Params:
         """The parameters in which a stage begins after another one.
 
-        params: fresh, by network name. Here a network of the same name and shapes goes on from
-        where it was.
+        params: fresh, by network name. Here a network of the same name and shapes continues from
+        the other stage's.
         """
         return beginning.kept(params, previous)
 
     def train_step(
-        self,
-        state: Any,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
+        self, state: Any, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         """One update of a stage's networks: the new state, and losses by name. Pure.
 
@@ -133,7 +187,7 @@ class Recipe:
         raise NotImplementedError
 
     def metrics(self, name: str) -> dict[str, Metric]:
-        """What the numbers are that a stage's train step gives, by name. Others are recorded, but
+        """What the numbers mean that a stage's train step gives, by name. Others are recorded, but
         neither drawn nor guarded."""
         return {}
 
@@ -143,12 +197,12 @@ class Recipe:
         return []
 
     def rhythm(self, name: str) -> dict[str, int]:
-        """What some steps of a stage do besides the usual: {what: n}, at every n-th step."""
+        """What some steps of a stage do besides the usual: {name: n}, at every nth step."""
         return {}
 
     def kind_of(self, name: str, step: int) -> Kind:
-        """Of a step, counted from 1, of a stage."""
-        return tuple(what for what, every in self.rhythm(name).items() if step % every == 0)
+        """The kind of a stage's step, counted from 1."""
+        return tuple(extra for extra, every in self.rhythm(name).items() if step % every == 0)
 
     def kinds(self, name: str) -> dict[Kind, float]:
         """All kinds of steps of a stage, and the share of its steps that are of each; the usual
@@ -162,8 +216,8 @@ class Recipe:
         kinds = self.kinds(name)
         return max(kinds, key=lambda kind: kinds[kind])
 
-    def learning_rate(self, name: str, step: Array | int) -> Array:
-        """Of a step, counted from 0, of a stage: see schedule."""
+    def learning_rate(self, name: str, step: Array | int) -> Float32[Array, ""]:
+        """The learning rate of a stage's step, counted from 0: see schedule."""
         return schedule.learning_rate(getattr(self, f"{name}_stage"), step)
 
     def learning_rate_at(self, name: str, step: int) -> float:
@@ -198,7 +252,7 @@ class Recipe:
         return bool(jax.tree.leaves(jax.eval_shape(begun, jax.random.key(0))))
 
     def frame(self, params: Params, seen: Any, carry: Any, name: str) -> tuple[Array, Any]:
-        """One frame: float32 [H, W, 3], of which what is beyond [-1, 1] is cut off, and what it
+        """One frame, float32 [H, W, 3], whose values beyond [-1, 1] the caller clips, and what it
         carries to the next. Pure. A recipe has this or `synthesize`, whichever suits it.
 
         seen: what `seen` gives, of one moment (without the leading axis).
@@ -215,8 +269,8 @@ class Recipe:
         last one carries on. Pure.
 
         seen: as `seen` gives it, of n moments; carry: as `start` gives it, or what was left before.
-        count: of the moments, those that count: what lies behind is padding, and carries nothing
-        on. None: all. A recipe that carries nothing may make its frames all at once.
+        count: how many of the moments count: those after them are padding, and carry nothing on.
+        None: all. A recipe that carries nothing may make its frames all at once.
         """
 
         def step(carry: Any, moment: tuple[Array, Any]) -> tuple[Any, Array]:
@@ -297,9 +351,9 @@ class Recipe:
     def rows(
         self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
     ) -> dict[str, list[np.ndarray]]:
-        """What samples show of some moments, by label: uint8 [height, width, 3] each.
+        """What samples show of n moments, by label: n pictures uint8 [height, width, 3] each.
 
-        pictures: what the generator made of them.
+        pictures: what the generator made of them, of the same form.
         """
         made: dict[str, list[np.ndarray]] = {}
         posed = READY in moments or "keypoints" in moments
@@ -311,5 +365,5 @@ class Recipe:
         return made | {"generated": list(pictures)}
 
     def caveats(self) -> list[str]:
-        """Sentences that an evaluation of it must say."""
+        """Sentences that must be in an evaluation of it."""
         return []

@@ -1,4 +1,4 @@
-"""The state in which a stage begins, of any recipe: from what it says of its networks."""
+"""The state in which a stage of any recipe begins, from the description of its networks."""
 
 from collections.abc import Callable, Mapping
 
@@ -44,8 +44,8 @@ def begun(
 
 
 def kept(params: Params, previous: State) -> Params:
-    """Fresh parameters, or where the stage before had a network of the same name and shapes, its
-    own."""
+    """Fresh parameters, or those of the stage before where it had a network of the same name and
+    shapes."""
 
     def shapes(tree: Params) -> tuple:
         return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]

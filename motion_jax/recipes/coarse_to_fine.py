@@ -1,30 +1,37 @@
 """What pix2pixHD and Everybody Dance Now share: a generator that begins at half the size, a
 discriminator on several scales, and the stages that train them from coarse to fine."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax import losses
 from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.pose.pose_pictures import drawn
+from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import adversarial, schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge, Term
-from motion_jax.recipes.base import Recipe
+from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
 from motion_jax.recipes.metric import Metric
 from motion_jax.recipes.network import Network, applied, picture, updated
-from motion_jax.recipes.perceptual import vgg19
+from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.pretrained import Pretrained
-from motion_jax.recipes.state import Params, State
+from motion_jax.recipes.state import Kind, Params, State
+
+# T consecutive frames of B examples, or their pose pictures.
+Frames = Float[Array, "b t h w 3"]
+
+# VGG-19 with ImageNet weights: `motion-jax fetch vgg19`, or the file of --vgg.
+PERCEPTUAL = Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19")
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,9 @@ class Losses:
 
 @dataclass(frozen=True)
 class Stage(schedule.Stage):
-    """One stage of training on single pictures. steps = 0 leaves the stage out."""
+    """As schedule.Stage, of a discriminator with several scales."""
 
-    height: int = 256
-    """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
     width: int = 512
-    """Of the pictures, in pixels."""
     num_D: int = 2
     """Discriminator scales."""
 
@@ -92,20 +96,19 @@ class Scene(NamedTuple):
     """What belongs to the pictures of a step: T consecutive frames, B of them at once.
 
     Attributes:
-      poses: [B, T, H, W, 3], as the generator is shown them.
-      images: the real frames, [B, T, H, W, 3] in [-1, 1].
+      poses: pose pictures, as the generator is shown them.
+      images: the real frames, in [-1, 1].
       frozen: parameters that losses need and nobody trains, by network name.
     """
 
-    poses: Array
-    images: Array
+    poses: Frames
+    images: Frames
     frozen: Params
 
 
 @dataclass(frozen=True)
 class CoarseToFine(Recipe):
-    """Methods of the recipes; their fields are generator, discriminator, losses, one stage each as
-    NAME_stage, dtype, averaging, pose_style. A scene is a Scene, or a recipe's own with more in it.
+    """Fields and methods of both recipes. A scene is a Scene, or a recipe's own with more in it.
 
     Attributes:
       generator_channels, discriminator_channels: of what the networks see.
@@ -116,24 +119,34 @@ class CoarseToFine(Recipe):
     discriminator_channels: ClassVar[int]
     perceptual_frames = 1.0
 
-    if TYPE_CHECKING:
-        # Fields of the recipes.
-
-        @property
-        def generator(self) -> Generator: ...
-        @property
-        def discriminator(self) -> Discriminator: ...
-        @property
-        def losses(self) -> Losses: ...
-        @property
-        def local_stage(self) -> Stage: ...
-        @property
-        def pose_style(self) -> PoseStyle: ...
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    global_stage: Stage = field(default_factory=Stage)
+    local_stage: Stage = field(default_factory=Stage)
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How pose pictures are drawn, where the dataset has no ready ones."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generator's activations in the backward pass, each frame's by itself: less
+    memory, more time."""
 
     def pretrained(self) -> dict[str, Pretrained]:
-        return {"vgg19": vgg19()} if self.losses.perceptual == "vgg19" else {}
+        return {"vgg19": PERCEPTUAL} if self.losses.perceptual == "vgg19" else {}
 
-    # --- stages --------------------------------------------------------------------------------
+    # --- stages and sizes ----------------------------------------------------------------------
+
+    @property
+    def size_fields(self) -> dict[str, str]:
+        return GENERATOR_SIZES
+
+    def size_multiple(self, name: str) -> int:
+        """2 to the number of halvings in the generator."""
+        enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
+        return 2 ** (self.generator.n_downsampling + enhancers)
 
     def is_local(self, name: str) -> bool:
         """Whether the generator is a LocalEnhancer in that stage."""
@@ -184,15 +197,14 @@ class CoarseToFine(Recipe):
                 )
 
     def _check_size(self, name: str, stage: Any) -> None:
-        enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
-        multiple = 2 ** (self.generator.n_downsampling + enhancers)
+        multiple = self.size_multiple(name)
         for side in ("height", "width"):
             value = getattr(stage, side)
             if value % multiple or value <= 0:
                 low = max(value // multiple, 2) * multiple
                 raise UserError(
                     f"recipe.{name}_stage.{side} = {value} is not divisible by {multiple}, as "
-                    f"the generator's {self.generator.n_downsampling + enhancers} halvings "
+                    f"the generator's {multiple.bit_length() - 1} halvings "
                     f"need; the nearest sizes that are: {low} and {low + multiple}."
                 )
             if value < 2 * multiple:
@@ -206,8 +218,8 @@ class CoarseToFine(Recipe):
         """Raises UserError where pictures (or crops of them) are too small for VGG-19."""
         if not self.pretrained():
             return
-        smallest = min(min(stage.height, stage.width) for stage in self.stages().values())
-        smallest = min(smallest, crop or smallest)
+        sides = [min(stage.height, stage.width) for stage in self.stages().values()]
+        smallest = min([*sides, crop] if crop else sides)
         if smallest < 16:
             raise UserError(
                 f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
@@ -237,33 +249,23 @@ class CoarseToFine(Recipe):
         )
 
     def networks(self, name: str) -> dict[str, Network]:
-        stage = self._stage(name)
-        size = stage.height, stage.width
+        size = self._stage(name).height, self._stage(name).width
+        generator, averaged = self.main_generator(name), self.averaging > 0
+        shown = (picture(*size, self.generator_channels),)
+        discriminator = self.main_discriminator(name)
+        judged = (picture(*size, self.discriminator_channels),)
         return {
-            "generator": Network(
-                self.main_generator(name),
-                (picture(*size, self.generator_channels),),
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-                whole=True,
-            ),
-            "discriminator": Network(
-                self.main_discriminator(name),
-                (picture(*size, self.discriminator_channels),),
-                "discriminator",
-                Adam(),
-                whole=True,
-            ),
+            "generator": Network(generator, shown, "generator", Adam(), averaged, whole=True),
+            "discriminator": Network(discriminator, judged, "discriminator", Adam(), whole=True),
         }
 
     def _stage(self, name: str) -> Any:
         return self.stages()[name]
 
     def carried_over(self, name: str, previous: State, params: Params) -> Params:
-        """The generator of the stage before becomes the core of the local stage's; its averages,
-        where there are any, are what a stage takes that does not train it; the discriminator's
-        scales keep the resolutions that they know."""
+        """The generator of the stage before becomes the core of the local stage's; a stage that
+        does not train it takes its averages, where there are any; the discriminator's scales keep
+        the resolutions that they know."""
         networks, params = self.networks(name), dict(params)
         source = previous.params["generator"]["params"]
         if networks["generator"].optimizer is None and "generator" in previous.averaged:
@@ -282,8 +284,28 @@ class CoarseToFine(Recipe):
 
     # --- training ------------------------------------------------------------------------------
 
+    def train_step(
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of a stage's networks from one batch of B examples of T frames.
+
+        batch: frames uint8 [B, T, H, W, 3]; keypoints float32 [B, T, 137, 3] in pixels of HxW, or
+        pose_pictures uint8 [B, T, H, W, 3] where the dataset has ready ones, which are then taken
+        instead; and what `scene` needs. frozen: {"vgg19": parameters}, or {} without that loss.
+        Returns the new state and float32 scalars named as the reference logs them: see `metrics`.
+        """
+        stage = self._stage(name)
+        poses = self.draw(poses_of(batch), stage.height, stage.width)
+        with jax.named_scope("input"):
+            scene = self.scene(poses, to_float(batch["frames"]), batch, frozen)
+        return self.step(state, scene, name)
+
+    def scene(self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params) -> Any:
+        """A step's scene: a Scene, or a recipe's own with more of the batch in it."""
+        return Scene(poses, images, frozen)
+
     def step(self, state: State, scene: Any, name: str) -> tuple[State, dict[str, Array]]:
-        """train_step from pose pictures already drawn."""
+        """train_step from pose pictures that are drawn already."""
         networks, params = self.networks(name), state.params
         [trained] = (n for n in self.trained(name) if networks[n].role == "generator")
         key = jax.random.fold_in(state.key, state.step)
@@ -300,12 +322,14 @@ class CoarseToFine(Recipe):
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
 
-    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Array:
-        """The generator's frames [B, T, H, W, 3] of a scene, in training."""
+    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Frames:
+        """The generator's frames of a scene, in training. key: of random numbers."""
         raise NotImplementedError
 
-    def judged(self, poses: Array, images: Array) -> Array:
-        """[B, T, H, W, 3] twice -> pictures as the main discriminator is shown them."""
+    def judged(
+        self, poses: Frames, images: Frames
+    ) -> Float[Array, "n h w {self.discriminator_channels}"]:
+        """Pictures as the main discriminator is shown them."""
         raise NotImplementedError
 
     def judges(self, name: str) -> dict[str, Judge]:
@@ -330,8 +354,8 @@ class CoarseToFine(Recipe):
         }
 
     def terms(self, name: str) -> dict[str, Term]:
-        """The generator's losses that compare pictures, in a stage. A term says itself which part
-        of its work is counted to which name in profiles."""
+        """The generator's losses in a stage that compare pictures. Each term names the scopes by
+        which profiles count its work."""
         found: dict[str, Term] = {}
         if self.losses.perceptual == "vgg19":
             found["G_VGG"] = partial(self._perceptual, name)
@@ -351,8 +375,8 @@ class CoarseToFine(Recipe):
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
     def perceptual(
-        self, name: str, pictures: Array, scene: Any, distance: Callable[[Array, Array], Array]
-    ) -> Array:
+        self, name: str, pictures: Frames, scene: Any, distance: Callable[[Array, Array], Array]
+    ) -> Float[Array, ""]:
         """The mean perceptual distance times the recipe's number of frames.
 
         distance: of two arrays of pictures [..., H, W, 3].
@@ -368,9 +392,11 @@ class CoarseToFine(Recipe):
         with jax.named_scope("G_VGG"):
             return losses.perceptual(of_a, of_b)
 
-    def draw(self, poses: Array, height: int, width: int) -> Array:
-        """Pose pictures [..., H, W, 3] in [0, 1] from keypoints [..., 137, 3], or from ready ones
-        (uint8 [..., H, W, 3])."""
+    def draw(
+        self, poses: Array, height: int, width: int
+    ) -> Float32[Array, "*n {height} {width} 3"]:
+        """Pose pictures in [0, 1] from keypoints [..., 137, 3] in pixels of height x width, or from
+        ready ones (uint8 [..., height, width, 3])."""
         return drawn(poses, self.pose_style, height, width)
 
     # --- synthesis -----------------------------------------------------------------------------

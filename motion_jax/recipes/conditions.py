@@ -1,4 +1,4 @@
-"""What a pix2pix generator is shown besides the skeleton: each kind on channels of its own."""
+"""What a pix2pix generator is shown besides the skeleton, each kind in channels of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from motion_jax.devices import layout
 from motion_jax.errors import UserError, option
@@ -32,7 +33,7 @@ class Conditions:
     canny: bool = False
     """Edges of the frame, by Canny with 2/3 and 4/3 of its median grey level as thresholds: one
     channel. In transfer they are those of the driving video's frame, moved as its pose is; they fit
-    a driver of the target's own outline and scene alone."""
+    only a driver with the target's own outline and scene."""
 
     @property
     def channels(self) -> int:
@@ -62,17 +63,19 @@ class Conditions:
             )
 
     def seen(self, batch: Mapping[str, Array]) -> Seen:
-        """Of a batch or window what `pictures` needs."""
+        """What `pictures` needs of a batch or of moments."""
         ready = "pose_pictures" in batch
         poses = batch["pose_pictures"] if ready else batch["keypoints"]
         names = ["keypoints"] * (self.face_contour and ready) + ["frames"] * self.canny
         return {"poses": poses} | {name: batch[name] for name in names} if names else poses
 
-    def pictures(self, seen: Seen, style: PoseStyle, height: int, width: int) -> Array:
-        """float32 [..., height, width, channels] in [-1, 1].
+    def pictures(
+        self, seen: Seen, style: PoseStyle, height: int, width: int
+    ) -> Float32[Array, "*n {height} {width} {self.channels}"]:
+        """Condition pictures in [-1, 1].
 
         seen: as `seen` gives it: keypoints [..., 137, 3] in pixels of height x width, pictures
-        uint8 [..., height, width, 3].
+        uint8 [..., height, width, 3]. Raises UserError where what it needs is not in there.
         """
         parts: Mapping[str, Any] = seen if isinstance(seen, Mapping) else {"poses": seen}
         poses, channels = parts["poses"], []
@@ -103,7 +106,7 @@ NO_EDGES = (
 )
 EDGES_FLATTER = (
     "The generator is shown edges of the true frames, which a transfer does not have: it takes "
-    "those of the driving video; the figures flatter."
+    "those of the driving video, so its results are worse than these figures."
 )
 
 

@@ -7,14 +7,16 @@ those are put together, so that every device of "space" has the whole of the sma
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32, Int32, Shaped
 
 from motion_jax.devices import layout
 
 
-def crop_corners(boxes: Array, size: int, height: int, width: int) -> tuple[Array, Array]:
-    """[..., 4] (top, left, bottom, right) -> int32 [..., 2] corners of a square of `size` around
-    each box's centre, inside the picture, and float32 [...]: 1 where there is a face (box not
-    empty).
+def crop_corners(
+    boxes: Shaped[Array, "*n 4"], size: int, height: int, width: int
+) -> tuple[Int32[Array, "*n 2"], Float32[Array, "*n"]]:
+    """(top, left, bottom, right) -> top left corners of a square of `size` pixels around each box's
+    centre, inside the picture; and 1 where there is a face, 0 where the box is empty.
     """
     centre = jnp.stack([boxes[..., 0] + boxes[..., 2], boxes[..., 1] + boxes[..., 3]], axis=-1) / 2
     limit = jnp.array([height - size, width - size])
@@ -22,9 +24,10 @@ def crop_corners(boxes: Array, size: int, height: int, width: int) -> tuple[Arra
     return corners, (boxes[..., 2] > boxes[..., 0]).astype(jnp.float32)
 
 
-def crop(image: Array, corners: Array, size: int) -> Array:
-    """[B, ..., H, W, C], corners [B, ..., 2] -> [B, ..., size, size, C], each sample at its own
-    place."""
+def crop(
+    image: Shaped[Array, "*n h w c"], corners: Int32[Array, "*n 2"], size: int
+) -> Shaped[Array, "*n {size} {size} c"]:
+    """The square of each sample at its own corner."""
 
     def one(picture: Array, corner: Array) -> Array:
         height, width, channels = picture.shape
@@ -43,7 +46,11 @@ def crop(image: Array, corners: Array, size: int) -> Array:
     return layout.shared(cut, (layout.rows(image.ndim), layout.BATCH), layout.BATCH)(image, corners)
 
 
-def paste(image: Array, patch: Array, corners: Array) -> Array:
+def paste(
+    image: Shaped[Array, "*n h w c"],
+    patch: Shaped[Array, "*n size size c"],
+    corners: Int32[Array, "*n 2"],
+) -> Shaped[Array, "*n h w c"]:
     """The inverse of crop: image with each sample's square replaced."""
 
     def one(picture: Array, corner: Array, square: Array) -> Array:
@@ -65,7 +72,7 @@ def paste(image: Array, patch: Array, corners: Array) -> Array:
 
 
 def _each(function, image: Array, *others: Array) -> Array:
-    """The function of every picture and what belongs to it."""
+    """The function, applied to every picture and what belongs to it."""
     for _ in image.shape[:-3]:
         function = jax.vmap(function)
     return function(image, *others)

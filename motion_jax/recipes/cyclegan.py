@@ -14,16 +14,16 @@ import jax
 import numpy as np
 from flax import struct
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Domains
 from motion_jax.errors import UserError
-from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, poses_of
-from motion_jax.recipes import pool
+from motion_jax.recipes import image_networks, pool
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Shown
-from motion_jax.recipes.image_networks import Discriminator, Generator, Test, generated
+from motion_jax.recipes.image_networks import Discriminator, Generator, generated
 from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
 from motion_jax.recipes.network import Network, averages, picture, trained_apply
 from motion_jax.recipes.one_stage import OneStage
@@ -31,21 +31,15 @@ from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Kind, Params, State
 
-
-def _generator() -> Generator:
-    return Generator(kind="resnet", norm="instance", dropout=False)
-
-
-def _discriminator() -> Discriminator:
-    return Discriminator(norm="instance")
+# What configs of this recipe are made of.
+__all__ = ["RECIPE", "CycleGAN", "Discriminator", "Generator", "Losses", "Stage"]
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(image_networks.Losses):
     """Weights of the generators' losses; the adversarial ones have weight 1."""
 
     gan: Literal["vanilla", "lsgan"] = "lsgan"
-    """Cross-entropy on logits, or least squares."""
     cycle_A: float = 10.0
     """Weight of |B(A(a)) - a|."""
     cycle_B: float = 10.0
@@ -66,26 +60,16 @@ class CycleState(State):
 class CycleGAN(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
-    generator: Generator = field(default_factory=_generator)
+    generator: Generator = Generator(kind="resnet", norm="instance", dropout=False)
     """Both generators."""
-    discriminator: Discriminator = field(default_factory=_discriminator)
+    discriminator: Discriminator = Discriminator(norm="instance")
     """Both discriminators."""
     losses: Losses = field(default_factory=Losses)
-    main_stage: Stage = field(default_factory=Stage)
-    test: Test = field(default_factory=Test)
     domain_A: Literal["frames", "poses"] = "frames"
     """What domain A is: "frames" of another person or place, or "poses", the pose pictures of the
     dataset, whose frames are domain B, without their pairing."""
-    pose_style: PoseStyle = field(default_factory=PoseStyle)
-    """How pose pictures are drawn, where domain A is poses and the dataset has no ready ones."""
     pool_size: int = 50
     """Generated pictures that each discriminator may be shown again; 0: none."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, statistics and losses stay float32."""
-    averaging: float = 0.0
-    """Decay of the exponential average of the generators' parameters, e.g. 0.999; 0 is off."""
-    rematerialise: bool = False
-    """Recompute the generators' activations in the backward pass: less memory, more time."""
 
     @property
     def shows(self) -> tuple[Shown, ...]:
@@ -96,12 +80,7 @@ class CycleGAN(OneStage):
         """A picture of domain A has no partner in B, but a pose is that of its frame."""
         return self.domain_A == "poses"
 
-    @property
-    def name(self) -> str:
-        return "cyclegan"
-
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         super().validate()
         if self.pool_size < 0:
             raise UserError(f"recipe.pool_size = {self.pool_size} is less than 0.")
@@ -109,18 +88,10 @@ class CycleGAN(OneStage):
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
-        stage = self.stages()[name]
-        shown = (picture(stage.height, stage.width),)
-        generator = Network(
-            self.generator.module(self.dtype),
-            shown,
-            "generator",
-            Adam(),
-            averaged=self.averaging > 0,
-        )
-        discriminator = Network(
-            self.discriminator.module(self.dtype), shown, "discriminator", Adam()
-        )
+        shown = (picture(*self.size),)
+        maker, judge = self.generator.module(self.dtype), self.discriminator.module(self.dtype)
+        generator = Network(maker, shown, "generator", Adam(), averaged=self.averaging > 0)
+        discriminator = Network(judge, shown, "discriminator", Adam())
         return {
             "generator_A": generator,
             "generator_B": generator,
@@ -135,8 +106,8 @@ class CycleGAN(OneStage):
 
     def init(self, key: Array, name: str, previous: State | None = None) -> CycleState:
         """The state at the start, with empty pools."""
-        begun, stage = super().init(key, name, previous), self.stages()[name]
-        pools = {side: pool.empty(self.pool_size, stage.height, stage.width) for side in ("A", "B")}
+        begun = super().init(key, name, previous)
+        pools = {side: pool.empty(self.pool_size, *self.size) for side in ("A", "B")}
         return CycleState(**{f.name: getattr(begun, f.name) for f in fields(begun)}, pools=pools)
 
     # --- training ------------------------------------------------------------------------------
@@ -155,23 +126,21 @@ class CycleGAN(OneStage):
         state and float32 scalars named as the reference logs them (with their weights).
         """
         with jax.named_scope("input"):
-            a, b = self._pictures(batch["A"], name), to_float(batch["B"])
+            a, b = self._pictures(batch["A"]), to_float(batch["B"])
         return self.step(state, a, b, name)
 
     def reading(self, name: str) -> Domains:
-        stage = self.stages()[name]
         poses = self.domain_A == "poses"
-        return Domains(stage.height, stage.width, stage.batch_size, poses=poses)
+        return Domains(*self.size, self.main_stage.batch_size, poses=poses)
 
-    def _pictures(self, poses: Array, name: str) -> Array:
+    def _pictures(self, poses: Array) -> Array:
         """Of domain A, in [-1, 1], from keypoints or pictures."""
-        stage = self.stages()[name]
-        return 2.0 * drawn(poses, self.pose_style, stage.height, stage.width) - 1.0
+        return 2.0 * drawn(poses, self.pose_style, *self.size) - 1.0
 
     def step(
-        self, state: CycleState, a: Array, b: Array, name: str
+        self, state: CycleState, a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"], name: str
     ) -> tuple[CycleState, dict[str, Array]]:
-        """train_step from pictures [B, H, W, 3] in [-1, 1]."""
+        """train_step from pictures in [-1, 1]."""
         networks, gan, weights = self.networks(name), losses.GAN[self.losses.gan], self.losses
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)
@@ -202,9 +171,9 @@ class CycleGAN(OneStage):
                 return made
 
             fake_b = run("generator_A", a)
-            again_a = run("generator_B", fake_b)
+            cycled_a = run("generator_B", fake_b)
             fake_a = run("generator_B", b)
-            again_b = run("generator_A", fake_a)
+            cycled_b = run("generator_A", fake_a)
             terms = {}
             if weights.identity:
                 same_b, same_a = run("generator_A", b), run("generator_B", a)
@@ -215,32 +184,27 @@ class CycleGAN(OneStage):
                     terms[term] = difference(made, real, cycle * weights.identity, term)
             for side, fake in (("A", fake_b), ("B", fake_a)):
                 network = f"discriminator_{side}"
+                module = networks[network].module
                 with jax.named_scope(network):
-                    output, judges[network] = trained_apply(
-                        networks[network].module, params[network], fake
-                    )
+                    output, judges[network] = trained_apply(module, params[network], fake)
                 with jax.named_scope(f"G_{side}"):
                     terms[f"G_{side}"] = gan([output], 1.0)
-            terms["cycle_A"] = difference(again_a, a, weights.cycle_A, "cycle_A")
-            terms["cycle_B"] = difference(again_b, b, weights.cycle_B, "cycle_B")
-            statistics = {**now, **judges}
-            statistics = {network: _statistics(tree) for network, tree in statistics.items()}
+            terms["cycle_A"] = difference(cycled_a, a, weights.cycle_A, "cycle_A")
+            terms["cycle_B"] = difference(cycled_b, b, weights.cycle_B, "cycle_B")
+            statistics = {network: _statistics(tree) for network, tree in (now | judges).items()}
             return cast(Array, sum(terms.values())), (terms, statistics, fake_b, fake_a)
 
+        step = jax.grad(generator_terms, has_aux=True)
         trained = {g: params[g]["params"] for g in generators}
-        gradient, (metrics, statistics, fake_b, fake_a) = jax.grad(generator_terms, has_aux=True)(
-            trained
-        )
+        gradient, (metrics, statistics, fake_b, fake_a) = step(trained)
         params = {network: {**tree, **statistics[network]} for network, tree in params.items()}
         for network in generators:
             params[network], moments[network] = networks[network].stepped(
                 network, params[network], gradient[network], moments[network], rate, state.step
             )
         pools = {}
-        for side, key, real, fake in (
-            ("A", pool_keys[0], b, fake_b),
-            ("B", pool_keys[1], a, fake_a),
-        ):
+        sides = (("A", pool_keys[0], b, fake_b), ("B", pool_keys[1], a, fake_a))
+        for side, key, real, fake in sides:
             pools[side], shown = pool.exchange(state.pools[side], fake, key)
             network = f"discriminator_{side}"
 
@@ -254,9 +218,8 @@ class CycleGAN(OneStage):
                 return 0.5 * sum(values), variables
 
             before = params[network]["params"]
-            (metrics[f"D_{side}"], variables), change = jax.value_and_grad(judged, has_aux=True)(
-                before
-            )
+            step = jax.value_and_grad(judged, has_aux=True)
+            (metrics[f"D_{side}"], variables), change = step(before)
             judge = {**variables, "params": before}
             params[network], moments[network] = networks[network].stepped(
                 network, judge, change, moments[network], rate, state.step
@@ -277,7 +240,7 @@ class CycleGAN(OneStage):
     ) -> tuple[Array, tuple[()]]:
         """Pictures of domain A (uint8 [n, H, W, 3], or keypoints to draw them from) as pictures of
         domain B, each by itself."""
-        pictures = self._pictures(seen, name)
+        pictures = self._pictures(seen)
         frames = generated(self.generator, self.test, self.dtype, params["generator_A"], pictures)
         return frames, carry
 

@@ -4,18 +4,19 @@ A pix2pixHD generator sees a pose picture and its own previous frame; a discrimi
 consecutive frames with their poses; a small generator adds a residual to the face. Three stages:
 global (a GlobalGenerator at half size), local (a LocalEnhancer at full size), face.
 
-The defaults are the fixed way; configs/everybody_dance_now_reference.py is the faithful one, and
-docs/reference-behaviour.md lists every known bug of the reference and what is done about it.
+The defaults have the reference's bugs fixed; configs/everybody_dance_now_reference.py keeps them,
+and docs/reference-behaviour.md lists every known one and what is done about it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float32
 
 from motion_jax import losses
 from motion_jax.data.reading import Need, Window
@@ -24,17 +25,20 @@ from motion_jax.errors import UserError
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.nets.vgg import VGG19
-from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Generator
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Frames, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
 from motion_jax.recipes.network import Network, Work, applied, picture
-from motion_jax.recipes.pixels import to_float
-from motion_jax.recipes.state import Kind, Params, State
+from motion_jax.recipes.state import Params
+
+# What configs of this recipe are made of.
+__all__ = [
+    "RECIPE", "Discriminator", "EverybodyDanceNow", "Face", "Generator", "Losses", "Scene", "Stage",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,6 @@ class Losses(coarse_to_fine.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
     perceptual_global_factor: float = 0.5
-    """Factor on the perceptual loss while the generator is a GlobalGenerator, as in the
-    reference."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ class Stage(coarse_to_fine.Stage):
 
 
 class Scene(NamedTuple):
-    """coarse_to_fine.Scene, and where the faces are: boxes [B, T, 4] in pixels (empty: none)."""
+    """coarse_to_fine.Scene, and where the faces are: boxes in pixels (empty: none)."""
 
-    poses: Array
-    images: Array
-    boxes: Array
+    poses: Frames
+    images: Frames
+    boxes: Float[Array, "b t 4"]
     frozen: Params
 
 
@@ -97,21 +99,11 @@ class EverybodyDanceNow(CoarseToFine):
     # The perceptual loss is summed over the two frames; of longer windows it is twice the mean.
     perceptual_frames = 2.0
 
-    generator: Generator = field(default_factory=Generator)
-    discriminator: Discriminator = field(default_factory=Discriminator)
-    face: Face = field(default_factory=Face)
     losses: Losses = field(default_factory=Losses)
     global_stage: Stage = field(default_factory=Stage)
     local_stage: Stage = field(default_factory=Stage)
     face_stage: Stage = field(default_factory=Stage)
-    pose_style: PoseStyle = field(default_factory=PoseStyle)
-    """How pose pictures are drawn."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, statistics and losses stay float32."""
-    averaging: float = 0.0
-    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
-    rematerialise: bool = False
-    """Recompute each frame's activations in the backward pass: less memory, more time."""
+    face: Face = field(default_factory=Face)
     clamp_face: bool = False
     """Clamp crop + residual to [-1, 1]; the reference does not."""
     generator_updates: int = 1
@@ -126,17 +118,7 @@ class EverybodyDanceNow(CoarseToFine):
 
     # --- stages --------------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        return "everybody_dance_now"
-
-    def stages(self) -> dict[str, Stage]:
-        """The stages to run, in order."""
-        every = {"global": self.global_stage, "local": self.local_stage, "face": self.face_stage}
-        return {name: stage for name, stage in every.items() if stage.steps > 0}
-
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         stages = self.stages()
         self.check_networks(
             {"face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1}}
@@ -194,14 +176,7 @@ class EverybodyDanceNow(CoarseToFine):
             "discriminator": replace(
                 judge, optimizer=judge.optimizer if joins >= 0 else None, trained_from=max(joins, 0)
             ),
-            "face_generator": Network(
-                self.face_generator(),
-                seen,
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-                whole=True,
-            ),
+            "face_generator": replace(main, module=self.face_generator(), inputs=seen),
             "face_discriminator": Network(
                 self.face_discriminator(), seen, "discriminator", Adam(), whole=True
             ),
@@ -243,31 +218,17 @@ class EverybodyDanceNow(CoarseToFine):
 
     # --- training ------------------------------------------------------------------------------
 
-    def train_step(
-        self,
-        state: State,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
-    ) -> tuple[State, dict[str, Array]]:
-        """One update of a stage's networks from one batch.
+    def scene(
+        self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params
+    ) -> Scene:
+        """Of the batch face_boxes float32 [B, T, 4] too."""
+        return Scene(poses, images, batch["face_boxes"], frozen)
 
-        batch: frames uint8 [B, T, H, W, 3]; keypoints float32 [B, T, 137, 3] in pixels of HxW;
-        face_boxes float32 [B, T, 4]; pose_pictures uint8 [B, T, H, W, 3] of datasets that have
-        ready ones, which are then taken instead of drawn keypoints. frozen: {"vgg19": parameters},
-        or {} without that loss.
-        Returns the new state and float32 scalars named as the reference logs them.
-        """
-        stage = self._stage(name)
-        poses = self.draw(poses_of(batch), stage.height, stage.width)
-        with jax.named_scope("input"):
-            scene = Scene(poses, to_float(batch["frames"]), batch["face_boxes"], frozen)
-        return self.step(state, scene, name)
-
-    def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
-        """Frames [B, T, H, W, 3]: the first from a zero picture, each next from the one before,
-        with gradients through all of them. key: of previous_noise; None: without."""
+    def generated(
+        self, params: Params, scene: Scene, name: str, key: Array | None = None
+    ) -> Frames:
+        """Frames of a scene: the first from a zero picture, each next from the one before, with
+        gradients through all of them. key: of previous_noise; None: without."""
 
         def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
             pose, boxes, *noise = inputs
@@ -316,8 +277,8 @@ class EverybodyDanceNow(CoarseToFine):
         return Judge(sees, asks, mean, "D_realface", "D_fakeface")
 
     def perceptual(
-        self, name: str, pictures: Array, scene: Scene, distance: Callable[[Array, Array], Array]
-    ) -> Array:
+        self, name: str, pictures: Frames, scene: Scene, distance: Callable[[Array, Array], Array]
+    ) -> Float[Array, ""]:
         """The sum over the two frames, and in the face stage half of the crops'."""
         total = super().perceptual(name, pictures, scene, distance)
         if name == "face":
@@ -329,9 +290,16 @@ class EverybodyDanceNow(CoarseToFine):
             total += self.perceptual_frames * 0.5 * distance(fake * mask, real * mask) / share
         return total
 
-    def face_crops(self, pictures: Array, scene: Scene) -> tuple[Array, Array, Array, Array]:
-        """Crops [B, T, s, s, 3] of the generated frames, the real frames and the poses; mask
-        [B, T]."""
+    def face_crops(
+        self, pictures: Frames, scene: Scene
+    ) -> tuple[
+        Float[Array, "b t s s 3"],
+        Float[Array, "b t s s 3"],
+        Float[Array, "b t s s 3"],
+        Float32[Array, "b t"],
+    ]:
+        """Crops of the generated frames, the real frames and the poses; mask: 1 where there is a
+        face."""
         size, (height, width) = self.face.size, pictures.shape[2:4]
         with jax.named_scope("face_crops"):
             corners, mask = crop_corners(scene.boxes, size, height, width)
@@ -339,9 +307,8 @@ class EverybodyDanceNow(CoarseToFine):
             fake, real, pose = (crop(x, corners, size) for x in every)
             return fake, real, pose, mask
 
-    def judged(self, poses: Array, images: Array) -> Array:
-        """[B, T, H, W, 3] twice -> [B * (T - 1), H, W, 12]: pose_t, pose_t+1, image_t, image_t+1,
-        of every pair of neighbouring frames."""
+    def judged(self, poses: Frames, images: Frames) -> Float[Array, "b*(t-1) h w 12"]:
+        """pose_t, pose_t+1, image_t, image_t+1 of every pair of neighbouring frames."""
         parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
         stack = jnp.concatenate(parts, axis=-1)
         return stack.reshape(-1, *stack.shape[2:])
@@ -349,7 +316,8 @@ class EverybodyDanceNow(CoarseToFine):
     # --- synthesis -----------------------------------------------------------------------------
 
     def seen(self, moments: Moments) -> dict[str, Array | np.ndarray]:
-        """Poses, and where faces are; zeros, where that is not known, leave the face as it is."""
+        """Poses, and where faces are; where that is not known, zeros, which leave the face as it
+        is."""
         poses = poses_of(moments)
         boxes = moments.get("face_boxes")
         return {
@@ -357,8 +325,10 @@ class EverybodyDanceNow(CoarseToFine):
             "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
         }
 
-    def start(self, params: Params, reference: Array | None, name: str) -> Array:
-        """The previous frame [1, H, W, 3]: before the first one, zeros."""
+    def start(
+        self, params: Params, reference: Array | None, name: str
+    ) -> Float32[Array, "1 h w 3"]:
+        """The previous frame: before the first one, zeros."""
         stage = self._stage(name)
         return jnp.zeros((1, stage.height, stage.width, 3))
 
@@ -381,9 +351,14 @@ class EverybodyDanceNow(CoarseToFine):
         return {network: tree for network, tree in params.items() if network != left_out}
 
     def generate(
-        self, params: Params, pose: Array, previous: Array, boxes: Array, name: str
-    ) -> Array:
-        """One frame [B, H, W, 3] from its pose picture and the previous frame, face included."""
+        self,
+        params: Params,
+        pose: Float[Array, "b h w 3"],
+        previous: Float[Array, "b h w 3"],
+        boxes: Float[Array, "b 4"],
+        name: str,
+    ) -> Float[Array, "b h w 3"]:
+        """One frame from its pose picture and the previous frame, face included."""
         with jax.named_scope("generator"):
             inputs = jnp.concatenate([pose, previous], axis=-1)
             image = applied(self.main_generator(name), params["generator"], inputs)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.pix2pix import (
@@ -47,13 +48,17 @@ class Generator:
     dropout: bool = True
     """Dropout of one half, in training the only source of noise."""
 
+    @property
+    def size_multiple(self) -> int:
+        """What both sides of its pictures must be divisible by."""
+        return 4 if self.kind == "resnet" else 2**self.n_downsampling
+
     def module(self, dtype: str, running: bool = False) -> nn.Module:
         """Towards three channels. running: batch norm by running statistics."""
-        settings: dict[str, Any] = {"norm": self.norm, "dropout": self.dropout, "running": running}
-        settings["dtype"] = jnp.dtype(dtype)
+        settings = (self.norm, self.dropout, running, jnp.dtype(dtype))
         if self.kind == "unet":
-            return UnetGenerator(3, self.n_downsampling, self.ngf, **settings)
-        return ResnetGenerator(3, self.ngf, self.n_blocks, **settings)
+            return UnetGenerator(3, self.n_downsampling, self.ngf, *settings)
+        return ResnetGenerator(3, self.ngf, self.n_blocks, *settings)
 
     def for_size(self, height: int, width: int) -> dict[str, Any]:
         """Fields to change so that pictures of this size may fit the network."""
@@ -65,14 +70,14 @@ class Generator:
     def check(self, name: str, stage: Stage) -> None:
         """Raises UserError where the pictures of a stage do not fit the network."""
         if self.kind == "resnet":
-            schedule.check_size(name, stage, 4, 16, "the ResNet's two halvings need")
+            why = "the ResNet's two halvings need"
+            schedule.check_size(name, stage, self.size_multiple, 16, why)
             return
         if self.n_downsampling < LEAST_HALVINGS:
             raise UserError(
                 f"recipe.generator.n_downsampling = {self.n_downsampling}: the U-Net has "
                 f"{LEAST_HALVINGS} halvings or more."
             )
-        multiple = 2**self.n_downsampling
         why = f"the U-Net's {self.n_downsampling} halvings need"
         most = deepest(stage.height, stage.width)
         if most < LEAST_HALVINGS:
@@ -85,7 +90,7 @@ class Generator:
                 f"Or give {option('recipe.generator.n_downsampling')} {most}, the most that fit "
                 f"{stage.width}x{stage.height}."
             )
-        schedule.check_size(name, stage, multiple, multiple, why, instead)
+        schedule.check_size(name, stage, self.size_multiple, self.size_multiple, why, instead)
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,9 @@ class Discriminator:
     """Normalisation."""
 
     def module(self, dtype: str) -> nn.Module:
-        settings: dict[str, Any] = {"norm": self.norm, "dtype": jnp.dtype(dtype)}
         if self.kind == "pixel":
-            return PixelDiscriminator(self.ndf, **settings)
-        return PatchDiscriminator(self.ndf, self.n_layers, **settings)
+            return PixelDiscriminator(self.ndf, self.norm, dtype=jnp.dtype(dtype))
+        return PatchDiscriminator(self.ndf, self.n_layers, self.norm, dtype=jnp.dtype(dtype))
 
     def check(self, name: str, stage: Stage) -> None:
         """Raises UserError where the pictures of a stage are too small for its patches."""
@@ -116,6 +120,14 @@ class Discriminator:
                 f"{self.n_layers} strided layers needs pictures of at least {least} pixels; use "
                 "larger pictures or a smaller recipe.discriminator.n_layers."
             )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the generators' losses; the adversarial ones have weight 1."""
+
+    gan: Literal["vanilla", "lsgan"] = "vanilla"
+    """Cross-entropy on logits, or least squares."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +143,16 @@ class Test:
 
 
 def generated(
-    generator: Generator, test: Test, dtype: str, variables: Params, pictures: Array
-) -> Array:
-    """[N, H, W, 3] in [-1, 1] -> the same, each picture by itself, as `test` says."""
+    generator: Generator,
+    test: Test,
+    dtype: str,
+    variables: Params,
+    pictures: Float[Array, "n h w channels"],
+) -> Float[Array, "n h w 3"]:
+    """Pictures in [-1, 1] from what the generator is shown, each by itself, as `test` says."""
     module = generator.module(dtype, running=test.statistics == "running")
-    rngs = None
-    if test.dropout_seed is not None:
-        rngs = {"dropout": jax.random.key(test.dropout_seed)}
+    seed = test.dropout_seed
+    rngs = None if seed is None else {"dropout": jax.random.key(seed)}
 
     def made(pictures: Array) -> Array:
         with jax.named_scope("generator"):
@@ -145,5 +160,5 @@ def generated(
 
     if rngs is None and (generator.norm != "batch" or test.statistics == "running"):
         return made(pictures)
-    # Otherwise pictures that are computed together would have statistics in common, or other masks.
+    # Pictures that are computed together would share statistics, or have different masks.
     return jax.vmap(lambda picture: made(picture[None])[0])(pictures)

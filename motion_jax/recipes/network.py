@@ -30,8 +30,8 @@ class Network:
       optimizer: settings; None: the stage does not train it.
       averaged: whether the state holds an exponential average of it (recipe.averaging).
       whole: whether optimiser and gradients are of all variables, {"params": ...}, not of what is
-        in "params": for networks without running statistics. pix2pixHD's and Everybody Dance Now's
-        checkpoints are so.
+        in "params": for networks without running statistics. The checkpoints of pix2pixHD and
+        Everybody Dance Now have this form.
       updates: steps of the optimiser with each gradient.
       trained_from: the step of the stage, from 0, before which neither it nor its optimiser moves.
     """
@@ -122,7 +122,7 @@ def averages(old: Params, params: Params, step: Array, decay: float) -> Params:
 
 
 def averaged(old: Params, new: Params, step: Array, decay: float) -> Params:
-    """The exponential average after a step. That of few steps is of those few (Tensorflow's
+    """The exponential average after a step. After few steps it is that of these few (TensorFlow's
     warm-up), not of the initial noise."""
     count = step.astype(jnp.float32)
     rate = jnp.minimum(decay, (1.0 + count) / (10.0 + count))

@@ -1,24 +1,21 @@
-"""What recipes share that train all their networks together, at one size: in main_stage."""
+"""What recipes share that train all their networks together at one size, in main_stage."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from flax import linen as nn
 
 from motion_jax.errors import UserError
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import schedule
-from motion_jax.recipes.base import Recipe
-from motion_jax.recipes.image_networks import Discriminator, Generator, Test
+from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
+from motion_jax.recipes.image_networks import Discriminator, Generator, Losses, Test
 
 
 class OnlyStage(Recipe):
-    """The stage of recipes whose field it is, main_stage."""
+    """A recipe with a single stage, in its field main_stage."""
 
     main_stage: schedule.Stage
-
-    def stages(self) -> dict[str, schedule.Stage]:
-        """The only stage, "main"."""
-        return {"main": self.main_stage} if self.main_stage.steps > 0 else {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -26,7 +23,6 @@ class OnlyStage(Recipe):
         return self.main_stage.height, self.main_stage.width
 
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         if not self.stages():
             raise UserError(
                 "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
@@ -40,19 +36,30 @@ class OnlyStage(Recipe):
         return {"main_stage.height": height, "main_stage.width": width}
 
 
+@dataclass(frozen=True)
 class OneStage(OnlyStage):
-    """Networks and settings of image-to-image recipes; their fields are generator, discriminator,
-    main_stage, test."""
+    """Networks and settings of image-to-image recipes."""
 
-    if TYPE_CHECKING:
-        # Fields of the recipes.
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    main_stage: schedule.Stage = field(default_factory=schedule.Stage)
+    test: Test = field(default_factory=Test)
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How pose pictures are drawn, where the dataset has no ready ones."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of the generators' parameters, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generators' activations in the backward pass: less memory, more time."""
 
-        @property
-        def generator(self) -> Generator: ...
-        @property
-        def discriminator(self) -> Discriminator: ...
-        @property
-        def test(self) -> Test: ...
+    @property
+    def size_fields(self) -> dict[str, str]:
+        return GENERATOR_SIZES
+
+    def size_multiple(self, name: str) -> int:
+        return self.generator.size_multiple
 
     def validate(self) -> None:
         super().validate()
@@ -70,8 +77,7 @@ class OneStage(OnlyStage):
         fields = self.generator.for_size(height, width)
         stage = replace(self.main_stage, height=height, width=width)
         generator = replace(self.generator, **fields)
-        # Any: the fields are the recipes'.
-        replace(cast(Any, self), main_stage=stage, generator=generator).validate()
+        replace(self, main_stage=stage, generator=generator).validate()
         return settings | {f"generator.{name}": value for name, value in fields.items()}
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
@@ -83,5 +89,4 @@ class OneStage(OnlyStage):
 
     def tested(self, **changes: Any) -> Self:
         """The recipe with other fields of `test`."""
-        # Any: the field is the recipes'.
-        return replace(cast(Any, self), test=replace(self.test, **changes))
+        return replace(self, test=replace(self.test, **changes))

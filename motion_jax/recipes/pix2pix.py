@@ -7,41 +7,37 @@ defaults are those of its PyTorch code; docs/reference-behaviour.md lists what d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Window
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
-from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.skeleton import FACE
+from motion_jax.recipes import image_networks
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments, Shown
 from motion_jax.recipes.conditions import EDGES_FLATTER, Conditions, Seen
 from motion_jax.recipes.image_networks import Discriminator, Generator, Test, generated
 from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
-from motion_jax.recipes.network import (
-    Network,
-    averages,
-    picture,
-    trained_apply,
-)
+from motion_jax.recipes.network import Network, averages, picture, trained_apply
 from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Kind, Params, State
 
+# What configs of this recipe are made of.
+__all__ = ["RECIPE", "Discriminator", "Generator", "Losses", "Pix2Pix", "Stage", "Test"]
+
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(image_networks.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
-    gan: Literal["vanilla", "lsgan"] = "vanilla"
-    """Cross-entropy on logits, or least squares."""
     l1: float = 100.0
     """Weight of the mean absolute difference of the pictures."""
 
@@ -50,31 +46,14 @@ class Losses:
 class Pix2Pix(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
-    generator: Generator = field(default_factory=Generator)
-    discriminator: Discriminator = field(default_factory=Discriminator)
     losses: Losses = field(default_factory=Losses)
-    main_stage: Stage = field(default_factory=Stage)
-    test: Test = field(default_factory=Test)
     conditions: Conditions = field(default_factory=Conditions)
     """What the generator and the discriminator are shown."""
     ready_pictures: bool = False
     """Train only on datasets with ready pictures to show (pairs of pictures), never on poses that
     are drawn from keypoints."""
-    pose_style: PoseStyle = field(default_factory=PoseStyle)
-    """How pose pictures are drawn, where the dataset has no ready ones."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, statistics and losses stay float32."""
-    averaging: float = 0.0
-    """Decay of the exponential average of the generator's parameters, e.g. 0.999; 0 is off."""
-    rematerialise: bool = False
-    """Recompute the generator's activations in the backward pass: less memory, more time."""
-
-    @property
-    def name(self) -> str:
-        return "pix2pix"
 
     def validate(self) -> None:
-        """Raises UserError where the fields contradict each other or the networks' needs."""
         super().validate()
         self.conditions.check()
 
@@ -98,8 +77,7 @@ class Pix2Pix(OneStage):
         return self.conditions.shows
 
     def reading(self, name: str) -> Window:
-        stage = self.stages()[name]
-        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+        return Window(*self.size, self.main_stage.batch_size, ("poses",))
 
     def seen(self, moments: Moments) -> Seen:
         return self.conditions.seen(moments)
@@ -110,22 +88,12 @@ class Pix2Pix(OneStage):
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
-        stage, shown = self.stages()[name], self.conditions.channels
-        size = stage.height, stage.width
+        shown = (picture(*self.size, self.conditions.channels),)
+        judged = (picture(*self.size, self.conditions.channels + 3),)
+        maker, judge = self.generator.module(self.dtype), self.discriminator.module(self.dtype)
         return {
-            "generator": Network(
-                self.generator.module(self.dtype),
-                (picture(*size, shown),),
-                "generator",
-                Adam(),
-                averaged=self.averaging > 0,
-            ),
-            "discriminator": Network(
-                self.discriminator.module(self.dtype),
-                (picture(*size, shown + 3),),
-                "discriminator",
-                Adam(),
-            ),
+            "generator": Network(maker, shown, "generator", Adam(), averaged=self.averaging > 0),
+            "discriminator": Network(judge, judged, "discriminator", Adam()),
         }
 
     def metrics(self, name: str) -> dict[str, Metric]:
@@ -134,12 +102,7 @@ class Pix2Pix(OneStage):
     # --- training ------------------------------------------------------------------------------
 
     def train_step(
-        self,
-        state: State,
-        batch: Mapping[str, Array],
-        name: str,
-        frozen: Params,
-        kind: Kind = (),
+        self, state: State, batch: Mapping[str, Array], name: str, frozen: Params, kind: Kind = ()
     ) -> tuple[State, dict[str, Array]]:
         """One update of the discriminator, then one of the generator.
 
@@ -147,24 +110,30 @@ class Pix2Pix(OneStage):
         uint8 [B, 1, H, W, 3]. Returns the new state and float32 scalars named as the reference logs
         them.
         """
-        stage = self.stages()[name]
-        size = stage.height, stage.width
-        poses = self.conditions.pictures(self.seen(batch), self.pose_style, *size)
+        poses = self.conditions.pictures(self.seen(batch), self.pose_style, *self.size)
         with jax.named_scope("input"):
             images = to_float(batch["frames"])
-            poses = poses.reshape(-1, *size, self.conditions.channels)
-        return self.step(state, poses, images.reshape(-1, *size, 3), name)
+            poses = poses.reshape(-1, *self.size, self.conditions.channels)
+        return self.step(state, poses, images.reshape(-1, *self.size, 3), name)
 
     def step(
-        self, state: State, poses: Array, images: Array, name: str
+        self,
+        state: State,
+        poses: Float[Array, "b h w {self.conditions.channels}"],
+        images: Float[Array, "b h w 3"],
+        name: str,
     ) -> tuple[State, dict[str, Array]]:
-        """train_step from condition pictures [B, H, W, conditions.channels] and frames
-        [B, H, W, 3], in [-1, 1]."""
+        """train_step from condition pictures and frames, in [-1, 1]."""
         networks, gan = self.networks(name), losses.GAN[self.losses.gan]
         params, moments = dict(state.params), dict(state.optimizer)
         rate = self.learning_rate(name, state.step)
         key = jax.random.fold_in(state.key, state.step) if self.generator.dropout else None
         metrics = {}
+
+        def update(network: str, variables: Params, gradient: Params) -> None:
+            params[network], moments[network] = networks[network].stepped(
+                network, variables, gradient, moments[network], rate, state.step
+            )
 
         def generate(trained: Params) -> tuple[Array, Params]:
             with jax.named_scope("generator"):
@@ -198,14 +167,7 @@ class Pix2Pix(OneStage):
         gradient, (metrics["D_fake"], metrics["D_real"], variables) = jax.grad(
             judged, has_aux=True
         )(before)
-        params["discriminator"], moments["discriminator"] = networks["discriminator"].stepped(
-            "discriminator",
-            {**variables, "params": before},
-            gradient,
-            moments["discriminator"],
-            rate,
-            state.step,
-        )
+        update("discriminator", {**variables, "params": before}, gradient)
 
         def picture_terms(pictures: Array) -> tuple[Array, tuple[Array, Array, Params]]:
             outputs, variables = judge(params["discriminator"], pictures)
@@ -218,14 +180,7 @@ class Pix2Pix(OneStage):
         towards, (metrics["G_GAN"], metrics["G_L1"], params["discriminator"]) = jax.grad(
             picture_terms, has_aux=True
         )(fake)
-        params["generator"], moments["generator"] = networks["generator"].stepped(
-            "generator",
-            params["generator"],
-            pull(towards)[0],
-            moments["generator"],
-            rate,
-            state.step,
-        )
+        update("generator", params["generator"], pull(towards)[0])
         average = averages(state.averaged, params, state.step, self.averaging)
         state = state.replace(
             step=state.step + 1, params=params, optimizer=moments, averaged=average
@@ -238,8 +193,7 @@ class Pix2Pix(OneStage):
         self, params: Params, seen: Seen, carry: tuple[()], name: str, count: Array | None = None
     ) -> tuple[Array, tuple[()]]:
         """Frames from poses (or what `seen` gives), each by itself, as `test` says."""
-        stage = self.stages()[name]
-        pictures = self.conditions.pictures(seen, self.pose_style, stage.height, stage.width)
+        pictures = self.conditions.pictures(seen, self.pose_style, *self.size)
         frames = generated(self.generator, self.test, self.dtype, params["generator"], pictures)
         return frames, carry
 

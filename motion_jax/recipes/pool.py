@@ -6,6 +6,7 @@ Pure: the pool lies in the training state, so that it is exact under jit and in 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from motion_jax.devices import layout
 from motion_jax.recipes.state import Params
@@ -19,12 +20,13 @@ def empty(size: int, height: int, width: int) -> Params:
     }
 
 
-def exchange(pool: Params, images: Array, key: Array) -> tuple[Params, Array]:
-    """The pool after new pictures [N, H, W, 3], and what the discriminator is shown, one for each.
+def exchange(
+    pool: Params, images: Float[Array, "n h w 3"], key: Array
+) -> tuple[Params, Float[Array, "n h w 3"]]:
+    """The pool after new pictures, and what the discriminator is shown, one for each.
 
-    One after the other: while the pool is not full a picture is kept and shown; then with
-    probability 1/2 it takes the place of a random one, which is shown, else it is shown and not
-    kept.
+    One after the other: while the pool is not full, a picture is kept and shown; after that, with
+    probability 1/2, it replaces a random one, which is shown, else it is shown and not kept.
     """
     size = pool["images"].shape[0]
     if not size:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from motion_jax.errors import UserError
 from motion_jax.errors import option as named
@@ -17,7 +18,7 @@ class Stage:
     steps: int = 0
     """Training steps (batches)."""
     decay_steps: int = 0
-    """The last this many steps lower the learning rate linearly towards 0."""
+    """Steps at the end that lower the learning rate linearly towards 0."""
     height: int = 256
     """Of the pictures, in pixels; the dataset's or a whole fraction of it."""
     width: int = 256
@@ -27,8 +28,8 @@ class Stage:
     learning_rate: float = 2e-4
     """Of Adam, for all networks of the stage."""
     warmup_steps: int = 0
-    """The first this many steps raise the learning rate linearly to its full height: for a stage
-    that goes on from imported weights, while Adam's averages, which begin empty, fill."""
+    """Steps at the start that raise the learning rate linearly to its full value: for a stage that
+    continues from imported weights, while Adam's averages, which begin empty, fill."""
 
     @property
     def window(self) -> int:
@@ -36,9 +37,9 @@ class Stage:
         return 1
 
 
-def learning_rate(stage: Any, step: Array | int) -> Array:
-    """Linear over the stage's first warmup_steps, constant, then linear towards 0 over its last
-    decay_steps."""
+def learning_rate(stage: Any, step: Array | int) -> Float32[Array, ""]:
+    """Of a step, counted from 0: rises linearly over the stage's first warmup_steps, is constant,
+    then falls linearly towards 0 over its last decay_steps."""
     left = jnp.asarray(stage.steps - step, jnp.float32)
     rate = stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
     if not stage.warmup_steps:
@@ -54,13 +55,13 @@ def learning_rate_at(stage: Any, step: int) -> float:
 
 
 def check_stage(name: str, stage: Any) -> None:
-    """Raises UserError for counts that cannot be."""
+    """Raises UserError for counts that are impossible."""
     for count in ("batch_size", "num_D"):
         if getattr(stage, count, 1) < 1:
             raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
     for part in ("decay_steps", "warmup_steps"):
         if not 0 <= getattr(stage, part) <= stage.steps:
-            option = f"{named(f'recipe.{name}_stage.{part}')}"
+            option = named(f"recipe.{name}_stage.{part}")
             raise UserError(
                 f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 and the "
                 f"stage's steps ({stage.steps}): give {option} too, for example {option} 0."

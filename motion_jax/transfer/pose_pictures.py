@@ -13,12 +13,10 @@ from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import track
-from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
 from motion_jax.train.run import Run
 
 DESCRIPTION = "poses.json"
-PLAIN = Conditions()
 
 
 def write_pose_pictures(
@@ -32,7 +30,7 @@ def write_pose_pictures(
     """Writes 000000.png ... (8-bit RGB) and poses.json.
 
     poses.json: height, width; times (seconds); lost: numbers of the frames without a pose (white
-    pictures; begin anew with zeros after them); faces: for each frame [top, left] of the square
+    pictures; begin again with zeros after them); faces: for each frame [top, left] of the square
     that a face generator gets, or null where no face is seen, and face_size, where the run has one.
 
     Args:
@@ -44,8 +42,8 @@ def write_pose_pictures(
     if (folder / DESCRIPTION).exists():
         raise UserError(f"{folder} holds pose pictures already; choose another folder.")
     height, width = run.size
-    recipe: Any = run.config.recipe  # one that draws poses; with a face generator also `face`
-    if not getattr(recipe, "conditions", PLAIN).plain:
+    recipe: Any = run.config.recipe  # one that draws poses
+    if len(recipe.shows) > 1:
         raise UserError(
             f"{option('pose_pictures')} writes drawn poses alone, and the run is shown other "
             "channels besides (recipe.conditions); leave it out."
@@ -68,7 +66,7 @@ def write_pose_pictures(
         "lost": [int(i) for i in np.flatnonzero(lost)],
     }
     if "face_generator" in run.params:
-        size = recipe.face.size
+        size = recipe.networks(run.stage)["face_generator"].inputs[0].shape[1]
         corners, seen = (
             np.asarray(x) for x in crop_corners(jnp.asarray(boxes), size, height, width)
         )

@@ -13,7 +13,7 @@ as Everybody Dance Now's face discriminator, and pix2pix's (padding 1) otherwise
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,10 @@ class Layer:
         return keys
 
 
-def describe(weights: Mapping[str, np.ndarray]) -> dict:
+def architecture_of(weights: Mapping[str, np.ndarray]) -> dict:
     """{"class": the reference's name, and its constructor's arguments} of a state_dict.
 
-    weights: arrays (or anything with a shape) by plain keys, as weights.plain() gives them.
+    weights: arrays (or anything with a shape) by plain keys, as weights.read has them.
     Raises UserError for a network of another kind, and lists keys that are missing, unknown, or of
     a shape that contradicts the rest.
     """
@@ -66,14 +66,10 @@ def describe(weights: Mapping[str, np.ndarray]) -> dict:
 
 def layers(description: Mapping) -> list[Layer]:
     """The layers of a described network, in the order of its state_dict's parts."""
-    return list(_LAYERS[_family(description)](dict(description)))
-
-
-def _family(description: Mapping) -> str:
     kind = description["class"]
     if kind == "NLayerDiscriminator" and "intermediate_features" not in description:
-        return "PatchDiscriminator"
-    return kind
+        kind = "PatchDiscriminator"  # pix2pix's
+    return list(_LAYERS[kind](dict(description)))
 
 
 def _compare(shapes: Shapes, description: Mapping) -> None:
@@ -89,15 +85,8 @@ def _compare(shapes: Shapes, description: Mapping) -> None:
         if key in expected and shape != expected[key] and not key.endswith("num_batches_tracked")
     ]
     if missing or unknown or wrong:
-        parts = [
-            f"{word} {_listed(found)}"
-            for word, found in (
-                ("missing", missing),
-                ("unknown", unknown),
-                ("of other shapes", wrong),
-            )
-            if found
-        ]
+        lists = {"missing": missing, "unknown": unknown, "of other shapes": wrong}
+        parts = [f"{word} {_listed(keys)}" for word, keys in lists.items() if keys]
         raise UserError(
             f"These look like the weights of a {sentence(description)}, but some keys do not fit: "
             f"{'; '.join(parts)}. Check that the file is whole and made by the original program."
@@ -196,18 +185,24 @@ def _indices(shapes: Shapes, pattern: str) -> list[int]:
     return sorted(found)
 
 
+def _convolutions(shapes: Shapes, prefix: str, side: int) -> int:
+    """How many convolutions of a Sequential have kernels of a size."""
+    indices = _indices(shapes, rf"{prefix}\.(\d+)\.weight")
+    return sum(_side(shapes, f"{prefix}.{i}.weight") == side for i in indices)
+
+
+def _depth(shapes: Shapes) -> tuple[int, int]:
+    """Residual blocks and halvings of a GlobalGenerator or ResnetGenerator."""
+    blocks = len(_indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight"))
+    # As many transposed convolutions as strided ones, all of them of size 3.
+    return blocks, _convolutions(shapes, "model", 3) // 2
+
+
 def _global(shapes: Shapes) -> dict:
     """GlobalGenerator or ResnetGenerator."""
     ngf, input_nc = _shape(shapes, "model.1.weight")[:2]
-    blocks = _indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight")
-    strided = [
-        i
-        for i in _indices(shapes, r"model\.(\d+)\.weight")
-        if _side(shapes, f"model.{i}.weight") == 3
-    ]
-    # As many transposed convolutions as strided ones, all of them of size 3.
-    n_downsampling = len(strided) // 2
-    last = 5 + 6 * n_downsampling + len(blocks)
+    blocks, n_downsampling = _depth(shapes)
+    last = 5 + 6 * n_downsampling + blocks
     output_nc = _shape(shapes, f"model.{last}.weight")[0]
     normed = "model.2.weight" in shapes
     found = {"input_nc": input_nc, "output_nc": output_nc, "ngf": ngf}
@@ -216,17 +211,17 @@ def _global(shapes: Shapes) -> dict:
         any(re.fullmatch(r"model\.\d+\.conv_block\.5\.weight", key) for key in shapes)
     )
     if n_downsampling == 2 and not (normed and biased):
-        settings = {"n_blocks": len(blocks), "norm": _norm(normed, biased), "dropout": dropout}
+        settings = {"n_blocks": blocks, "norm": _norm(normed, biased), "dropout": dropout}
         return {"class": "ResnetGenerator", **found, **settings}
     if normed:
         raise _batch_norm("generator")
-    sizes = {"n_downsampling": n_downsampling, "n_blocks": len(blocks)}
+    sizes = {"n_downsampling": n_downsampling, "n_blocks": blocks}
     return {"class": "GlobalGenerator", **found, **sizes}
 
 
-def _batch_norm(what: str) -> UserError:
+def _batch_norm(role: str) -> UserError:
     return UserError(
-        f"These are the weights of a pix2pixHD {what} with batch norm ({option('norm')} batch), "
+        f"These are the weights of a pix2pixHD {role} with batch norm ({option('norm')} batch), "
         "which motion_jax does not build: it knows pix2pixHD's networks with their default, "
         "instance norm."
     )
@@ -248,21 +243,16 @@ def _local(shapes: Shapes) -> dict:
         )
     if "model.2.weight" in shapes:
         raise _batch_norm("generator")
-    blocks = _indices(shapes, r"model\.(\d+)\.conv_block\.1\.weight")
+    blocks, n_downsampling = _depth(shapes)
     local = _indices(shapes, r"model1_2\.(\d+)\.conv_block\.1\.weight")
-    strided = [
-        i
-        for i in _indices(shapes, r"model\.(\d+)\.weight")
-        if _side(shapes, f"model.{i}.weight") == 3
-    ]
     width, input_nc = _shape(shapes, f"model{n}_1.1.weight")[:2]
     return {
         "class": "LocalEnhancer",
         "input_nc": input_nc,
         "output_nc": _shape(shapes, f"model{n}_2.{len(local) + 4}.weight")[0],
         "ngf": width,
-        "n_downsample_global": len(strided) // 2,
-        "n_blocks_global": len(blocks),
+        "n_downsample_global": n_downsampling,
+        "n_blocks_global": blocks,
         "n_local_enhancers": n,
         "n_blocks_local": len(local),
     }
@@ -292,17 +282,13 @@ def _multiscale(shapes: Shapes, pattern: str, features: bool) -> dict:
 def _patch(shapes: Shapes, prefix: str) -> dict:
     """pix2pixHD's single NLayerDiscriminator, or pix2pix's."""
     ndf, input_nc = _shape(shapes, f"{prefix}.0.weight")[:2]
-    convolutions = [
-        i
-        for i in _indices(shapes, rf"{prefix}\.(\d+)\.weight")
-        if _side(shapes, f"{prefix}.{i}.weight") == 4
-    ]
+    convolutions = _convolutions(shapes, prefix, 4)
     normed, biased = f"{prefix}.3.weight" in shapes, f"{prefix}.2.bias" in shapes
     found = {
         "class": "NLayerDiscriminator",
         "input_nc": input_nc,
         "ndf": ndf,
-        "n_layers": max(len(convolutions) - 2, 0),
+        "n_layers": max(convolutions - 2, 0),
         "norm": _norm(normed, biased),
     }
     if prefix != "model":
@@ -371,18 +357,9 @@ def _encoder_decoder(
         yield Layer(f"model.{at + n + 3 * n_downsampling + 1}", "conv", (d["output_nc"], ngf, 7, 7))
 
 
-def _global_layers(d: dict) -> Iterator[Layer]:
-    return _encoder_decoder(d, d["n_downsampling"])
-
-
-def _resnet_layers(d: dict) -> Iterator[Layer]:
-    return _encoder_decoder(d, 2, d["norm"], 6 if d["dropout"] else 5)
-
-
 def _local_layers(d: dict) -> Iterator[Layer]:
     enhancers = d["n_local_enhancers"]
-    core = {"ngf": d["ngf"] * 2**enhancers, "n_blocks": d["n_blocks_global"]}
-    core["input_nc"] = d["input_nc"]
+    core = d | {"ngf": d["ngf"] * 2**enhancers, "n_blocks": d["n_blocks_global"]}
     yield from _encoder_decoder(core, d["n_downsample_global"], head=False)
     for n in range(1, enhancers + 1):
         width, blocks = d["ngf"] * 2 ** (enhancers - n), d["n_blocks_local"]
@@ -399,13 +376,14 @@ def _local_layers(d: dict) -> Iterator[Layer]:
 
 def _patch_widths(d: dict, cap: int) -> list[tuple[int, int]]:
     """(out, in) of the convolutions of a PatchGAN."""
-    widths = [d["input_nc"], *(min(d["ndf"] * 2**j, cap) for j in range(d["n_layers"] + 1)), 1]
-    widths[1] = d["ndf"]
+    inner = (min(d["ndf"] * 2**j, cap) for j in range(1, d["n_layers"] + 1))
+    widths = [d["input_nc"], d["ndf"], *inner, 1]
     return list(zip(widths[1:], widths[:-1], strict=True))
 
 
-def _sequential_index(j: int) -> int:
-    # conv, activation; then conv, norm, activation for each further layer.
+def sequential_index(j: int) -> int:
+    """Where convolution j stands in a Sequential of convolution and activation, then convolution,
+    norm and activation for each further layer."""
     return 0 if j == 0 else 3 * j - 1
 
 
@@ -415,15 +393,7 @@ def _patchgan(d: dict, cap: int, prefix: str, bias: bool) -> Iterator[Layer]:
         inner = 0 < j < len(widths) - 1
         norm = d.get("norm", "instance") if inner else "none"
         shape = (wide, narrow, 4, 4)
-        yield from _normed(prefix, _sequential_index(j), "conv", shape, norm, bias or not inner)
-
-
-def _hd_patch_layers(d: dict) -> Iterator[Layer]:
-    return _patchgan(d, 512, d.get("prefix", "model"), True)
-
-
-def _patch_layers(d: dict) -> Iterator[Layer]:
-    return _patchgan(d, 8 * d["ndf"], "model", d["norm"] == "instance")
+        yield from _normed(prefix, sequential_index(j), "conv", shape, norm, bias or not inner)
 
 
 def _multiscale_layers(d: dict) -> Iterator[Layer]:
@@ -431,7 +401,7 @@ def _multiscale_layers(d: dict) -> Iterator[Layer]:
         for j, shape in enumerate(_patch_widths(d, 512)):
             layer = f"scale{scale}_layer{j}.0"
             if not d["intermediate_features"]:
-                layer = f"layer{scale}.{_sequential_index(j)}"
+                layer = f"layer{scale}.{sequential_index(j)}"
             yield Layer(layer, "conv", (*shape, 4, 4))
 
 
@@ -459,13 +429,13 @@ def _unet_layers(d: dict) -> Iterator[Layer]:
     yield Layer("model.model.3", "up", (2 * ngf, d["output_nc"], 4, 4))
 
 
-_LAYERS = {
-    "GlobalGenerator": _global_layers,
+_LAYERS: dict[str, Callable[[dict], Iterator[Layer]]] = {
+    "GlobalGenerator": lambda d: _encoder_decoder(d, d["n_downsampling"]),
     "LocalEnhancer": _local_layers,
     "MultiscaleDiscriminator": _multiscale_layers,
-    "NLayerDiscriminator": _hd_patch_layers,
-    "ResnetGenerator": _resnet_layers,
+    "NLayerDiscriminator": lambda d: _patchgan(d, 512, d.get("prefix", "model"), True),
+    "ResnetGenerator": lambda d: _encoder_decoder(d, 2, d["norm"], 6 if d["dropout"] else 5),
     "UnetGenerator": _unet_layers,
-    "PatchDiscriminator": _patch_layers,
+    "PatchDiscriminator": lambda d: _patchgan(d, 8 * d["ndf"], "model", d["norm"] == "instance"),
     "PixelDiscriminator": _pixel_layers,
 }

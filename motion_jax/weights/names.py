@@ -5,6 +5,8 @@ Layouts: Conv2d OIHW -> HWIO; ConvTranspose2d IOHW -> HWIO with I = in, O = out,
 (`nets.conv.conv_up` takes PyTorch's orientation).
 """
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 
 import jax.numpy as jnp
@@ -12,10 +14,17 @@ import numpy as np
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.vgg import TORCHVISION_INDEX
+from motion_jax.weights.architecture import sequential_index
 
 # One entry a layer: our path, the reference's prefix, the kind: "conv" and "up" (transposed), or
 # without bias "conv_only" and "up_only", or "batch_norm".
 Entry = tuple[tuple[str, ...], str, str]
+
+
+def _block(path: str, prefix: str) -> Iterator[Entry]:
+    """One of pix2pixHD's residual blocks."""
+    for ours, index in (("conv_1", 1), ("conv_2", 5)):
+        yield (path, ours), f"{prefix}.conv_block.{index}", "conv"
 
 
 def global_generator(n_downsampling: int, n_blocks: int, head: bool = True) -> Iterator[Entry]:
@@ -24,8 +33,7 @@ def global_generator(n_downsampling: int, n_blocks: int, head: bool = True) -> I
     for i in range(d):
         yield (f"down_{i}",), f"model.{4 + 3 * i}", "conv"
     for j in range(b):
-        for ours, index in (("conv_1", 1), ("conv_2", 5)):
-            yield (f"block_{j}", ours), f"model.{4 + 3 * d + j}.conv_block.{index}", "conv"
+        yield from _block(f"block_{j}", f"model.{4 + 3 * d + j}")
     for i in range(d):
         yield (f"up_{i}",), f"model.{4 + 3 * d + b + 3 * i}", "up"
     if head:
@@ -41,9 +49,7 @@ def local_enhancer(
         yield (f"enhancer_{n}_first",), f"model{n}_1.1", "conv"
         yield (f"enhancer_{n}_down",), f"model{n}_1.4", "conv"
         for j in range(n_blocks_local):
-            for ours, index in (("conv_1", 1), ("conv_2", 5)):
-                key = f"model{n}_2.{j}.conv_block.{index}"
-                yield (f"enhancer_{n}_block_{j}", ours), key, "conv"
+            yield from _block(f"enhancer_{n}_block_{j}", f"model{n}_2.{j}")
         yield (f"enhancer_{n}_up",), f"model{n}_2.{n_blocks_local}", "up"
     # The head follows the up-convolution, its norm, its ReLU and the reflection padding.
     yield ("last",), f"model{n_local_enhancers}_2.{n_blocks_local + 4}", "conv"
@@ -54,24 +60,18 @@ def multiscale_discriminator(
 ) -> Iterator[Entry]:
     for scale in range(num_D):
         for j in range(n_layers + 2):
-            if intermediate_features:
-                key = f"scale{scale}_layer{j}.0"
-            else:
-                key = f"layer{scale}.{_sequential_index(j)}"
+            key = f"scale{scale}_layer{j}.0"
+            if not intermediate_features:
+                key = f"layer{scale}.{sequential_index(j)}"
             yield (f"scale_{scale}", f"layer_{j}"), key, "conv"
 
 
 def layer_discriminator(n_layers: int, norm: str, prefix: str) -> Iterator[Entry]:
     """One PatchGAN kept as a single Sequential, e.g. the face discriminator ("facemodel")."""
     for j in range(n_layers + 2):
-        yield (f"layer_{j}",), f"{prefix}.{_sequential_index(j)}", "conv"
+        yield (f"layer_{j}",), f"{prefix}.{sequential_index(j)}", "conv"
         if norm == "batch" and 0 < j <= n_layers:
-            yield (f"norm_{j}",), f"{prefix}.{_sequential_index(j) + 1}", "batch_norm"
-
-
-def _sequential_index(j: int) -> int:
-    # conv, activation; then conv, norm, activation for each further layer.
-    return 0 if j == 0 else 3 * j - 1
+            yield (f"norm_{j}",), f"{prefix}.{sequential_index(j) + 1}", "batch_norm"
 
 
 # --- pix2pix and CycleGAN -----------------------------------------------------------------------
@@ -124,8 +124,8 @@ def patch_discriminator(n_layers: int, norm: str, bias: bool) -> Iterator[Entry]
     """pix2pix's PatchGAN."""
     yield ("layer_0",), "model.0", "conv"
     for j in range(1, n_layers + 1):
-        yield from _normed((f"layer_{j}",), "model", _sequential_index(j), norm, bias)
-    yield (f"layer_{n_layers + 1}",), f"model.{_sequential_index(n_layers + 1)}", "conv"
+        yield from _normed((f"layer_{j}",), "model", sequential_index(j), norm, bias)
+    yield (f"layer_{n_layers + 1}",), f"model.{sequential_index(n_layers + 1)}", "conv"
 
 
 def pixel_discriminator(norm: str, bias: bool) -> Iterator[Entry]:
@@ -156,7 +156,7 @@ _STATISTICS = (
     ("var", "running_var", lambda size: np.ones(size, np.float32)),
     ("count", "num_batches_tracked", lambda size: np.zeros((), np.int32)),
 )
-# Written by PyTorch, read by nobody: what instance norm carried in old files.
+# PyTorch wrote these for instance norm in old files; nobody reads them.
 _IGNORED = tuple(theirs for _, theirs, _ in _STATISTICS)
 
 
@@ -166,10 +166,7 @@ def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], wher
 
     Raises UserError that lists keys which are missing from the file or unknown to the network.
     """
-    left = {
-        key.removeprefix("module.").removeprefix("_orig_mod."): value
-        for key, value in weights.items()
-    }
+    left = {k.removeprefix("module.").removeprefix("_orig_mod."): v for k, v in weights.items()}
     tree: dict = {}
     statistics: dict = {}
     missing = []
@@ -212,9 +209,7 @@ def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]
     """
     weights = {}
     for path, prefix, kind in entries:
-        node = params["params"]
-        for name in path:
-            node = node[name]
+        node = functools.reduce(operator.getitem, path, params["params"])
         if "depthwise" in node:
             raise UserError(
                 f"The network has separable residual blocks ({'/'.join(path)}), which the "

@@ -21,7 +21,13 @@ from motion_jax.weights.unpickle import quoted
 
 # What DataParallel and DistributedDataParallel, torch.compile and FSDP put into keys.
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
-_PARAMETRIZED = ".parametrizations.weight."
+# The parts of a weight (w: itself or its direction, g: its length, u and v: of spectral norm), by
+# the ends of their keys.
+_SPECTRAL = {".weight_orig": "w", ".weight_u": "u", ".weight_v": "v"}
+_WEIGHT = {".weight_g": "g", ".weight_v": "w"}
+_MARK = ".parametrizations.weight."
+_ENDS = {"original": "w", "original0": "g", "original1": "w", "0._u": "u", "0._v": "v"}
+_PARAMETRIZED = {_MARK + end: part for end, part in _ENDS.items()}
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
@@ -37,21 +43,21 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Split:
-    """A weight in parts. `shape` is the weight's; `join(transposed)` computes it, where transposed
-    says that it belongs to a transposed convolution."""
+    """A weight in parts, of a shape; `join(transposed)` computes it, where transposed says whether
+    it belongs to a transposed convolution."""
 
     shape: tuple[int, ...]
     join: Callable[[bool], np.ndarray]
 
 
 def recognise(weights: Mapping[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
-    """The description of the network (architecture.describe), and its arrays by plain keys.
+    """The description of the network (see architecture_of), and its arrays by plain keys.
 
     Raises UserError where it is no network that we know, with the keys that do not fit.
     """
     clean, split = _plain(weights)
     shaped: dict[str, Any] = {**clean, **split}
-    description = architecture.describe(shaped)
+    description = architecture.architecture_of(shaped)
     transposed = {
         f"{layer.prefix}.weight" for layer in architecture.layers(description) if layer.kind == "up"
     }
@@ -60,9 +66,7 @@ def recognise(weights: Mapping[str, np.ndarray]) -> tuple[dict, dict[str, np.nda
     return description, {**clean, **joined}
 
 
-def _plain(
-    weights: Mapping[str, np.ndarray],
-) -> tuple[dict[str, np.ndarray], dict[str, _Split]]:
+def _plain(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, _Split]]:
     """Whole arrays and weights in parts, by plain keys; statistics of instance norms left out."""
     clean: dict[str, np.ndarray] = {}
     for key, value in weights.items():
@@ -82,38 +86,20 @@ def _plain(
 
 
 def _take_split(clean: dict[str, np.ndarray]) -> dict[str, _Split]:
-    """Removes the parts of spectral and weight norm from `clean`."""
-    split: dict[str, _Split] = {}
+    """Removes the parts of spectral and weight norm from `clean`; the weights that they make."""
     layers = {
-        key.removesuffix(".weight_orig"): "spectral"
-        for key in clean
-        if key.endswith(".weight_orig")
+        k.removesuffix(".weight_orig"): _SPECTRAL for k in clean if k.endswith(".weight_orig")
     }
-    layers |= {
-        key.removesuffix(".weight_g"): "weight" for key in clean if key.endswith(".weight_g")
-    }
-    layers |= {key.split(_PARAMETRIZED)[0]: "parametrized" for key in clean if _PARAMETRIZED in key}
-    for layer, kind in layers.items():
-        if kind == "spectral":
-            names = {"w": "weight_orig", "u": "weight_u", "v": "weight_v"}
-            parts = _take(clean, {k: f"{layer}.{name}" for k, name in names.items()})
-            # Files of PyTorch 0.4 hold the finished weight besides, and no weight_v.
-            whole = clean.pop(f"{layer}.weight", None)
-        elif kind == "weight":
-            parts = _take(clean, {"g": f"{layer}.weight_g", "w": f"{layer}.weight_v"})
-            whole = None
-        else:
-            names = {"w": "original", "g": "original0", "v1": "original1", "u": "0._u", "v": "0._v"}
-            keys = {k: f"{layer}{_PARAMETRIZED}{name}" for k, name in names.items()}
-            parts, whole = _take(clean, keys), None
-            if "v1" in parts:
-                parts["w"] = parts.pop("v1")
+    layers |= {k.removesuffix(".weight_g"): _WEIGHT for k in clean if k.endswith(".weight_g")}
+    layers |= {k.split(_MARK)[0]: _PARAMETRIZED for k in clean if _MARK in k}
+    split: dict[str, _Split] = {}
+    for layer, names in layers.items():
+        keys = {layer + name: part for name, part in names.items()}
+        parts = {part: clean.pop(key) for key, part in keys.items() if key in clean}
+        # Files of PyTorch 0.4 hold the finished weight of spectral norm too, and no weight_v.
+        whole = clean.pop(f"{layer}.weight", None) if names is _SPECTRAL else None
         split[f"{layer}.weight"] = _split(layer, parts, whole)
     return split
-
-
-def _take(clean: dict[str, np.ndarray], keys: Mapping[str, str]) -> dict[str, np.ndarray]:
-    return {name: clean.pop(key) for name, key in keys.items() if key in clean}
 
 
 def _split(layer: str, parts: dict[str, np.ndarray], whole: np.ndarray | None) -> _Split:

@@ -66,13 +66,18 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             raise Refused("it is not a dictionary of weights")
         tensors = {str(k): value for k, value in content.items() if isinstance(value, Tensor)}
         if not tensors:
-            inside = [key for key, value in content.items() if _holds_tensors(value)]
+            inside = [
+                key
+                for key, value in content.items()
+                if isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
+            ]
             if inside:
                 raise Refused(
                     "it holds no weights itself but dictionaries of them under "
                     f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
                 )
-        if sum(map(_bytes_of, tensors.values())) > _MAX_SHARING * size:
+        total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
+        if total > _MAX_SHARING * size:
             raise Refused("its tensors are together far larger than the file")
         return {key: _view(tensor, storages) for key, tensor in tensors.items()}
     except _BROKEN as error:
@@ -80,14 +85,6 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
             "not a state_dict: download or save it again."
         ) from error
-
-
-def _holds_tensors(value: object) -> bool:
-    return isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
-
-
-def _bytes_of(tensor: Tensor) -> int:
-    return math.prod(tensor.shape) * tensor.storage.dtype.itemsize
 
 
 def _view(tensor: Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 Python's unpickler is not made for files from strangers: besides calling what a file names, it
 allocates what a file declares and recurses as deep as a file nests. This one knows the instructions
-that torch.save and its kin write, keeps numbers, strings and containers, and turns the four calls
-that a state_dict needs into records; everything else is refused. Its memory and time are bounded by
-the two limits below.
+that torch.save and similar programs write, keeps numbers, strings and containers, and turns the
+four calls that a state_dict needs into records; everything else is refused. Its memory and time are
+bounded by the two limits below.
 
 The format: the comments of Python's pickletools.py.
 """
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -41,31 +42,31 @@ class Refused(Exception):
     """A pickle that is damaged, or that asks for more than weights need; str() says why."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Storage:
     """Where a tensor's numbers lie: the name of a block of the file, its type, how many numbers."""
 
-    __slots__ = ("count", "dtype", "key")
+    key: str
+    dtype: np.dtype
+    count: int
 
-    def __init__(self, key: str, dtype: np.dtype, count: int):
-        self.key, self.dtype, self.count = key, dtype, count
 
-
+@dataclass(frozen=True, eq=False, slots=True)
 class Tensor:
     """A view of a storage: offset, shape and strides in numbers, all checked to be integers."""
 
-    __slots__ = ("offset", "shape", "storage", "strides")
+    storage: Storage
+    offset: int
+    shape: tuple
+    strides: tuple
 
-    def __init__(self, storage: Storage, offset: int, shape: tuple, strides: tuple):
-        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
-
+@dataclass(frozen=True, eq=False, slots=True)
 class _Name:
-    """What a pickle may refer to; it is never called, only compared."""
+    """What a pickle may refer to; it is never called, only compared by identity."""
 
-    __slots__ = ("dtype", "kind")
-
-    def __init__(self, kind: str, dtype: np.dtype | None = None):
-        self.kind, self.dtype = kind, dtype
+    kind: str
+    dtype: np.dtype | None = None
 
 
 _MARK = object()
@@ -87,8 +88,8 @@ def quoted(text: object) -> str:
 
 
 class Unpickler:
-    """Reads one pickle of `data`, from `start`; afterwards `end` is where it ended, `storages` are
-    the storages that it mentions, by key."""
+    """Reads one pickle of `data`, from `start`; afterwards `end` is where it ended and `storages`
+    are those that it mentions, by key."""
 
     def __init__(self, data: bytes | memoryview, start: int = 0):
         self._data, self._at = data, start
@@ -110,7 +111,7 @@ class Unpickler:
                 return value
             handler = _INSTRUCTIONS.get(code)
             if handler is None:
-                raise Refused(f"its pickle has the instruction {code:#04x}, which weights need not")
+                raise Refused(f"its pickle has the instruction {code:#04x}, unknown in weights")
             handler(self)
         raise Refused(f"its pickle has more than {MAX_INSTRUCTIONS} instructions")
 
@@ -312,7 +313,7 @@ def _constant(value: Any) -> Callable[[Unpickler], None]:
 
 
 def _frame(machine: Unpickler) -> None:
-    """How far a reader may look ahead."""
+    """Its argument says how far a reader may look ahead, which is not needed here."""
     machine._take(8)
 
 

@@ -35,18 +35,15 @@ def fetch_vgg19(opener: Callable = urllib.request.urlopen) -> Path:
         arrays: dict[str, Any] = {
             f"{layer}/{leaf}": np.asarray(v) for layer, e in params.items() for leaf, v in e.items()
         }
-        np.savez(
-            temporary,
-            **arrays,
-        )
+        np.savez(temporary, **arrays)
     published.unlink()
     return cached()
 
 
 def from_torchvision(path: Path) -> dict:
-    """Parameters of nets.vgg.VGG19 from torchvision's state_dict (its classifier is left out).
+    """Parameters of nets.vgg.VGG19 from torchvision's state_dict, without its classifier.
 
-    Raises UserError where the file is none of VGG-19.
+    Raises UserError where the file is not of VGG-19.
     """
     weights = read_pth(path)
     wanted = {

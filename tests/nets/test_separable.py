@@ -12,6 +12,7 @@ from motion_jax.nets import blocks, conv
 from motion_jax.nets.depthwise import depthwise_reflect
 from motion_jax.nets.initial import initialise
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.profiling.arithmetic import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.weights import names
@@ -132,7 +133,7 @@ RECIPE = edn.EverybodyDanceNow(
     discriminator=edn.Discriminator(ndf=4, n_layers=1),
     face=edn.Face(size=8, ngf=4, n_downsampling=1, n_blocks=1, ndf=4, n_layers=1),
     losses=edn.Losses(perceptual="none", l1=5.0),
-    pose_style=edn.PoseStyle(face_points=0, hands=False),
+    pose_style=PoseStyle(face_points=0, hands=False),
     local_stage=edn.Stage(steps=9, height=16, width=16, num_D=1, learning_rate=2e-3),
 )
 

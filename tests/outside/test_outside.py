@@ -15,6 +15,8 @@ import pytest
 
 import motion_jax
 from motion_jax.cli import main
+from motion_jax.config import load_config
+from motion_jax.profiling.topology import step_flops
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
@@ -125,13 +127,19 @@ def test_its_settings_are_explained_and_wrong_ones_refused(installed, film, tmp_
     words = ["train", "tiny_tint", "--data", str(film), "--run", str(tmp_path / "run")]
     for more, sentence in (
         (["--recipe.memori", "3"], "did you mean --recipe.memory?"),
-        (["--width", "8"], "--width sets the generator's ngf, which the recipe tint does not have"),
+        (["--width", "8"], "sets the generator's width, which the recipe tint does not have"),
         (["--recipe.main-stage.batch-size", "0"], "batch_size must be at least 1"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main([*words, *more])
         assert stopped.value.code == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_its_arithmetic_is_counted(installed):
+    """It has no field for recomputing activations."""
+    config = load_config("tiny_tint")
+    assert step_flops(config, "main", 2) > step_flops(config, "main", 1) > 0
 
 
 def test_it_is_among_the_configs_there_are(installed, capsys):

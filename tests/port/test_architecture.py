@@ -16,7 +16,7 @@ from motion_jax.nets.initial import initialise
 from motion_jax.port import Network, load_network, options, save_safetensors, save_torch
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
-from motion_jax.weights.architecture import describe, layers, sentence
+from motion_jax.weights.architecture import architecture_of, layers, sentence
 from motion_jax.weights.read import recognise, spectral_norm, weight_norm
 from motion_jax.weights.safetensors import read_safetensors, write_safetensors
 from motion_jax.weights.torch import read_pth, write_pth
@@ -116,7 +116,7 @@ def weights_of(description: dict, seed: int = 0) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: f"{d['class']}-{d['input_nc']}")
 def test_every_size_is_read_from_keys_and_shapes(description):
     weights = weights_of(description)
-    assert describe(weights) == description
+    assert architecture_of(weights) == description
     assert sentence(description).startswith(description["class"])
     # The key tables that make our parameters know the same layers, in the same shapes.
     module, entries = network_from_description(description)
@@ -399,7 +399,7 @@ def test_options_beside_the_file_are_checked_against_the_weights(tmp_path):
 def test_options_settle_what_no_weight_tells():
     resnet = {"class": "ResnetGenerator", "input_nc": 3, "output_nc": 3, "ngf": 2, "n_blocks": 4,
               "norm": "instance", "dropout": False}  # fmt: skip
-    assert describe(weights_of(resnet)) == resnet
+    assert architecture_of(weights_of(resnet)) == resnet
 
     def applied(description, network="G", **given):
         return options.apply(description, given, network, "w.pth")

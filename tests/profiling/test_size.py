@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from motion_jax.config import Config
 from motion_jax.nets.vgg import VGG19
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.profiling import size
 from motion_jax.profiling.arithmetic import count_parameters, flops
 from motion_jax.recipes import everybody_dance_now as edn
@@ -23,7 +24,7 @@ RECIPE = edn.EverybodyDanceNow(
     global_stage=replace(STAGE, height=16, width=24),
     local_stage=STAGE,
     face_stage=STAGE,
-    pose_style=edn.PoseStyle(face_points=0, hands=False),
+    pose_style=PoseStyle(face_points=0, hands=False),
     averaging=0.9,
 )
 SEPARABLE = replace(RECIPE, generator=replace(RECIPE.generator, block="separable"))

@@ -13,8 +13,10 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
+from motion_jax.recipes import pix2pix
 from motion_jax.recipes.base import Recipe
-from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
+from motion_jax.recipes.everybody_dance_now import Discriminator, EverybodyDanceNow, Generator
+from motion_jax.recipes.everybody_dance_now import Stage as DanceStage
 from motion_jax.recipes.pretrained import load_all
 from motion_jax.recipes.schedule import Stage
 from motion_jax.train.synthesis import Synthesizer
@@ -165,3 +167,44 @@ def test_anyone_may_load_a_network_that_a_loss_needs(monkeypatch, tmp_path):
 def test_a_recipe_of_no_known_sizes_says_so():
     with pytest.raises(UserError, match=re.escape("cannot be fitted to a size")):
         Summing().for_size(8, 8)
+
+
+@dataclass(frozen=True)
+class Wide(Summing):
+    """Says how large its network is, in a field of its own."""
+
+    channels: int = 8
+    size_fields = {"width": "channels"}
+
+
+def test_how_large_networks_are_is_asked_by_what_people_call_it():
+    assert Summing().network_size("width") is None and Summing().size_multiple("main") == 1
+    assert Wide().network_size("width") == 8 and Wide().network_size("blocks") is None
+    assert Wide().resized({"width": 3}) == Wide(channels=3)
+    dance = EverybodyDanceNow(generator=Generator(ngf=48), discriminator=Discriminator(ndf=24))
+    sizes = {"width": 8, "blocks": 2, "downsamplings": 3}
+    small = dance.resized(sizes)
+    assert {what: small.network_size(what) for what in sizes} == sizes
+    assert small.discriminator == Discriminator(ndf=4)
+    assert dance.resized({"width": 1}).discriminator.ndf == 1, "at least one channel"
+    assert dance.resized(sizes, discriminator=False).discriminator == dance.discriminator
+
+
+def test_what_divides_pictures_is_known_to_each_recipe():
+    generator = Generator(n_downsampling=3, n_local_enhancers=2)
+    dance = EverybodyDanceNow(generator=generator, local_stage=DanceStage(steps=1))
+    assert [dance.size_multiple(name) for name in ("global", "local", "face")] == [8, 32, 32]
+    assert pix2pix.Pix2Pix().size_multiple("main") == 256
+    resnet = pix2pix.Generator(kind="resnet")
+    assert pix2pix.Pix2Pix(generator=resnet).size_multiple("main") == 4
+
+
+def test_nothing_is_recomputed_for_counting():
+    assert not EverybodyDanceNow(rematerialise=True).without_recomputing().rematerialise
+    assert Summing().without_recomputing() == Summing(), "it has no such field"
+
+
+def test_stages_are_the_fields_that_have_steps():
+    stage = DanceStage(steps=2)
+    dance = EverybodyDanceNow(global_stage=stage, face_stage=stage)
+    assert list(dance.stages().items()) == [("global", stage), ("face", stage)]

@@ -75,6 +75,7 @@ _BONES = [
     for name, parents in _PARENTS.items()
     for number, parent in enumerate(parents)
 ]  # fmt: skip
+_CHILDREN, _BONE_PARENTS = (np.array([bone[i] for bone in _BONES]) for i in (0, 1))
 
 
 def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
@@ -102,22 +103,31 @@ def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
 
 def find_long_bones(track: PoseTrack) -> LongBones:
     """The joints that cannot be where they are."""
+    from scipy.ndimage import median_filter
+
     keypoints = np.where(track.found[:, None, None], track.keypoints, 0).astype(np.float64)
-    blamed = np.zeros((len(keypoints), 25), bool)
     usual = usual_lengths(keypoints)
     if not usual:
-        return LongBones(blamed)
-    points, seen = keypoints[:, :25, :2], keypoints[:, :25, 2] > 0
+        return LongBones(np.zeros((len(keypoints), 25), bool))
+    size = median_filter(body_sizes(keypoints, usual), size=SIZE_WINDOW, mode="nearest")
+    return misjudged(keypoints, usual, np.maximum(size, 1))
+
+
+def misjudged(
+    keypoints: Float[np.ndarray, "n 137 3"],
+    usual: dict[str, float],
+    size: Float[np.ndarray, " n"],
+) -> LongBones:
+    """The joints to blame for bones longer than `usual_lengths` (not {}) times the size of the body
+    in each frame allow."""
+    blamed = np.zeros((len(keypoints), 25), bool)
+    seen = keypoints[:, :25, 2] > 0
     slack = SLACK * usual["knee"] / PROPORTIONS["knee"]
-    children, parents = (np.array([bone[i] for bone in _BONES]) for i in (0, 1))
-    length = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
-    # A joint that hangs on its grandparent may be as far as both bones are long.
-    normal = np.array([sum(usual[name] for name in bone[2]) for bone in _BONES])
-    size = _sizes(np.where(seen[:, children] & seen[:, parents], length / normal, np.nan))
+    length, normal = _lengths(keypoints, usual)
     long = length > (TOO_LONG * normal + slack) * size[:, None]
     while True:
         there = seen & ~blamed
-        bad = long & there[:, children] & there[:, parents]
+        bad = long & there[:, _CHILDREN] & there[:, _BONE_PARENTS]
         for number, bone in enumerate(_BONES):
             if bone[3] is not None:
                 bad[:, number] &= ~there[:, bone[3]]
@@ -134,23 +144,69 @@ def find_long_bones(track: PoseTrack) -> LongBones:
         blamed[frames, score.argmax(1)] = True
 
 
+def _lengths(keypoints: np.ndarray, usual: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Of every bone its length in each frame [N, bone] and its usual length [bone]: a joint that
+    hangs on its grandparent may be as far as both bones are long."""
+    points = keypoints[..., :2]
+    length = np.linalg.norm(points[:, _CHILDREN] - points[:, _BONE_PARENTS], axis=-1)
+    return length, np.array([sum(usual[name] for name in bone[2]) for bone in _BONES])
+
+
 # How many bones lie between each joint and the trunk.
 _DEPTH = np.zeros(25)
 for _child, _parent, _, _between in _BONES:
     if _between is None:
         _DEPTH[_child] = _DEPTH[_parent] + 1
 
+_FEET = [
+    _of(side, name)
+    for side in ("left", "right")
+    for name in PROPORTIONS
+    if _PARENTS[name][0] == "ankle"
+]
+_HANDS = ((INDEX["left_wrist"], LEFT_HAND), (INDEX["right_wrist"], RIGHT_HAND))
 
-def _sizes(ratios: np.ndarray) -> np.ndarray:
-    """[N] how many times larger than usual the body is seen, 1 at least: [N, bone] lengths divided
-    by the usual ones, NaN where unknown."""
-    from scipy.ndimage import median_filter
 
+def body_sizes(
+    keypoints: Float[np.ndarray, "n 137 3"], usual: dict[str, float]
+) -> Float[np.ndarray, " n"]:
+    """How many times larger than usual the body is seen in each frame; 1 where fewer than three
+    bones tell."""
+    length, normal = _lengths(keypoints, usual)
+    seen = keypoints[..., 2] > 0
+    ratios = np.where(seen[:, _CHILDREN] & seen[:, _BONE_PARENTS], length / normal, np.nan)
     some = np.isfinite(ratios).sum(1) >= 3
     upper = np.ones(len(ratios))
     if some.any():
         upper[some] = np.nanquantile(ratios[some], 0.75, axis=1)
-    return np.maximum(median_filter(upper, size=SIZE_WINDOW, mode="nearest"), 1)
+    return upper
+
+
+def put_back(
+    pose: Float[np.ndarray, "137 3"],
+    usual: dict[str, float],
+    size: float,
+    joints: Bool[np.ndarray, " 25"],
+) -> Float[np.ndarray, "137 3"]:
+    """The pose with these joints moved along their bones to where those have their usual length
+    times `size`; a hand goes with its wrist, and what was at an ankle of the foot goes with it."""
+    result, moved = pose.copy(), joints.copy()
+    # Those nearer to the trunk first.
+    for child in np.argsort(_DEPTH, kind="stable"):
+        bones = [bone for bone in _BONES if bone[0] == child and pose[bone[1], 2] > 0]
+        if not bones or not pose[child, 2] > 0:
+            continue
+        _, parent, names, _ = min(bones, key=lambda bone: len(bone[2]))
+        along = pose[child, :2] - pose[parent, :2]
+        longest = size * sum(usual[name] for name in names)
+        share = min(1.0, longest / max(float(np.linalg.norm(along)), 1e-9))
+        moved[child] |= child in _FEET and moved[parent] and share * TOO_LONG >= 1
+        if moved[child]:
+            result[child, :2] = result[parent, :2] + share * along
+    for wrist, hand in _HANDS:
+        seen = result[hand, 2] > 0
+        result[hand, :2] += np.where(seen[:, None], result[wrist, :2] - pose[wrist, :2], 0)
+    return result
 
 
 def drop_long_bones(track: PoseTrack) -> tuple[PoseTrack, LongBones]:
@@ -161,8 +217,9 @@ def drop_long_bones(track: PoseTrack) -> tuple[PoseTrack, LongBones]:
     found = find_long_bones(track)
     dropped = np.zeros(track.keypoints.shape[:2], bool)
     dropped[:, :25] = found.joints
-    for side, hand in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
-        dropped[:, hand] |= found.joints[:, [INDEX[f"{side}_wrist"]]]
+    for wrist, hand in _HANDS:
+        dropped[:, hand] |= found.joints[:, [wrist]]
+    for side in ("left", "right"):
         for part in ("big_toe", "small_toe", "heel"):
             dropped[:, INDEX[f"{side}_{part}"]] |= found.joints[:, INDEX[f"{side}_ankle"]]
     keypoints = np.where(dropped[..., None], 0, track.keypoints).astype(np.float32)

@@ -20,7 +20,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Shaped
 
 from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.smooth import person_size
@@ -72,7 +72,35 @@ def find_swaps(track: PoseTrack) -> Swaps:
     if track.filled is not None:
         keypoints = np.where(track.filled[..., None], 0, keypoints)
     keypoints[..., :2] /= size
-    times = np.asarray(track.times, np.float64)
+    costs = swap_costs(keypoints, np.asarray(track.times, np.float64))
+    states = _cheapest(costs)
+    arms, legs = (_STATES[s].astype(bool) & k for s, k in zip(states, costs.known, strict=True))
+    return Swaps(arms, legs)
+
+
+_SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class SwapCosts:
+    """What the states of N frames cost, in person sizes; see above.
+
+    Attributes:
+      steps: of the arms and of the legs: of three frames in a row, [frame, state in the frame two
+        before, in the one before, in the frame].
+      single: of one frame, [frame, state of the arms, state of the legs].
+      known: of the arms and of the legs: where both sides of a joint were seen.
+    """
+
+    steps: tuple[Float[np.ndarray, "n 4 4 4"], Float[np.ndarray, "n 4 4 4"]]
+    single: Float[np.ndarray, "n 4 4"]
+    known: tuple[Bool[np.ndarray, "n 3"], Bool[np.ndarray, "n 3"]]
+
+
+def swap_costs(
+    keypoints: Float[np.ndarray, "n 137 3"], times: Float[np.ndarray, " n"]
+) -> SwapCosts:
+    """keypoints: in person sizes; times: seconds."""
     steps, prices, seen = [], [], []
     for levels in _ENDS.values():
         points = keypoints[:, [[INDEX[f"{side}_{name}"] for side in _SIDES] for name in levels]]
@@ -81,12 +109,31 @@ def find_swaps(track: PoseTrack) -> Swaps:
         prices.append(_bones(points[..., :2], known))
         seen.append(known)
     single = prices[0][:, :, None] + prices[1][:, None, :] + _facing(keypoints)
-    states = _cheapest(steps[0], steps[1], single)
-    arms, legs = (_STATES[s].astype(bool) & known for s, known in zip(states, seen, strict=True))
-    return Swaps(arms, legs)
+    return SwapCosts((steps[0], steps[1]), single, (seen[0], seen[1]))
 
 
-_SIDES = ("left", "right")
+class SwapsSoFar:
+    """The cheapest states as far as the past tells, a frame at a time: `find_swaps` without what
+    comes after. Its memory is what the cheapest sequence to each pair of states costs."""
+
+    def __init__(self) -> None:
+        self._total: np.ndarray | None = None
+
+    def next(self, costs: SwapCosts) -> Swaps:
+        """Where the last frame of these has its sides exchanged, by it and all frames before."""
+        single = costs.single[-1].reshape(-1)
+        if self._total is None:
+            self._total = np.broadcast_to(single, (single.size,) * 2)
+        else:
+            self._total, _ = _one_more(self._total, *(each[-1] for each in costs.steps), single)
+            # Only differences matter; the sum itself would grow for ever.
+            self._total = self._total - self._total.min()
+        state = np.unravel_index(self._total.argmin(), self._total.shape)[1]
+        arms, legs = (
+            _STATES[[limb[state]]].astype(bool) & known[-1:]
+            for limb, known in zip(_LIMBS, costs.known, strict=True)
+        )
+        return Swaps(arms, legs)
 
 
 def undo_swaps(track: PoseTrack) -> tuple[PoseTrack, Swaps]:
@@ -97,17 +144,23 @@ def undo_swaps(track: PoseTrack) -> tuple[PoseTrack, Swaps]:
     """
     swaps = find_swaps(track)
     keypoints = np.array(track.keypoints, np.float32)
+    exchange(keypoints, swaps)
     filled = None if track.filled is None else np.array(track.filled)
-    for limb, levels in _ENDS.items():
-        exchanged = getattr(swaps, limb)
-        for level, name in enumerate(levels):
-            frames = np.flatnonzero(exchanged[:, level])[:, None]
-            left, right = moved_with(name)
-            for values in (keypoints, filled):
-                if values is not None:
-                    a, b = values[frames, left], values[frames, right]
-                    values[frames, left], values[frames, right] = b, a
+    if filled is not None:
+        exchange(filled, swaps)
     return dataclasses.replace(track, keypoints=keypoints, filled=filled), swaps
+
+
+def exchange(values: Shaped[np.ndarray, "n 137 *more"], swaps: Swaps) -> None:
+    """Exchanges, in place, what is known of the left and the right keypoints of those frames."""
+    for limb, levels in _ENDS.items():
+        for name, exchanged in zip(levels, getattr(swaps, limb).T, strict=True):
+            frames = np.flatnonzero(exchanged)[:, None]
+            left, right = moved_with(name)
+            values[frames, left], values[frames, right] = (
+                values[frames, right],
+                values[frames, left],
+            )
 
 
 def moved_with(name: str) -> tuple[list[int], list[int]]:
@@ -205,8 +258,7 @@ def _steps(points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarra
     triple[2:] = pair[2:] & pair[1:-1]
     ratio = np.ones(count)
     ratio[2:] = np.diff(times)[1:] / np.diff(times)[:-1]
-    before = np.concatenate([points[:1], points[:-1]])
-    earlier = np.concatenate([points[:1], points[:1], points[:-2]])
+    before, earlier = (points[np.maximum(np.arange(count) - back, 0)] for back in (1, 2))
     # 1: that frame's sides are exchanged against this one's.
     for u in (0, 1):
         for v in (0, 1):
@@ -222,32 +274,36 @@ def _steps(points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarra
     return costs[:, level, against[:, None], against[None]].sum(-1)
 
 
-def _cheapest(arms: np.ndarray, legs: np.ndarray, single: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The states of the arms [N] and of the legs [N] in the cheapest sequence.
+# Of the 16 states of both limbs those of the arms and of the legs; what a change costs.
+_LIMBS = np.indices((len(_STATES),) * 2).reshape(2, -1)
+_CHANGES = CHANGE * (_LIMBS[:, :, None] != _LIMBS[:, None, :]).sum(0)
 
-    arms, legs: of `_steps`; single: [N, arms, legs], what the states of one frame cost."""
-    count, number = len(single), len(_STATES)
-    every = number * number
-    limb = np.indices((number, number)).reshape(2, every)
-    change = CHANGE * (limb[:, :, None] != limb[:, None, :]).sum(0)
-    single = single.reshape(count, every)
 
-    def steps(t):
-        # [earlier, before, now], each over the states of both limbs.
-        both = arms[t][:, None, :, None, :, None] + legs[t][None, :, None, :, None, :]
-        return both.reshape(every, every, every)
+def _one_more(
+    total: np.ndarray, arms: np.ndarray, legs: np.ndarray, single: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least that each (state before, state now) costs after one more frame, and the state
+    before those.
 
+    total: [earlier, before]; arms, legs: of `_steps`, this frame's; single: [now]."""
+    steps = arms[:, None, :, None, :, None] + legs[None, :, None, :, None, :]
+    paths = total[:, :, None] + steps.reshape((len(single),) * 3)
+    return paths.min(0) + _CHANGES + single, paths.argmin(0)
+
+
+def _cheapest(costs: SwapCosts) -> tuple[np.ndarray, np.ndarray]:
+    """The states of the arms [N] and of the legs [N] in the cheapest sequence."""
+    single = costs.single.reshape(len(costs.single), -1)
+    count, every = single.shape
     # Over (state before, state now), with the best state earlier kept for each.
-    total = single[0][:, None] + change + single[1][None] + steps(1)[0]
+    total = np.broadcast_to(single[0], (every, every))
     choices = np.zeros((count, every, every), np.uint8)
-    for t in range(2, count):
-        paths = total[:, :, None] + steps(t)
-        choices[t] = paths.argmin(0)
-        total = paths.min(0) + change + single[t][None]
+    for t in range(1, count):
+        total, choices[t] = _one_more(total, *(each[t] for each in costs.steps), single[t])
     states = np.zeros(count, int)
     before, states[-1] = np.unravel_index(total.argmin(), total.shape)
     for t in range(count - 1, 1, -1):
         states[t - 1] = before
         before = choices[t, before, states[t]]
     states[0] = before
-    return limb[0, states], limb[1, states]
+    return _LIMBS[0, states], _LIMBS[1, states]

@@ -99,7 +99,7 @@ def live_moments(
     Args:
       arriving: (seconds, keypoints [137, 3] in pixels of the source or None where nobody is seen).
       lay: (seconds, pose) -> where it goes in the target's picture, of `size`; `RunningFit.next`.
-      mend: holds and smooths them first.
+      mend: mends them first, by the same options as those of a video (`Forwards.of`).
     """
     for time, pose in arriving:
         if mend is not None:

@@ -125,15 +125,16 @@ class SwapsSoFar:
         if self._total is None:
             self._total = np.broadcast_to(single, (single.size,) * 2)
         else:
-            self._total, _ = _one_more(self._total, *(each[-1] for each in costs.steps), single)
+            arms, legs = (each[-1] for each in costs.steps)
+            self._total, _ = _one_more(self._total, arms, legs, single)
             # Only differences matter; the sum itself would grow for ever.
             self._total = self._total - self._total.min()
         state = np.unravel_index(self._total.argmin(), self._total.shape)[1]
-        arms, legs = (
+        exchanged = [
             _STATES[[limb[state]]].astype(bool) & known[-1:]
             for limb, known in zip(_LIMBS, costs.known, strict=True)
-        )
-        return Swaps(arms, legs)
+        ]
+        return Swaps(*exchanged)
 
 
 def undo_swaps(track: PoseTrack) -> tuple[PoseTrack, Swaps]:
@@ -298,8 +299,9 @@ def _cheapest(costs: SwapCosts) -> tuple[np.ndarray, np.ndarray]:
     # Over (state before, state now), with the best state earlier kept for each.
     total = np.broadcast_to(single[0], (every, every))
     choices = np.zeros((count, every, every), np.uint8)
+    arms, legs = costs.steps
     for t in range(1, count):
-        total, choices[t] = _one_more(total, *(each[t] for each in costs.steps), single[t])
+        total, choices[t] = _one_more(total, arms[t], legs[t], single[t])
     states = np.zeros(count, int)
     before, states[-1] = np.unravel_index(total.argmin(), total.shape)
     for t in range(count - 1, 1, -1):

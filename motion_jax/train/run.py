@@ -26,6 +26,7 @@ from motion_jax.files import check_name, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
+from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.synthesis import Synthesizer
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "mediapipe")
@@ -38,8 +39,7 @@ def fingerprint(dataset: PoseFrames) -> str:
 
 
 def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: str = "") -> None:
-    """Writes config.json, versions.json and dataset.json (not without a dataset, which imported
-    runs may lack); adds to command.txt."""
+    """Writes config.json, versions.json and, with a dataset, dataset.json; adds to command.txt."""
     write_json(folder / "config.json", to_json(config))
     if dataset is not None:
         _describe_dataset(folder, config, dataset)
@@ -65,6 +65,10 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
     training = np.concatenate(
         [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
     )
+    statistics = None
+    # There are none where the dataset knows poses as pictures alone.
+    if (training[:, :25, 2] > 0).any():
+        statistics = fit_target(training, dataset.info.pixel_aspect).to_json()
     write_json(
         folder / "dataset.json",
         {
@@ -74,28 +78,21 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
             "frames": len(dataset),
             **({"crop": True} if config.data.augment.crop else {}),
             **_domain_a(config),
-            "target_statistics": _statistics(training, dataset),
+            "target_statistics": statistics,
         },
     )
 
 
 def _domain_a(config: Config) -> dict[str, Any]:
-    """What is known of another dataset that is domain A, where two domains are read."""
+    """The metadata of the dataset that is domain A, where two datasets are read."""
     readings = map(config.recipe.reading, config.recipe.stages())
     if not (config.data.domain_a and any(isinstance(each, Domains) for each in readings)):
         return {}
     return {"domain_a": open_dataset(Path(config.data.domain_a)).info.to_json()}
 
 
-def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | None:
-    """Of the target's body; None where the dataset knows poses as pictures alone."""
-    if not (keypoints[:, :25, 2] > 0).any():
-        return None
-    return fit_target(keypoints, dataset.info.pixel_aspect).to_json()
-
-
 def read_config(folder: Path) -> Config | None:
-    """The config of a run directory; None where it is none."""
+    """The config of a run directory; None for any other folder."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         return None
@@ -107,8 +104,8 @@ def read_dataset(folder: Path) -> dict[str, Any]:
     return _read(Path(folder) / "dataset.json")
 
 
-def _known_dataset(folder: Path, config: Config, record: dict[str, Any]) -> dict[str, Any]:
-    """The same; {} for a run that was imported, or takes no dataset and had none."""
+def _known_dataset(folder: Path, config: Config, record: Record) -> dict[str, Any]:
+    """The same; {} for a run that was imported, or that takes no dataset, and had none."""
     without = "imported" in record or not config.recipe.takes_dataset
     if without and not (folder / "dataset.json").exists():
         return {}
@@ -131,8 +128,8 @@ class Run:
     Attributes:
       folder: the run directory.
       config: what was trained; its pose_style is that of the dataset's ready pose pictures, where
-        it has some and the style is known.
-      stage: the stage of the checkpoint ("global", "local" or "face").
+        it has some and their style is known.
+      stage: of the checkpoint, by its name.
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
       dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
@@ -185,8 +182,8 @@ class Run:
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
     ) -> Synthesizer:
-        """Turns what the recipe's `seen` gives into frames; face = False leaves the recipe's part
-        of that name out."""
+        """Makes frames of what the recipe's `seen` gives; face = False leaves out the recipe's part
+        of that name."""
         recipe = self.config.recipe
         params = self.params if face else recipe.without("face", self.params)
         return Synthesizer(recipe, self.stage, params, recurrent, chunk)
@@ -194,7 +191,7 @@ class Run:
 
 def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     """The config with the style of the ready pose pictures that the run was trained on, where it is
-    known: keypoints are then drawn like those."""
+    known: keypoints are drawn like those."""
     info = dataset.get("info", {})
     style = info.get("pose_style") if info.get("pose_pictures") else None
     if style is None or config.recipe.pose_style is None:
@@ -205,7 +202,7 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
 
 
 def load_run(folder: Path, step: str = "latest") -> Run:
-    """A checkpoint of a run directory: the newest, or as train.which_checkpoint says of `step`.
+    """A checkpoint of a run directory. step: see which_checkpoint.choose.
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """

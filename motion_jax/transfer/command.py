@@ -1,10 +1,10 @@
-"""`motion-jax transfer`: somebody moves like the person in a video.
+"""`motion-jax transfer`: the target moves like the person in a video.
 
     source → fit → player → film: moments, laid into the target's picture, a picture of each, an MP4
 
-Poses of a whole video are kept (they are small) so that they can be mended looking ahead; pictures
-stream, a chunk at a time, so that memory does not grow with the length. The frame times and the
-sound of the source are kept.
+The poses of a whole video are kept (they are small), so that they can be mended looking ahead.
+Pictures stream, a chunk at a time, so that memory does not grow with the length. The result has the
+frame times and the sound of the source.
 """
 
 from pathlib import Path
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 def transfer(
     options: TransferOptions, *, observer: Observer | None = None, stop: StopToken | None = None
 ) -> Path:
-    """Runs the whole of it; returns the path written.
+    """Makes the film; returns its path.
 
     Args:
       observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
         the caller).
     Raises:
-      UserError: for every bad input, before or without leaving anything half-made.
+      UserError: for every bad input; nothing half-made is left.
       Stopped: was asked to; no film is left.
     """
     with events.watched(observer, stop):
         performance = prepared(options)
-        _film(options, performance)
+        _write_film(options, performance)
         say(f"Wrote {options.out}: {performance.count} {performance.made}.")
         events.emit(events.FileWritten(options.out))
         events.emit(events.Done("transfer", options.out), at=1.0)
@@ -60,8 +60,7 @@ def prepared(options: TransferOptions) -> "Performance":
     return performance(options)
 
 
-def _film(options: TransferOptions, performance: "Performance") -> None:
-    """Plays it, into the file `options.out`."""
+def _write_film(options: TransferOptions, performance: "Performance") -> None:
     from motion_jax.transfer.film import Film, cropped
     from motion_jax.transfer.performance import POSES_SHARE
     from motion_jax.transfer.stabilise import face_aligned
@@ -84,7 +83,6 @@ def _film(options: TransferOptions, performance: "Performance") -> None:
 
 
 def _of_run(options: TransferOptions) -> "Performance":
-    """By a trained run."""
     from motion_jax.train.run import load_run
     from motion_jax.transfer.pictures import driver_of
     from motion_jax.transfer.source import takes_poses
@@ -94,8 +92,8 @@ def _of_run(options: TransferOptions) -> "Performance":
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(
-            f"{option('region')} goes with {option('ready_poses')} alone; poses are looked for "
-            "everywhere."
+            f"{option('region')} works only with {option('ready_poses')}; otherwise poses are "
+            "looked for in the whole picture."
         )
     if options.ready_poses or not takes_poses(run) or driver_of(run):
         return _by_pictures(options, run)
@@ -184,7 +182,7 @@ def _player(options: TransferOptions, run: "Run") -> "Player":
 
 
 def _content(run: "Run") -> "Part":
-    """The part of the run's pictures that is no bar, as its dataset says."""
+    """The part of the run's pictures that is not bars, as its dataset says."""
     from motion_jax.data.fitting import in_frame
     from motion_jax.data.info import DatasetInfo
 
@@ -198,7 +196,7 @@ def _content(run: "Run") -> "Part":
 
 
 def run_tags(run: "Run", options: TransferOptions) -> dict[str, str]:
-    """What the film of a run says of itself."""
+    """The metadata of the film of a run."""
     from motion_jax.transfer.film import synthetic_tags
 
     assert options.run is not None, "the film is of a run"
@@ -220,7 +218,7 @@ def run_tags(run: "Run", options: TransferOptions) -> dict[str, str]:
 
 
 def _check(options: TransferOptions) -> None:
-    """Raises UserError for what is wrong whatever the source and the run."""
+    """Raises UserError for options that are wrong whatever the source and the run."""
     if options.out.suffix.lower() != ".mp4":
         raise UserError(f"{option('out')} {options.out} does not end in .mp4; name an MP4 file.")
     if options.chunk < 1:
@@ -233,8 +231,8 @@ def _check(options: TransferOptions) -> None:
         )
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError(
-            f"{option('face_boxes')} goes with {option('ready_poses')} alone; keypoints tell "
-            "faces anyway."
+            f"{option('face_boxes')} works only with {option('ready_poses')}; keypoints show where "
+            "faces are anyway."
         )
     check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
@@ -247,16 +245,16 @@ def _check(options: TransferOptions) -> None:
         )
     if options.data is not None:
         raise UserError(
-            f"{option('data')} goes with {option('method')} alone; a run knows its own dataset."
+            f"{option('data')} works only with {option('method')}; a run knows its own dataset."
         )
     if options.retrieval != RetrievalOptions():
         raise UserError(
-            f"{option('retrieval')} goes with {option('method')} alone; a run draws its frames."
+            f"{option('retrieval')} works only with {option('method')}; a run draws its frames."
         )
 
 
 def _check_place(out: Path) -> None:
-    """Proves that the output can be written, before any work and without making its folder yet."""
+    """Raises UserError where the output cannot be written; does not make its folder yet."""
     if out.is_dir():
         raise UserError(f"{option('out')} {out} is a folder; name the output FILE.mp4.")
     folder = out.parent

@@ -2,7 +2,7 @@
 
 "face" is the published way (Chao, Li, Swamy: Generative Models for Pose Transfer): each finished
 picture is shifted so that the face stays where the first picture has it, and the gap is filled by
-repeating the edge. It moves the room with the person and cuts off whoever walks away.
+repeating the edge. It moves the room with the person and cuts off a person who walks away.
 
 "pose" shifts the poses before anything is drawn: the path of the trunk is smoothed, and where limbs
 would leave the picture the person is moved back into it. The room stands still and nothing is cut.
@@ -11,6 +11,7 @@ would leave the picture the person is moved back into it. The room stands still 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import savgol_filter
 
@@ -36,14 +37,13 @@ _TRUNK = [
 def which_way(options: TransferOptions, alone: bool, posed: bool) -> str:
     """ "none", "face" or "pose", for a transfer.
 
-    alone: whether each frame is made by itself, without the one before; posed: whether the poses
-    are known as keypoints.
-    Raises UserError where what is asked for needs poses that are not known.
+    alone: whether each frame is made without the one before; posed: whether the poses are known as
+    keypoints. Raises UserError where poses are needed and not known.
     """
     if options.stabilise in ("face", "pose") and not posed:
         raise UserError(
             f"{option('stabilise')} {options.stabilise} needs to know where the person is, which "
-            "drawn poses and frames that are translated do not tell; leave it out."
+            "drawn poses and frames that are translated do not show; leave it out."
         )
     if options.stabilise != "auto":
         return options.stabilise
@@ -62,9 +62,10 @@ def face_aligned(shots: Iterable[Shot]) -> Iterator[Shot]:
         yield moment, shifted(picture, int(shift[1]), int(shift[0]))
 
 
-def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The picture [H, W, ...] moved by whole pixels; the first and last rows and columns fill the
-    gap."""
+def shifted(
+    picture: Shaped[np.ndarray, "h w ..."], down: int, right: int
+) -> Shaped[np.ndarray, "h w ..."]:
+    """The picture moved by whole pixels; its first and last rows and columns fill the gap."""
     height, width = picture.shape[:2]
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - right, 0, width - 1)
@@ -72,12 +73,16 @@ def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def steadied(
-    keypoints: np.ndarray, times: np.ndarray, lost: np.ndarray, height: int, width: int
-) -> np.ndarray:
-    """Poses [N, 137, 3] in pixels of height x width, each shifted as a whole: see above.
+    keypoints: Float[np.ndarray, "n 137 3"],
+    times: Float[np.ndarray, " n"],
+    lost: Bool[np.ndarray, " n"],
+    height: int,
+    width: int,
+) -> Float32[np.ndarray, "n 137 3"]:
+    """Poses in pixels of height x width, each shifted as a whole: see above.
 
-    times: seconds [N]; lost: bool [N], frames without a pose, which stay as they are; what lies on
-    either side of them is steadied by itself.
+    times: seconds; lost: frames without a pose, which stay as they are. The stretches between them
+    are steadied one by one.
     """
     result = np.array(keypoints, np.float32)
     lost = np.asarray(lost, bool)
@@ -91,7 +96,7 @@ def steadied(
     return result
 
 
-def jitter(keypoints: np.ndarray) -> float:
+def jitter(keypoints: Float[np.ndarray, "n 137 3"]) -> float:
     """Root mean square of the trunk's second differences, pixels a frame squared; NaN for fewer
     than three frames with a trunk in a row."""
     path, known = trunk(keypoints)
@@ -100,9 +105,11 @@ def jitter(keypoints: np.ndarray) -> float:
     return float(np.sqrt((bend**2).sum(-1).mean())) if len(bend) else float("nan")
 
 
-def trunk(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of shoulders, neck and hips [N, 2], and whether all of them are seen [N]: a mean over
-    others in each frame would jump."""
+def trunk(
+    keypoints: Float[np.ndarray, "n 137 3"],
+) -> tuple[Float64[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
+    """The middle of shoulders, neck and hips, and whether all of them are seen: a mean over some of
+    them would jump."""
     points = np.asarray(keypoints, np.float64)[:, _TRUNK]
     return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
 
@@ -132,7 +139,7 @@ def _returning(keypoints: np.ndarray, step: float, height: int, width: int) -> n
     before = np.where(any_seen, np.maximum(margin - low, 0), 0)
     beyond = np.where(any_seen, np.maximum(high + margin - size, 0), 0)
     reach = 2 * max(1, round(RETURN / step)) + 1
-    # Never less than is needed: of the largest needs around, the mean.
+    # The mean of the largest needs around is never less than what is needed.
     grown = [
         uniform_filter1d(
             maximum_filter1d(need, reach, axis=0, mode="nearest"), reach, axis=0, mode="nearest"

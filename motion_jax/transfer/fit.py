@@ -6,12 +6,13 @@ keeps these measures: measuring on for ever would let the person drift.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
@@ -23,12 +24,9 @@ from motion_jax.pose.normalize import (
 )
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
+from motion_jax.train.run import Run
 from motion_jax.transfer.options import Method
 from motion_jax.transfer.source import Clip
-
-if TYPE_CHECKING:
-    from motion_jax.data.records import PoseFrames
-    from motion_jax.train.run import Run
 
 # Seconds over which a live source is measured.
 SETTLE = 1.0
@@ -59,7 +57,7 @@ class Body:
     unknown: str = ""
 
     @classmethod
-    def of_run(cls, run: "Run") -> "Body":
+    def of_run(cls, run: Run) -> "Body":
         """The person that a run was trained on."""
         known: dict[str, Any] = run.dataset
         if known and known.get("target_statistics", {}) is None:
@@ -90,7 +88,7 @@ class Body:
     @classmethod
     def of_dataset(
         cls,
-        dataset: "PoseFrames",
+        dataset: PoseFrames,
         keypoints: Float[np.ndarray, "m 137 3"],
         size: tuple[int, int] | None = None,
     ) -> "Body":

@@ -21,6 +21,7 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.transfer.stabilise import steadied
+from motion_jax.video.reader import read_frames
 
 # The share of the whole work that the poses are.
 POSES_SHARE = 0.5
@@ -85,7 +86,5 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
 
 def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The source's chosen frames."""
-    from motion_jax.video.reader import read_frames
-
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     return (frame.image for frame in read_frames(options.source, **span))

@@ -6,24 +6,29 @@ they are.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
+from motion_jax.data.crop import Region, cut_out, whole
+from motion_jax.data.edn_files import read_face_texts
 from motion_jax.data.fitting import BLACK
 from motion_jax.errors import UserError, option
+from motion_jax.pairing.pair import letterboxed
+from motion_jax.pose import densepose
 from motion_jax.pose.ready import ReadyPoses
+from motion_jax.pose.reel import open_reel
 from motion_jax.progress import say
+from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
+from motion_jax.train.run import Run
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.source import takes_frames_too, takes_poses
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
+from motion_jax.video.reader import probe
 
 
 def open_pictures(
-    options: TransferOptions, run: "Run"
+    options: TransferOptions, run: Run
 ) -> tuple[ReadyPoses, Float32[np.ndarray, "n 4"]]:
     """The pictures as the run's generator is shown them, and face boxes in their pixels (zeros: not
     known). Raises UserError where they cannot be shown to it."""
@@ -63,7 +68,7 @@ def open_pictures(
     return pictures, _boxes(options, pictures, run)
 
 
-def check_drawable(run: "Run") -> None:
+def check_drawable(run: Run) -> None:
     """Raises UserError where it is not known how the network's poses were drawn."""
     info = run.dataset.get("info", {})
     if info.get("pose_pictures") and info.get("pose_style") is None:
@@ -74,7 +79,7 @@ def check_drawable(run: "Run") -> None:
         )
 
 
-def driver_of(run: "Run") -> dict[str, Any] | None:
+def driver_of(run: Run) -> dict[str, Any] | None:
     """For a run on paired pictures (pics2pics), which is shown a driver's pictures and no poses:
     what its dataset says of dataset A, with "height", "width" and "sources". None for others."""
     options = run.dataset.get("info", {}).get("options", {})
@@ -88,10 +93,6 @@ def _cutter(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Makes of a frame of `source` a picture of `size` like those of the pairs: a video of the size
     of one of the driver's is cut as that one was, any other is shown whole."""
-    from motion_jax.data.crop import Region, cut_out, whole
-    from motion_jax.pairing.pair import letterboxed
-    from motion_jax.video.reader import probe
-
     rows, columns = driver["height"], driver["width"]
     region = None
     if not source.is_dir():
@@ -115,10 +116,8 @@ def _cutter(
     return cut
 
 
-def _check_conditions(run: "Run") -> None:
+def _check_conditions(run: Run) -> None:
     """Raises UserError where the run is shown more than drawn poses."""
-    from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
-
     if "keypoints" in run.config.recipe.shows:
         raise UserError(NO_CONTOUR)
     if takes_frames_too(run):
@@ -126,7 +125,7 @@ def _check_conditions(run: "Run") -> None:
 
 
 def _conversion(
-    options: TransferOptions, run: "Run", info: dict[str, Any]
+    options: TransferOptions, run: Run, info: dict[str, Any]
 ) -> tuple[Callable[[np.ndarray], np.ndarray] | None, Sequence[int] | None]:
     """(what makes a pose picture of each of the source's, colour of the bars); None: as they are.
 
@@ -139,9 +138,6 @@ def _conversion(
     bars = None if ready else BLACK
     if drawing is None and options.region is None:
         return None, bars
-    from motion_jax.pose import densepose
-    from motion_jax.pose.reel import open_reel
-
     reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
     reel = reel.at(options.region)
     cut = reel.cut.of if reel.cut else (lambda picture: picture)
@@ -154,12 +150,10 @@ def _conversion(
     return (lambda picture: densepose.draw(reading.read(cut(picture)), drawing)), black
 
 
-def _boxes(options: TransferOptions, pictures: ReadyPoses, run: "Run") -> np.ndarray:
+def _boxes(options: TransferOptions, pictures: ReadyPoses, run: Run) -> np.ndarray:
     """float32 [N, 4] in pixels of the run: from face texts, or zeros, which leave out the face
     stage."""
     if options.face_boxes is not None:
-        from motion_jax.data.edn_files import read_face_texts
-
         return pictures.place_boxes(read_face_texts(options.face_boxes, len(pictures)))
     if options.face and "face" in run.config.recipe.parts(run.params):
         say(

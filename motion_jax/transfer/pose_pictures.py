@@ -1,7 +1,7 @@
 """The pose pictures of a transfer as files, for programs that run an exported generator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,11 @@ from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pose_pictures import drawn
+from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import track
 from motion_jax.recipes.conditions import Conditions
 from motion_jax.recipes.crops import crop_corners
-
-if TYPE_CHECKING:
-    from motion_jax.pose.ready import ReadyPoses
-    from motion_jax.train.run import Run
+from motion_jax.train.run import Run
 
 DESCRIPTION = "poses.json"
 PLAIN = Conditions()
@@ -26,8 +24,8 @@ PLAIN = Conditions()
 
 def write_pose_pictures(
     folder: Path,
-    run: "Run",
-    poses: "np.ndarray | ReadyPoses",
+    run: Run,
+    poses: np.ndarray | ReadyPoses,
     boxes: Float[np.ndarray, "n 4"],
     lost: Bool[np.ndarray, " n"],
     times: Float[np.ndarray, " n"],

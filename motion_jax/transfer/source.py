@@ -10,17 +10,15 @@ A moment holds the arrays that a recipe asks for, by name and without the frame 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax.pose.face import face_boxes
-
-if TYPE_CHECKING:
-    from motion_jax.pose.forwards import Forwards
-    from motion_jax.pose.ready import ReadyPoses
-    from motion_jax.train.run import Run
+from motion_jax.pose.forwards import Forwards
+from motion_jax.pose.ready import ReadyPoses
+from motion_jax.train.run import Run
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Clip:
 
 
 def picture_moments(
-    pictures: "ReadyPoses", boxes: Float32[np.ndarray, "n 4"], name: str = "pose_pictures"
+    pictures: ReadyPoses, boxes: Float32[np.ndarray, "n 4"], name: str = "pose_pictures"
 ) -> Iterator[Moment]:
     """Moments of pictures with face boxes; name: "pose_pictures" or "frames"."""
     for picture, box, time in zip(pictures, boxes, pictures.times, strict=True):
@@ -95,7 +93,7 @@ def live_moments(
     arriving: Iterable[tuple[float, Float[np.ndarray, "137 3"] | None]],
     lay: Callable[[float, np.ndarray], np.ndarray | None],
     size: tuple[int, int],
-    mend: "Forwards | None" = None,
+    mend: Forwards | None = None,
 ) -> Iterator[Moment]:
     """Moments of a source without an end, each from the past alone.
 
@@ -114,11 +112,11 @@ def live_moments(
         yield Moment(time, {"keypoints": laid, "face_boxes": face_boxes(laid, *size)})
 
 
-def takes_poses(run: "Run") -> bool:
+def takes_poses(run: Run) -> bool:
     """Whether the run's generator is shown poses; otherwise it is shown the source's frames."""
     return "poses" in run.config.recipe.shows
 
 
-def takes_frames_too(run: "Run") -> bool:
+def takes_frames_too(run: Run) -> bool:
     """Whether frames are shown in addition to poses (edges are found in them)."""
     return {"poses", "frames"} <= set(run.config.recipe.shows)

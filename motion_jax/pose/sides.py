@@ -17,13 +17,15 @@ sequence of states is found exactly (Viterbi). It weighs, all in person sizes:
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
-from motion_jax.pose.smooth import person_size
+from motion_jax.pose.smooth import body_sizes
 from motion_jax.pose.track import PoseTrack
 
 # In person sizes: what one change of a limb's state costs, what one limb's exchanged sides cost in
@@ -64,29 +66,62 @@ class Swaps:
 
 def find_swaps(track: PoseTrack) -> Swaps:
     """The frames in which the track's left and right limbs have each other's names."""
-    keypoints = np.asarray(track.keypoints, np.float64)
-    size, count = person_size(keypoints), len(keypoints)
+    (sizes,) = long_arrays.gathered(
+        lambda part: (body_sizes(part.astype(np.float64)),), track.keypoints
+    )
+    size, count = float(np.median(sizes)) if len(sizes) else 0.0, len(track)
+    swaps = Swaps(np.zeros((count, 3), bool), np.zeros((count, 3), bool))
     if size <= 0 or count < 3:
-        return Swaps(np.zeros((count, 3), bool), np.zeros((count, 3), bool))
-    keypoints = np.where(track.found[:, None, None], keypoints, 0)
-    if track.filled is not None:
-        keypoints = np.where(track.filled[..., None], 0, keypoints)
-    keypoints[..., :2] /= size
-    times = np.asarray(track.times, np.float64)
-    steps, prices, seen = [], [], []
-    for levels in _ENDS.values():
-        points = keypoints[:, [[INDEX[f"{side}_{name}"] for side in _SIDES] for name in levels]]
-        known = np.asarray((points[..., 2] > 0).all(-1))
-        steps.append(_steps(points[..., :2], known, times))
-        prices.append(_bones(points[..., :2], known))
-        seen.append(known)
-    single = prices[0][:, :, None] + prices[1][:, None, :] + _facing(keypoints)
-    states = _cheapest(steps[0], steps[1], single)
-    arms, legs = (_STATES[s].astype(bool) & known for s, known in zip(states, seen, strict=True))
-    return Swaps(arms, legs)
+        return swaps
+    found, times = track.found, np.asarray(track.times, np.float64)
+
+    def measured() -> Iterator[tuple[slice, np.ndarray]]:
+        """The measured keypoints in person sizes, of one window of frames after another."""
+        for window in long_arrays.windows(track.keypoints, track.filled):
+            usable = found[window, None]
+            if track.filled is not None:
+                usable = usable & ~track.filled[window]
+            keypoints = np.where(usable[..., None], track.keypoints[window], 0).astype(np.float64)
+            keypoints[..., :2] /= size
+            yield window, keypoints
+
+    lengths = [
+        [_seen_lengths(*_limb(keypoints, levels)) for levels in _ENDS.values()]
+        for _, keypoints in measured()
+    ]
+    usual = [
+        [_quantile(np.concatenate(seen)) for seen in zip(*windows, strict=True)]
+        for windows in zip(*lengths, strict=True)
+    ]
+
+    def costs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each frame what `_cheapest` takes; notes in `swaps` which limbs are seen."""
+        limbs = _Steps(), _Steps()
+        for window, keypoints in measured():
+            (arms, has_arms), (legs, has_legs) = (_limb(keypoints, e) for e in _ENDS.values())
+            swaps.arms[window], swaps.legs[window] = has_arms, has_legs
+            of_arms = _bones(arms, has_arms, usual[0])[:, :, None]
+            of_legs = _bones(legs, has_legs, usual[1])[:, None, :]
+            yield from zip(
+                limbs[0].costs(arms, has_arms, times[window]),
+                limbs[1].costs(legs, has_legs, times[window]),
+                of_arms + of_legs + _facing(keypoints),
+                strict=True,
+            )
+
+    arms, legs = _cheapest(costs(), count)
+    return Swaps(
+        _STATES[arms].astype(bool) & swaps.arms, _STATES[legs].astype(bool) & swaps.legs
+    )
 
 
 _SIDES = ("left", "right")
+
+
+def _limb(keypoints: np.ndarray, levels: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """[n, level, side, 2] places of a limb's joints, and whether both sides are seen [n, level]."""
+    points = keypoints[:, [[INDEX[f"{side}_{name}"] for side in _SIDES] for name in levels]]
+    return points[..., :2], np.asarray((points[..., 2] > 0).all(-1))
 
 
 def undo_swaps(track: PoseTrack) -> tuple[PoseTrack, Swaps]:
@@ -96,17 +131,18 @@ def undo_swaps(track: PoseTrack) -> tuple[PoseTrack, Swaps]:
     counterpart was not observed stays too: nothing tells its side.
     """
     swaps = find_swaps(track)
-    keypoints = np.array(track.keypoints, np.float32)
-    filled = None if track.filled is None else np.array(track.filled)
-    for limb, levels in _ENDS.items():
-        exchanged = getattr(swaps, limb)
-        for level, name in enumerate(levels):
-            frames = np.flatnonzero(exchanged[:, level])[:, None]
-            left, right = moved_with(name)
-            for values in (keypoints, filled):
-                if values is not None:
-                    a, b = values[frames, left], values[frames, right]
-                    values[frames, left], values[frames, right] = b, a
+    keypoints = long_arrays.copied(track.keypoints)
+    filled = None if track.filled is None else long_arrays.copied(track.filled, bool)
+    for window in long_arrays.windows(keypoints, filled):
+        for limb, levels in _ENDS.items():
+            for level, name in enumerate(levels):
+                exchanged = getattr(swaps, limb)[window, level]
+                frames = window.start + np.flatnonzero(exchanged)[:, None]
+                left, right = moved_with(name)
+                for values in (keypoints, filled):
+                    if values is not None:
+                        a, b = values[frames, left], values[frames, right]
+                        values[frames, left], values[frames, right] = b, a
     return dataclasses.replace(track, keypoints=keypoints, filled=filled), swaps
 
 
@@ -122,19 +158,27 @@ def moved_with(name: str) -> tuple[list[int], list[int]]:
     return left, right
 
 
-def _bones(points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[N, state]: by how much a limb's bones are too long in each state.
+def _seen_lengths(points: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+    """[m, side]: the lengths of a limb's two bones where both are seen; see `_limb`."""
+    lengths = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    return [lengths[known[:, level] & known[:, level + 1], level] for level in (0, 1)]
 
-    points: [N, level, side, 2]; known: [N, level]."""
+
+def _quantile(lengths: np.ndarray) -> float:
+    return float(np.quantile(lengths, USUAL)) if len(lengths) else np.inf
+
+
+def _bones(points: np.ndarray, known: np.ndarray, usual: list[float]) -> np.ndarray:
+    """[n, state]: by how much a limb's bones are longer than the two usual lengths in each state;
+    see `_limb`."""
     prices = np.zeros((len(points), len(_STATES)))
     for level in (1, 2):
         both = known[:, level] & known[:, level - 1]
-        if not both.any():
-            continue
         own = np.linalg.norm(points[:, level] - points[:, level - 1], axis=-1)
         crossed = np.linalg.norm(points[:, level] - points[:, level - 1, ::-1], axis=-1)
-        usual = np.quantile(own[both], USUAL)
-        excess = [np.maximum(length - usual, 0).sum(-1) * both for length in (own, crossed)]
+        excess = [
+            np.maximum(length - usual[level - 1], 0).sum(-1) * both for length in (own, crossed)
+        ]
         for state, bits in enumerate(_STATES):
             prices[:, state] += LONG_BONE * excess[bits[level] ^ bits[level - 1]]
     return prices
@@ -170,33 +214,45 @@ def _facing(keypoints: np.ndarray) -> np.ndarray:
     )
 
 
-def _bridge(
-    points: np.ndarray, seen: np.ndarray, times: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """[N, level, side, 2] places, and whether there is one [N, level]: gaps of up to BRIDGED frames
-    are bridged by going on at the last speed."""
-    points, known = points.copy(), seen.copy()
-    missing = np.full(seen.shape[1], BRIDGED + 1)
-    speed = np.zeros(points.shape[1:])
-    for t in range(1, len(points)):
-        here = seen[t]
-        missing = np.where(here, 0, missing + 1)
-        step = times[t] - times[t - 1]
-        new = np.where(known[t - 1][:, None, None], (points[t] - points[t - 1]) / step, 0)
-        speed = np.where(here[:, None, None], new, speed)
-        guessed = ~here & known[t - 1] & (missing <= BRIDGED)
-        points[t] = np.where(guessed[:, None, None], points[t - 1] + speed * step, points[t])
-        known[t] |= guessed
-    return points, known
+class _Steps:
+    """What the steps of one limb cost, of one window of frames after another."""
+
+    def __init__(self) -> None:
+        # The last two frames, with guessed places, and the state of the guessing.
+        self._points, self._known = np.zeros((0, 3, 2, 2)), np.zeros((0, 3), bool)
+        self._times = np.zeros(0)
+        self._missing, self._speed = np.full(3, BRIDGED + 1), np.zeros((3, 2, 2))
+
+    def costs(self, points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """[n, earlier, before, now]: what the steps cost in each state of three frames in a row:
+        each joint's distance from where the two places before lead (from the place before, where
+        there is one alone; 0 where there is none). See `_limb`."""
+        begun = len(self._points)
+        points = np.concatenate([self._points, points])
+        known = np.concatenate([self._known, seen])
+        times = np.concatenate([self._times, times])
+        self._bridge(points, known, times, begun)
+        self._points, self._known, self._times = points[-2:], known[-2:], times[-2:]
+        return _step_costs(points, known, times)[begun:]
+
+    def _bridge(
+        self, points: np.ndarray, known: np.ndarray, times: np.ndarray, begun: int
+    ) -> None:
+        """Bridges gaps of up to BRIDGED frames, in place, by going on at the last speed."""
+        for t in range(max(begun, 1), len(points)):
+            here = known[t].copy()
+            self._missing = np.where(here, 0, self._missing + 1)
+            step = times[t] - times[t - 1]
+            new = np.where(known[t - 1][:, None, None], (points[t] - points[t - 1]) / step, 0)
+            self._speed = np.where(here[:, None, None], new, self._speed)
+            guessed = ~here & known[t - 1] & (self._missing <= BRIDGED)
+            lead = points[t - 1] + self._speed * step
+            points[t] = np.where(guessed[:, None, None], lead, points[t])
+            known[t] |= guessed
 
 
-def _steps(points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """[N, earlier, before, now]: what the steps of one limb cost in each state of three frames in a
-    row: each joint's distance from where the two places before lead (from the place before, where
-    there is one alone; 0 where there is none).
-
-    points: [N, level, side, 2]; seen: [N, level]."""
-    points, known = _bridge(points, seen, times)
+def _step_costs(points: np.ndarray, known: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """`_Steps.costs` of frames whose gaps are bridged."""
     count = len(points)
     costs = np.zeros((count, points.shape[1], 2, 2))
     pair = np.zeros(known.shape, bool)
@@ -222,32 +278,40 @@ def _steps(points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarra
     return costs[:, level, against[:, None], against[None]].sum(-1)
 
 
-def _cheapest(arms: np.ndarray, legs: np.ndarray, single: np.ndarray) -> tuple[np.ndarray, ...]:
+def _cheapest(
+    frames: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The states of the arms [N] and of the legs [N] in the cheapest sequence.
 
-    arms, legs: of `_steps`; single: [N, arms, legs], what the states of one frame cost."""
-    count, number = len(single), len(_STATES)
+    frames: of each of the `count` frames what the arms' and the legs' steps cost
+    [earlier, before, now], see `_Steps.costs`, and what their states cost [arms, legs]."""
+    number = len(_STATES)
     every = number * number
     limb = np.indices((number, number)).reshape(2, every)
     change = CHANGE * (limb[:, :, None] != limb[:, None, :]).sum(0)
-    single = single.reshape(count, every)
 
-    def steps(t):
-        # [earlier, before, now], each over the states of both limbs.
-        both = arms[t][:, None, :, None, :, None] + legs[t][None, :, None, :, None, :]
-        return both.reshape(every, every, every)
+    def following() -> tuple[np.ndarray, np.ndarray]:
+        """[earlier, before, now] and [now], each over the states of both limbs, of a frame."""
+        arms, legs, single = next(frames)
+        both = arms[:, None, :, None, :, None] + legs[None, :, None, :, None, :]
+        return both.reshape(every, every, every), single.reshape(every)
 
+    _, first = following()
+    steps, single = following()
     # Over (state before, state now), with the best state earlier kept for each.
-    total = single[0][:, None] + change + single[1][None] + steps(1)[0]
-    choices = np.zeros((count, every, every), np.uint8)
-    for t in range(2, count):
-        paths = total[:, :, None] + steps(t)
-        choices[t] = paths.argmin(0)
-        total = paths.min(0) + change + single[t][None]
+    total = first[:, None] + change + single[None] + steps[0]
+    choices = long_arrays.zeros((count, every, every), np.uint8)
+    for window in long_arrays.windows(choices):
+        for t in range(max(window.start, 2), window.stop):
+            steps, single = following()
+            paths = total[:, :, None] + steps
+            choices[t] = paths.argmin(0)
+            total = paths.min(0) + change + single[None]
     states = np.zeros(count, int)
     before, states[-1] = np.unravel_index(total.argmin(), total.shape)
-    for t in range(count - 1, 1, -1):
-        states[t - 1] = before
-        before = choices[t, before, states[t]]
+    for window in long_arrays.windows(choices, backwards=True):
+        for t in range(window.stop - 1, max(window.start, 2) - 1, -1):
+            states[t - 1] = before
+            before = choices[t, before, states[t]]
     states[0] = before
     return limb[0, states], limb[1, states]

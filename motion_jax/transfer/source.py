@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_boxes
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Clip:
         where the person is lost)."""
         pictures = None if frames is None else iter(frames)
         for pose, box, lost, time in zip(
-            self.keypoints, self.boxes, self.lost, self.times, strict=True
+            long_arrays.rows(self.keypoints), self.boxes, self.lost, self.times, strict=True
         ):
             shown: dict[str, Any] = {"keypoints": pose, "face_boxes": box}
             if pictures is not None:

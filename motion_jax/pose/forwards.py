@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from motion_jax.errors import UserError, option
-from motion_jax.pose.bones import SIZE_WINDOW, body_sizes, misjudged, put_back, usual_lengths
+from motion_jax.pose.bones import SIZE_WINDOW, body_size, put_back, usual_lengths
 from motion_jax.pose.options import PoseOptions
 from motion_jax.pose.sides import SwapsSoFar, exchange, swap_costs
 from motion_jax.pose.smooth import (
@@ -81,11 +81,8 @@ class Bones:
         usual = usual_lengths(np.array([pose for _, pose in self._recent]))
         if not usual:
             return pose
-        [size] = body_sizes(pose[None], usual)
-        self._sizes.append(float(size))
-        size = max(1.0, float(np.median(self._sizes)))
-        [joints] = misjudged(pose[None], usual, np.array([size])).joints
-        return put_back(pose, usual, size, joints) if joints.any() else pose
+        self._sizes.append(body_size(pose, usual))
+        return put_back(pose, usual, max(1.0, float(np.median(self._sizes))))
 
 
 class Forwards:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.limbs import LIMBS, limb_lengths, rebuild
 from motion_jax.pose.normalize_edn import normalize_edn
 from motion_jax.pose.skeleton import INDEX, midpoint
@@ -106,19 +107,28 @@ def fit_target(
 ) -> PoseStatistics:
     """Statistics of the keypoints of a target or of a source. Uses every frame; the same
     keypoints always give the same numbers. Raises ValueError where no frame has a body joint."""
-    keypoints = _square(keypoints, pixel_aspect)
-    frames = int((keypoints[:, :25, 2] > 0).any(1).sum())
+    keypoints = np.asarray(keypoints)
+
+    def measures(part: np.ndarray) -> tuple[np.ndarray, ...]:
+        part = _square(part, pixel_aspect)
+        body = (part[:, :25, 2] > 0).any(1)
+        return body, *_feet(part), _root(part), _neck(part)
+
+    body, foot, height, seen, root, neck = long_arrays.gathered(measures, keypoints)
+    frames = int(body.sum())
     if not frames:
         raise ValueError("no frame has any body joint")
-    foot, height, seen = _feet(keypoints)
     tall = seen & (height > 0)
     close = far = height_close = height_far = None
-    middle = keypoints
+    factor = np.ones((len(keypoints), 1, 1))
     if tall.sum() >= max(1, FOOT_SHARE * frames):
         close, far = _close_and_far(foot[tall])
         height_close, height_far = _heights(foot[tall], height[tall], close, far)
-        middle = keypoints * _to_middle(foot, seen, close, far, height_close / height_far)
-    neck = _neck(keypoints)
+        factor = _to_middle(foot, seen, close, far, height_close / height_far)
+    middle = (
+        _square(keypoints[window], pixel_aspect) * factor[window]
+        for window in long_arrays.windows(keypoints)
+    )
     return PoseStatistics(
         frames=frames,
         pixel_aspect=float(pixel_aspect),
@@ -126,7 +136,7 @@ def fit_target(
         foot_far=far,
         height_close=height_close,
         height_far=height_far,
-        root_x=_median(_root(keypoints), 0),
+        root_x=_median(root, 0),
         neck_x=_median(neck, 0),
         neck_y=_median(neck, 1),
         limbs=limb_lengths(middle),
@@ -284,37 +294,43 @@ def normalize(
     """
     keypoints = np.asarray(keypoints, np.float32)
     if method == "none":
-        return keypoints.copy()
+        return long_arrays.copied(keypoints)
     if method == "edn_reference":
         if target_keypoints is None or target_width is None:
             raise ValueError("edn_reference needs target_keypoints and target_width")
         return normalize_edn(keypoints, target_keypoints, target_width)
     if method not in ("global", "limbs"):
         raise ValueError(f"method is {method!r}; choose global, limbs, none or edn_reference")
-    poses = _square(keypoints, source.pixel_aspect)
-    scale, size, start, goal = _transform(poses, source, target, horizontal)
-    result = poses.copy()
-    moved = (poses[..., :2] - start[:, None]) * scale[:, None, None] + goal[:, None]
-    if method == "limbs":
-        moved = rebuild(poses, moved, scale, source.limbs, target.limbs, size)
-        moved += _replant(result, moved, start, scale, goal)[:, None]
-    result[..., :2] = moved
-    result[..., 0] /= target.pixel_aspect
-    return np.where(result[..., 2:] > 0, result, 0).astype(np.float32)
+    scale, size, start, goal = _transform(keypoints, source, target, horizontal)
+    result = long_arrays.zeros(keypoints.shape)
+    for window in long_arrays.windows(result, keypoints):
+        poses, grown = _square(keypoints[window], source.pixel_aspect), scale[window]
+        moved = poses[..., :2] - start[window, None]
+        moved = moved * grown[:, None, None] + goal[window, None]
+        if method == "limbs":
+            plain = moved
+            moved = rebuild(poses, plain, grown, source.limbs, target.limbs, size)
+            moved += _replant(poses, plain, moved)[:, None]
+        poses[..., :2] = moved
+        poses[..., 0] /= target.pixel_aspect
+        result[window] = np.where(poses[..., 2:] > 0, poses, 0)
+    return result
 
 
 def _transform(
-    poses: np.ndarray,
+    keypoints: np.ndarray,
     source: PoseStatistics,
     target: PoseStatistics,
     horizontal: str,
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Scale [N], the typical scale, and the point [N, 2] of the source that goes to the point
     [N, 2] of the target."""
-    count = len(poses)
+    count = len(keypoints)
+    foot, known, root = long_arrays.gathered(
+        lambda part: _foot_and_root(_square(part, source.pixel_aspect)), keypoints
+    )
     here, there = source.standing, target.standing
     if here and there:
-        foot, _, known = _feet(poses)
         if not known.any():
             foot, known = np.full(count, here.close), np.ones(count, bool)
         frames = np.arange(count)
@@ -335,11 +351,15 @@ def _transform(
         source_x = target_x = 0.0
     start_x, goal_x = np.full(count, source_x), np.full(count, target_x)
     if horizontal == "keep":
-        root = _root(poses)
         start_x = goal_x = np.where(root[:, 2] > 0, root[:, 0], source_x)
     elif horizontal != "center":
         raise ValueError(f"horizontal is {horizontal!r}; choose center or keep")
     return scale, size, np.stack([start_x, start_y], -1), np.stack([goal_x, goal_y], -1)
+
+
+def _foot_and_root(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    foot, _, known = _feet(poses)
+    return foot, known, _root(poses)
 
 
 def _depth(
@@ -370,17 +390,10 @@ def _depth(
     return scale, size, far + p * (close - far) + scale * (foot - inside)
 
 
-def _replant(
-    poses: np.ndarray,
-    moved: np.ndarray,
-    start: np.ndarray,
-    scale: np.ndarray,
-    goal: np.ndarray,
-) -> np.ndarray:
-    """[N, 2] shifts that put rebuilt figures where the plain transform has them: the lower ankle's
-    y (the neck's where no ankle is seen) and the root's x."""
+def _replant(poses: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """[n, 2] shifts that put rebuilt figures (`moved`) where the plain transform has them: the
+    lower ankle's y (the neck's where no ankle is seen) and the root's x."""
     ankles = [INDEX["right_ankle"], INDEX["left_ankle"]]
-    plain = (poses[..., :2] - start[:, None]) * scale[:, None, None] + goal[:, None]
     seen = poses[:, ankles, 2] >= FOOT_CONFIDENCE
 
     def lowest(points):

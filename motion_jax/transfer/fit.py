@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
@@ -109,17 +110,27 @@ def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
     other.
     """
     found, how = track.found, ""
-    keypoints = np.zeros((len(track), 137, 3), np.float32)
-    if found.any():
-        poses, source = track.keypoints[found], None
+    frames = np.flatnonzero(found)
+    keypoints = long_arrays.zeros((len(track), 137, 3))
+    if len(frames):
+        poses, source = long_arrays.taken(track.keypoints, frames), None
         if method != "none":
             source, target = _both(poses, body)
             how = describe(source, target)
-        keypoints[found] = _laid(poses, track.size, source, body, method)
-    keypoints[keypoints[..., 2] <= 0] = 0
-    boxes = face_boxes(keypoints, *body.size)
+        laid = _laid(poses, track.size, source, body, method)
+        for window in long_arrays.windows(laid, keypoints):
+            keypoints[frames[window]] = np.where(laid[window, :, 2:] > 0, laid[window], 0)
+    boxes = boxes_of(keypoints, body.size)
     boxes[~found] = 0
-    return Clip(keypoints, boxes.astype(np.float32), ~found, track.times, how)
+    return Clip(keypoints, boxes, ~found, track.times, how)
+
+
+def boxes_of(
+    keypoints: Float32[np.ndarray, "n 137 3"], size: tuple[int, int]
+) -> Float32[np.ndarray, "n 4"]:
+    """`face_boxes` of all poses of a clip in pictures of `size`."""
+    (boxes,) = long_arrays.gathered(lambda part: (face_boxes(part, *size),), keypoints)
+    return boxes
 
 
 class RunningFit:
@@ -197,18 +208,22 @@ def _laid(
         # The whole frame, undistorted, in the middle of the target's frame.
         scale = min(height / size[0], width / size[1])
         shift = [(width - scale * size[1]) / 2, (height - scale * size[0]) / 2]
-        laid = np.array(poses, np.float32)
-        laid[..., :2] = laid[..., :2] * scale + np.array(shift, np.float32)
+        laid = long_arrays.copied(poses)
+        for window in long_arrays.windows(laid):
+            points = laid[window, :, :2]
+            points[...] = points * scale + np.array(shift, np.float32)
         return laid
     assert source is not None and body.statistics is not None, "refused before"
-    laid = np.array(normalize(poses, source, body.statistics, method=method), np.float32)
+    laid = normalize(poses, source, body.statistics, method=method)
     rows, columns = body.frame
-    if body.crop:
-        laid[..., 0] -= (columns - width) // 2
-        laid[..., 1] -= (rows - height) // 2
-        return laid
-    laid[..., 0] *= width / columns
-    laid[..., 1] *= height / rows
+    for window in long_arrays.windows(laid):
+        points = laid[window]
+        if body.crop:
+            points[..., 0] -= (columns - width) // 2
+            points[..., 1] -= (rows - height) // 2
+        else:
+            points[..., 0] *= width / columns
+            points[..., 1] *= height / rows
     return laid
 
 
@@ -222,7 +237,8 @@ def placements(
     the nearest frame that has them. Raises UserError where no frame has two.
     """
     found = np.full((len(before), 2, 3), np.nan)
-    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+    pairs = zip(long_arrays.rows(before), long_arrays.rows(after), strict=True)
+    for i, (old, new) in enumerate(pairs):
         both = (old[:, 2] > 0) & (new[:, 2] > 0)
         if both.sum() < 2:
             continue

@@ -11,12 +11,11 @@ from jaxtyping import UInt8
 
 from motion_jax import events
 from motion_jax.errors import UserError, option
-from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.transfer.film import Part
-from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.transfer.fit import Body, boxes_of, fit_clip
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
@@ -81,7 +80,7 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
     if not steady:
         return clip
     keypoints = steadied(clip.keypoints, clip.times, clip.lost, *body.size)
-    return dataclasses.replace(clip, keypoints=keypoints, boxes=face_boxes(keypoints, *body.size))
+    return dataclasses.replace(clip, keypoints=keypoints, boxes=boxes_of(keypoints, body.size))
 
 
 def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

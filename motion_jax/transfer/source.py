@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.forwards import Forwards
 from motion_jax.pose.ready import ReadyPoses
@@ -73,7 +74,7 @@ class Clip:
         lost)."""
         pictures = None if frames is None else iter(frames)
         for pose, box, lost, time in zip(
-            self.keypoints, self.boxes, self.lost, self.times, strict=True
+            long_arrays.rows(self.keypoints), self.boxes, self.lost, self.times, strict=True
         ):
             shown: dict[str, Any] = {"keypoints": pose, "face_boxes": box}
             if pictures is not None:

@@ -8,6 +8,7 @@ repeating the edge. It moves the room with the person and cuts off a person who 
 would leave the picture the person is moved back into it. The room stands still and nothing is cut.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import savgol_filter
 
 from motion_jax.errors import UserError, option
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_centre
 from motion_jax.pose.skeleton import BODY, INDEX
 from motion_jax.transfer.options import TransferOptions
@@ -84,15 +86,18 @@ def steadied(
     times: seconds; lost: frames without a pose, which stay as they are. The stretches between them
     are steadied one by one.
     """
-    result = np.array(keypoints, np.float32)
+    result = long_arrays.copied(keypoints)
     lost = np.asarray(lost, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         part = result[start:stop]
         step = float(np.median(np.diff(times[start:stop]))) if stop - start > 1 else 1.0
-        part[..., :2] += _smoothing(part, step)[:, None]
-        part[..., :2] += _returning(part, step, height, width)[:, None]
-        part[part[..., 2] <= 0] = 0
+        for shift_of in (_smoothing, functools.partial(_returning, height=height, width=width)):
+            shift = shift_of(part, step)
+            for window in long_arrays.windows(part):
+                part[window, :, :2] += shift[window, None]
+        for window in long_arrays.windows(part):
+            part[window][part[window, :, 2] <= 0] = 0
     return result
 
 
@@ -110,8 +115,13 @@ def trunk(
 ) -> tuple[Float64[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
     """The middle of shoulders, neck and hips, and whether all of them are seen: a mean over some of
     them would jump."""
-    points = np.asarray(keypoints, np.float64)[:, _TRUNK]
-    return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
+
+    def path(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.asarray(keypoints[:, _TRUNK], np.float64)
+        return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
+
+    middle, seen = long_arrays.gathered(path, np.asarray(keypoints))
+    return middle, seen
 
 
 def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
@@ -130,12 +140,16 @@ def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
 def _returning(keypoints: np.ndarray, step: float, height: int, width: int) -> np.ndarray:
     """[n, 2]: what brings the body's joints into the picture, slowly; where they do not fit, they
     are centred."""
-    body = np.asarray(keypoints, np.float64)[:, BODY]
-    seen = (body[..., 2] > 0)[..., None]
-    any_seen = np.asarray(seen.any((1, 2)))[:, None]
-    low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
+
+    def extents(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        body = np.asarray(keypoints[:, BODY], np.float64)
+        seen = (body[..., 2] > 0)[..., None]
+        any_seen = np.asarray(seen.any((1, 2)))[:, None]
+        low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
+        return any_seen, low, np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)
+
+    any_seen, low, high = long_arrays.gathered(extents, keypoints)
     size, margin = np.array([width, height]), MARGIN * height
-    high = np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)
     before = np.where(any_seen, np.maximum(margin - low, 0), 0)
     beyond = np.where(any_seen, np.maximum(high + margin - size, 0), 0)
     reach = 2 * max(1, round(RETURN / step)) + 1

@@ -110,9 +110,7 @@ def find_swaps(track: PoseTrack) -> Swaps:
             )
 
     arms, legs = _cheapest(costs(), count)
-    return Swaps(
-        _STATES[arms].astype(bool) & swaps.arms, _STATES[legs].astype(bool) & swaps.legs
-    )
+    return Swaps(_STATES[arms].astype(bool) & swaps.arms, _STATES[legs].astype(bool) & swaps.legs)
 
 
 _SIDES = ("left", "right")
@@ -235,9 +233,7 @@ class _Steps:
         self._points, self._known, self._times = points[-2:], known[-2:], times[-2:]
         return _step_costs(points, known, times)[begun:]
 
-    def _bridge(
-        self, points: np.ndarray, known: np.ndarray, times: np.ndarray, begun: int
-    ) -> None:
+    def _bridge(self, points: np.ndarray, known: np.ndarray, times: np.ndarray, begun: int) -> None:
         """Bridges gaps of up to BRIDGED frames, in place, by going on at the last speed."""
         for t in range(max(begun, 1), len(points)):
             here = known[t].copy()
@@ -262,7 +258,7 @@ def _step_costs(points: np.ndarray, known: np.ndarray, times: np.ndarray) -> np.
     ratio = np.ones(count)
     ratio[2:] = np.diff(times)[1:] / np.diff(times)[:-1]
     before = np.concatenate([points[:1], points[:-1]])
-    earlier = np.concatenate([points[:1], points[:1], points[:-2]])
+    earlier = np.concatenate([points[:1], before[:-1]])
     # 1: that frame's sides are exchanged against this one's.
     for u in (0, 1):
         for v in (0, 1):

@@ -87,7 +87,8 @@ def test_following_from_a_file(track, small, people):
         beside = np.array([400, 0, 0], np.float32)
         frames = [[*poses, *(pose + beside for pose in poses)] for poses in frames]
     found, reasons, most = follow(frames, "leftmost", "x")
-    assert most == people and reasons.count("") == 87
+    # Beside somebody else, the frame of the long bone leaves it open who is who.
+    assert most == people and reasons.count("") == 88 - people
     np.testing.assert_array_equal(found[list(map(bool, reasons))], 0)
     usable = [not reason for reason in reasons]
     np.testing.assert_array_equal(found[usable], track.keypoints[usable])

@@ -3,8 +3,10 @@
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
 or pass over what could not be imported. So it is noted here, raised again where it was dropped, and
-an error that follows it is taken for it. Afterwards the process ends at once, because the threads
-of libraries that were interrupted half-way crash while the interpreter shuts down.
+an error that follows it is taken for it. Native libraries that are interrupted while they are
+loaded crash (jaxlib does): for their loading an interrupt waits. Afterwards the process ends at
+once, because the threads of libraries that were interrupted half-way crash while the interpreter
+shuts down.
 """
 
 import contextlib
@@ -19,6 +21,8 @@ from typing import Any
 INTERRUPTED = 130
 # Seconds after which an interrupt that led to nothing is raised again.
 AGAIN = 1.0
+# Seconds after which it is tried again where a native library was being loaded.
+LOADING = 0.05
 
 
 @contextlib.contextmanager
@@ -64,6 +68,23 @@ def leave(status: int) -> None:
     os._exit(status)
 
 
+def _raise(frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, now or, where a native library is being loaded, a little later."""
+    loading = _loads_native(frame)
+    delay = LOADING if loading else AGAIN
+    signal.setitimer(signal.ITIMER_REAL, delay, delay)
+    if not loading:
+        raise KeyboardInterrupt
+
+
+def _loads_native(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_qualname.startswith("ExtensionFileLoader."):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Noted:
     """Notes SIGINT besides raising KeyboardInterrupt; a context manager, for the main thread alone.
 
@@ -87,8 +108,7 @@ class _Noted:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.seen = True
-        signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
-        raise KeyboardInterrupt
+        _raise(frame)
 
     def _again(self, number: int, frame: FrameType | None) -> None:
         # While files are being removed and processes ended because of it, it is not lost.
@@ -97,7 +117,7 @@ class _Noted:
             if isinstance(error, KeyboardInterrupt):
                 return
             error = error.__context__
-        raise KeyboardInterrupt
+        _raise(frame)
 
     def _dropped(self, unraisable: Any) -> None:
         """Exceptions in callbacks and destructors come here instead of to their callers."""

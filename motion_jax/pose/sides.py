@@ -109,41 +109,6 @@ def find_swaps(track: PoseTrack) -> Swaps:
 _SIDES = ("left", "right")
 
 
-class _Steps:
-    """What the steps of one limb cost, of one window of frames after another."""
-
-    def __init__(self) -> None:
-        # The last two frames, with guessed places, and the state of the guessing.
-        self._points, self._known = np.zeros((0, 3, 2, 2)), np.zeros((0, 3), bool)
-        self._times = np.zeros(0)
-        self._missing, self._speed = np.full(3, BRIDGED + 1), np.zeros((3, 2, 2))
-
-    def costs(self, points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """[n, earlier, before, now]: what the steps cost in each state of three frames in a row:
-        each joint's distance from where the two places before lead (from the place before, where
-        there is one alone; 0 where there is none). See `_limb`."""
-        begun = len(self._points)
-        points = np.concatenate([self._points, points])
-        known = np.concatenate([self._known, seen])
-        times = np.concatenate([self._times, times])
-        self._bridge(points, known, times, begun)
-        self._points, self._known, self._times = points[-2:], known[-2:], times[-2:]
-        return _step_costs(points, known, times)[begun:]
-
-    def _bridge(self, points: np.ndarray, known: np.ndarray, times: np.ndarray, begun: int) -> None:
-        """Bridges gaps of up to BRIDGED frames, in place, by going on at the last speed."""
-        for t in range(max(begun, 1), len(points)):
-            here = known[t].copy()
-            self._missing = np.where(here, 0, self._missing + 1)
-            step = times[t] - times[t - 1]
-            new = np.where(known[t - 1][:, None, None], (points[t] - points[t - 1]) / step, 0)
-            self._speed = np.where(here[:, None, None], new, self._speed)
-            guessed = ~here & known[t - 1] & (self._missing <= BRIDGED)
-            lead = points[t - 1] + self._speed * step
-            points[t] = np.where(guessed[:, None, None], lead, points[t])
-            known[t] |= guessed
-
-
 @dataclass(frozen=True)
 class SwapCosts:
     """What the states of frames cost, in person sizes.
@@ -161,7 +126,10 @@ class SwapCosts:
 
 
 def _costs(
-    keypoints: np.ndarray, times: np.ndarray, usual: list[list[float]], steps: tuple[_Steps, _Steps]
+    keypoints: np.ndarray,
+    times: np.ndarray,
+    usual: list[list[float]],
+    steps: "tuple[_Steps, _Steps]",
 ) -> SwapCosts:
     """Of frames in person sizes; usual: the lengths of the arms' and the legs' two bones; steps:
     of the frames before."""
@@ -312,6 +280,41 @@ def _facing(keypoints: np.ndarray) -> np.ndarray:
     )
 
 
+class _Steps:
+    """What the steps of one limb cost, of one window of frames after another."""
+
+    def __init__(self) -> None:
+        # The last two frames, with guessed places, and the state of the guessing.
+        self._points, self._known = np.zeros((0, 3, 2, 2)), np.zeros((0, 3), bool)
+        self._times = np.zeros(0)
+        self._missing, self._speed = np.full(3, BRIDGED + 1), np.zeros((3, 2, 2))
+
+    def costs(self, points: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """[n, earlier, before, now]: what the steps cost in each state of three frames in a row:
+        each joint's distance from where the two places before lead (from the place before, where
+        there is one alone; 0 where there is none). See `_limb`."""
+        begun = len(self._points)
+        points = np.concatenate([self._points, points])
+        known = np.concatenate([self._known, seen])
+        times = np.concatenate([self._times, times])
+        self._bridge(points, known, times, begun)
+        self._points, self._known, self._times = points[-2:], known[-2:], times[-2:]
+        return _step_costs(points, known, times)[begun:]
+
+    def _bridge(self, points: np.ndarray, known: np.ndarray, times: np.ndarray, begun: int) -> None:
+        """Bridges gaps of up to BRIDGED frames, in place, by going on at the last speed."""
+        for t in range(max(begun, 1), len(points)):
+            here = known[t].copy()
+            self._missing = np.where(here, 0, self._missing + 1)
+            step = times[t] - times[t - 1]
+            new = np.where(known[t - 1][:, None, None], (points[t] - points[t - 1]) / step, 0)
+            self._speed = np.where(here[:, None, None], new, self._speed)
+            guessed = ~here & known[t - 1] & (self._missing <= BRIDGED)
+            lead = points[t - 1] + self._speed * step
+            points[t] = np.where(guessed[:, None, None], lead, points[t])
+            known[t] |= guessed
+
+
 def _step_costs(points: np.ndarray, known: np.ndarray, times: np.ndarray) -> np.ndarray:
     """`_Steps.costs` of frames whose gaps are bridged."""
     count = len(points)
@@ -322,7 +325,8 @@ def _step_costs(points: np.ndarray, known: np.ndarray, times: np.ndarray) -> np.
     triple[2:] = pair[2:] & pair[1:-1]
     ratio = np.ones(count)
     ratio[2:] = np.diff(times)[1:] / np.diff(times)[:-1]
-    before, earlier = (points[np.maximum(np.arange(count) - back, 0)] for back in (1, 2))
+    before = np.concatenate([points[:1], points[:-1]])
+    earlier = np.concatenate([points[:1], before[:-1]])
     # 1: that frame's sides are exchanged against this one's.
     for u in (0, 1):
         for v in (0, 1):

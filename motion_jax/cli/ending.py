@@ -2,8 +2,8 @@
 
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
-or pass over what could not be imported. So it is noted here, raised again where it was dropped, and
-an error that follows it is taken for it. Native libraries that are interrupted while they are
+or ignore what could not be imported. So it is noted here, raised again where it was dropped, and
+an error that follows it counts as it. Native libraries that are interrupted while they are
 loaded crash (jaxlib does): for their loading an interrupt waits. Afterwards the process ends at
 once, because the threads of libraries that were interrupted half-way crash while the interpreter
 shuts down.

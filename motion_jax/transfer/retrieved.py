@@ -40,7 +40,7 @@ def performance(options: TransferOptions) -> Performance:
     assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)
     dataset = open_dataset(options.data)
-    frames = retriever(dataset, options.method, options.retrieval)
+    made = retriever(dataset, options.method, options.retrieval)
     track = source_track(options)
     body = Body.of_dataset(dataset, compatible_keypoints(dataset))
     clip = laid_clip(track, body, options, steady=options.stabilise == "pose")
@@ -55,14 +55,14 @@ def performance(options: TransferOptions) -> Performance:
     return Performance(
         moments=_at(clip, rows, at),
         count=len(at),
-        player=Player(Rearranged(frames, clip, at), options.chunk, options.gaps),
+        player=Player(Rearranged(made, clip, at), options.chunk, options.gaps),
         beside=lambda shots: beside_source(
             shots, repeated(source_frames(options), rows), body.size, PoseStyle(), part
         ),
         part=part,
         tags=_tags(dataset, options),
         sound=info.has_audio,
-        made=f"frames, rearranged from {len(frames.records)} real ones",
+        made=f"frames, rearranged from {len(made.records)} real ones",
     )
 
 

@@ -30,7 +30,7 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
     """Around a command: an interrupt ends it with a line and SystemExit 130.
 
     Args:
-      whole_process: whether the process is there for this command alone; then it ends here after an
+      whole_process: whether the process runs only this command; then it ends here after an
         interrupt, and an interrupt after the command's work is done changes nothing.
     """
     noted = _Noted()

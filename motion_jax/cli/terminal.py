@@ -24,7 +24,7 @@ from motion_jax.events import Ending, Event, Progress, Said, StageBegun, StageEn
 # Between lines of a task, and of training, where the output is not a terminal.
 LINE_EVERY_SECONDS = 5.0
 STEP_EVERY_SECONDS = 10.0
-# What took less has no rate worth a line.
+# A task that took less has no meaningful rate.
 LEAST_SECONDS = 1.0
 
 

@@ -196,7 +196,7 @@ def _line(x: np.ndarray, y: np.ndarray, good: np.ndarray, i: int) -> str:
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a long line the lowest and the highest point of each of MOST_POINTS/2 pieces."""
+    """The lowest and the highest point of each of MOST_POINTS/2 pieces of a long line."""
     if len(x) <= MOST_POINTS:
         return x, y
     edges = np.linspace(0, len(x), MOST_POINTS // 2 + 1).astype(int)

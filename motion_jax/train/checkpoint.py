@@ -64,7 +64,7 @@ class Checkpoints:
                 "create": False,
             }
         if not read_only:
-            # What goes wrong in Orbax's threads is an exception here, and told in one line.
+            # An error in Orbax's threads is raised here as well, and reported in one line.
             logging.getLogger("absl").setLevel(logging.CRITICAL)
             common |= {"preservation_policy": self, "cleanup_tmp_directories": True}
         with writing(self.folder):
@@ -85,7 +85,7 @@ class Checkpoints:
         except Exception as failure:
             if error is None:
                 raise
-            # What ended the training is told; this must not take its place.
+            # The error that ended the training is reported; this one must not take its place.
             error.add_note(f"Closing the checkpoints failed, too: {failure!r}")
 
     def steps(self) -> list[int]:
@@ -222,10 +222,10 @@ class Checkpoints:
         _hush_abandoned_reads()
         try:
             return self._manager.restore(step, args=ocp.args.Composite(state=arguments))["state"]
-        # Of a file with wrong bytes Orbax raises a plain Exception.
+        # For a file with wrong bytes Orbax raises a plain Exception.
         except Exception as error:
             reason = _reason(error)
-        # What the abandoned reads still hold goes now, not while the next checkpoint is read.
+        # Frees now what the abandoned reads still hold, not while the next checkpoint is read.
         gc.collect()
         raise self.damaged(step, reason)
 

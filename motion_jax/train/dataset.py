@@ -1,5 +1,5 @@
-"""What a config's stages need of a dataset, their batches from it, and what of it their trained
-generators are shown."""
+"""A dataset as a config's stages use it: what they need of it, their batches, and what their
+trained generators are shown."""
 
 from collections.abc import Sequence
 from functools import cached_property

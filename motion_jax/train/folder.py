@@ -20,7 +20,7 @@ SEEN_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_use(folder: Path) -> Iterator[None]:
     """Keeps other processes of this machine from training in the folder at the same time: each
     would remove the other's half-written checkpoints. Other machines are kept out where the shared
     file system passes on locks (NFS 4 does; Lustre with -o flock)."""

@@ -30,12 +30,12 @@ from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.checkpoint_record import Lowered, Record
 from motion_jax.train.dataset import check_data, open_batches
-from motion_jax.train.folder import alone, check_run, check_shared
+from motion_jax.train.folder import check_run, check_shared, exclusive_use
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
 from motion_jax.train.page import write_page
 from motion_jax.train.record import NotFinite, Recorder
-from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
+from motion_jax.train.resume import begin_stage, on_one_device, onto, resume, shared_facts
 from motion_jax.train.retention import Keep
 from motion_jax.train.samples import Sampler
 from motion_jax.train.step import check_layout, compile_ahead, compiled_step, step_inputs
@@ -105,7 +105,7 @@ def _train(
         for name in sorted(stages, key=lambda name: -stages[name].height):
             check_data(dataset, config, name)
         opened.append(dataset)
-        return facts(config, dataset)
+        return shared_facts(config, dataset)
 
     with contextlib.ExitStack() as stack:
         job = stack.enter_context(join(place, check, wait_seconds))
@@ -117,8 +117,8 @@ def _train(
         check_best(config, dataset)
         if job.first:
             check_run(folder, config, dataset)
-            stack.enter_context(alone(folder))
-            runs.describe(folder, config, dataset, command)
+            stack.enter_context(exclusive_use(folder))
+            runs.write_description(folder, config, dataset, command)
         # Nobody reads the folder before process 0 has made it.
         token = (folder / "command.txt").read_text().splitlines()[-1] if job.first else ""
         host, token = job.share(f"{socket.gethostname()}\n{token}").split("\n")

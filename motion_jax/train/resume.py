@@ -23,7 +23,7 @@ from motion_jax.train.record import rewind_metrics
 from motion_jax.train.step import laid_out_state
 
 
-def facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
+def shared_facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
     """What must be the same in all processes of a job, by name."""
     settings = {k: v for k, v in flatten(to_json(config)).items() if k != "data.workers"}
     return {

@@ -41,7 +41,7 @@ class Keep:
             best: dict[str | None, tuple[float, int]] = {}
             for step in steps:
                 score, stage = records[step].get("score"), records[step].get("stage")
-                # Of equals the later one.
+                # Among equals the later one.
                 if score is not None and (stage not in best or score <= best[stage][0]):
                     best[stage] = score, step
             stay |= {step for _, step in best.values()}

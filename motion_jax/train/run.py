@@ -42,11 +42,13 @@ def fingerprint(dataset: PoseFrames) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: str = "") -> None:
+def write_description(
+    folder: Path, config: Config, dataset: PoseFrames | None, command: str = ""
+) -> None:
     """Writes config.json, versions.json and, with a dataset, dataset.json; adds to command.txt."""
     write_json(folder / "config.json", to_json(config))
     if dataset is not None:
-        _describe_dataset(folder, config, dataset)
+        _write_dataset_description(folder, config, dataset)
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
     write_json(
         folder / "versions.json",
@@ -64,13 +66,13 @@ def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: 
     write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
 
 
-def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None:
+def _write_dataset_description(folder: Path, config: Config, dataset: PoseFrames) -> None:
     keypoints = dataset.keypoints()
     training = np.concatenate(
         [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
     )
     statistics = None
-    # There are none where the dataset knows poses as pictures alone.
+    # There are none where the dataset knows poses only as pictures.
     if (training[:, :25, 2] > 0).any():
         statistics = fit_target(training, dataset.info.pixel_aspect).to_json()
     write_json(

@@ -41,7 +41,7 @@ def choose(folder: Path, wanted: str) -> tuple[int, str]:
 
 
 def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
-    """By the scores that training wrote down, else by those of `evaluate --step all`."""
+    """The best one by the scores that training saved, else by those of `evaluate --step all`."""
     records = {step: quick_record(folder / "checkpoints", step) for step in steps}
     stage = records[steps[-1]].get("stage")
     scores = {
@@ -50,7 +50,7 @@ def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
         if record.get("stage") == stage and record.get("score") is not None
     }
     if scores:
-        # Of equals the later one, as training keeps it.
+        # Among equals the later one, as training keeps it.
         step = min(scores, key=lambda step: (scores[step], -step))
         by = records[step].get("config", {}).get("record", {}).get("keep_best", "score")
         return step, f"{by} {scores[step]:.4g}, the lowest of {len(scores)} checkpoints"

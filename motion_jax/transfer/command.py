@@ -113,7 +113,7 @@ def _of_run(options: TransferOptions) -> "Performance":
 def _by_poses(options: TransferOptions, run: Run) -> "Performance":
     info, recipe = probe(options.source), run.config.recipe
     check_drawable(run)
-    steadying = which_way(options, alone=not recipe.recurrent, posed=True)
+    steadying = which_way(options, single_frames=not recipe.recurrent, has_poses=True)
     track = source_track(options)
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     if options.pose_pictures is not None:
@@ -139,7 +139,7 @@ def _by_poses(options: TransferOptions, run: Run) -> "Performance":
 
 
 def _by_pictures(options: TransferOptions, run: Run) -> "Performance":
-    which_way(options, alone=not run.config.recipe.recurrent, posed=False)
+    which_way(options, single_frames=not run.config.recipe.recurrent, has_poses=False)
     pictures, boxes = open_pictures(options, run)
     sound = not options.source.is_dir() and probe(options.source).has_audio
     if options.pose_pictures is not None:

@@ -35,7 +35,7 @@ OF_NETWORKS = (
 
 
 def performance(options: TransferOptions) -> Performance:
-    """By real frames of a dataset. Raises UserError for every bad input."""
+    """A performance by real frames of a dataset. Raises UserError for every bad input."""
     _check(options)
     assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)

@@ -36,20 +36,20 @@ _TRUNK = [
 ]
 
 
-def which_way(options: TransferOptions, alone: bool, posed: bool) -> str:
+def which_way(options: TransferOptions, single_frames: bool, has_poses: bool) -> str:
     """ "none", "face" or "pose", for a transfer.
 
-    alone: whether each frame is made without the one before; posed: whether the poses are known as
-    keypoints. Raises UserError where poses are needed and not known.
+    single_frames: whether each frame is made without the one before; has_poses: whether the poses
+    are known as keypoints. Raises UserError where poses are needed and not known.
     """
-    if options.stabilise in ("face", "pose") and not posed:
+    if options.stabilise in ("face", "pose") and not has_poses:
         raise UserError(
             f"{option('stabilise')} {options.stabilise} needs to know where the person is, which "
             "drawn poses and frames that are translated do not show; leave it out."
         )
     if options.stabilise != "auto":
         return options.stabilise
-    return "pose" if posed and options.smooth and alone else "none"
+    return "pose" if has_poses and options.smooth and single_frames else "none"
 
 
 def face_aligned(shots: Iterable[Shot]) -> Iterator[Shot]:

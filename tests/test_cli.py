@@ -78,7 +78,7 @@ def options_of(verb):
     from motion_jax.pairing.options import PairOptions
     from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
     from motion_jax.profiling.options import CompileOptions, ProfileOptions
-    from motion_jax.transfer.command import TransferOptions
+    from motion_jax.transfer.options import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,

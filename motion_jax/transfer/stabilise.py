@@ -111,9 +111,10 @@ def trunk(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     def path(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = np.asarray(keypoints[:, _TRUNK], np.float64)
-        return points[..., :2].mean(1), (points[..., 2] > 0).all(1)
+        return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
 
-    return long_arrays.gathered(path, np.asarray(keypoints))
+    middle, known = long_arrays.gathered(path, np.asarray(keypoints))
+    return middle, known
 
 
 def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:

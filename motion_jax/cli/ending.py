@@ -3,10 +3,9 @@
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
 or ignore what could not be imported. So it is noted here, raised again where it was dropped, and
-an error that follows it counts as it. Native libraries that are interrupted while they are
-loaded crash (jaxlib does): for their loading an interrupt waits. Afterwards the process ends at
-once, because the threads of libraries that were interrupted half-way crash while the interpreter
-shuts down.
+an error that follows it counts as it. Native libraries crash if their loading is interrupted
+(jaxlib does), so an interrupt waits for that. Afterwards the process ends at once, because the
+threads of libraries that were interrupted half-way crash while the interpreter shuts down.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -52,6 +52,7 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
         with contextlib.suppress(OSError):
             print("motion-jax: interrupted", file=sys.stderr)
         if whole_process:
+            _forget(error)
             leave(INTERRUPTED)
         raise SystemExit(INTERRUPTED) from error
     finally:
@@ -66,6 +67,14 @@ def leave(status: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def _forget(error: BaseException | None) -> None:
+    """Frees what the interrupted functions held: Python's tracker of semaphores, a process of its
+    own, would warn of those that are left."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _raise(frame: FrameType | None) -> None:

@@ -1,11 +1,11 @@
-"""Bones that are too long to be: a person's bones keep their length, and a picture only shortens
+"""Bones that are impossibly long: a person's bones keep their length, and a picture only shortens
 them.
 
 What a bone may measure is learned from the clip itself: its usual length (an upper quantile over
 all frames and both sides, because it is seen shortened most of the time), but never less than a
 person with this torso has, because a clip may show a bone from its end alone. It grows with the
 body where the person comes nearer. A bone far beyond that has a misjudged joint; of its two ends
-that joint is blamed which has more such bones, else the one farther from the trunk. A blamed joint
+the joint with more such bones is blamed, else the one farther from the trunk. A blamed joint
 counts as not observed, so that `smooth.fill_gaps` can fill it.
 """
 
@@ -19,8 +19,8 @@ from motion_jax.pose import long_arrays
 from motion_jax.pose.skeleton import COUNT, INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.track import PoseTrack
 
-# A bone is too long from this number of times its usual length on, and beyond SLACK torso lengths
-# more, because an ankle and a heel are hardly ever exact to that.
+# A bone is too long if it exceeds its usual length by this factor and by SLACK torso lengths more,
+# because an ankle and a heel are hardly ever exact to that.
 TOO_LONG = 1.4
 SLACK = 0.06
 USUAL = 0.8

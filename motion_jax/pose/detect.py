@@ -3,7 +3,7 @@
 A video is cut into pieces of a length that depends on the number of its frames alone, each with a
 fresh landmarker and a few frames to warm it up; so the result does not depend on how many workers
 there are. The landmarkers run in spawned processes: MediaPipe starts threads, writes to stderr as
-it likes, and can end a process, none of which belongs into the caller's.
+it likes, and can end a process; none of that may happen in the caller's.
 """
 
 import os
@@ -26,8 +26,8 @@ from motion_jax.workers import advance, run_jobs
 # Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
 WARM_UP = 4
 MOST_PEOPLE = 4
-# Torso lengths by which the follower's pose and the one in the mirror differ at most when they are
-# taken for the same at once; stricter than `person.MOST_DISAGREEMENT`.
+# The follower's pose and the one in the mirror are the same, without another look, if they differ
+# by less than so many torso lengths; stricter than `person.MOST_DISAGREEMENT`.
 SAME = 0.1
 # What hides everything but the followed person.
 GREY = 127
@@ -80,8 +80,8 @@ class Result:
 
 
 def pieces(count: int) -> list[tuple[int, int]]:
-    """Cuts `count` frames into 4 pieces, or multiples of 8 of at most 256 frames, so that two,
-    four or eight workers have as much to do."""
+    """Cuts `count` frames into 4 pieces, or a multiple of 8 pieces of at most 256 frames, so that
+    each of two, four or eight workers has as much to do as the others."""
     number = 4 if count < 1024 else 8 * -(-count // 2048)
     length = max(32, -(-count // number))
     return [(first, min(first + length, count)) for first in range(0, count, length)]
@@ -173,7 +173,7 @@ class _Follower:
         if job.boxes is not None:
             box = job.boxes[number]
             if np.isnan(box[0]):
-                # Nobody to follow: when the person is back, begin anew.
+                # Nobody to follow: when the person is back, a fresh landmarker starts.
                 self.close()
                 return None
             image = _hide(image, box)

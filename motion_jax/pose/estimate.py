@@ -251,11 +251,11 @@ def _estimate_in_pool(
         )
     followed = persons[follow]
     expected = people.expect(followed, count, step)
-    again = _pieces_to_do_again(pieces, followed, expected, looks, found)
-    if again:
+    unsure = _unsure_pieces(pieces, followed, expected, looks, found)
+    if unsure:
         boxes = np.where(expected.inside[:, None], expected.box, np.nan)
         jobs = [
-            detect.Job(source, detail, bundle.path, (piece,), records, 0, boxes) for piece in again
+            detect.Job(source, detail, bundle.path, (piece,), records, 0, boxes) for piece in unsure
         ]
         detect.run(jobs, workers, f"Poses of {path.name}, that person alone")
     keypoints, reasons = _assemble(count, size, found, expected, looks, persons, followed)
@@ -270,7 +270,7 @@ def _estimate_in_pool(
             "name": "mediapipe",
             "version": _mediapipe_version(),
             "task": "holistic_landmarker" if detail == "holistic" else "pose_landmarker",
-            **bundle.describe(),
+            **bundle.origin(),
             "options": {"detail": detail, "person": person, "start": start, "end": end, "fps": fps},
             "looks": len(looked_at),
             "sightings": sum(len(look) for look in looks.values()),
@@ -307,7 +307,7 @@ def _nobody(path: Path, looks: dict, tracks: list, verdicts: list[str]) -> UserE
     )
 
 
-def _pieces_to_do_again(
+def _unsure_pieces(
     pieces: list[tuple[int, int]],
     followed: people.Track,
     expected: people.Expected,
@@ -315,9 +315,10 @@ def _pieces_to_do_again(
     found: np.ndarray,
 ) -> list[tuple[int, int]]:
     """Pieces in which the follower may have been on somebody or something else: a sighting of
-    another person near the followed one's time, or the follower elsewhere or lost at a look."""
+    another person near the followed one's time, or the follower elsewhere or lost in a frame that
+    was looked at."""
     seen = {sighting.frame: sighting for sighting in followed.sightings}
-    again = []
+    unsure = []
     for first, last in pieces:
         wanted = False
         for frame in range(first, last):
@@ -328,9 +329,9 @@ def _pieces_to_do_again(
             astray = frame in seen and not (at["found"] and expected.fits(frame, at["pose"]))
             wanted = wanted or others or astray
         if wanted:
-            again.append((first, last))
+            unsure.append((first, last))
         long_arrays.release(found)
-    return again
+    return unsure
 
 
 def _assemble(

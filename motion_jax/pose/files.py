@@ -30,11 +30,6 @@ _JSON, _YML = "_keypoints.json", "_pose.yml"
 _SHORT_JSON = ".json"
 # Faces of 68 points lack the two pupils.
 _SHORT_FACE = 68
-_FROM_BODY = {
-    25: skeleton.from_body25,
-    23: skeleton.from_body23,
-    18: skeleton.from_body18,
-}
 
 
 @dataclass(frozen=True)
@@ -248,7 +243,7 @@ def _compose(
     body = parts["pose"]
     if body is None:
         body = np.zeros((25, 3), np.float32)
-    elif len(body) not in _FROM_BODY:
+    elif len(body) not in skeleton.OF_COUNT:
         raise UserError(
             f"The body of {place} has {len(body)} points; bodies of 25 (BODY_25), 18 (COCO) and 23 "
             "points can be read."
@@ -266,7 +261,7 @@ def _compose(
                 f"The part {part} of {place} has {len(points)} points instead of {count}; "
                 "write the file again."
             )
-    pose = _FROM_BODY[len(body)](body, parts["face"], parts["hand_left"], parts["hand_right"])
+    pose = skeleton.from_body(body, parts["face"], parts["hand_left"], parts["hand_right"])
     return pose if (pose[:, 2] > 0).any() else None
 
 

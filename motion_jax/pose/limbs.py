@@ -40,7 +40,7 @@ LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 
 # A limb pointing at the camera looks short, so a limb's length is a high quantile of what is seen;
-# not the largest, which is one frame's misjudgement.
+# not the largest, which is a misjudged joint of one frame.
 QUANTILE = 0.85
 # Two people's proportions differ by less than this factor; more is a misjudgement.
 LARGEST_DIFFERENCE = 2.0

@@ -27,7 +27,7 @@ FOOT_CONFIDENCE = 0.3
 FOOT_SHARE = 0.2
 # "far" is the smallest S within this share of (close - median) above the median.
 FAR_FRACTION = 0.7
-# Bigger than this number of times, or smaller, nobody is: a scale beyond it is a misjudgement.
+# Nobody is larger or smaller by more than this factor: a scale beyond it is a misjudgement.
 LARGEST_SCALE = 20.0
 # A person's height in the picture shrinks with the distance of the feet from the horizon. With the
 # camera at eye level the horizon cuts the eyes and the height shrinks as fast as S rises; with the
@@ -89,17 +89,13 @@ class PoseStatistics:
 
     @classmethod
     def from_json(cls, value: dict | str) -> "PoseStatistics":
-        """From `to_json`'s dictionary, or that as a JSON text. Raises ValueError naming what lacks
-        or is too much."""
+        """From `to_json`'s dictionary, or that as a JSON text. Raises ValueError that names what is
+        missing or not known."""
         value = json.loads(value) if isinstance(value, str) else value
         names = {field.name for field in dataclasses.fields(cls)}
         if wrong := names ^ set(value):
             raise ValueError(f"pose statistics of another version: {', '.join(sorted(wrong))}")
         return cls(**value)
-
-
-# The statistics of a target and those of a source are the same thing.
-TargetStatistics = PoseStatistics
 
 
 def fit_target(
@@ -111,7 +107,7 @@ def fit_target(
 
     def measures(part: np.ndarray) -> tuple[np.ndarray, ...]:
         part = _square(part, pixel_aspect)
-        body = (part[:, :25, 2] > 0).any(1)
+        body = np.asarray((part[:, :25, 2] > 0).any(1))
         return body, *_feet(part), _root(part), _neck(part)
 
     body, foot, height, seen, root, neck = long_arrays.gathered(measures, keypoints)
@@ -141,9 +137,6 @@ def fit_target(
         neck_y=_median(neck, 1),
         limbs=limb_lengths(middle),
     )
-
-
-fit_source = fit_target
 
 
 def _to_middle(
@@ -236,7 +229,7 @@ def _heights(foot: np.ndarray, height: np.ndarray, close: float, far: float) -> 
     return at_close, float(np.clip(upright(far), max(steepest, 0.2 * at_close), at_close))
 
 
-def describe(source: PoseStatistics, target: PoseStatistics) -> str:
+def fit_in_words(source: PoseStatistics, target: PoseStatistics) -> str:
     """One sentence on how "global" and "limbs" will fit this source to this target, for the log."""
     here, there = source.standing, target.standing
     if here and there:
@@ -249,12 +242,12 @@ def describe(source: PoseStatistics, target: PoseStatistics) -> str:
 
 
 def _upper_scale(source: PoseStatistics, target: PoseStatistics) -> tuple[str, float]:
-    """What both show of the most telling lengths, and target / source of it."""
+    """The most telling length that both show, and target / source of it."""
     for name in ("torso", "shoulders", "neck", "ears", "eyes", *LIMBS):
         a, b = source.limbs.get(name, 0), target.limbs.get(name, 0)
         if a > 0 and b > 0 and 1 / LARGEST_SCALE <= b / a <= LARGEST_SCALE:
             return name, b / a
-    return "frame alone, for want of a length that both show", 1.0
+    return "frame alone, because no length is seen in both", 1.0
 
 
 def normalize(
@@ -277,7 +270,7 @@ def normalize(
         is shrunk around its middle, so that motion is not stretched. Frames without feet take scale
         and shift from their neighbours. Where the feet of either person are out of view, the scale
         is that of the torso (else shoulders, neck, head) and the neck goes to the target's neck,
-        see `describe`.
+        see `fit_in_words`.
       "limbs": as "global" for place and size, and every limb gets the target's length: rebuilt from
         the root along the skeleton, with face and hands moved and scaled with the head and wrists.
       "none": a copy.

@@ -22,7 +22,7 @@ FARTHEST = 0.35
 FARTHER_A_FRAME, FARTHEST_OF_ALL = 0.1, 1.0
 # Frames after which somebody who reappears is somebody else.
 LONGEST_ABSENCE = 50
-# Two candidates as near as that to each other: it is a guess who is who.
+# If two candidates' distances differ by less than this, it is a guess who is who.
 AMBIGUOUS = 0.1
 # Somebody seen in a smaller share of the longest track's frames is no person but a false alarm.
 LEAST_SHARE = 0.1
@@ -60,7 +60,7 @@ class _Trail:
 
     frames: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    last: np.ndarray | None = None
+    last: np.ndarray = field(default_factory=lambda: np.zeros((137, 3), np.float32))
     places: list[float] = field(default_factory=list)
     extent: float = 0.0
     over: bool = False
@@ -153,7 +153,7 @@ def follow(
       others are there, the followed person is not, or it is a guess who it is); and the number of
       people in the fullest frame.
 
-    Raises UserError: senseless `person`, or a number that is not there.
+    Raises UserError: a `person` that is not a choice, or a number that is not there.
     """
     check_person(person)
     # Few poses stay in memory.

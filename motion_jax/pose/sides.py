@@ -2,14 +2,14 @@
 
 An estimator that sees a person from the side, from behind or with crossed legs sometimes gives the
 left limb the right one's name, for a frame or for seconds. In one frame that can hardly be told
-from a person who turned round; over time it can: under the wrong names both joints jump at once to
+from a person who turned round. Over time it can: under the wrong names both joints jump at once to
 each other's place. For the arms and for the legs each frame gets one of four states (nothing
 exchanged, the whole limb, from the elbow or knee on, the wrist or ankle alone), and the cheapest
 sequence of states is found exactly (Viterbi). It weighs, all in person sizes:
 
-* how far each joint lies from where its last two places lead at constant speed. Speed has to be in
-  it: legs that pass each other come nearer to each other's last places than to their own;
-* what bones are longer than they ever are, since an exchange at the knee lengthens both shins;
+* how far each joint lies from where it would be at the speed of its last two places. Speed has to
+  count: legs that pass each other come nearer to each other's last places than to their own;
+* by how much bones are longer than usual, since an exchange at the knee lengthens both shins;
 * shoulders and hips that face opposite ways;
 * shoulders that turn their back on us below a face that is seen;
 * every change of state, and a little for every frame with exchanged sides, so that where nothing
@@ -40,7 +40,7 @@ OPPOSED = 0.5
 BACK_UNDER_FACE = 0.15
 # A bone's usual length is this quantile of what is seen of it.
 USUAL = 0.9
-# A joint's place is guessed on for so many frames; after that nothing is known of its side.
+# A joint's place is guessed for so many frames; after that nothing is known of its side.
 BRIDGED = 3
 
 _ENDS = {

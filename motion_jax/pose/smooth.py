@@ -41,7 +41,7 @@ def one_euro(
       derivative_cutoff: Hz.
       observed: broadcast to the values; samples that are False neither are filtered nor change
         any state. Their results are their values.
-      reset_after: a signal that was missing for more frames than this begins anew (None: never).
+      reset_after: a signal that was missing for more frames than this starts again (None: never).
 
     Raises:
       ValueError: times that do not increase, or of another number than the values.
@@ -141,14 +141,14 @@ def smooth_track(
 
     Positions are divided by `person_size` first, so that one setting suits every resolution and
     every distance from the camera, and the frame times are used, so that it suits every frame
-    rate. Interpolated (`filled`) keypoints are not filtered: they are interpolated anew between
+    rate. Interpolated (`filled`) keypoints are not filtered: they are interpolated again between
     the filtered ones. Confidences stay.
 
     Args:
       min_cutoff: Hz.
       beta: Hz per (person size / second).
       derivative_cutoff: Hz.
-      reset_after: frames that a keypoint may be missing before its filter begins anew.
+      reset_after: frames that a keypoint may be missing before its filter starts again.
       zero_phase: filter forwards and backwards and take the mean of both: no lag, but a frame's
         result then depends on later frames too (not for live use).
 

@@ -2,8 +2,8 @@
 
 The filter sees as much of the future as of the past, so that nothing comes late, and a parabola
 follows constant acceleration exactly, so that turning points are not cut off. It is Savitzky and
-Golay's filter (1964) with Gaussian weights, solved frame by frame, so that it takes uneven frame
-times and gaps as they are.
+Golay's filter (1964) with Gaussian weights, solved frame by frame, so that it copes
+with uneven frame times and gaps.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def local_parabola(
       values: samples; times: seconds, strictly increasing.
       observed: the others neither count nor change.
       width: standard deviation of the Gaussian weights, in seconds.
-      reset_after: samples that are parted by more unobserved ones than this do not see each other.
+      reset_after: samples with more unobserved ones than this between them do not see each other.
 
     Returns:
       Samples with fewer than 4 in reach, themselves included, are as they were.
@@ -123,7 +123,7 @@ def zero_lag_track(
     """A track whose measured keypoints went through `local_parabola`, x and y separately, with
     `width` seconds or LEAST_WIDTH frames, whichever is more.
 
-    Interpolated (`filled`) keypoints do not count: they are interpolated anew between the smoothed
+    Interpolated (`filled`) keypoints do not count: they are interpolated again between the smoothed
     ones. Confidences stay.
     """
     measured, filled = measured_keypoints(track)

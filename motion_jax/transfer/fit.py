@@ -19,7 +19,7 @@ from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
     PoseStatistics,
-    describe,
+    fit_in_words,
     fit_target,
     normalize,
 )
@@ -116,7 +116,7 @@ def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
         poses, source = long_arrays.taken(track.keypoints, frames), None
         if method != "none":
             source, target = _both(poses, body)
-            how = describe(source, target)
+            how = fit_in_words(source, target)
         laid = _laid(poses, track.size, source, body, method)
         for window in long_arrays.windows(laid, keypoints):
             keypoints[frames[window]] = np.where(laid[window, :, 2:] > 0, laid[window], 0)

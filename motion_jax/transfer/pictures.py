@@ -139,7 +139,7 @@ def _conversion(
     if drawing is None and options.region is None:
         return None, bars
     reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
-    reel = reel.at(options.region)
+    reel = reel.cut_to(options.region)
     cut = reel.cut.of if reel.cut else (lambda picture: picture)
     if drawing is None or not ready:
         return (lambda picture: np.ascontiguousarray(cut(picture))), bars

@@ -120,8 +120,8 @@ def trunk(
         points = np.asarray(keypoints[:, _TRUNK], np.float64)
         return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
 
-    middle, seen = long_arrays.gathered(path, np.asarray(keypoints))
-    return middle, seen
+    middle, known = long_arrays.gathered(path, np.asarray(keypoints))
+    return middle, known
 
 
 def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:

@@ -70,7 +70,7 @@ def transfer(
     return options.out
 
 
-def prepared(options: TransferOptions) -> "Performance":
+def prepared(options: TransferOptions) -> Performance:
     """Everything that can be known before the first picture is made. Raises as `transfer`."""
     _check(options)
     if options.method is None:
@@ -96,7 +96,7 @@ def _write_film(options: TransferOptions, performance: Performance) -> None:
             meter.advance()
 
 
-def _of_run(options: TransferOptions) -> "Performance":
+def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
@@ -110,7 +110,7 @@ def _of_run(options: TransferOptions) -> "Performance":
     return _by_poses(options, run)
 
 
-def _by_poses(options: TransferOptions, run: Run) -> "Performance":
+def _by_poses(options: TransferOptions, run: Run) -> Performance:
     info, recipe = probe(options.source), run.config.recipe
     check_drawable(run)
     steadying = which_way(options, single_frames=not recipe.recurrent, has_poses=True)
@@ -138,7 +138,7 @@ def _by_poses(options: TransferOptions, run: Run) -> "Performance":
     )
 
 
-def _by_pictures(options: TransferOptions, run: Run) -> "Performance":
+def _by_pictures(options: TransferOptions, run: Run) -> Performance:
     which_way(options, single_frames=not run.config.recipe.recurrent, has_poses=False)
     pictures, boxes = open_pictures(options, run)
     sound = not options.source.is_dir() and probe(options.source).has_audio

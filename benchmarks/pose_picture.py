@@ -55,7 +55,7 @@ def picture(options: Options) -> np.ndarray:
     if f"left_{options.joint}" not in INDEX:
         raise UserError(f"{options.joint} is no joint of both sides, such as ankle or wrist.")
     mended, repairs = mend(track, filter=options.filter)
-    say(f"Mended: {repairs.describe() or 'nothing'}.")
+    say(f"Mended: {repairs.in_words() or 'nothing'}.")
     shown = range(options.first, options.last + 1)
     box = _box([t.keypoints[options.first : options.last + 1, BODY] for t in (track, mended)])
     rows = []

@@ -89,8 +89,9 @@ def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     token = _open.set(_Pool(executor, done, stop, log))
     try:
         if preload:
-            for _ in range(workers):
-                executor.submit(_import, tuple(preload))
+            with _interrupts_wait():
+                for _ in range(workers):
+                    executor.submit(_import, tuple(preload))
         yield
     finally:
         _open.reset(token)
@@ -113,7 +114,8 @@ def run_jobs(
         before = here.done.value
         try:
             with Meter(description, total) as meter:
-                futures = [here.executor.submit(job, value) for value in inputs]
+                with _interrupts_wait():
+                    futures = [here.executor.submit(job, value) for value in inputs]
                 waiting = set(futures)
                 while waiting:
                     finished, waiting = concurrent.futures.wait(
@@ -129,6 +131,17 @@ def run_jobs(
         except BaseException:
             here.stop.set()
             raise
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C comes after the block. Processes that begin in it inherit that, so that they are not
+    interrupted before `_begin`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _import(names: tuple[str, ...]) -> None:
@@ -151,6 +164,7 @@ def _begin(done: Any, stop: Any, log: str) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 2)
     os.close(descriptor)

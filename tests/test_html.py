@@ -96,7 +96,7 @@ def test_image_holds_the_exact_pixels(unchecked, tmp_path):
     from PIL import Image
 
     source = picture()
-    text = html.image(source, width=64, alt='a "quoted" one')
+    text = html.image(source, 'a "quoted" one', width=64)
     assert 'class="pixels"' in text and 'width="64"' in text and "&quot;quoted&quot;" in text
     import base64
     import io
@@ -138,26 +138,18 @@ def test_chart_breaks_lines_at_gaps_and_thins_long_ones():
     y = np.sin(np.arange(5000) / 50)
     y[2500] = np.nan
     y[100] = 9.0
-    lines = list(svg(html.chart({"a": y}, y_range=(-1, 9))).iter("polyline"))
+    lines = list(svg(html.chart({"a": y})).iter("polyline"))
     assert len(lines) == 2
     points = [tuple(map(float, p.split(","))) for p in lines[0].get("points").split()]
     assert len(points) <= charts.MOST_POINTS + 2
-    assert min(p[1] for p in points) == pytest.approx(10)  # the one high value is still there
-    smooth = html.chart({"a": y}, smooth=20)
-    assert smooth.count("<polyline") == 4 and smooth.count("stroke-opacity") == 1
+    assert min(p[1] for p in points) < 25  # the one high value is still there
+    assert sum(p[1] < 100 for p in points) == 1
     assert "No values" in html.chart({"a": [float("nan")]})
     assert "No values" in html.chart({"a": [0.0, -1.0]}, log=True)
     with pytest.raises(ValueError, match="kind"):
         html.chart({"a": [1.0]}, kind="pie")
     with pytest.raises(ValueError, match="2 x for 1 y"):
         html.chart({"a": ([1, 2], [1.0])})
-
-
-def test_running_mean_has_no_edge_effect_and_keeps_gaps():
-    y = np.array([2.0, 4.0, 6.0, np.nan, 10.0, 12.0])
-    assert charts.running_mean(y, 2)[:3].tolist() == [2.0, 3.0, 5.0]
-    assert np.isnan(charts.running_mean(y, 2)[3])
-    assert charts.running_mean(y, 2)[4:].tolist() == [10.0, 11.0]
 
 
 def test_write_names_the_place_that_cannot_be_written(tmp_path):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PROGRAM = "python -m motion_jax.cli.beam"
 # A runner may give several threads of a process work at once; each would start all processes.
 _ONE_AT_A_TIME = threading.Lock()
-# Remote videos that lie on this worker: {address: path}, at most so many.
+# Remote videos that lie on this worker: {address: path}, at most _MOST_FETCHED.
 _FETCHED: dict[str, Path] = {}
 _MOST_FETCHED = 2
 
@@ -75,8 +75,8 @@ class _Video:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is known of a video once its poses are: figures without sharpness, and its part of the
-    options that the metadata hold."""
+    """What is known of a video with its poses: figures without sharpness, and its part of the
+    options in the metadata."""
 
     number: int
     figures: assemble.VideoFigures
@@ -250,7 +250,7 @@ def _with_sharpness(video: _Measured, written: Sequence[_Written]) -> assemble.V
 
 
 def _alone(options: BeamOptions) -> PrepareOptions:
-    """The options as `prepare` knows them."""
+    """The options in the form that `prepare` has."""
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     values |= {"videos": tuple(map(Path, options.videos)), "out": Path(options.out)}
     return PrepareOptions(**values)

@@ -2,9 +2,10 @@
 
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
-or pass over what could not be imported. So it is noted here, raised again where it was dropped, and
-an error that follows it is taken for it. Afterwards the process ends at once, because the threads
-of libraries that were interrupted half-way crash while the interpreter shuts down.
+or ignore what could not be imported. So it is noted here, raised again where it was dropped, and
+an error that follows it counts as it. Native libraries crash if their loading is interrupted
+(jaxlib does), so an interrupt waits for that. Afterwards the process ends at once, because the
+threads of libraries that were interrupted half-way crash while the interpreter shuts down.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 INTERRUPTED = 130
 # Seconds after which an interrupt that led to nothing is raised again.
 AGAIN = 1.0
+# Seconds after which it is tried again where a native library was being loaded.
+LOADING = 0.05
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
     """Around a command: an interrupt ends it with a line and SystemExit 130.
 
     Args:
-      whole_process: whether the process is there for this command alone; then it ends here after an
+      whole_process: whether the process runs only this command; then it ends here after an
         interrupt, and an interrupt after the command's work is done changes nothing.
     """
     noted = _Noted()
@@ -48,6 +52,7 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
         with contextlib.suppress(OSError):
             print("motion-jax: interrupted", file=sys.stderr)
         if whole_process:
+            _forget(error)
             leave(INTERRUPTED)
         raise SystemExit(INTERRUPTED) from error
     finally:
@@ -62,6 +67,31 @@ def leave(status: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def _forget(error: BaseException | None) -> None:
+    """Frees what the interrupted functions held: Python's tracker of semaphores, a process of its
+    own, would warn of those that are left."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+def _raise(frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, now or, where a native library is being loaded, a little later."""
+    loading = _loads_native(frame)
+    delay = LOADING if loading else AGAIN
+    signal.setitimer(signal.ITIMER_REAL, delay, delay)
+    if not loading:
+        raise KeyboardInterrupt
+
+
+def _loads_native(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_qualname.startswith("ExtensionFileLoader."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Noted:
@@ -87,8 +117,7 @@ class _Noted:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.seen = True
-        signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
-        raise KeyboardInterrupt
+        _raise(frame)
 
     def _again(self, number: int, frame: FrameType | None) -> None:
         # While files are being removed and processes ended because of it, it is not lost.
@@ -97,7 +126,7 @@ class _Noted:
             if isinstance(error, KeyboardInterrupt):
                 return
             error = error.__context__
-        raise KeyboardInterrupt
+        _raise(frame)
 
     def _dropped(self, unraisable: Any) -> None:
         """Exceptions in callbacks and destructors come here instead of to their callers."""

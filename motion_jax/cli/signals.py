@@ -16,8 +16,8 @@ ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Signals:
-    """SIGINT, SIGTERM and SIGUSR1 ask the token for a stop while the work says that it answers one
-    (events.Stoppable); before and after, they act as usual, and so does a second Ctrl-C.
+    """SIGINT, SIGTERM and SIGUSR1 ask the token for a stop while the work says that it answers a
+    stop (events.Stoppable). Otherwise they act as usual, and so does a second Ctrl-C.
 
     A context manager, and an observer that passes every event on to `show`.
 
@@ -37,7 +37,7 @@ class Signals:
         self._show(event)
 
     def status(self, preempted: int = 0) -> int:
-        """The exit status after a stop; preempted: that of one which a scheduler asked for."""
+        """The exit status after a stop; preempted: after one that a scheduler asked for."""
         return 128 + signal.SIGINT if self.received == signal.SIGINT else preempted
 
     def __enter__(self) -> "Signals":
@@ -50,7 +50,7 @@ class Signals:
         # Only the main thread may set handlers; elsewhere (a notebook's, a test's) they stay.
         if threading.current_thread() is not threading.main_thread():
             return
-        # Of several processes jax itself takes SIGTERM, as notice of a preemption.
+        # With several processes jax itself takes SIGTERM, as a notice of preemption.
         for number in [n for n in ASKING if processes == 1 or n != signal.SIGTERM]:
             self._before[number] = signal.signal(number, self._note)
 
@@ -73,8 +73,8 @@ class Signals:
 
 @contextlib.contextmanager
 def answered(preempted: int = 0) -> Iterator[None]:
-    """Signals ask what the block does to stop; a training that they stopped ends the program with a
-    sentence and its exit status.
+    """Signals ask the work of the block to stop. A training that they stopped ends the program with
+    a sentence and its exit status.
 
     preempted: the status after SIGTERM, SIGUSR1 or a preemption notice.
     """

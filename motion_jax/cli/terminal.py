@@ -21,10 +21,10 @@ from rich.text import Text
 from motion_jax.errors import worded
 from motion_jax.events import Ending, Event, Progress, Said, StageBegun, StageEnded, Step
 
-# Between lines of a task, and of training, where the output is no terminal.
+# Between lines of a task, and of training, where the output is not a terminal.
 LINE_EVERY_SECONDS = 5.0
 STEP_EVERY_SECONDS = 10.0
-# What took less has no rate worth a line.
+# A task that took less has no meaningful rate.
 LEAST_SECONDS = 1.0
 
 
@@ -64,7 +64,7 @@ class Terminal:
                     self._live.stop()
                     self._live = None
             case Ending():
-                # Nothing else is tidied up any more.
+                # Nothing else tidies up after this.
                 self.console.show_cursor(True)
                 message = worded(event.marked)
                 print(f"motion-jax: error: {message}", file=sys.stderr, flush=True)
@@ -107,7 +107,6 @@ class Terminal:
         return task
 
     def _step(self, event: Step) -> None:
-        # The first step's time is mostly compiling; it says nothing about the rest.
         left = "…" if event.seconds_left is None else _clock(event.seconds_left)
         losses = "  ".join(f"{name} {value:.3g}" for name, value in event.metrics.items())
         line = (

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from motion_jax.cli.signals import answered
 from motion_jax.devices.roll_call import Presence, report, split_address, wrong_number
 from motion_jax.errors import UserError, option, worded
-from motion_jax.errors import option as named
 
-# jax and all that needs it take seconds to import: what is plainly wrong is said before.
+# jax and all that needs it take seconds to import: obvious mistakes are reported before.
 if TYPE_CHECKING:
     from motion_jax.config import Config
 
-# What `train` ends with for other reasons (docs/scale.md), so that no stop may.
+# Exit statuses that `train` has for other reasons (docs/scale.md): no stop may end with them.
 TAKEN = {1: "a crash", 2: "an error that would come again", 130: "Ctrl-C"}
-# So long a process with a wrong number tries to tell process 0, which may still be starting.
+# How long a process with a wrong number tries to tell process 0, which may still be starting.
 TELL_SECONDS = 20.0
 
 USAGE = """usage: motion-jax train CONFIG --data DATASET --run DIR [options] [settings]
@@ -31,8 +30,8 @@ Trains what CONFIG describes: a Python file that defines `config = Config(...)`,
 {shipped}.
 Run the same command again to go on where it stopped.
 
-motion-jax train --run DIR --data DATASET [options] [settings] goes on with the config of a run that
-is there, for example one made by motion-jax import.
+motion-jax train --run DIR --data DATASET [options] [settings] goes on with the config of an
+existing run, for example one made by motion-jax import.
 
 motion-jax train CONFIG --help explains every setting of that config."""
 
@@ -60,18 +59,18 @@ class TrainOptions:
     strategy: Literal["jit", "pmap"] | None = None
     """How a step runs on several devices, short for --devices.strategy."""
     coordinator: str | None = None
-    """HOST:PORT of process 0 and a free port there, where several processes train together and no
-    cluster (Cloud TPU, Slurm, Open MPI, Kubernetes) says so."""
+    """HOST:PORT (the host of process 0 and a free port there), where several processes train
+    together and no cluster (Cloud TPU, Slurm, Open MPI, Kubernetes) tells them so."""
     process: int | None = None
     """With --coordinator: the number of this process, from 0."""
     processes: int | None = None
     """With --coordinator: how many there are. Alone, --processes 1: do not look for a cluster."""
     wait_seconds: float = 300.0
-    """How long the processes may take to come together at the start."""
+    """How long the processes may take to come together at the start (seconds)."""
     preempted_status: int = 0
     """Exit status after SIGTERM, SIGUSR1 or a preemption notice, once everything is saved, for a
-    scheduler that starts the same command again (75, say); not 1, 2 or 130, which mean something
-    else; see docs/scale.md."""
+    scheduler that starts the same command again (for example 75). 1, 2 and 130 mean something else;
+    see docs/scale.md."""
     dry_run: bool = False
     """Print the resolved config, parameters, arithmetic, memory and measured time of each stage,
     and stop; with --data also which config would fit that dataset and this machine."""
@@ -97,7 +96,7 @@ def run(arguments: list[str]) -> None:
     needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
     for name in needed:
         if getattr(options, name) is None:
-            raise UserError(f"motion-jax train needs {named(name)}; see motion-jax train --help.")
+            raise UserError(f"motion-jax train needs {option(name)}; see motion-jax train --help.")
     from motion_jax.devices.processes import place
     from motion_jax.train.loop import train
 
@@ -116,10 +115,9 @@ def run(arguments: list[str]) -> None:
 
 
 def refuse_early(arguments: list[str]) -> None:
-    """Ends with one sentence and status 2 where the place, the waiting time or the exit status
-    given cannot be. Process 0 is told of a number that is no process's, so that it need not wait.
-
-    What is no number is left to those who read all options.
+    """Ends with one sentence and status 2 where the given place, waiting time or exit status is
+    impossible. Process 0 is told of a process number out of range, so that it need not wait. Values
+    that are not numbers are left to the parser of all options.
     """
     if {"-h", "--help"} & set(arguments):
         return
@@ -153,7 +151,7 @@ def refuse_early(arguments: list[str]) -> None:
         raise UserError(me.error)
     address = given["--coordinator"]
     split_address(address)
-    # At once; the others hear it as soon as process 0 listens.
+    # Said here at once; the others hear it as soon as process 0 listens.
     print(f"motion-jax: error: {worded(me.error)}", file=sys.stderr, flush=True)
     if count > 1:
         limit = TELL_SECONDS if seconds is None else min(seconds, TELL_SECONDS)
@@ -183,7 +181,7 @@ def _config_of_run(arguments: list[str]) -> "Config":
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
             f"DATASET --run DIR (there are {', '.join(config_names())}), or the {option('run')} of "
-            "a run that is there."
+            "an existing run."
         )
     return config
 
@@ -260,7 +258,7 @@ def dry_run(config: "Config", data: Path | None = None) -> None:
     """Prints what would be trained and what it costs: compiles each stage's step and runs it a few
     times. data: also what would fit that dataset and this machine.
 
-    Raises UserError, before any of it, where the settings cannot work or the dataset is none.
+    Raises UserError, before all this, where the settings cannot work or the dataset is none.
     """
     from motion_jax.config import to_json
     from motion_jax.plan.suggest import LOOP, duration
@@ -306,7 +304,7 @@ def suggestion(
         machine = suggest.measured_machine()
     else:
         rate = flops / sum(times[n] * stages[n].steps for n in stages)
-        how = "reckoned from the steps of this config, just measured"
+        how = "calculated from the steps of this config, just measured"
         machine = suggest.this_machine({config.recipe.dtype: rate}, how)
     described = suggest.describe(dataset, config.data.holdout, str(place))
     return suggest.propose(described, machine).to_json()

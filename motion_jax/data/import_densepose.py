@@ -118,11 +118,11 @@ class DensePlan:
 def plan_densepose(options: ImportOptions) -> DensePlan:
     """Looks at both sources. Raises UserError: no DensePose, other lengths or proportions."""
     span = {"start": options.start, "end": options.end, "fps": options.fps}
-    pose = open_reel(options.source, **span).at(options.region)
+    pose = open_reel(options.source, **span).cut_to(options.region)
     _tell_missing(pose)
     frame = None
     if options.frames is not None:
-        frame = open_reel(options.frames, **span).at(options.frames_region, "--frames-region")
+        frame = open_reel(options.frames, **span).cut_to(options.frames_region, "--frames-region")
         _tell_missing(frame)
         if len(pose) != len(frame):
             raise UserError(

@@ -192,7 +192,7 @@ def _mended(videos: Sequence[VideoEntry]) -> str:
     found = [video["repairs"] for video in videos if "repairs" in video]
     if not found:
         return "not recorded"
-    return Repairs.together(Repairs(**each) for each in found).describe() or "nothing to mend"
+    return Repairs.together(Repairs(**each) for each in found).in_words() or "nothing to mend"
 
 
 def _middle(values: np.ndarray) -> str:

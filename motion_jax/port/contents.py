@@ -134,7 +134,7 @@ def _run(folder: Path) -> Contents:
     return Contents(folder, "run", networks, facts)
 
 
-def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
+def _restored(folder: Path) -> tuple[Any, Mapping[str, Any], Any]:
     """(config, record, state) of the newest checkpoint; parameters and averages alone are read, as
     arrays of numpy."""
     config: Any = read_config(folder)  # a run with a checkpoint has one

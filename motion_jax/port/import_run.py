@@ -52,7 +52,7 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     state = imported.with_params(imported.fresh_state(config, stage), dict(plan.params))
     check_writable(options.run)
     try:
-        runs.describe(options.run, config, dataset, command or shlex.join(sys.argv))
+        runs.write_description(options.run, config, dataset, command or shlex.join(sys.argv))
         imported.save(options.run, config, stage, state, about)
     except BaseException:
         for child in options.run.iterdir():

@@ -1,11 +1,11 @@
-"""Bones that are too long to be: a person's bones keep their length, and a picture only shortens
+"""Bones that are impossibly long: a person's bones keep their length, and a picture only shortens
 them.
 
 What a bone may measure is learned from the clip itself: its usual length (an upper quantile over
 all frames and both sides, because it is seen shortened most of the time), but never less than a
 person with this torso has, because a clip may show a bone from its end alone. It grows with the
 body where the person comes nearer. A bone far beyond that has a misjudged joint; of its two ends
-that joint is blamed which has more such bones, else the one farther from the trunk. A blamed joint
+the joint with more such bones is blamed, else the one farther from the trunk. A blamed joint
 counts as not observed, so that `smooth.fill_gaps` can fill it.
 """
 
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
+from motion_jax.pose import long_arrays
+from motion_jax.pose.skeleton import COUNT, INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.track import PoseTrack
 
-# A bone is too long from this number of times its usual length on, and beyond SLACK torso lengths
-# more, because an ankle and a heel are hardly ever exact to that.
+# A bone is too long if it exceeds its usual length by this factor and by SLACK torso lengths more,
+# because an ankle and a heel are hardly ever exact to that.
 TOO_LONG = 1.4
 SLACK = 0.06
 USUAL = 0.8
@@ -80,17 +81,31 @@ _BONES = [
 def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
     """What each joint's bone to its parent measures when seen from the side, in pixels, by the
     joint's name; {} where neither torso nor shoulders were seen."""
+    return _usual(long_arrays.gathered(_seen_lengths, keypoints))
+
+
+def _seen_lengths(keypoints: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of the torso and of each bone of `_PARENTS`, both sides together, where it is seen: [m]."""
 
     def lengths(a: list[int], b: list[int]) -> np.ndarray:
         first, second = keypoints[:, a], keypoints[:, b]
         seen = (first[..., 2] > 0) & (second[..., 2] > 0)
         return np.linalg.norm(first[..., :2] - second[..., :2], axis=-1)[seen]
 
-    seen = {"torso": lengths([INDEX["mid_hip"]], [INDEX["neck"]])}
-    for name, parents in _PARENTS.items():
-        pairs = [(_of(s, name), _of(s, parents[0])) for s in ("right", "left")]
-        seen[name] = lengths(*(list(part) for part in zip(*pairs, strict=True)))
-    usual = {name: float(np.quantile(v, USUAL)) for name, v in seen.items() if len(v)}
+    sides = ("right", "left")
+    return lengths([INDEX["mid_hip"]], [INDEX["neck"]]), *(
+        lengths([_of(side, name) for side in sides], [_of(side, parents[0]) for side in sides])
+        for name, parents in _PARENTS.items()
+    )
+
+
+def _usual(lengths: tuple[np.ndarray, ...]) -> dict[str, float]:
+    """`usual_lengths` of what `_seen_lengths` gives."""
+    usual = {
+        name: float(np.quantile(seen, USUAL))
+        for name, seen in zip(("torso", *_PARENTS), lengths, strict=True)
+        if len(seen)
+    }
     torso = usual.pop("torso", 0.0) or usual.get("shoulder", 0.0) / PROPORTIONS["shoulder"]
     if torso <= 0:
         return {}
@@ -102,28 +117,77 @@ def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
 
 def find_long_bones(track: PoseTrack) -> LongBones:
     """The joints that cannot be where they are."""
-    keypoints = np.where(track.found[:, None, None], track.keypoints, 0).astype(np.float64)
-    blamed = np.zeros((len(keypoints), 25), bool)
-    usual = usual_lengths(keypoints)
+    from scipy.ndimage import median_filter
+
+    found = track.found
+
+    def bodies(keypoints: np.ndarray, found: np.ndarray) -> np.ndarray:
+        return np.where(found[:, None, None], keypoints[:, :25], 0).astype(np.float64)
+
+    blamed = np.zeros((len(found), 25), bool)
+    usual = _usual(
+        long_arrays.gathered(lambda *part: _seen_lengths(bodies(*part)), track.keypoints, found)
+    )
     if not usual:
         return LongBones(blamed)
-    points, seen = keypoints[:, :25, :2], keypoints[:, :25, 2] > 0
-    slack = SLACK * usual["knee"] / PROPORTIONS["knee"]
-    children, parents = (np.array([bone[i] for bone in _BONES]) for i in (0, 1))
-    length = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
-    # A joint that hangs on its grandparent may be as far as both bones are long.
-    normal = np.array([sum(usual[name] for name in bone[2]) for bone in _BONES])
-    size = _sizes(np.where(seen[:, children] & seen[:, parents], length / normal, np.nan))
-    long = length > (TOO_LONG * normal + slack) * size[:, None]
+    normal = _normal(usual)
+    (upper,) = long_arrays.gathered(
+        lambda *part: (_upper_ratios(bodies(*part), normal),), track.keypoints, found
+    )
+    size = np.maximum(median_filter(upper, size=SIZE_WINDOW, mode="nearest"), 1)
+    longest = _longest(usual) * size[:, None]
+    for window in long_arrays.windows(track.keypoints):
+        body = bodies(track.keypoints[window], found[window])
+        blamed[window] = _blamed(body, longest[window])
+    return LongBones(blamed)
+
+
+_CHILDREN, _BONE_PARENTS = (np.array([bone[i] for bone in _BONES]) for i in (0, 1))
+
+
+def _normal(usual: dict[str, float]) -> np.ndarray:
+    """[bone]: the usual lengths; a joint that hangs on its grandparent may be as far as both bones
+    are long."""
+    return np.array([sum(usual[name] for name in bone[2]) for bone in _BONES])
+
+
+def _longest(usual: dict[str, float]) -> np.ndarray:
+    """[bone]: the length from which on a bone is too long."""
+    return TOO_LONG * _normal(usual) + SLACK * usual["knee"] / PROPORTIONS["knee"]
+
+
+def _bone_lengths(body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[n, bone]: how long each of `_BONES` is, and whether it is seen."""
+    length = np.linalg.norm(body[:, _CHILDREN, :2] - body[:, _BONE_PARENTS, :2], axis=-1)
+    return length, (body[:, _CHILDREN, 2] > 0) & (body[:, _BONE_PARENTS, 2] > 0)
+
+
+def _upper_ratios(body: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """[n]: an upper quantile of how many times longer than usual a frame's bones are; 1 where few
+    are seen."""
+    length, seen = _bone_lengths(body)
+    ratios = np.where(seen, length / normal, np.nan)
+    some = np.isfinite(ratios).sum(1) >= 3
+    upper = np.ones(len(ratios))
+    if some.any():
+        upper[some] = np.nanquantile(ratios[some], 0.75, axis=1)
+    return upper
+
+
+def _blamed(body: np.ndarray, longest: np.ndarray) -> np.ndarray:
+    """bool [n, 25]: the joints that are to blame for bones longer than `longest` [n, bone]."""
+    blamed = np.zeros((len(body), 25), bool)
+    long, _ = _bone_lengths(body)
+    long = long > longest
     while True:
-        there = seen & ~blamed
-        bad = long & there[:, children] & there[:, parents]
+        there = (body[..., 2] > 0) & ~blamed
+        bad = long & there[:, _CHILDREN] & there[:, _BONE_PARENTS]
         for number, bone in enumerate(_BONES):
             if bone[3] is not None:
                 bad[:, number] &= ~there[:, bone[3]]
         frames = np.flatnonzero(bad.any(1))
         if not len(frames):
-            return LongBones(blamed)
+            return blamed
         score = np.zeros((len(frames), 25))
         for number, (child, parent, *_) in enumerate(_BONES):
             score[:, child] += bad[frames, number]
@@ -139,18 +203,44 @@ _DEPTH = np.zeros(25)
 for _child, _parent, _, _between in _BONES:
     if _between is None:
         _DEPTH[_child] = _DEPTH[_parent] + 1
+_FEET = [
+    _of(side, name)
+    for side in ("left", "right")
+    for name in PROPORTIONS
+    if _PARENTS[name][0] == "ankle"
+]
 
 
-def _sizes(ratios: np.ndarray) -> np.ndarray:
-    """[N] how many times larger than usual the body is seen, 1 at least: [N, bone] lengths divided
-    by the usual ones, NaN where unknown."""
-    from scipy.ndimage import median_filter
+def body_size(pose: Float[np.ndarray, "137 3"], usual: dict[str, float]) -> float:
+    """How many times larger than usual the body is seen; 1 where fewer than three bones tell."""
+    return float(_upper_ratios(pose[None, :25], _normal(usual))[0])
 
-    some = np.isfinite(ratios).sum(1) >= 3
-    upper = np.ones(len(ratios))
-    if some.any():
-        upper[some] = np.nanquantile(ratios[some], 0.75, axis=1)
-    return np.maximum(median_filter(upper, size=SIZE_WINDOW, mode="nearest"), 1)
+
+def put_back(
+    pose: Float[np.ndarray, "137 3"], usual: dict[str, float], size: float
+) -> Float[np.ndarray, "137 3"]:
+    """The pose with misjudged joints moved along their bones to where those have their usual length
+    times `size`; a hand goes with its wrist, and what was at an ankle of the foot goes with it."""
+    [moved] = _blamed(pose[None, :25], size * _longest(usual)[None])
+    if not moved.any():
+        return pose
+    result, normal = pose.copy(), _normal(usual)
+    # Those nearer to the trunk first.
+    for child in np.argsort(_DEPTH, kind="stable"):
+        bones = [i for i in np.flatnonzero(child == _CHILDREN) if pose[_BONE_PARENTS[i], 2] > 0]
+        if not bones or not pose[child, 2] > 0:
+            continue
+        bone = min(bones, key=lambda i: len(_BONES[i][2]))
+        parent = _BONE_PARENTS[bone]
+        along = pose[child, :2] - pose[parent, :2]
+        share = min(1.0, size * normal[bone] / max(float(np.linalg.norm(along)), 1e-9))
+        moved[child] |= child in _FEET and moved[parent] and share * TOO_LONG >= 1
+        if moved[child]:
+            result[child, :2] = result[parent, :2] + share * along
+    for side, hand in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
+        shift = result[INDEX[f"{side}_wrist"], :2] - pose[INDEX[f"{side}_wrist"], :2]
+        result[hand, :2] += np.where(result[hand, 2:] > 0, shift, 0)
+    return result
 
 
 def drop_long_bones(track: PoseTrack) -> tuple[PoseTrack, LongBones]:
@@ -159,12 +249,17 @@ def drop_long_bones(track: PoseTrack) -> tuple[PoseTrack, LongBones]:
     With a wrist its hand goes, with an ankle its foot.
     """
     found = find_long_bones(track)
-    dropped = np.zeros(track.keypoints.shape[:2], bool)
-    dropped[:, :25] = found.joints
-    for side, hand in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
-        dropped[:, hand] |= found.joints[:, [INDEX[f"{side}_wrist"]]]
-        for part in ("big_toe", "small_toe", "heel"):
-            dropped[:, INDEX[f"{side}_{part}"]] |= found.joints[:, INDEX[f"{side}_ankle"]]
-    keypoints = np.where(dropped[..., None], 0, track.keypoints).astype(np.float32)
-    filled = None if track.filled is None else track.filled & ~dropped
+    keypoints = long_arrays.copied(track.keypoints)
+    filled = None if track.filled is None else long_arrays.copied(track.filled, bool)
+    for window in long_arrays.windows(keypoints, filled):
+        joints = found.joints[window]
+        dropped = np.zeros((len(joints), COUNT), bool)
+        dropped[:, :25] = joints
+        for side, hand in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
+            dropped[:, hand] |= joints[:, [INDEX[f"{side}_wrist"]]]
+            for part in ("big_toe", "small_toe", "heel"):
+                dropped[:, INDEX[f"{side}_{part}"]] |= joints[:, INDEX[f"{side}_ankle"]]
+        keypoints[window][dropped] = 0
+        if filled is not None:
+            filled[window] &= ~dropped
     return dataclasses.replace(track, keypoints=keypoints, filled=filled), found

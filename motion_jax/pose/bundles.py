@@ -72,7 +72,7 @@ class Bundle:
     source: str
     address: str = ""
 
-    def describe(self) -> dict:
+    def origin(self) -> dict[str, str | int]:
         """What a dataset keeps of it (no path: it means nothing on another machine)."""
         return {
             "model": self.path.name,

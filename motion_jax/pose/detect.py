@@ -3,7 +3,7 @@
 A video is cut into pieces of a length that depends on the number of its frames alone, each with a
 fresh landmarker and a few frames to warm it up; so the result does not depend on how many workers
 there are. The landmarkers run in spawned processes: MediaPipe starts threads, writes to stderr as
-it likes, and can end a process, none of which belongs into the caller's.
+it likes, and can end a process; none of that may happen in the caller's.
 """
 
 import os
@@ -18,6 +18,7 @@ from jaxtyping import Float, Float64, UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles
+from motion_jax.pose.landmarks import Found, RecordFile
 from motion_jax.pose.person import disagreement, mirrored
 from motion_jax.video.reader import read_frames
 from motion_jax.workers import advance, run_jobs
@@ -25,8 +26,8 @@ from motion_jax.workers import advance, run_jobs
 # Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
 WARM_UP = 4
 MOST_PEOPLE = 4
-# Torso lengths by which the follower's pose and the one in the mirror differ at most when they are
-# taken for the same at once; stricter than `person.MOST_DISAGREEMENT`.
+# The follower's pose and the one in the mirror are the same, without another look, if they differ
+# by less than so many torso lengths; stricter than `person.MOST_DISAGREEMENT`.
 SAME = 0.1
 # What hides everything but the followed person.
 GREY = 127
@@ -53,8 +54,9 @@ class Job:
       detail: "body" or "holistic".
       bundle: path of the model bundle.
       pieces: (first, last + 1) frame numbers, one after another.
-      look_every: the detector for several people looks at every so manieth frame (and at the
-        last), at its mirror image and where need be at itself; 0: never.
+      records: what is found is written there.
+      look_every: the detector for several people looks at every nth frame (and at the last), at
+        its mirror image and where need be at itself; 0: never.
       boxes: None, or (left, top, right, bottom) of each frame in pixels: all else is hidden from
         the landmarker; NaN where the person is not there at all and the frame is passed over.
     """
@@ -63,34 +65,23 @@ class Job:
     detail: str
     bundle: Path
     pieces: tuple[tuple[int, int], ...]
+    records: RecordFile
     look_every: int = 0
     boxes: Float[np.ndarray, "n 4"] | None = None
 
 
 @dataclass
-class Found:
-    """One frame's landmarks of one person, in pixels: pose (x, y, visibility, presence), and with
-    "holistic", where found, face, left and right hand (the person's own left and right)."""
-
-    pose: Float[np.ndarray, "33 4"]
-    face: Float[np.ndarray, "478 2"] | None = None
-    left: Float[np.ndarray, "21 2"] | None = None
-    right: Float[np.ndarray, "21 2"] | None = None
-
-
-@dataclass
 class Result:
-    """What a job found: {frame number: Found} and {frame number: (poses, poses in the mirror)} of
-    the frames looked at by the detector for several people; (height, width) of the frames."""
+    """What a job found besides what it wrote: {frame number: (poses, poses in the mirror)} of the
+    frames looked at by the detector for several people; (height, width) of the frames."""
 
-    found: dict[int, Found]
     looks: dict[int, tuple[list[np.ndarray], list[np.ndarray]]]
     size: tuple[int, int] = (0, 0)
 
 
 def pieces(count: int) -> list[tuple[int, int]]:
-    """Cuts `count` frames into 4 pieces, or multiples of 8 of at most 256 frames, so that two,
-    four or eight workers have as much to do."""
+    """Cuts `count` frames into 4 pieces, or a multiple of 8 pieces of at most 256 frames, so that
+    each of two, four or eight workers has as much to do as the others."""
     number = 4 if count < 1024 else 8 * -(-count // 2048)
     length = max(32, -(-count // number))
     return [(first, min(first + length, count)) for first in range(0, count, length)]
@@ -137,7 +128,7 @@ def run(jobs: list[Job], workers: int, description: str) -> list[Result]:
 
 
 def _run(job: Job) -> Result:
-    result = Result({}, {})
+    result = Result({})
     count = len(job.source.times)
     looker = _pose_landmarker(job, MOST_PEOPLE) if job.look_every else None
     starts = {first for first, _ in job.pieces}
@@ -157,8 +148,7 @@ def _run(job: Job) -> Result:
                         follower.see(*earlier)
                 assert follower is not None  # the first number begins a piece
                 found = follower.see(number, image)
-                if found is not None:
-                    result.found[number] = found
+                job.records.write(number, found, result.size)
                 if looker and (number % job.look_every == 0 or number == count - 1):
                     result.looks[number] = _look(looker, image, found)
                 advance()
@@ -183,7 +173,7 @@ class _Follower:
         if job.boxes is not None:
             box = job.boxes[number]
             if np.isnan(box[0]):
-                # Nobody to follow: when the person is back, begin anew.
+                # Nobody to follow: when the person is back, a fresh landmarker starts.
                 self.close()
                 return None
             image = _hide(image, box)

@@ -11,17 +11,19 @@ with a reason, never somebody else.
 import hashlib
 import importlib.metadata
 import json
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
 from motion_jax import files
 from motion_jax.errors import UserError, option
-from motion_jax.pose import bundles, detect, skeleton
+from motion_jax.pose import bundles, detect, long_arrays, skeleton
 from motion_jax.pose import person as people
+from motion_jax.pose.landmarks import RecordFile
+from motion_jax.pose.smooth import filled_keypoints
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.video.reader import frame_times, peculiarities
@@ -30,13 +32,9 @@ from motion_jax.workers import pool, worker_count
 # Part of the key of cached poses: increase it when the same video would give other poses.
 VERSION = 1
 LOOK_SECONDS = 0.4
-# A landmark less likely than this to be inside the frame is MediaPipe's guess.
-LEAST_PRESENCE = 0.3
-# Limits, in torso lengths, of how far a hand or a face may be from the wrist or nose it belongs to.
-HAND_REACH = 0.4
-FACE_REACH = 0.35
-# MediaPipe's landmarks 0-6 are the nose and the eyes, 9 and 10 the mouth.
-_NOSE_AND_EYES = [0, 1, 2, 3, 4, 5, 6, 9, 10]
+
+# Start and end in seconds, frames a second to resample to; see `estimate_video`.
+_Span = tuple[float | None, float | None, float | None]
 
 
 def estimate_video(
@@ -69,7 +67,7 @@ def estimate_video(
     path = Path(path)
     people.check_person(person)
     bundle = bundles.find_bundle(detail, model)
-    return _estimate(path, bundle, detail, person, start, end, fps, workers)
+    return _estimate(path, bundle, detail, person, (start, end, fps), workers)
 
 
 def estimate_cached(
@@ -88,8 +86,9 @@ def estimate_cached(
     path = Path(path)
     people.check_person(person)
     bundle = bundles.find_bundle(detail, model)
+    span = start, end, fps
     if not path.is_file():
-        return _estimate(path, bundle, detail, person, start, end, fps, workers)
+        return _estimate(path, bundle, detail, person, span, workers)
     options = {
         "video": files.sha256(path),
         "model": bundle.sha256,
@@ -118,44 +117,71 @@ def estimate_cached(
             f"Estimated poses cannot be kept in {cached.parent}; set $MOTION_JAX_CACHE to a folder "
             "that you may write to."
         ) from error
-    track = _estimate(path, bundle, detail, person, start, end, fps, workers)
+    track = _estimate(path, bundle, detail, person, span, workers)
     save_track(cached, track)
     return track
 
 
 def save_track(path: Path, track: PoseTrack) -> None:
     """Writes a PoseTrack as .npz, atomically."""
-    filled = np.zeros(track.keypoints.shape[:2], bool) if track.filled is None else track.filled
-    with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            keypoints=track.keypoints.astype(np.float32),
-            times=np.asarray(track.times, np.float64),
-            size=np.asarray(track.size, np.int64),
-            filled=filled,
-            has_filled=np.array(track.filled is not None),
-            words=np.array(json.dumps({"reasons": track.reasons, "estimator": track.estimator})),
-        )
+    words = {"reasons": track.reasons, "estimator": track.estimator}
+    arrays = {
+        "keypoints": track.keypoints,
+        "times": np.asarray(track.times, np.float64),
+        "size": np.asarray(track.size, np.int64),
+        "filled": filled_keypoints(track),
+        "has_filled": np.array(track.filled is not None),
+        "words": np.array(json.dumps(words)),
+    }
+    with (
+        files.atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as stored,
+    ):
+        # As np.savez_compressed does, but in windows.
+        for name, array in arrays.items():
+            with stored.open(f"{name}.npy", "w", force_zip64=True) as file:
+                header = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(file, header)
+                parts = long_arrays.windows(array) if array.ndim else [...]
+                for part in parts:
+                    file.write(array[part].tobytes())
 
 
 def load_track(path: Path) -> PoseTrack | None:
     """Reads what `save_track` wrote; None where the file is damaged or of another kind."""
     try:
-        # Opened here: np.load leaves a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            words = json.loads(str(stored["words"]))
+        with zipfile.ZipFile(path) as stored:
+            # Nothing is made of damaged bytes: their readers fail in ways of their own.
+            if stored.testzip() is not None:
+                return None
+            words = json.loads(str(_read_array(stored, "words")))
+            height, width = _read_array(stored, "size").tolist()
             track = PoseTrack(
-                keypoints=stored["keypoints"],
-                times=stored["times"],
-                size=(int(stored["size"][0]), int(stored["size"][1])),
+                keypoints=_read_array(stored, "keypoints"),
+                times=_read_array(stored, "times"),
+                size=(height, width),
                 reasons=tuple(words["reasons"]),
                 estimator=words["estimator"],
-                filled=stored["filled"] if stored["has_filled"] else None,
+                filled=_read_array(stored, "filled") if _read_array(stored, "has_filled") else None,
             )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     whole = track.keypoints.shape == (len(track.times), skeleton.COUNT, 3)
     return track if whole and len(track.reasons) == len(track.times) else None
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of an .npz file."""
+    with archive.open(f"{name}.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if not shape:
+            return np.frombuffer(file.read(), dtype).reshape(())
+        array = long_arrays.zeros(shape, dtype)
+        for window in long_arrays.windows(array):
+            part = array[window]
+            part[...] = np.frombuffer(file.read(part.nbytes), dtype).reshape(part.shape)
+    return array
 
 
 def _mediapipe_version() -> str:
@@ -167,14 +193,17 @@ def _estimate(
     bundle: bundles.Bundle,
     detail: str,
     person: str,
-    start: float | None,
-    end: float | None,
-    fps: float | None,
+    span: _Span,
     workers: int | None,
 ) -> PoseTrack:
-    # The processes start while the frames are counted.
-    with pool(worker_count(workers), ("motion_jax.video.reader", "mediapipe")):
-        return _estimate_in_pool(path, bundle, detail, person, start, end, fps, workers)
+    workers = worker_count(workers)
+    with (
+        # The processes start while the frames are counted.
+        pool(workers, ("motion_jax.video.reader", "mediapipe")),
+        tempfile.TemporaryDirectory(prefix="motion_jax-poses-") as folder,
+    ):
+        records = RecordFile(Path(folder) / "records")
+        return _estimate_in_pool(path, bundle, detail, person, span, workers, records)
 
 
 def _estimate_in_pool(
@@ -182,12 +211,11 @@ def _estimate_in_pool(
     bundle: bundles.Bundle,
     detail: str,
     person: str,
-    start: float | None,
-    end: float | None,
-    fps: float | None,
-    workers: int | None,
+    span: _Span,
+    workers: int,
+    records: RecordFile,
 ) -> PoseTrack:
-    workers = worker_count(workers)
+    start, end, fps = span
     times = frame_times(path, start=start, end=end, fps=fps)
     count = len(times)
     source = detect.Source(path, start, end, fps, times)
@@ -195,17 +223,19 @@ def _estimate_in_pool(
     pieces = detect.pieces(count)
     shares = np.array_split(np.arange(len(pieces)), min(workers, len(pieces)))
     jobs = [
-        detect.Job(source, detail, bundle.path, tuple(pieces[i] for i in share), step)
+        detect.Job(source, detail, bundle.path, tuple(pieces[i] for i in share), records, step)
         for share in shares
     ]
+    records.make(count)
     results = detect.run(jobs, workers, f"Poses of {path.name}")
     size = results[0].size
-    found, raw = {}, {}
-    for result in results:
-        found.update(result.found)
-        raw.update(result.looks)
-    looked_at = sorted(raw)
-    looks = {frame: people.examine(frame, *raw[frame], size) for frame in looked_at}
+    found = records.read(count)
+    looks = {
+        frame: people.examine(frame, *seen, size)
+        for result in results
+        for frame, seen in sorted(result.looks.items())
+    }
+    looked_at = list(looks)
 
     interval = float(times[-1] - times[0]) / (count - 1) if count > 1 else 0.04
     tracks = people.link([looks[frame] for frame in looked_at], interval)
@@ -221,15 +251,13 @@ def _estimate_in_pool(
         )
     followed = persons[follow]
     expected = people.expect(followed, count, step)
-    again = _pieces_to_do_again(pieces, followed, expected, looks, found)
-    if again:
+    unsure = _unsure_pieces(pieces, followed, expected, looks, found)
+    if unsure:
         boxes = np.where(expected.inside[:, None], expected.box, np.nan)
-        jobs = [detect.Job(source, detail, bundle.path, (piece,), 0, boxes) for piece in again]
-        for first, last in again:
-            for frame in range(first, last):
-                found.pop(frame, None)
-        for result in detect.run(jobs, workers, f"Poses of {path.name}, that person alone"):
-            found.update(result.found)
+        jobs = [
+            detect.Job(source, detail, bundle.path, (piece,), records, 0, boxes) for piece in unsure
+        ]
+        detect.run(jobs, workers, f"Poses of {path.name}, that person alone")
     keypoints, reasons = _assemble(count, size, found, expected, looks, persons, followed)
     if not any(reason == "" for reason in reasons):
         raise _nobody(path, looks, tracks, verdicts)
@@ -242,7 +270,7 @@ def _estimate_in_pool(
             "name": "mediapipe",
             "version": _mediapipe_version(),
             "task": "holistic_landmarker" if detail == "holistic" else "pose_landmarker",
-            **bundle.describe(),
+            **bundle.origin(),
             "options": {"detail": detail, "person": person, "start": start, "end": end, "fps": fps},
             "looks": len(looked_at),
             "sightings": sum(len(look) for look in looks.values()),
@@ -279,128 +307,80 @@ def _nobody(path: Path, looks: dict, tracks: list, verdicts: list[str]) -> UserE
     )
 
 
-def _pieces_to_do_again(
+def _unsure_pieces(
     pieces: list[tuple[int, int]],
     followed: people.Track,
     expected: people.Expected,
     looks: dict[int, list[people.Sighting]],
-    found: dict[int, detect.Found],
+    found: np.ndarray,
 ) -> list[tuple[int, int]]:
     """Pieces in which the follower may have been on somebody or something else: a sighting of
-    another person near the followed one's time, or the follower elsewhere or lost at a look."""
+    another person near the followed one's time, or the follower elsewhere or lost in a frame that
+    was looked at."""
     seen = {sighting.frame: sighting for sighting in followed.sightings}
-    again = []
+    unsure = []
     for first, last in pieces:
         wanted = False
         for frame in range(first, last):
             if frame not in looks or not expected.inside[frame]:
                 continue
             others = any(s.confirmed and s is not seen.get(frame) for s in looks[frame])
-            at = found.get(frame)
-            astray = frame in seen and (at is None or not expected.fits(frame, at.pose))
+            at = found[frame]
+            astray = frame in seen and not (at["found"] and expected.fits(frame, at["pose"]))
             wanted = wanted or others or astray
         if wanted:
-            again.append((first, last))
-    return again
+            unsure.append((first, last))
+        long_arrays.release(found)
+    return unsure
 
 
 def _assemble(
     count: int,
     size: tuple[int, int],
-    found: dict[int, detect.Found],
+    found: np.ndarray,
     expected: people.Expected,
     looks: dict[int, list[people.Sighting]],
     persons: list[people.Track],
     followed: people.Track,
 ) -> tuple[np.ndarray, list[str]]:
     """Keypoints [N, 137, 3] and a reason for every frame without."""
-    keypoints = np.zeros((count, skeleton.COUNT, 3), np.float32)
-    reasons = []
+    keypoints = long_arrays.zeros((count, skeleton.COUNT, 3))
     others = [track for track in persons if track is not followed]
-    looked_at = np.array(sorted(looks))
-    for frame in range(count):
-        at = found.get(frame)
+    near = _nearest_looks(count, looks)
+
+    def reason(frame: int) -> str:
+        at = found[frame]
         if not expected.inside[frame]:
-            near = looks[int(looked_at[np.abs(looked_at - frame).argmin()])]
-            wrongs = sorted({sighting.wrong for sighting in near if sighting.wrong})
             if any(track.frames[0] <= frame <= track.frames[-1] for track in others):
-                reason = "another person"
-            elif wrongs:
-                reason = f"implausible: {wrongs[0]}"
-            elif at is not None:
-                reason = "implausible: not confirmed by a second look"
-            else:
-                reason = "no person"
-        elif at is None:
-            reason = "lost: no pose found"
-        elif not expected.fits(frame, at.pose):
-            reason = "lost: the pose is not where the person is"
-        elif wrong := people.single_look(at.pose, size):
-            reason = f"implausible: {wrong}"
-        else:
-            reason = ""
-            keypoints[frame] = to_keypoints(at, size)
-        reasons.append(reason)
+                return "another person"
+            wrongs = sorted({sighting.wrong for sighting in looks[near[frame]] if sighting.wrong})
+            if wrongs:
+                return f"implausible: {wrongs[0]}"
+            return "implausible: not confirmed by a second look" if at["found"] else "no person"
+        if not at["found"]:
+            return "lost: no pose found"
+        if not expected.fits(frame, at["pose"]):
+            return "lost: the pose is not where the person is"
+        wrong = people.single_look(at["pose"], size)
+        return f"implausible: {wrong}" if wrong else ""
+
+    reasons = []
+    for window in long_arrays.windows(keypoints, found):
+        for frame in range(window.start, window.stop):
+            reasons.append(reason(frame))
+            if not reasons[-1]:
+                keypoints[frame] = found[frame]["keypoints"]
     return keypoints, reasons
+
+
+def _nearest_looks(count: int, looks: dict[int, list[people.Sighting]]) -> list[int]:
+    """For each frame the number of the one nearest to it that was looked at; of two the earlier."""
+    looked_at = np.array(sorted(looks))
+    middles = (looked_at[1:] + looked_at[:-1]) / 2
+    return looked_at[np.searchsorted(middles, np.arange(count))].tolist()
 
 
 def _people(count: int, looks: dict[int, list[people.Sighting]]) -> list[int]:
     """For each frame the confirmed people at the nearest look."""
-    looked_at = np.array(sorted(looks))
-    numbers = np.array([sum(s.confirmed for s in looks[frame]) for frame in looked_at])
-    nearest = np.abs(looked_at[None] - np.arange(count)[:, None]).argmin(axis=1)
-    return [int(n) for n in numbers[nearest]]
-
-
-def to_keypoints(found: detect.Found, size: tuple[int, int]) -> Float32[np.ndarray, "137 3"]:
-    """Landmarks of one frame of (height, width) as keypoints.
-
-    Confidence of the body is MediaPipe's visibility. What lies outside the frame, or is there with
-    a probability (presence) under 0.3, was not observed. Face and hands have no confidence of
-    their own: a face has the mean visibility of the head, a hand the visibility of its wrist
-    (0.3 at least, because the hand itself was found), and neither is kept where it hangs far from
-    the nose or wrist of the body or has an impossible size. MediaPipe reports nose and eyes of
-    people seen from behind as visible; where no face was found and the person's left shoulder is on
-    the left of the picture, they were not observed.
-    """
-    height, width = size
-    pose = found.pose.copy()
-    pose[pose[:, 3] < LEAST_PRESENCE] = 0
-    unit = people.torso(found.pose)
-    head = float(found.pose[:11, 2].mean())
-    wrists = {"left": found.pose[15], "right": found.pose[16]}
-    hands = {
-        "left": _believed(found.left, 0, wrists["left"], unit, HAND_REACH, (0.05, 0.9)),
-        "right": _believed(found.right, 0, wrists["right"], unit, HAND_REACH, (0.05, 0.9)),
-    }
-    # Vertex 1 of the face mesh is the tip of the nose.
-    face = _believed(found.face, 1, found.pose[people.NOSE], unit, FACE_REACH, (0.1, 1.5))
-    across = found.pose[people.LEFT_SHOULDER, 0] - found.pose[people.RIGHT_SHOULDER, 0]
-    if face is None and across < -0.15 * unit:
-        pose[_NOSE_AND_EYES] = 0
-    keypoints = skeleton.from_mediapipe(
-        pose, face, hands["left"], hands["right"], face_confidence=float(np.clip(head, 0.3, 1.0))
-    )
-    for part, side in ((skeleton.LEFT_HAND, "left"), (skeleton.RIGHT_HAND, "right")):
-        if hands[side] is not None:
-            keypoints[part, 2] = np.clip(wrists[side][2], 0.3, 1.0)
-    x, y = keypoints[:, 0], keypoints[:, 1]
-    keypoints[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = 0
-    return keypoints
-
-
-def _believed(
-    points: np.ndarray | None,
-    root: int,
-    at: np.ndarray,
-    unit: float,
-    reach: float,
-    sizes: tuple[float, float],
-) -> np.ndarray | None:
-    """The points of a hand or face, or None where their root is farther than `reach` torso lengths
-    from the body's landmark `at`, or their extent is not within `sizes` torso lengths."""
-    if points is None:
-        return None
-    away = np.linalg.norm(points[root] - at[:2]) / unit
-    extent = float(np.max(np.ptp(points, axis=0))) / unit
-    return points if away <= reach and sizes[0] <= extent <= sizes[1] else None
+    numbers = {frame: sum(s.confirmed for s in look) for frame, look in looks.items()}
+    return [numbers[frame] for frame in _nearest_looks(count, looks)]

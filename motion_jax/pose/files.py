@@ -11,7 +11,7 @@ OpenCV matrix of people x points x 3.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable, entries, write_bytes
-from motion_jax.pose import openpose, skeleton
+from motion_jax.pose import long_arrays, openpose, skeleton
 from motion_jax.pose.select import follow
 from motion_jax.pose.track import PoseTrack
 from motion_jax.video.notes import note
@@ -30,11 +30,6 @@ _JSON, _YML = "_keypoints.json", "_pose.yml"
 _SHORT_JSON = ".json"
 # Faces of 68 points lack the two pupils.
 _SHORT_FACE = 68
-_FROM_BODY = {
-    25: skeleton.from_body25,
-    23: skeleton.from_body23,
-    18: skeleton.from_body18,
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ def read_openpose(
     suffix = _JSON if entries(folder, f"*{_JSON}") else _SHORT_JSON
     files = _in_order(folder, suffix, frame_count)
     bodies: set[int] = set()
-    people = [_people_of_json(file, bodies, size) for file in files]
+    people = (_people_of_json(file, bodies, size) for file in files)
     return _selected(people, person, folder, "OpenPose JSON", bodies)
 
 
@@ -128,7 +123,7 @@ def read_edn_yml(
     files = _in_order(folder, _YML, frame_count)
     parts = _yml_parts(folder)
     bodies: set[int] = set()
-    people = [_people_of_yml(file, parts, bodies) for file in files]
+    people = (_people_of_yml(file, parts, bodies) for file in files)
     return _selected(people, person, folder, "Everybody Dance Now yml", bodies)
 
 
@@ -146,35 +141,31 @@ def read_named(folder: Path, names: list[str], person: str = "largest") -> PoseF
     if not folder.is_dir():
         raise UserError(f"There is no folder of poses {folder}; give one with yml or JSON files.")
     bodies: set[int] = set()
-    found, people = 0, []
     parts = _yml_parts(folder)
-    for name in names:
+
+    def people_of(name: str) -> list[np.ndarray]:
         json_file, yml_file = folder / f"{name}{_JSON}", folder / f"{name}{_YML}"
         if yml_file.is_file():
-            people.append(_people_of_yml(yml_file, parts, bodies))
-        elif json_file.is_file():
-            people.append(_people_of_json(json_file, bodies))
-        else:
-            people.append([])
-            continue
-        found += 1
-    if not found:
+            return _people_of_yml(yml_file, parts, bodies)
+        return _people_of_json(json_file, bodies) if json_file.is_file() else []
+
+    if not any((folder / f"{name}{end}").is_file() for name in names for end in (_YML, _JSON)):
         raise UserError(
             f"The folder of poses {folder} holds no file for any frame (such as {names[0]}{_YML} "
             f"or {names[0]}{_JSON}); name its files like the frames."
         )
-    return _selected(people, person, folder, "files by name", bodies)
+    return _selected(map(people_of, names), person, folder, "files by name", bodies)
 
 
 def _selected(
-    people: list[list[np.ndarray]], person: str, folder: Path, kind: str, bodies: set[int]
+    people: Iterable[list[np.ndarray]], person: str, folder: Path, kind: str, bodies: set[int]
 ) -> PoseFiles:
-    keypoints, reasons = follow(people, person, str(folder))
+    keypoints, reasons, most = follow(people, person, str(folder))
     estimator = {
         "name": kind,
-        "files": len(people),
+        "files": len(reasons),
         "body_points": sorted(bodies),
-        "most_people": max(map(len, people)),
+        "most_people": most,
         "person": person,
     }
     return PoseFiles(keypoints, reasons, estimator)
@@ -252,7 +243,7 @@ def _compose(
     body = parts["pose"]
     if body is None:
         body = np.zeros((25, 3), np.float32)
-    elif len(body) not in _FROM_BODY:
+    elif len(body) not in skeleton.OF_COUNT:
         raise UserError(
             f"The body of {place} has {len(body)} points; bodies of 25 (BODY_25), 18 (COCO) and 23 "
             "points can be read."
@@ -270,7 +261,7 @@ def _compose(
                 f"The part {part} of {place} has {len(points)} points instead of {count}; "
                 "write the file again."
             )
-    pose = _FROM_BODY[len(body)](body, parts["face"], parts["hand_left"], parts["hand_right"])
+    pose = skeleton.from_body(body, parts["face"], parts["hand_left"], parts["hand_right"])
     return pose if (pose[:, 2] > 0).any() else None
 
 
@@ -337,29 +328,33 @@ def _matrix(file: Path) -> np.ndarray:
 
 def _check_pixels(keypoints: np.ndarray, size: tuple[int, int], folder: Path) -> None:
     """Poses of another picture size are a common mistake, and would give nonsense, silently."""
-    points = keypoints[keypoints[..., 2] > 0]
-    if not len(points):
-        return
-    x, y = points[:, 0], points[:, 1]
     height, width = size
-    if max(np.abs(x).max(), np.abs(y).max()) <= 2 and min(size) > 8:
+    outside = seen = 0
+    low, high = np.full(2, np.inf, np.float32), np.full(2, -np.inf, np.float32)
+    for window in long_arrays.windows(keypoints):
+        points = keypoints[window][keypoints[window, :, 2] > 0, :2]
+        low = np.minimum(low, points.min(0, initial=np.inf))
+        high = np.maximum(high, points.max(0, initial=-np.inf))
+        outside += int(((points < 0) | (points > (width, height))).any(1).sum())
+        seen += len(points)
+    if not seen:
+        return
+    if max(-low.min(), high.max()) <= 2 and min(size) > 8:
         raise UserError(
-            f"The poses in {folder} lie between {points[:, :2].min():.2f} and "
-            f"{points[:, :2].max():.2f}: shares of the frame, not pixels; write them with "
-            "OpenPose's --keypoint_scale 0."
+            f"The poses in {folder} lie between {low.min():.2f} and {high.max():.2f}: shares of "
+            "the frame, not pixels; write them with OpenPose's --keypoint_scale 0."
         )
-    if x.max() <= width / 2 and y.max() <= height / 2:
+    if high[0] <= width / 2 and high[1] <= height / 2:
         note(
             folder,
             f"Warning: all poses in {folder} lie in the upper left quarter of the video's "
             f"{width}x{height} pixels, as those of a film of half the size would; if they are, "
             "give the poses of this video, in its pixels.",
         )
-    outside = (x < 0) | (y < 0) | (x > width) | (y > height)
-    if outside.mean() > 0.5:
+    if outside / seen > 0.5:
         raise UserError(
             f"The poses in {folder} lie mostly outside the video's {width}x{height} pixels (up to "
-            f"{x.max():.0f}, {y.max():.0f}); give the poses of this video, in its pixels."
+            f"{high[0]:.0f}, {high[1]:.0f}); give the poses of this video, in its pixels."
         )
 
 

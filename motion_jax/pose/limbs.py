@@ -1,5 +1,7 @@
 """Lengths of limbs, and a figure rebuilt with other lengths."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -38,7 +40,7 @@ LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 
 # A limb pointing at the camera looks short, so a limb's length is a high quantile of what is seen;
-# not the largest, which is one frame's misjudgement.
+# not the largest, which is a misjudged joint of one frame.
 QUANTILE = 0.85
 # Two people's proportions differ by less than this factor; more is a misjudgement.
 LARGEST_DIFFERENCE = 2.0
@@ -71,17 +73,24 @@ for _side in ("right", "left"):
         _TREE.append((f"{_side}_{_name}", _above, _length))
 
 
-def limb_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
-    """Length of each of `LIMBS` in pixels; those never seen are left out."""
-    lengths = {}
-    for name, pairs in LIMBS.items():
-        first, second = np.array(pairs).T
-        a, b = keypoints[:, first], keypoints[:, second]
-        seen = (a[..., 2] > 0) & (b[..., 2] > 0)
-        if seen.any():
-            length = np.linalg.norm(a[..., :2] - b[..., :2], axis=-1)[seen]
-            lengths[name] = float(np.quantile(length, QUANTILE))
-    return lengths
+def limb_lengths(parts: Iterable[Float[np.ndarray, "n 137 3"]]) -> dict[str, float]:
+    """Length of each of `LIMBS` in pixels, of keypoints that come in parts; those never seen are
+    left out."""
+    seen = [[_seen_lengths(part, pairs) for pairs in LIMBS.values()] for part in parts]
+    together = map(np.concatenate, zip(*seen, strict=True))
+    return {
+        name: float(np.quantile(lengths, QUANTILE))
+        for name, lengths in zip(LIMBS, together, strict=True)
+        if len(lengths)
+    }
+
+
+def _seen_lengths(keypoints: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """[m]: the distances of these pairs of keypoints where both are seen."""
+    first, second = np.array(pairs).T
+    a, b = keypoints[:, first], keypoints[:, second]
+    seen = (a[..., 2] > 0) & (b[..., 2] > 0)
+    return np.linalg.norm(a[..., :2] - b[..., :2], axis=-1)[seen]
 
 
 def limb_ratios(

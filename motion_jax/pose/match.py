@@ -28,7 +28,7 @@ def nearest(
     Args:
       queries, database: in pixels of frames of one size.
       k: 1 ... the database's number of poses.
-      masked: take the mean over the joints that both poses show; False compares all 25, where a
+      masked: average over the joints that both poses show; False compares all 25, where a
         missing joint lies at (0, 0).
       normalise: compare after moving the mid-hip to the origin and dividing by the torso's length,
         so that place and size do not matter; distances then are in torso lengths. False (for the

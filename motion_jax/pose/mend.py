@@ -1,4 +1,4 @@
-"""Estimated poses made fit to use: sides put right, impossible joints dropped, gaps filled, noise
+"""Repairs of estimated poses: sides put right, impossible joints dropped, gaps filled, noise
 filtered.
 
 The order matters: exchanged sides would look like bones that are too long, what is dropped has to
@@ -51,8 +51,8 @@ class Repairs:
     def to_json(self) -> dict:
         return {"swapped": self.swapped, "dropped": self.dropped, "filled": self.filled}
 
-    def describe(self) -> str:
-        """In words what was mended; "" where nothing was."""
+    def in_words(self) -> str:
+        """What was mended; "" where nothing was."""
         parts = [
             f"left and right {limb} put right in {count} frame{'s' if count > 1 else ''}"
             for limb, count in self.swapped.items()
@@ -80,7 +80,7 @@ def mend(
     Args:
       swaps: put left and right right, see sides.py.
       bones: drop joints of bones that are too long, see bones.py.
-      max_gap: keypoints missing for so many frames at most are interpolated.
+      max_gap: keypoints missing for at most so many frames are interpolated.
       filter: "one-euro" (forwards and backwards), "zero-lag" (see zero_lag.py), or None.
       min_cutoff, beta: of the one-euro filter, see `smooth.smooth_track`.
 
@@ -111,5 +111,5 @@ def _names(joints: Bool[np.ndarray, "n 25"]) -> dict[str, int]:
 
 def tell(name: str, repairs: Repairs) -> None:
     """Says on the screen what was mended in the poses of a video, if anything was."""
-    if repairs.describe():
-        say(f"Poses of {name} mended: {repairs.describe()}.")
+    if words := repairs.in_words():
+        say(f"Poses of {name} mended: {words}.")

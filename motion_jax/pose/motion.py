@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.estimate import estimate_cached
 from motion_jax.pose.files import read_poses
 from motion_jax.pose.mend import Repairs, mend, tell
@@ -90,8 +91,7 @@ def _measured(video: Path, options: PoseOptions, workers: int | None) -> PoseTra
         raise nothing_between(video, after[0] if len(after) else times[-1], first, last)
     return dataclasses.replace(
         track,
-        keypoints=track.keypoints[indices],
+        keypoints=long_arrays.taken(track.keypoints, indices),
         times=chosen,
         reasons=tuple(track.reasons[i] for i in indices),
-        filled=None if track.filled is None else track.filled[indices],
     )

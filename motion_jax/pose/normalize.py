@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.limbs import LIMBS, limb_lengths, rebuild
 from motion_jax.pose.normalize_edn import normalize_edn
 from motion_jax.pose.skeleton import INDEX, midpoint
@@ -26,7 +27,7 @@ FOOT_CONFIDENCE = 0.3
 FOOT_SHARE = 0.2
 # "far" is the smallest S within this share of (close - median) above the median.
 FAR_FRACTION = 0.7
-# Bigger than this number of times, or smaller, nobody is: a scale beyond it is a misjudgement.
+# Nobody is larger or smaller by more than this factor: a scale beyond it is a misjudgement.
 LARGEST_SCALE = 20.0
 # A person's height in the picture shrinks with the distance of the feet from the horizon. With the
 # camera at eye level the horizon cuts the eyes and the height shrinks as fast as S rises; with the
@@ -88,8 +89,8 @@ class PoseStatistics:
 
     @classmethod
     def from_json(cls, value: dict | str) -> "PoseStatistics":
-        """From `to_json`'s dictionary, or that as a JSON text. Raises ValueError naming what lacks
-        or is too much."""
+        """From `to_json`'s dictionary, or that as a JSON text. Raises ValueError that names what is
+        missing or not known."""
         value = json.loads(value) if isinstance(value, str) else value
         names = {field.name for field in dataclasses.fields(cls)}
         if wrong := names ^ set(value):
@@ -97,28 +98,33 @@ class PoseStatistics:
         return cls(**value)
 
 
-# The statistics of a target and those of a source are the same thing.
-TargetStatistics = PoseStatistics
-
-
 def fit_target(
     keypoints: Float[np.ndarray, "n 137 3"], pixel_aspect: float = 1.0
 ) -> PoseStatistics:
     """Statistics of the keypoints of a target or of a source. Uses every frame; the same
     keypoints always give the same numbers. Raises ValueError where no frame has a body joint."""
-    keypoints = _square(keypoints, pixel_aspect)
-    frames = int((keypoints[:, :25, 2] > 0).any(1).sum())
+    keypoints = np.asarray(keypoints)
+
+    def measures(part: np.ndarray) -> tuple[np.ndarray, ...]:
+        part = _square(part, pixel_aspect)
+        body = np.asarray((part[:, :25, 2] > 0).any(1))
+        return body, *_feet(part), _root(part), _neck(part)
+
+    body, foot, height, seen, root, neck = long_arrays.gathered(measures, keypoints)
+    frames = int(body.sum())
     if not frames:
         raise ValueError("no frame has any body joint")
-    foot, height, seen = _feet(keypoints)
     tall = seen & (height > 0)
     close = far = height_close = height_far = None
-    middle = keypoints
+    factor = np.ones((len(keypoints), 1, 1))
     if tall.sum() >= max(1, FOOT_SHARE * frames):
         close, far = _close_and_far(foot[tall])
         height_close, height_far = _heights(foot[tall], height[tall], close, far)
-        middle = keypoints * _to_middle(foot, seen, close, far, height_close / height_far)
-    neck = _neck(keypoints)
+        factor = _to_middle(foot, seen, close, far, height_close / height_far)
+    middle = (
+        _square(keypoints[window], pixel_aspect) * factor[window]
+        for window in long_arrays.windows(keypoints)
+    )
     return PoseStatistics(
         frames=frames,
         pixel_aspect=float(pixel_aspect),
@@ -126,14 +132,11 @@ def fit_target(
         foot_far=far,
         height_close=height_close,
         height_far=height_far,
-        root_x=_median(_root(keypoints), 0),
+        root_x=_median(root, 0),
         neck_x=_median(neck, 0),
         neck_y=_median(neck, 1),
         limbs=limb_lengths(middle),
     )
-
-
-fit_source = fit_target
 
 
 def _to_middle(
@@ -226,7 +229,7 @@ def _heights(foot: np.ndarray, height: np.ndarray, close: float, far: float) -> 
     return at_close, float(np.clip(upright(far), max(steepest, 0.2 * at_close), at_close))
 
 
-def describe(source: PoseStatistics, target: PoseStatistics) -> str:
+def fit_in_words(source: PoseStatistics, target: PoseStatistics) -> str:
     """One sentence on how "global" and "limbs" will fit this source to this target, for the log."""
     here, there = source.standing, target.standing
     if here and there:
@@ -239,12 +242,12 @@ def describe(source: PoseStatistics, target: PoseStatistics) -> str:
 
 
 def _upper_scale(source: PoseStatistics, target: PoseStatistics) -> tuple[str, float]:
-    """What both show of the most telling lengths, and target / source of it."""
+    """The most telling length that both show, and target / source of it."""
     for name in ("torso", "shoulders", "neck", "ears", "eyes", *LIMBS):
         a, b = source.limbs.get(name, 0), target.limbs.get(name, 0)
         if a > 0 and b > 0 and 1 / LARGEST_SCALE <= b / a <= LARGEST_SCALE:
             return name, b / a
-    return "frame alone, for want of a length that both show", 1.0
+    return "frame alone, because no length is seen in both", 1.0
 
 
 def normalize(
@@ -267,7 +270,7 @@ def normalize(
         is shrunk around its middle, so that motion is not stretched. Frames without feet take scale
         and shift from their neighbours. Where the feet of either person are out of view, the scale
         is that of the torso (else shoulders, neck, head) and the neck goes to the target's neck,
-        see `describe`.
+        see `fit_in_words`.
       "limbs": as "global" for place and size, and every limb gets the target's length: rebuilt from
         the root along the skeleton, with face and hands moved and scaled with the head and wrists.
       "none": a copy.
@@ -284,37 +287,43 @@ def normalize(
     """
     keypoints = np.asarray(keypoints, np.float32)
     if method == "none":
-        return keypoints.copy()
+        return long_arrays.copied(keypoints)
     if method == "edn_reference":
         if target_keypoints is None or target_width is None:
             raise ValueError("edn_reference needs target_keypoints and target_width")
         return normalize_edn(keypoints, target_keypoints, target_width)
     if method not in ("global", "limbs"):
         raise ValueError(f"method is {method!r}; choose global, limbs, none or edn_reference")
-    poses = _square(keypoints, source.pixel_aspect)
-    scale, size, start, goal = _transform(poses, source, target, horizontal)
-    result = poses.copy()
-    moved = (poses[..., :2] - start[:, None]) * scale[:, None, None] + goal[:, None]
-    if method == "limbs":
-        moved = rebuild(poses, moved, scale, source.limbs, target.limbs, size)
-        moved += _replant(result, moved, start, scale, goal)[:, None]
-    result[..., :2] = moved
-    result[..., 0] /= target.pixel_aspect
-    return np.where(result[..., 2:] > 0, result, 0).astype(np.float32)
+    scale, size, start, goal = _transform(keypoints, source, target, horizontal)
+    result = long_arrays.zeros(keypoints.shape)
+    for window in long_arrays.windows(result, keypoints):
+        poses, grown = _square(keypoints[window], source.pixel_aspect), scale[window]
+        moved = poses[..., :2] - start[window, None]
+        moved = moved * grown[:, None, None] + goal[window, None]
+        if method == "limbs":
+            plain = moved
+            moved = rebuild(poses, plain, grown, source.limbs, target.limbs, size)
+            moved += _replant(poses, plain, moved)[:, None]
+        poses[..., :2] = moved
+        poses[..., 0] /= target.pixel_aspect
+        result[window] = np.where(poses[..., 2:] > 0, poses, 0)
+    return result
 
 
 def _transform(
-    poses: np.ndarray,
+    keypoints: np.ndarray,
     source: PoseStatistics,
     target: PoseStatistics,
     horizontal: str,
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Scale [N], the typical scale, and the point [N, 2] of the source that goes to the point
     [N, 2] of the target."""
-    count = len(poses)
+    count = len(keypoints)
+    foot, known, root = long_arrays.gathered(
+        lambda part: _foot_and_root(_square(part, source.pixel_aspect)), keypoints
+    )
     here, there = source.standing, target.standing
     if here and there:
-        foot, _, known = _feet(poses)
         if not known.any():
             foot, known = np.full(count, here.close), np.ones(count, bool)
         frames = np.arange(count)
@@ -335,11 +344,15 @@ def _transform(
         source_x = target_x = 0.0
     start_x, goal_x = np.full(count, source_x), np.full(count, target_x)
     if horizontal == "keep":
-        root = _root(poses)
         start_x = goal_x = np.where(root[:, 2] > 0, root[:, 0], source_x)
     elif horizontal != "center":
         raise ValueError(f"horizontal is {horizontal!r}; choose center or keep")
     return scale, size, np.stack([start_x, start_y], -1), np.stack([goal_x, goal_y], -1)
+
+
+def _foot_and_root(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    foot, _, known = _feet(poses)
+    return foot, known, _root(poses)
 
 
 def _depth(
@@ -370,17 +383,10 @@ def _depth(
     return scale, size, far + p * (close - far) + scale * (foot - inside)
 
 
-def _replant(
-    poses: np.ndarray,
-    moved: np.ndarray,
-    start: np.ndarray,
-    scale: np.ndarray,
-    goal: np.ndarray,
-) -> np.ndarray:
-    """[N, 2] shifts that put rebuilt figures where the plain transform has them: the lower ankle's
-    y (the neck's where no ankle is seen) and the root's x."""
+def _replant(poses: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """[n, 2] shifts that put rebuilt figures (`moved`) where the plain transform has them: the
+    lower ankle's y (the neck's where no ankle is seen) and the root's x."""
     ankles = [INDEX["right_ankle"], INDEX["left_ankle"]]
-    plain = (poses[..., :2] - start[:, None]) * scale[:, None, None] + goal[:, None]
     seen = poses[:, ankles, 2] >= FOOT_CONFIDENCE
 
     def lowest(points):

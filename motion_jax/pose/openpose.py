@@ -1,4 +1,4 @@
-"""One OpenPose JSON file: of OpenPose itself, and of the tools that write alike.
+"""One OpenPose JSON file: of OpenPose itself, and of tools with similar files.
 
 DWPose, ControlNet's annotators and the pose editors of sd-webui write null where a part was not
 found, the size of the canvas besides the points, points as shares of that canvas, a list around the
@@ -21,7 +21,7 @@ _FARTHEST = 1e6
 
 
 @dataclass(frozen=True)
-class Read:
+class PeopleFile:
     """What a file holds.
 
     Attributes:
@@ -33,7 +33,7 @@ class Read:
     canvas: tuple[int, int] | None
 
 
-def read(file: Path) -> Read:
+def read(file: Path) -> PeopleFile:
     """Raises UserError for what cannot be read or is not OpenPose's."""
     try:
         if file.stat().st_size > _LARGEST:
@@ -43,9 +43,10 @@ def read(file: Path) -> Read:
             )
         value = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
+        nested = isinstance(error, RecursionError)
+        problem = "it is nested too deeply" if nested else error
         raise UserError(
-            f"The pose file {file} is no readable JSON ({_brief(error)}); write it again with "
-            "OpenPose."
+            f"The pose file {file} is no readable JSON ({problem}); write it again with OpenPose."
         ) from error
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -70,16 +71,10 @@ def read(file: Path) -> Read:
             parts[part] = _points(points, f'"{key}" of {place}')
         if parts:
             found.append(_in_pixels(parts, canvas))
-    return Read(found, canvas)
+    return PeopleFile(found, canvas)
 
 
 _MISSING = object()
-
-
-def _brief(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return str(error)
 
 
 def _canvas(value: dict) -> tuple[int, int] | None:
@@ -108,7 +103,7 @@ def _in_pixels(
 
 
 def _points(values: object, place: str) -> np.ndarray | None:
-    """A flat list of x, y, confidence (or a list of such threes) → [n, 3]; None for an empty one.
+    """A flat list of x, y, confidence (or a list of such triples) → [n, 3]; None for an empty one.
     A point of which a number is null was not observed."""
     if values is None or values == []:
         return None
@@ -122,7 +117,7 @@ def _points(values: object, place: str) -> np.ndarray | None:
         raise UserError(f"The points in {place} are no list of numbers; write the file again.")
     if len(numbers) % 3:
         raise UserError(
-            f"The points in {place} are {len(numbers)} numbers, not threes of x, y, confidence; "
+            f"The points in {place} are {len(numbers)} numbers, not triples of x, y, confidence; "
             "write the file again."
         )
     absent = np.array([number is None for number in numbers]).reshape(-1, 3).any(1)
@@ -142,7 +137,7 @@ _WRONG = object()
 
 
 def _number(value: object) -> float | None | object:
-    """The number, None for null, _WRONG for what is none."""
+    """The number; None for null, _WRONG for what is no number."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):

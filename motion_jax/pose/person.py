@@ -1,7 +1,7 @@
 """Is it a person, and is it still the same one? Plausibility and following, in plain numpy.
 
 MediaPipe reports people in empty rooms with a mean visibility of 0.5-0.77 and a presence of 0.9, so
-its own word is not enough. The test used here, measured on real clips (see `plausible`):
+its own numbers are not enough. The test used here, measured on real clips (see `plausible`):
 
 1. **The mirror test.** The detector looks at a frame and at the same frame mirrored. A real person
    is found in both at the same place: the shoulders, hips and nose differ by a median of 0.02-0.07
@@ -14,7 +14,7 @@ its own word is not enough. The test used here, measured on real clips (see `pla
 4. **Over time**, for a whole track of sightings: it is confirmed by the tests above in at least
    half of the looks between its first and last one, at least twice (once where the clip has
    only one or two looks), and its head is above its hips most of the time. A dancer may stand on
-   the hands; one who does from beginning to end is rejected, as the hands on a table are.
+   their hands; one who does so from beginning to end is rejected, like hands on a table.
 
 Frames kept of real clips (MediaPipe 1.2.2, holistic; whole clips, one person followed):
 
@@ -141,7 +141,7 @@ def examine(
 
     Args:
       poses: what the detector saw in the frame.
-      in_mirror: what it saw in the mirrored frame, as it said it (not mirrored back).
+      in_mirror: what it saw in the mirrored frame (not mirrored back).
     """
     reflections = [mirrored(pose, size[1]) for pose in in_mirror]
     sightings: list[Sighting] = []
@@ -180,8 +180,8 @@ class Track:
         return self.sightings[-1]
 
     def predicted(self, frame: int) -> Float[np.ndarray, "2"]:
-        """Where the shoulders are expected, in pixels: half the last speed goes on, because
-        people turn back more often than they go on for ever."""
+        """Where the shoulders are expected, in pixels: at half the last speed, because people often
+        turn back."""
         here = centre(self.last.pose)
         if len(self.sightings) < 2:
             return here
@@ -291,7 +291,7 @@ def choose(tracks: Sequence[Track], person: str, name: str, seconds_a_frame: flo
 
 
 def check_person(person: str) -> None:
-    """Raises UserError where `--person` is senseless."""
+    """Raises UserError where `--person` is not one of its choices."""
     if person in ("largest", "leftmost", "rightmost"):
         return
     if not (person.isascii() and person.isdigit() and int(person) >= 1):

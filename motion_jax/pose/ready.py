@@ -57,7 +57,7 @@ class ReadyPoses:
           source: a video, or a folder of numbered pictures (`fps` a second, 25 by default).
           height, width: what the pictures are resized to; a source of other proportions keeps its
             own and gets bars of its ground's colour.
-          interpolation: "nearest" or "area", how they are made smaller.
+          interpolation: "nearest" or "area", used to make them smaller.
           start, end, fps: as for `video.reader.read_frames`.
           convert: makes of each RGB picture of the source the pose picture.
           bars: colour [3] of the bars; None: that of the ground.

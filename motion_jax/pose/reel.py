@@ -77,7 +77,7 @@ class Reel:
             raise next(picture for picture in found if isinstance(picture, Unreadable))
         return good
 
-    def at(self, region: str | None, option: str = "--region") -> "Reel":
+    def cut_to(self, region: str | None, option: str = "--region") -> "Reel":
         """The same with the region of `pose.region.find_region` alone."""
         samples = self.samples()
         sizes = {picture.shape[:2] for picture in samples}

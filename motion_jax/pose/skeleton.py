@@ -123,6 +123,8 @@ COCO_18 = Layout(
 )
 
 LAYOUTS = {layout.name: layout for layout in (BODY_25, BODY_23, COCO_18)}
+# By their numbers of joints.
+OF_COUNT = {layout.count: layout for layout in LAYOUTS.values()}
 BODY_LIMBS = BODY_25.limbs
 
 # Canvas order, as in `Layout.colours`; the same for both hands.
@@ -193,19 +195,6 @@ def observed_only(points: Float[np.ndarray, "*n 3"]) -> Float32[np.ndarray, "*n 
     return points
 
 
-def _join(
-    body: np.ndarray,
-    face: np.ndarray | None,
-    left: np.ndarray | None,
-    right: np.ndarray | None,
-) -> np.ndarray:
-    keypoints = np.zeros((*body.shape[:-2], COUNT, 3), np.float32)
-    for part, points in ((BODY, body), (FACE, face), (LEFT_HAND, left), (RIGHT_HAND, right)):
-        if points is not None:
-            keypoints[..., part, :] = points
-    return observed_only(keypoints)
-
-
 def midpoint(
     a: Float[np.ndarray, "*n 3"], b: Float[np.ndarray, "*n 3"]
 ) -> Float32[np.ndarray, "*n 3"]:
@@ -216,44 +205,25 @@ def midpoint(
     return np.where(middle[..., 2:] > 0, middle, np.float32(0))
 
 
-def from_body25(
-    body: Float[np.ndarray, "*n 25 3"],
+def from_body(
+    body: Float[np.ndarray, "*n joints 3"],
     face: Float[np.ndarray, "*n 70 3"] | None = None,
     left: Float[np.ndarray, "*n 21 3"] | None = None,
     right: Float[np.ndarray, "*n 21 3"] | None = None,
 ) -> Float32[np.ndarray, "*n 137 3"]:
-    """The keypoints of a body, its face and its hands; what is None or has no confidence stays
-    unobserved."""
-    return _join(np.asarray(body, np.float32), face, left, right)
-
-
-def from_body23(
-    body: Float[np.ndarray, "*n 23 3"],
-    face: Float[np.ndarray, "*n 70 3"] | None = None,
-    left: Float[np.ndarray, "*n 21 3"] | None = None,
-    right: Float[np.ndarray, "*n 21 3"] | None = None,
-) -> Float32[np.ndarray, "*n 137 3"]:
-    """As `from_body25` for the bodies of Everybody Dance Now's released data; both heels stay
-    unobserved."""
-    body = np.asarray(body, np.float32)
-    body25 = np.zeros((*body.shape[:-2], 25, 3), np.float32)
-    body25[..., BODY_23.body25, :] = body
-    return _join(body25, face, left, right)
-
-
-def from_body18(
-    body: Float[np.ndarray, "*n 18 3"],
-    face: Float[np.ndarray, "*n 70 3"] | None = None,
-    left: Float[np.ndarray, "*n 21 3"] | None = None,
-    right: Float[np.ndarray, "*n 21 3"] | None = None,
-) -> Float32[np.ndarray, "*n 137 3"]:
-    """As `from_body25` for COCO bodies; the mid-hip is derived from both hips, feet stay
-    unobserved."""
+    """The keypoints of a body in any of `LAYOUTS` (its number of joints says which), its face and
+    its hands; what is None, not in the layout or has no confidence stays unobserved. COCO's mid-hip
+    is the middle of its hips."""
     body = observed_only(body)
-    body25 = np.zeros((*body.shape[:-2], 25, 3), np.float32)
-    body25[..., COCO_18.body25, :] = body
-    body25[..., 8, :] = midpoint(body25[..., 9, :], body25[..., 12, :])
-    return _join(body25, face, left, right)
+    layout = OF_COUNT[body.shape[-2]]
+    keypoints = np.zeros((*body.shape[:-2], COUNT, 3), np.float32)
+    keypoints[..., layout.body25, :] = body
+    if layout is COCO_18:
+        keypoints[..., 8, :] = midpoint(keypoints[..., 9, :], keypoints[..., 12, :])
+    for part, points in ((FACE, face), (LEFT_HAND, left), (RIGHT_HAND, right)):
+        if points is not None:
+            keypoints[..., part, :] = points
+    return observed_only(keypoints)
 
 
 def to_body23(keypoints: Float[np.ndarray, "*n 137 3"]) -> Float[np.ndarray, "*n 23 3"]:

@@ -1,10 +1,12 @@
 """Less trembling and fewer holes: the one-euro filter, gaps, and the runs between them."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Real
 
+from motion_jax.pose import long_arrays
 from motion_jax.pose.skeleton import BODY
 from motion_jax.pose.track import PoseTrack
 
@@ -39,25 +41,27 @@ def one_euro(
       derivative_cutoff: Hz.
       observed: broadcast to the values; samples that are False neither are filtered nor change
         any state. Their results are their values.
-      reset_after: a signal that was missing for more frames than this begins anew (None: never).
+      reset_after: a signal that was missing for more frames than this starts again (None: never).
 
     Raises:
       ValueError: times that do not increase, or of another number than the values.
     """
-    values, times = np.asarray(values), np.asarray(times, np.float64)
-    if times.shape != values.shape[:1]:
-        raise ValueError(f"{len(values)} samples have {times.shape} times")
-    if (np.diff(times) <= 0).any():
-        raise ValueError(f"times do not increase after sample {np.diff(times).argmin()}")
-    if observed is None:
-        observed = np.ones(values.shape, bool)
-    observed = np.broadcast_to(observed, values.shape)
-    # The one array of this size: the values of a long video are many.
     result = np.array(values, np.float64)
+    times = _increasing(times, len(result))
+    observed = np.broadcast_to(True if observed is None else observed, result.shape)
     running = OneEuro(min_cutoff, beta, derivative_cutoff, reset_after)
     for index, (value, now, seen) in enumerate(zip(result, times, observed, strict=True)):
         result[index] = running.step(value, now, seen)
     return result
+
+
+def _increasing(times: np.ndarray, count: int) -> np.ndarray:
+    times = np.asarray(times, np.float64)
+    if times.shape != (count,):
+        raise ValueError(f"{count} samples have {times.shape} times")
+    if (np.diff(times) <= 0).any():
+        raise ValueError(f"times do not increase after sample {np.diff(times).argmin()}")
+    return times
 
 
 class OneEuro:
@@ -109,15 +113,20 @@ def _alpha(cutoff: np.ndarray | float, period: np.ndarray) -> np.ndarray:
 def person_size(keypoints: Float[np.ndarray, "n 137 3"]) -> float:
     """Pixels: the larger side of the box around the observed body joints, as its median over the
     frames that show two joints or more; 0 where there is none."""
-    body = np.asarray(keypoints)[:, BODY]
+    (sizes,) = long_arrays.gathered(lambda window: (body_sizes(window),), np.asarray(keypoints))
+    return float(np.median(sizes)) if len(sizes) else 0.0
+
+
+def body_sizes(keypoints: Float[np.ndarray, "n 137 3"]) -> Float[np.ndarray, " m"]:
+    """Pixels: the larger side of the box around the observed body joints, of each frame that shows
+    two joints or more."""
+    body = keypoints[:, BODY]
     seen = body[..., 2] > 0
     enough = seen.sum(1) >= 2
-    if not enough.any():
-        return 0.0
     points, seen = body[enough, :, :2], seen[enough, :, None]
     high = np.where(seen, points, -np.inf).max(1)
     low = np.where(seen, points, np.inf).min(1)
-    return float(np.median((high - low).max(1)))
+    return (high - low).max(1)
 
 
 def smooth_track(
@@ -132,14 +141,14 @@ def smooth_track(
 
     Positions are divided by `person_size` first, so that one setting suits every resolution and
     every distance from the camera, and the frame times are used, so that it suits every frame
-    rate. Interpolated (`filled`) keypoints are not filtered: they are interpolated anew between
+    rate. Interpolated (`filled`) keypoints are not filtered: they are interpolated again between
     the filtered ones. Confidences stay.
 
     Args:
       min_cutoff: Hz.
       beta: Hz per (person size / second).
       derivative_cutoff: Hz.
-      reset_after: frames that a keypoint may be missing before its filter begins anew.
+      reset_after: frames that a keypoint may be missing before its filter starts again.
       zero_phase: filter forwards and backwards and take the mean of both: no lag, but a frame's
         result then depends on later frames too (not for live use).
 
@@ -148,26 +157,38 @@ def smooth_track(
     50-65 %; joints faster than 0.7 stay as near to a local quadratic fit as the raw ones (0.5-1.6 %
     of the person's size), where the one-way filter lags behind by 1.8-2.7 %.
     """
-    keypoints = np.array(track.keypoints, np.float32)
-    measured, filled = measured_keypoints(track)
+    keypoints = long_arrays.copied(track.keypoints)
     size = person_size(keypoints)
     if size <= 0:
         return track
+    measured, filled = measured_keypoints(track)
+    times = _increasing(track.times, len(keypoints))
 
-    def run(points, times, measured):
-        return one_euro(
-            points, times, min_cutoff, beta, derivative_cutoff, measured[..., None], reset_after
-        )
+    def filtered(backwards: bool) -> Iterator[tuple[slice, np.ndarray]]:
+        """The filtered points of one window of frames after another, in person sizes."""
+        running = OneEuro(min_cutoff, beta, derivative_cutoff, reset_after)
+        sign = -1 if backwards else 1
+        for window in long_arrays.windows(keypoints, measured, forwards, backwards=backwards):
+            points = np.array(keypoints[window, :, :2] / size, np.float64)
+            seen, now = measured[window, :, None], sign * times[window]
+            for index in range(len(points))[::sign]:
+                points[index] = running.step(points[index], now[index], seen[index])
+            yield window, points
 
-    points = keypoints[..., :2] / size
-    smooth = run(points, track.times, measured)
+    forwards = long_arrays.zeros((*measured.shape, 2) if zero_phase else (0,), np.float64)
     if zero_phase:
-        # In place: these arrays are the largest of a long video.
-        smooth += run(points[::-1], -np.asarray(track.times)[::-1], measured[::-1])[::-1]
-        smooth /= 2
-    smooth *= size
-    np.copyto(keypoints[..., :2], smooth, casting="same_kind", where=measured[..., None])
-    interpolate_filled(keypoints, np.asarray(track.times), measured, filled)
+        for window, points in filtered(backwards=False):
+            forwards[window] = points
+    for window, points in filtered(backwards=zero_phase):
+        if zero_phase:
+            points = (forwards[window] + points) / 2
+        np.copyto(
+            keypoints[window, :, :2],
+            points * size,
+            casting="same_kind",
+            where=measured[window, :, None],
+        )
+    interpolate_filled(keypoints, times, measured, filled)
     return dataclasses.replace(track, keypoints=keypoints)
 
 
@@ -175,14 +196,18 @@ def measured_keypoints(
     track: PoseTrack,
 ) -> tuple[Bool[np.ndarray, "n 137"], Bool[np.ndarray, "n 137"]]:
     """Which keypoints were measured, and which were interpolated."""
-    filled = _filled(track)
-    return (track.keypoints[..., 2] > 0) & ~filled, filled
+    filled = filled_keypoints(track)
+    measured = long_arrays.zeros(filled.shape, bool)
+    for window in long_arrays.windows(measured, filled, track.keypoints):
+        measured[window] = (track.keypoints[window, :, 2] > 0) & ~filled[window]
+    return measured, filled
 
 
-def _filled(track: PoseTrack) -> np.ndarray:
+def filled_keypoints(track: PoseTrack) -> Bool[np.ndarray, "n 137"]:
+    """Which keypoints were interpolated."""
     if track.filled is None:
-        return np.zeros(track.keypoints.shape[:2], bool)
-    return np.array(track.filled)
+        return long_arrays.zeros(track.keypoints.shape[:2], bool)
+    return track.filled
 
 
 def interpolate_filled(
@@ -194,15 +219,18 @@ def interpolate_filled(
     """Fills the wanted places in place, linearly in time between measured neighbours, with
     the smaller confidence of the two."""
     for joint in np.flatnonzero(wanted.any(0)):
-        known, holes = np.flatnonzero(measured[:, joint]), np.flatnonzero(wanted[:, joint])
-        after = np.searchsorted(known, holes)
-        inside = (after > 0) & (after < len(known))
-        holes, after = holes[inside], after[inside]
-        left, right = known[after - 1], known[after]
-        share = ((times[holes] - times[left]) / (times[right] - times[left]))[:, None]
-        a, b = keypoints[left, joint], keypoints[right, joint]
-        keypoints[holes, joint, :2] = a[:, :2] + share * (b[:, :2] - a[:, :2])
-        keypoints[holes, joint, 2] = np.minimum(a[:, 2], b[:, 2])
+        known, all_holes = np.flatnonzero(measured[:, joint]), np.flatnonzero(wanted[:, joint])
+        for window in long_arrays.windows(all_holes, keypoints):
+            holes = all_holes[window]
+            after = np.searchsorted(known, holes)
+            inside = (after > 0) & (after < len(known))
+            holes, after = holes[inside], after[inside]
+            left, right = known[after - 1], known[after]
+            share = ((times[holes] - times[left]) / (times[right] - times[left]))[:, None]
+            a, b = keypoints[left, joint], keypoints[right, joint]
+            keypoints[holes, joint, :2] = a[:, :2] + share * (b[:, :2] - a[:, :2])
+            keypoints[holes, joint, 2] = np.minimum(a[:, 2], b[:, 2])
+    long_arrays.release(measured, wanted)
 
 
 def fill_gaps(track: PoseTrack, max_gap: int) -> PoseTrack:
@@ -212,34 +240,35 @@ def fill_gaps(track: PoseTrack, max_gap: int) -> PoseTrack:
     A frame whose person was not found becomes usable (reason "") if this gives it at least half of
     the body joints that the poorer of its two usable neighbours has. Longer gaps stay as they are.
     """
-    keypoints = np.array(track.keypoints, np.float32)
-    found = track.found
-    filled = _filled(track)
-    # What stands in a frame that was not accepted is not a measurement.
-    measured = (keypoints[..., 2] > 0) & ~filled & found[:, None]
-    known = measured | (filled & found[:, None])
-    wanted = np.zeros_like(filled)
+    keypoints = long_arrays.copied(track.keypoints)
+    found, filled = track.found, filled_keypoints(track)
+    known, wanted = (long_arrays.zeros(filled.shape, bool) for _ in range(2))
+    for window in long_arrays.windows(keypoints, filled, known):
+        # What stands in a frame that was not accepted is not a measurement.
+        keypoints[window][~found[window]] = 0
+        known[window] = (keypoints[window, :, 2] > 0) | filled[window]
+        known[window] &= found[window, None]
     for joint in range(keypoints.shape[1]):
         seen = np.flatnonzero(known[:, joint])
-        for left, right in zip(seen[:-1], seen[1:], strict=True):
-            if 0 < right - left - 1 <= max_gap:
-                wanted[left + 1 : right, joint] = True
-    keypoints[~found] = 0
+        gaps = np.diff(seen) - 1
+        for number in np.flatnonzero((gaps > 0) & (gaps <= max_gap)):
+            wanted[seen[number] + 1 : seen[number + 1], joint] = True
     interpolate_filled(keypoints, np.asarray(track.times, np.float64), known, wanted)
 
-    joints = (keypoints[:, BODY, 2] > 0).sum(1)
+    (joints,) = long_arrays.gathered(lambda part: ((part[:, BODY, 2] > 0).sum(1),), keypoints)
     reasons = list(track.reasons)
     usable = np.flatnonzero(found)
-    for frame in np.flatnonzero(~found):
-        after = np.searchsorted(usable, frame)
-        if 0 < after < len(usable) and joints[frame] > 0:
-            poorer = min(joints[usable[after - 1]], joints[usable[after]])
-            if 2 * joints[frame] >= poorer:
-                reasons[frame] = ""
-                continue
-        keypoints[frame], wanted[frame] = 0, False
-    filled = (filled & found[:, None]) | wanted
-    return dataclasses.replace(track, keypoints=keypoints, reasons=tuple(reasons), filled=filled)
+    for window in long_arrays.windows(keypoints, wanted, filled):
+        for frame in window.start + np.flatnonzero(~found[window]):
+            after = np.searchsorted(usable, frame)
+            if 0 < after < len(usable) and joints[frame] > 0:
+                poorer = min(joints[usable[after - 1]], joints[usable[after]])
+                if 2 * joints[frame] >= poorer:
+                    reasons[frame] = ""
+                    continue
+            keypoints[frame], wanted[frame] = 0, False
+        wanted[window] |= filled[window] & found[window, None]
+    return dataclasses.replace(track, keypoints=keypoints, reasons=tuple(reasons), filled=wanted)
 
 
 def runs(track: PoseTrack, shortest: int = 1) -> list[tuple[int, int]]:

@@ -1,14 +1,14 @@
 """Charts as inline SVG: lines or points over axes with ticks, and horizontal bars.
 
 Titles, legends and axis names are HTML around the drawing, so that they wrap on a narrow screen
-instead of being cut off; only the tick labels are inside, in margins measured for them. Colours are
+instead of being cut off. Only the tick labels are inside, in margins measured for them. Colours are
 the variables --s0 to --s7 of the page's style.
 """
 
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -35,18 +35,14 @@ def chart(
     log: bool = False,
     kind: str = "line",
     height: int = 230,
-    y_range: tuple[float, float] | None = None,
-    smooth: int = 0,
 ) -> str:
     """Several series in one pair of axes.
 
     series: {name: (x, y)} or {name: y} (then x = 0, 1, …). Points that are not finite break the
-      line. Lines of more than 600 points are drawn by the extremes of 300 equal pieces.
+      line. Of lines of more than 600 points the extremes of 300 equal pieces are drawn.
     log: the vertical axis is logarithmic; values that are not positive are left out.
     kind: "line" or "points".
-    height: of the drawing in units of which its width has 560.
-    y_range: (lowest, highest) instead of the data's own.
-    smooth: > 1 draws each line faintly and over it the mean of the last `smooth` values.
+    height: of the drawing, whose width is 560.
     Raises ValueError for an unknown kind or for x and y of different lengths.
     """
     if kind not in ("line", "points"):
@@ -54,14 +50,10 @@ def chart(
     lines = {name: _clean(values, log) for name, values in series.items()}
     x = np.concatenate([xs[np.isfinite(ys)] for xs, ys in lines.values()] or [np.zeros(0)])
     y = np.concatenate([ys[np.isfinite(ys)] for _, ys in lines.values()] or [np.zeros(0)])
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
     if not len(y):
-        return f'<figure class="chart">{heading}<p class="soft">No values.</p></figure>'
+        return _figure(title, '<p class="soft">No values.</p>')
     x_low, x_high = _widen(float(x.min()), float(x.max()), log=False, exact=True)
-    if y_range:
-        y_low, y_high = y_range
-    else:
-        y_low, y_high = _widen(float(y.min()), float(y.max()), log=log, exact=False)
+    y_low, y_high = _widen(float(y.min()), float(y.max()), log=log, exact=False)
     x_ticks = linear_ticks(x_low, x_high, 6)
     y_ticks = log_ticks(y_low, y_high) if log else linear_ticks(y_low, y_high, 5)
     x_names, y_names = tick_names(x_ticks), tick_names(y_ticks)
@@ -84,43 +76,40 @@ def chart(
             'stroke="var(--line)"/>'
             f'<text x="{left - 7}" y="{at + 4.5:.1f}" text-anchor="end">{name}</text>'
         )
-    for at, name in zip(place_x(np.asarray(x_ticks)), x_names, strict=True):
-        parts.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{height - bottom}" y2="{height - bottom + 5}" '
-            'stroke="var(--soft)"/>'
-            f'<text x="{at:.1f}" y="{height - 7}" text-anchor="middle">{name}</text>'
-        )
+    parts += _ticks_below(place_x(np.asarray(x_ticks)), x_names, height - bottom)
     for i, (name, (xs, ys)) in enumerate(lines.items()):
         parts.append(f"<g><title>{escape(name)}</title>")
-        across, seen = place_x(xs), np.isfinite(ys)
-        down = place_y(np.clip(ys, y_low, y_high))
-        if kind == "points":
-            parts.append(_points(across, down, seen, i))
-        elif smooth > 1:
-            mean = place_y(np.clip(running_mean(ys, smooth), y_low, y_high))
-            parts.append(f'<g stroke-opacity=".25">{_line(across, down, seen, i, "")}</g>')
-            parts.append(_line(across, mean, seen, i))
-        else:
-            parts.append(_line(across, down, seen, i))
+        draw = _points if kind == "points" else _line
+        parts.append(draw(place_x(xs), place_y(np.clip(ys, y_low, y_high)), np.isfinite(ys), i))
         parts.append("</g>")
     described = escape(title or ", ".join(lines))
     drawing = (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{described}">'
-        + "".join(parts)
-        + "</svg>"
+        f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{described}">{"".join(parts)}</svg></div>'
     )
     keys = "".join(
         f"<span>{_key(i, kind)}{escape(name)}</span>" for i, name in enumerate(lines) if name
     )
     legend = f'<div class="legend">{keys}</div>' if keys and (len(lines) > 1) else ""
-    vertical = y_label + (" (logarithmic)" if log else "")
-    axes = "; ".join(
-        ([f"vertical: {vertical.strip()}"] if vertical.strip() else [])
-        + ([f"horizontal: {x_label}"] if x_label else [])
-    )
-    below = f"<figcaption>{escape(axes[:1].upper() + axes[1:])}</figcaption>" if axes else ""
-    drawing = f'<div class="scroll">{drawing}</div>'
-    return f'<figure class="chart">{heading}{legend}{drawing}{below}</figure>'
+    vertical = (y_label + (" (logarithmic)" if log else "")).strip()
+    named = (vertical and f"vertical: {vertical}", x_label and f"horizontal: {x_label}")
+    axes = "; ".join(filter(None, named))
+    return _figure(title, legend + drawing, axes[:1].upper() + axes[1:])
+
+
+def _figure(title: str, content: str, words: str = "") -> str:
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    below = f"<figcaption>{escape(words)}</figcaption>" if words else ""
+    return f'<figure class="chart">{heading}{content}{below}</figure>'
+
+
+def _ticks_below(places: Iterable[float], names: Sequence[str], y: float) -> list[str]:
+    """The ticks of a horizontal axis at the height y, with their names."""
+    return [
+        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y}" y2="{y + 5}" stroke="var(--soft)"/>'
+        f'<text x="{at:.1f}" y="{y + 19}" text-anchor="middle">{name}</text>'
+        for at, name in zip(places, names, strict=True)
+    ]
 
 
 def _clean(values: tuple[Values, Values] | Values, log: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -183,28 +172,16 @@ def tick_names(ticks: Sequence[float]) -> list[str]:
     return [f"{tick:.{decimals}f}" for tick in ticks]
 
 
-def running_mean(y: Float[np.ndarray, " n"], length: int) -> Float[np.ndarray, " n"]:
-    """Mean of the last `length` values (fewer at the start), anew after every NaN."""
-    result = np.full(len(y), np.nan)
-    for start, stop in _pieces(np.isfinite(y)):
-        total = np.concatenate([[0.0], np.cumsum(y[start:stop])])
-        end = np.arange(1, stop - start + 1)
-        begin = np.maximum(0, end - length)
-        result[start:stop] = (total[end] - total[begin]) / (end - begin)
-    return result
-
-
 def _pieces(good: np.ndarray) -> list[tuple[int, int]]:
     """(start, stop) of the runs of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], good.astype(np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _line(x: np.ndarray, y: np.ndarray, good: np.ndarray, i: int, dash: str | None = None) -> str:
-    dash = DASHES[i % 8] if dash is None else dash
-    style = f'fill="none" stroke="var(--s{i % 8})" stroke-width="1.8" stroke-linejoin="round"' + (
-        f' stroke-dasharray="{dash}"' if dash else ""
-    )
+def _line(x: np.ndarray, y: np.ndarray, good: np.ndarray, i: int) -> str:
+    style = f'fill="none" stroke="var(--s{i % 8})" stroke-width="1.8" stroke-linejoin="round"'
+    if dash := DASHES[i % 8]:
+        style += f' stroke-dasharray="{dash}"'
     pieces = []
     for start, stop in _pieces(good):
         xs, ys = _thin(x[start:stop], y[start:stop])
@@ -219,7 +196,7 @@ def _line(x: np.ndarray, y: np.ndarray, good: np.ndarray, i: int, dash: str | No
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a long line the lowest and the highest point of each of MOST_POINTS/2 pieces."""
+    """The lowest and the highest point of each of MOST_POINTS/2 pieces of a long line."""
     if len(x) <= MOST_POINTS:
         return x, y
     edges = np.linspace(0, len(x), MOST_POINTS // 2 + 1).astype(int)
@@ -250,24 +227,21 @@ def _key(i: int, kind: str) -> str:
 
 
 def bars(values: Mapping[str, float], *, unit: str = "", most: float | None = None) -> str:
-    """Horizontal bars with their figures. `most` is the value of a full bar (default the largest).
-
-    Values must not be negative.
-    """
-    top = most or max((value for value in values.values()), default=1.0) or 1.0
+    """Horizontal bars with their figures, not negative. `most` is the value of a full bar (default:
+    the largest)."""
+    top = most or max(values.values(), default=1.0) or 1.0
     rows = []
     for name, value in values.items():
         share = 100 * min(max(value / top, 0.0), 1.0)
-        figure = f"{value:.4g}{unit}"
         rows.append(
             f'<span>{escape(name)}</span><span class="track"><span class="fill" '
-            f'style="width:{share:.1f}%"></span></span><span>{escape(figure)}</span>'
+            f'style="width:{share:.1f}%"></span></span><span>{value:.4g}{escape(unit)}</span>'
         )
     return f'<div class="bars">{"".join(rows)}</div>'
 
 
-# A colour scale of growing lightness, dark violet over green to yellow, readable without colour
-# vision. Five stops, linear in between.
+# A colour scale of growing lightness (dark violet, green, yellow), readable without colour vision.
+# Five stops, linear in between.
 SCALE = np.array(
     [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64
 )
@@ -292,11 +266,11 @@ def heat(
 ) -> str:
     """Rows of shares over a common horizontal axis, as strips of colour.
 
-    rows: {name: values 0...1 from left to right}, all of one length; NaN is grey. Of more than 500
-      values neighbours are averaged. x: of the left and the right edge. meaning: of the colours.
+    rows: {name: values 0...1 from left to right}, all of one length; NaN is grey. Where there are
+      more than 500 values, neighbours are averaged. x: values at the left and the right edge.
+      meaning: of the colours.
     """
-    values = np.array([np.asarray(row, np.float64) for row in rows.values()])
-    values = _columns(values, 500)
+    values = _columns(np.array([np.asarray(row, np.float64) for row in rows.values()]), 500)
     buffer = io.BytesIO()
     Image.fromarray(colours(values)).save(buffer, "PNG", optimize=True)
     picture = base64.b64encode(buffer.getvalue()).decode()
@@ -313,21 +287,14 @@ def heat(
         parts.append(f'<text x="{left - 6}" y="{y:.1f}" text-anchor="end">{escape(name)}</text>')
     low, high = _widen(x[0], x[1], log=False, exact=True)
     ticks = linear_ticks(low, high, 5)
-    for tick, name in zip(ticks, tick_names(ticks), strict=True):
-        at = left + (tick - low) / (high - low) * (WIDTH - left - right)
-        parts.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}" '
-            f'stroke="var(--soft)"/><text x="{at:.1f}" y="{bottom + 17}" text-anchor="middle">'
-            f"{name}</text>"
-        )
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
-    words = "; ".join(part for part in (meaning, x_label and f"horizontal: {x_label}") if part)
-    below = f"<figcaption>{escape(words)}</figcaption>" if words else ""
-    return (
-        f'<figure class="chart">{heading}<div class="scroll"><svg role="img" '
-        f'aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {bottom + 22}">{"".join(parts)}</svg>'
-        f"</div>{below}</figure>"
+    places = [left + (tick - low) / (high - low) * (WIDTH - left - right) for tick in ticks]
+    parts += _ticks_below(places, tick_names(ticks), bottom)
+    drawing = (
+        f'<div class="scroll"><svg role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {WIDTH} {bottom + 24}">{"".join(parts)}</svg></div>'
     )
+    named = (meaning, x_label and f"horizontal: {x_label}")
+    return _figure(title, drawing, "; ".join(filter(None, named)))
 
 
 def _columns(values: np.ndarray, most: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """HTML reports that open anywhere: one file, no script, nothing fetched, light and dark.
 
-Every function returns a fragment (str) in which all given text is escaped; `page` puts fragments
-together and `write` saves the result in one piece:
+Every function returns a fragment (str) in which all given text is escaped. `page` puts fragments
+together, and `write` saves the result:
 
     write(path, page("Run", [section("Losses", chart({"G": (steps, values)}, x_label="step"))]))
 """
@@ -128,7 +128,7 @@ def paragraph(text: str) -> str:
 
 
 def notice(text: str) -> str:
-    """A paragraph that must not be overlooked."""
+    """A paragraph that stands out."""
     return f'<div class="notice"><p>{escape(text)}</p></div>'
 
 
@@ -142,7 +142,7 @@ def preformatted(text: str) -> str:
 
 
 def details(summary: str, *fragments: str) -> str:
-    """Fragments that are folded away until asked for."""
+    """Fragments that are folded away until the reader opens them."""
     return f"<details><summary>{escape(summary)}</summary>" + "\n".join(fragments) + "</details>"
 
 
@@ -194,10 +194,9 @@ def table(
     best: Mapping[int, str] | None = None,
     digits: int = 4,
 ) -> str:
-    """Rows of values; columns that hold numbers are set right.
+    """Rows of values; columns of numbers are aligned to the right.
 
-    best: {column: "max" | "min"} marks the best number of that column, unless all
-      are equal.
+    best: {column: "max" | "min"} marks the best number of that column, unless all are equal.
     """
     rows = [list(row) for row in rows]
     marked = {}
@@ -245,14 +244,13 @@ def image(
     picture: UInt8[np.ndarray, "h w *c"] | Path,
     caption: str = "",
     *,
-    alt: str = "",
     width: int | None = None,
     least: int | None = None,
     quality: int | None = None,
 ) -> str:
     """A picture inside the page.
 
-    picture: RGB or (without a third axis) grey, or the path of a PNG or JPEG.
+    picture: RGB, or grey without a third axis, or the path of a PNG or JPEG.
     width: shown width in CSS pixels; larger than the picture's own shows crisp pixels. Wider than
       the window, the picture shrinks to it.
     least: width in CSS pixels below which it does not shrink but scrolls, for pictures with labels.
@@ -266,9 +264,8 @@ def image(
     crisp = ' class="pixels"' if width and own and width >= 2 * own else ""
     size = f' width="{int(width)}"' if width else ""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    name = escape(alt or caption)
     room = f' style="min-width:{int(least)}px"' if least else ""
-    shown = f'<img src="{source}" alt="{name}"{size}{crisp}{room}>'
+    shown = f'<img src="{source}" alt="{escape(caption)}"{size}{crisp}{room}>'
     shown = f'<div class="scroll">{shown}</div>' if least else shown
     return f"<figure>{shown}{below}</figure>"
 
@@ -291,13 +288,12 @@ def data_uri(path: Path) -> str:
     return f"data:{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def video(source: Path | str, caption: str = "", *, width: int | None = None) -> str:
+def video(source: Path | str, caption: str = "") -> str:
     """A video player. A Path is put inside the page whole (keep it to some megabytes); a str is
     the address of a file that lies beside the page, for example "../samples/step-100.mp4"."""
     address = data_uri(source) if isinstance(source, Path) else escape(source)
-    size = f' width="{int(width)}"' if width else ""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure><video src="{address}"{size} controls loop muted playsinline '
+        f'<figure><video src="{address}" controls loop muted playsinline '
         f'preload="metadata"></video>{below}</figure>'
     )

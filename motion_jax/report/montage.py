@@ -51,8 +51,8 @@ def enlarge(image: UInt8[np.ndarray, "_ _ 3"], least: int = READABLE) -> UInt8[n
 
 
 def labelled(image: UInt8[np.ndarray, "_ w 3"], text: str) -> UInt8[np.ndarray, "_ w 3"]:
-    """The picture under a bar with the text, wrapped to its width; no scaling, and no bar where the
-    text is empty."""
+    """The picture under a bar with the text, wrapped to its width; without a bar where the text is
+    empty."""
     if not text:
         return image
     return np.concatenate([label_bar(text, image.shape[1]), image], axis=0)
@@ -88,7 +88,7 @@ def _font_size(width: int) -> int:
 
 
 class Font(Protocol):
-    """What of Pillow's fonts is used to wrap lines."""
+    """The part of Pillow's fonts that is used to wrap lines."""
 
     def getlength(self, text: str) -> float: ...
 
@@ -121,13 +121,11 @@ def side_by_side(
     *,
     least: int = READABLE,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Pictures in one row at one height, each under its label.
+    """Pictures in one row at one height, each under its label (one for each, or None).
 
-    All are scaled to the tallest one's height (Lanczos), after that one is enlarged by a whole
-    number to at least `least` pixels in height, so that labels over 64-pixel pictures can be read.
-    The size of the result depends only on the sizes of the pictures and on the labels: usable for
-    video.
-    labels: one for each or None.
+    The tallest one is enlarged by a whole number to at least `least` pixels in height, so that
+    labels over small pictures can be read; the others are scaled to its height (Lanczos). The size
+    of the result depends only on the sizes of the pictures and on the labels, as a video needs it.
     """
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{len(labels)} labels for {len(images)} pictures")
@@ -143,10 +141,8 @@ def side_by_side(
             np.concatenate([label_bar(text, x.shape[1], lines, size), x]) for text, x in pairs
         ]
     divider = np.full((scaled[0].shape[0], GAP, 3), BACKGROUND, np.uint8)
-    parts = [scaled[0]]
-    for image in scaled[1:]:
-        parts += [divider, image]
-    return np.concatenate(parts, axis=1)
+    parts = [part for image in scaled for part in (divider, image)]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def to_height(image: UInt8[np.ndarray, "_ _ 3"], height: int) -> UInt8[np.ndarray, "{height} _ 3"]:
@@ -154,8 +150,7 @@ def to_height(image: UInt8[np.ndarray, "_ _ 3"], height: int) -> UInt8[np.ndarra
     if image.shape[0] == height:
         return image
     if height % image.shape[0] == 0:
-        factor = height // image.shape[0]
-        return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
+        return enlarge(image, height)
     width = max(1, round(image.shape[1] * height / image.shape[0]))
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 

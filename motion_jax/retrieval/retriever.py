@@ -230,9 +230,9 @@ def compatible_keypoints(dataset: PoseFrames) -> np.ndarray:
     name = dataset.info.skeleton
     converted = {
         skeleton.NAME: lambda points: points,
-        "body25": lambda points: skeleton.from_body25(points[:, :25]),
-        "body23": lambda points: skeleton.from_body23(points[:, :23]),
-        "coco18": lambda points: skeleton.from_body18(points[:, :18]),
+        "body25": lambda points: skeleton.from_body(points[:, :25]),
+        "body23": lambda points: skeleton.from_body(points[:, :23]),
+        "coco18": lambda points: skeleton.from_body(points[:, :18]),
     }
     if name not in converted:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: asynchronous, whole or absent, kept by a policy (keeping.py)."""
+"""Checkpoints by Orbax: asynchronous, whole or absent, kept by a policy (retention.py)."""
 
 import functools
 import gc
@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -19,11 +19,12 @@ import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError
 from motion_jax.files import check_writable, writing
+from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.retention import Keep
 
 # Stands in an abstract state for an array that is not to be read.
 SKIPPED = ocp.PLACEHOLDER
-# With several processes: how long one waits for the others' files, at most.
+# With several processes: how long one waits for the others' files at most.
 TOGETHER_SECONDS = 600
 # A checkpoint's files are a little larger than its arrays.
 MARGIN, SPARE_BYTES = 1.05, 2**19
@@ -36,10 +37,8 @@ class Damaged(UserError):
 
 
 class Checkpoints:
-    """The checkpoints of one run, by total step (over all stages). A context manager.
-
-    Each holds the stage's State and a record in JSON: stage, step in the stage, position in the
-    data, seconds and images so far, config.
+    """The checkpoints of one run, by total step (over all stages): the stage's State and a Record.
+    A context manager.
 
     Attributes:
       before: the newest checkpoint up to this total step is kept, whatever the policy; None: none.
@@ -51,7 +50,7 @@ class Checkpoints:
         self.before: int | None = None
         self._keep = keep or Keep()
         self._saving: int | None = None
-        self._records: dict[int, dict[str, Any]] = {}
+        self._records: dict[int, Record] = {}
         count = jax.process_count()
         common: dict[str, Any] = {"read_only": read_only}
         if count > 1:
@@ -65,7 +64,7 @@ class Checkpoints:
                 "create": False,
             }
         if not read_only:
-            # What goes wrong in Orbax's threads is an exception here, and told in one line.
+            # An error in Orbax's threads is raised here as well, and reported in one line.
             logging.getLogger("absl").setLevel(logging.CRITICAL)
             common |= {"preservation_policy": self, "cleanup_tmp_directories": True}
         with writing(self.folder):
@@ -74,19 +73,20 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(
                 self.folder, options=ocp.CheckpointManagerOptions(**common)
             )
-        for step in self.steps():
-            self._records[step] = quick_record(self.folder, step)
+        self._records |= {step: quick_record(self.folder, step) for step in self.steps()}
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, _: object) -> None:
         try:
             self._manager.close()
-        except Exception:
-            # What stopped the training is to be told, not this.
-            if kind is None:
+        # Orbax raises here whatever its threads raised.
+        except Exception as failure:
+            if error is None:
                 raise
+            # The error that ended the training is reported; this one must not take its place.
+            error.add_note(f"Closing the checkpoints failed, too: {failure!r}")
 
     def steps(self) -> list[int]:
         """The total steps of the whole checkpoints, the newest last."""
@@ -98,14 +98,15 @@ class Checkpoints:
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         """Orbax asks this after each save."""
-        records = {info.step: self._records.get(info.step, {}) for info in checkpoints}
+        records = {info.step: self._records.get(info.step, Record()) for info in checkpoints}
         stay = self._keep.kept(records, self.before)
         return [info.step in stay for info in checkpoints]
 
-    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
-        """Begins to save; the arrays are copied before it returns, the files written meanwhile.
+    def save(self, step: int, state: Any, record: Record) -> None:
+        """Begins to save; the arrays are copied before it returns, the files are written later.
 
-        Raises UserError where it cannot begin, or where the save before failed and nobody asked.
+        Raises UserError where it cannot begin, or where the save before failed and this was not yet
+        noticed.
         """
         if step in self._manager.all_steps():
             return
@@ -125,8 +126,8 @@ class Checkpoints:
             raise self._not_saved(error) from error
 
     def obstacle(self, state: Any) -> str:
-        """The sentence about why a save cannot succeed, known before it begins; nothing where it
-        can. Orbax, once begun, tells of a full disk in hundreds of lines."""
+        """Why a save cannot succeed, in a sentence, before it begins; "" where it can. Orbax itself
+        reports a full disk in hundreds of lines."""
         try:
             check_writable(self.folder)
         except UserError as error:
@@ -141,12 +142,12 @@ class Checkpoints:
         )
 
     def poll(self) -> None:
-        """Raises UserError where the save that was begun has failed meanwhile; never waits."""
+        """Raises UserError where the save that was begun has failed; never waits."""
         if self._saving is not None and not self._manager.is_saving_in_progress():
             self.wait()
 
     def wait(self) -> None:
-        """Until what was begun is on the disk. Raises UserError where it could not be written."""
+        """Waits until the save that was begun is on the disk. Raises UserError where it failed."""
         if self._saving is None:
             return
         try:
@@ -181,62 +182,55 @@ class Checkpoints:
         )
 
     def delete(self, step: int) -> None:
-        """Of a checkpoint that must not be gone on from."""
+        """Removes a checkpoint from which training must not go on."""
         self._manager.delete(step)
         self._records.pop(step, None)
 
     def set_aside(self, step: int) -> None:
-        """A damaged checkpoint is kept under another name, for whoever wants to look at it. For one
-        process; `reload` in all."""
+        """Keeps a damaged checkpoint under another name, so that it can be looked at. One process
+        calls this; then all call `reload`."""
         path = self.folder / str(step)
-        shutil.rmtree(path.with_name(path.name + DAMAGED), ignore_errors=True)
+        aside = path.with_name(path.name + DAMAGED)
+        shutil.rmtree(aside, ignore_errors=True)
         with writing(path):
-            os.rename(path, path.with_name(path.name + DAMAGED))
+            os.rename(path, aside)
 
     def reload(self) -> None:
-        """Sees what the folder holds now."""
+        """Reads again which checkpoints the folder holds."""
         self._manager.reload()
 
-    def record(self, step: int | None) -> dict[str, Any]:
-        """What was saved beside a checkpoint's state (None: the newest's). Raises Damaged where it
-        is not whole."""
+    def record(self, step: int | None) -> Record:
+        """The record of a checkpoint (None: the newest). Raises Damaged where it is not whole."""
+        arguments = ocp.args.Composite(record=ocp.args.JsonRestore())
         try:
-            restored = self._manager.restore(
-                step, args=ocp.args.Composite(record=ocp.args.JsonRestore())
-            )
-            return dict(restored["record"])
+            return cast(Record, dict(self._manager.restore(step, args=arguments)["record"]))
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise self.damaged(step, _reason(error)) from error
 
     def restore(self, step: int, abstract_state: Any) -> Any:
         """The State of a checkpoint, laid out as the abstract one says (shapes and shardings).
-
-        Raises Damaged where the checkpoint is not whole or of other networks.
-        """
+        Raises Damaged where the checkpoint is not whole or of other networks."""
         return self._restore(step, ocp.args.StandardRestore(abstract_state))
 
     def restore_part(self, step: int | None, abstract_state: Any) -> Any:
         """As restore, but leaves of the abstract state that are `SKIPPED` are not read and stay so.
-
-        For checkpoints opened read_only: Orbax does not save after it.
-        """
+        Only for checkpoints opened read_only: Orbax does not save after it."""
         how = ocp.checkpoint_utils.construct_restore_args(abstract_state)
         return self._restore(step, ocp.args.PyTreeRestore(abstract_state, restore_args=how))
 
     def _restore(self, step: int | None, arguments: Any) -> Any:
         _hush_abandoned_reads()
         try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(state=arguments))
-        # Of a file with wrong bytes Orbax raises a plain Exception.
+            return self._manager.restore(step, args=ocp.args.Composite(state=arguments))["state"]
+        # For a file with wrong bytes Orbax raises a plain Exception.
         except Exception as error:
             reason = _reason(error)
-        else:
-            return restored["state"]
-        # What the abandoned reads still hold goes now, not while the next checkpoint is read.
+        # Frees now what the abandoned reads still hold, not while the next checkpoint is read.
         gc.collect()
         raise self.damaged(step, reason)
 
     def damaged(self, step: int | None, reason: str) -> Damaged:
+        """The error about a checkpoint that is damaged, for a reason."""
         return Damaged(
             f"The checkpoint {self.folder / str(step)} cannot be restored ({reason}); it is "
             "damaged or of other networks: remove that folder to go on from the one before it."
@@ -244,7 +238,7 @@ class Checkpoints:
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error, in one line."""
+    """The first cause of an error, in one line."""
     while below := error.__cause__ or error.__context__:
         error = below
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -252,9 +246,8 @@ def _reason(error: BaseException) -> str:
 
 @functools.cache
 def _hush_abandoned_reads() -> None:
-    """Of the reads that Orbax begins together it abandons all but the first that fails, and closes
-    the event loop that the others answer to. Python would print a traceback for each, at any time
-    from then on, that says nothing new."""
+    """Orbax begins many reads together. When one fails it abandons the others and closes their
+    event loop. Python would then print a traceback for each, which says nothing new."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
@@ -270,30 +263,35 @@ def _hush_abandoned_reads() -> None:
 def parameter_hash(params: Any) -> str:
     """SHA-256 over all parameters by their paths: the same for equal weights on any machine."""
     digest = hashlib.sha256()
-    for path, leaf in sorted(
-        jax.tree_util.tree_leaves_with_path(params), key=lambda item: str(item[0])
-    ):
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    for path, leaf in sorted(leaves, key=lambda item: str(item[0])):
         digest.update(jax.tree_util.keystr(path).encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
 
 
+def steps_in(folder: Path) -> list[int]:
+    """Total steps of the checkpoints in a folder, ascending, without opening it."""
+    folder = Path(folder)
+    names = [child.name for child in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether the folder holds at least one checkpoint, without opening it."""
-    folder = Path(folder)
-    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+    return bool(steps_in(folder))
 
 
-def quick_record(folder: Path, step: int) -> dict[str, Any]:
+def quick_record(folder: Path, step: int) -> Record:
     """A checkpoint's record, without opening it; {} where it is not whole."""
     try:
-        return dict(json.loads((Path(folder) / str(step) / "record" / "metadata").read_text()))
+        found = json.loads((Path(folder) / str(step) / "record" / "metadata").read_text())
+        return cast(Record, dict(found))
     except (OSError, ValueError, TypeError):
         return {}
 
 
-def newest_record(folder: Path) -> dict[str, Any]:
+def newest_record(folder: Path) -> Record:
     """The newest checkpoint's record, without opening it; {} without a checkpoint."""
-    if not has_checkpoint(folder):
-        return {}
-    return quick_record(folder, max(int(c.name) for c in folder.iterdir() if c.name.isdigit()))
+    steps = steps_in(folder)
+    return quick_record(folder, steps[-1]) if steps else {}

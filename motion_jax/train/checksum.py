@@ -1,7 +1,7 @@
-"""What a checkpoint is judged by: whether its parameters are numbers, and a checksum of all of it.
+"""How a checkpoint is judged: whether its parameters are finite, and a checksum of all of it.
 
-The checksum is a sum over all bits modulo 2^32, so that it is the same however the state lies over
-devices and processes, and one flipped bit changes it.
+The checksum is a weighted sum of all 32-bit words modulo 2^32. It is the same however the state
+lies over devices and processes, and one flipped bit changes it.
 """
 
 import jax

@@ -1,10 +1,11 @@
-"""What a config's stages need of a dataset, their batches from it, and what of it their trained
-generators are shown."""
+"""A dataset as a config's stages use it: what they need of it, their batches, and what their
+trained generators are shown."""
 
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int, Shaped
 
 from motion_jax.config import Config
 from motion_jax.data import inputs
@@ -38,14 +39,13 @@ def open_batches(
 
 
 class ShownPart:
-    """The records that a stage's trained generator is shown in samples and scores; without a
-    dataset, where the recipe takes none, so many random keys.
+    """The records that a stage's trained generator is shown in samples and scores; for a recipe
+    that takes no dataset, NOISES random keys.
 
     Attributes:
       domain: which records those are; None without a dataset.
     """
 
-    # Moments where there is no dataset.
     NOISES = 64
 
     def __init__(self, config: Config, stage: str, dataset: PoseFrames | None):
@@ -68,8 +68,8 @@ class ShownPart:
             return [(0, self.NOISES)]
         return self.domain.runs(self._config.data.holdout, part)
 
-    def of(self, records: np.ndarray) -> dict[str, np.ndarray]:
-        """What the recipe's `seen` and `rows` are given of some records [n], arrays [n, ...]."""
+    def of(self, records: Int[np.ndarray, " n"]) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+        """What the recipe's `seen` and `rows` take of these records: arrays [n, ...]."""
         found: dict[str, np.ndarray] = {}
         if self.domain is not None:
             each = [self.frames.window(int(record), 1) for record in records]
@@ -80,14 +80,14 @@ class ShownPart:
 
     @property
     def truth(self) -> bool:
-        """Whether the frames of those records are what should be made of them."""
-        # Poses of another dataset are those of another person's frames.
+        """Whether the frames of those records are what the generator should make of them."""
+        # Poses of another dataset belong to another person's frames.
         other = isinstance(self._reading, Domains) and self._config.data.domain_a
         return self.domain is not None and self._config.recipe.paired and not other
 
     @property
     def real(self) -> Domain:
-        """Where true pictures are, though they be no partners of what is shown."""
+        """Where true pictures are, even if they do not belong to what is shown."""
         assert self._dataset is not None and self.domain is not None, "asked of datasets only"
         if isinstance(self._reading, Domains):
             return inputs.domains(self._dataset, self._reading, self._config.data)[1]

@@ -1,4 +1,4 @@
-"""A run directory before training: whether it may be used, and by one training alone."""
+"""A run directory before training: whether it may be used, and that only one training uses it."""
 
 import contextlib
 import fcntl
@@ -14,16 +14,16 @@ from motion_jax.files import check_writable, entries
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 
-# What one process wrote may take a while to be seen by another machine (NFS keeps what it knows of
-# a folder for up to a minute).
+# How long another machine may take to see what one process wrote (NFS caches folders for up to a
+# minute).
 SEEN_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_use(folder: Path) -> Iterator[None]:
     """Keeps other processes of this machine from training in the folder at the same time: each
-    would remove the other's half-written checkpoints. Other machines are kept away where the shared
-    file system passes locks on (NFS 4 does; Lustre with -o flock)."""
+    would remove the other's half-written checkpoints. Other machines are kept out where the shared
+    file system passes on locks (NFS 4 does; Lustre with -o flock)."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -34,7 +34,7 @@ def alone(folder: Path) -> Iterator[None]:
                 f"or choose another {option('run')} folder."
             ) from error
         except OSError:
-            # A file system without locks (some bucket mounts): nothing can be promised there.
+            # A file system without locks (some bucket mounts): nothing can be guaranteed there.
             pass
         yield
     finally:
@@ -42,24 +42,21 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
-    """Refuses a run directory of something else, before anything is written to it."""
+    """Raises UserError where the directory holds something else, before anything is written."""
     check_writable(folder)
     existing = runs.read_config(folder)
     if existing is None:
-        strange = [path.name for path in entries(folder)]
-        if strange:
+        for path in entries(folder):
             raise UserError(
-                f"{folder} is not empty and no run of motion_jax ({strange[0]} is in it); choose "
+                f"{folder} is not empty and no run of motion_jax ({path.name} is in it); choose "
                 f"another {option('run')} folder."
             )
         return
-    untouched = imported.untouched_record(folder)
-    if untouched is not None:
+    if (untouched := imported.untouched_record(folder)) is not None:
         # Nothing was trained with other settings or on another dataset yet.
         imported.check_config(untouched, existing, config, folder)
         return
-    differing = differences(existing, config)
-    if differing:
+    if differing := differences(existing, config):
         raise UserError(
             f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
             f"{option('run')} folder, or give the settings that it was begun with."
@@ -76,7 +73,7 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
 
 def check_shared(folder: Path, token: str, host: str) -> None:
     """Raises UserError where this process does not see what process 0, on `host`, wrote into the
-    folder: command.txt, which ends with `token`."""
+    folder: a command.txt that ends with `token`."""
     ends = time.monotonic() + SEEN_SECONDS
     while True:
         with contextlib.suppress(OSError):

@@ -3,20 +3,18 @@ does after it went wrong."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import jax
 
 from motion_jax.config import Config, Guard
 from motion_jax.errors import UserError
 from motion_jax.recipes.metric import DISCRIMINATOR, Metric
+from motion_jax.train.checkpoint_record import Lowered
 
 
 class Collapsed(UserError):
-    """The discriminator's losses vanished. together: every process sees the same.
-
-    stage: its name; since: its step from which on they were too small.
-    """
+    """The discriminator's losses vanished, in every process alike. stage: its name; since: its step
+    since which they were too small."""
 
     together = True
 
@@ -26,35 +24,31 @@ class Collapsed(UserError):
 
 
 class Watch:
-    """Watches one stage. What it has seen goes into each checkpoint's record (`memory`), so that a
-    resumed run decides as an uninterrupted one.
+    """Watches one stage. `since` goes into each checkpoint's record, so that a resumed run decides
+    as an uninterrupted one.
 
     metrics: what the stage's numbers are, by name: the discriminators' are watched.
 
     Attributes:
-      since: the step from which on the losses were too small without a break; None: they are not.
+      since: the step since which all losses have been too small; None: the last were not.
     """
 
     def __init__(
-        self,
-        settings: Guard,
-        stage: str,
-        metrics: Mapping[str, Metric],
-        since: int | None = None,
+        self, settings: Guard, stage: str, metrics: Mapping[str, Metric], since: int | None = None
     ):
         self._watched = {n for n, each in metrics.items() if each.role == DISCRIMINATOR.role}
         self._settings, self._stage, self.since = settings, stage, since
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
 
     def step(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """After a step was dispatched. Raises Collapsed. Reads what was computed long ago: the
-        losses of the look before, so that nothing waits for the device."""
+        """After a step was dispatched. Judges the losses that the previous look noted, which the
+        device has computed long ago, so that nothing waits for it. Raises Collapsed."""
         if self._settings.collapsed_below > 0 and step % self._settings.every == 0:
             self.look()
             self._pending = step, metrics
 
     def look(self) -> None:
-        """Looks at what was put by; waits for it. Raises Collapsed."""
+        """Judges the losses that were noted last; waits for them. Raises Collapsed."""
         if self._pending is None:
             return
         step, metrics = self._pending
@@ -63,7 +57,7 @@ class Watch:
         if not losses:
             return
         total = sum(float(value) for value in jax.device_get(losses).values())
-        # Not so for a NaN, which the recorder tells.
+        # A NaN is not too small; the recorder reports it.
         if not total < self._settings.collapsed_below:
             self.since = None
             return
@@ -79,12 +73,11 @@ class Watch:
             )
 
 
-def lowered(config: Config, change: dict[str, Any] | None) -> Config:
-    """The config with the learning rate of one stage times a factor: change = {"stage", "factor"},
-    as a checkpoint's record keeps it; None: as it is."""
+def lowered(config: Config, change: Lowered | None) -> Config:
+    """The config with that change of a stage's learning rate; None: as it is."""
     if change is None:
         return config
     field = f"{change['stage']}_stage"
-    stage = getattr(config.recipe, field)
-    stage = replace(stage, learning_rate=stage.learning_rate * change["factor"])
+    before = getattr(config.recipe, field)
+    stage = replace(before, learning_rate=before.learning_rate * change["factor"])
     return replace(config, recipe=replace(config.recipe, **{field: stage}))

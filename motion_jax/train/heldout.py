@@ -1,7 +1,7 @@
 """How good the generator is on pictures that training does not see: one number a checkpoint.
 
-Of frames with their poses it is 1 - SSIM of the generated frames to the true ones. Of two domains
-without partners there is no true picture: there it is the sliced Wasserstein distance (see
+For frames with their poses it is 1 - SSIM of the generated frames to the true ones. For two domains
+without pairs there is no true picture: there it is the sliced Wasserstein distance (see
 metrics/sliced.py) of the generated pictures from held-out pictures of domain B. Lower is better.
 """
 
@@ -17,9 +17,9 @@ from motion_jax.recipes.state import Params
 from motion_jax.train.dataset import ShownPart
 from motion_jax.train.synthesis import Synthesizer
 
-# What record.keep_best is called for it.
+# The value of record.keep_best that asks for it.
 NAME = "heldout"
-# Pictures at most, and computed at once.
+# The most pictures that are scored, and how many at once.
 MOST, BATCH = 64, 16
 
 
@@ -27,7 +27,7 @@ class HeldOut:
     """Scores a stage's generators. Raises UserError where nothing is held out.
 
     Attributes:
-      paired: whether there are true pictures of what is shown.
+      paired: whether what is shown has true pictures.
     """
 
     def __init__(self, config: Config, stage: str, dataset: PoseFrames | None):
@@ -43,24 +43,25 @@ class HeldOut:
                 "name a loss of training."
             )
 
-        def first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        def limited(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+            """At most MOST frames, the same share of each run."""
             if runs:
-                return _first(runs)
+                return limit(runs, MOST)
             raise UserError(
                 f"record.keep_best = {NAME!r} scores held-out pictures, and {dataset.folder} "
                 f"holds out none with data.holdout = {holdout:g}; hold some out, or name a "
                 "loss of training."
             )
 
-        self._runs = first(self._part.runs("heldout"))
+        self._runs = limited(self._part.runs("heldout"))
         if not self.paired:
             real, crop = self._part.real, config.data.augment.crop
             frames = Frames(real.dataset, size.height, size.width, crop=crop)
-            runs = first(real.runs(holdout, "heldout"))
+            runs = limited(real.runs(holdout, "heldout"))
             self._others = [frames.window(start, count)["frames"] for start, count in runs]
 
     def score(self, params: Params) -> float:
-        """Of these parameters (Recipe.synthesis_params); lower is better."""
+        """The score of these parameters (Recipe.synthesis_params)."""
         self._synthesizer.params = params
         made, real = [], []
         for first, count in self._runs:
@@ -71,7 +72,7 @@ class HeldOut:
                 made.append(self._synthesizer.feed(self._recipe.seen(moments)))
                 real.append(moments["frames"])
         if self.paired:
-            # Without the bars of letterboxed frames.
+            # Bars of letterboxed frames do not count.
             frames = self._part.frames
             top, left, bottom, right = one_box(frames) or (0, 0, frames.height, frames.width)
             inside = np.s_[:, top:bottom, left:right]
@@ -80,11 +81,6 @@ class HeldOut:
             ]
             return float(1 - np.concatenate(scores).mean(dtype=np.float64))
         return sliced_wasserstein(np.concatenate(made), np.concatenate(self._others))
-
-
-def _first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """At most MOST frames, the same share of each stretch."""
-    return limit(runs, MOST)
 
 
 def check(config: Config, dataset: PoseFrames | None) -> None:

@@ -1,9 +1,8 @@
-"""Runs that begin with weights from elsewhere: how they are laid down, and gone on with.
+"""Runs that begin with weights from elsewhere: how they are saved, and how training goes on.
 
 Such a run has one checkpoint, at step 0 of a stage, whose record says under "imported" where the
-weights came from and with which config the state was laid out. Until a later checkpoint exists the
-run is as it was imported, and may be trained with other settings than it was imported with, as long
-as the networks stay the same.
+weights came from and with which config the state was laid out. Until a later checkpoint exists, it
+may be trained with other settings than it was imported with, as long as the networks stay the same.
 """
 
 from pathlib import Path
@@ -17,24 +16,25 @@ from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
 from motion_jax.train.checkpoint import Checkpoints, newest_record
+from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.step import abstract_state
 
 
-def untouched(record: dict[str, Any]) -> bool:
-    """Whether a checkpoint's record is that of an import which nobody has trained since."""
+def untouched(record: Record) -> bool:
+    """Whether a checkpoint's record is that of an import that was not trained since."""
     return record["step"] == 0 and "imported" in record
 
 
-def laid_out_with(record: dict[str, Any], config: Config) -> Config:
-    """The config whose networks and optimisers a checkpoint's state has: the run's own, or the one
-    of the import."""
+def laid_out_with(record: Record, config: Config) -> Config:
+    """The config whose networks and optimisers a checkpoint's state has: the run's own, or that of
+    the import."""
     if untouched(record):
         return from_json(record["imported"]["config"], "the record of the import")
     return config
 
 
-def untouched_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a run that is as it was imported; None for every other folder."""
+def untouched_record(folder: Path) -> Record | None:
+    """The record of a run that is as it was imported; None for any other folder."""
     record = newest_record(Path(folder) / "checkpoints")
     return record if record and untouched(record) else None
 
@@ -46,10 +46,8 @@ def fresh_state(config: Config, stage: str) -> State:
 
 
 def with_params(state: State, params: dict[str, Any]) -> State:
-    """The state with these networks' parameters in place of its own, averages included.
-
-    Raises UserError for a network of another shape than the state's.
-    """
+    """The state with these networks' parameters in place of its own, averages included. Raises
+    UserError for a network of another shape than the state's."""
     # Everybody Dance Now keeps no running statistics of batch norm, but its files have some.
     params = {
         name: {kind: part for kind, part in tree.items() if kind in state.params.get(name, tree)}
@@ -73,23 +71,23 @@ def _shapes(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
 
 
 def save(folder: Path, config: Config, stage: str, state: State, about: dict[str, Any]) -> None:
-    """The checkpoint of an import; about: where the weights came from."""
-    record = {
-        "stage": stage,
-        "step": 0,
-        "total_step": 0,
-        "position": 0,
-        "seconds": 0.0,
-        "images": 0,
-        "imported": {**about, "config": to_json(config)},
-    }
+    """Writes the checkpoint of an import; about: where the weights came from."""
+    record = Record(
+        stage=stage,
+        step=0,
+        total_step=0,
+        position=0,
+        seconds=0.0,
+        images=0,
+        imported={**about, "config": to_json(config)},
+    )
     with Checkpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(0, state, record)
         checkpoints.wait()
 
 
-def check_config(record: dict[str, Any], existing: Config, config: Config, folder: Path) -> None:
-    """Raises UserError where a config cannot go on from an import: other networks."""
+def check_config(record: Record, existing: Config, config: Config, folder: Path) -> None:
+    """Raises UserError where a config cannot go on from an import because its networks differ."""
     stage, before = record["stage"], laid_out_with(record, existing)
     if before.recipe.name == config.recipe.name and stage in config.recipe.stages():
         key = jax.random.key(0)
@@ -107,9 +105,9 @@ def check_config(record: dict[str, Any], existing: Config, config: Config, folde
 
 
 def begin(
-    config: Config, record: dict[str, Any], checkpoints: Checkpoints, step: int, sharding: Any
+    config: Config, record: Record, checkpoints: Checkpoints, step: int, sharding: Any
 ) -> State:
-    """The state in which training of an import begins: its weights, everything else fresh."""
+    """The state in which training of an import begins: its weights, and all else fresh."""
     stage = record["stage"]
     abstract = abstract_state(laid_out_with(record, config), stage, sharding)
     state = with_params(fresh_state(config, stage), checkpoints.restore(step, abstract).params)

@@ -17,17 +17,17 @@ BOARD_SECONDS = 30.0
 
 @contextlib.contextmanager
 def going_on(what: str) -> Iterator[None]:
-    """Says in one line that something could not be written, and goes on."""
+    """Where the block could not write something, says so in one line and goes on."""
     try:
         yield
     except (UserError, OSError) as error:
-        # What to do about it is for those whose command ends here.
+        # What to do about it concerns only commands that end here.
         reason = marked(error).splitlines()[0].split(";")[0].rstrip(".")
         warn(f"{what} could not be written ({reason}); training goes on.")
 
 
 class Journal:
-    """Rows of metrics, appended. What cannot be written is kept, and tried again with the next row.
+    """Appends rows of metrics. What cannot be written is kept and tried again with the next row.
 
     begin: the total step after which TensorBoard drops what an earlier process wrote.
     """
@@ -64,7 +64,7 @@ class Journal:
                 raise
 
     def _scalars(self, scalars: dict[str, float], step: int) -> None:
-        # Not SummaryWriter: its thread dies of a full disk, and then adding a value waits for ever.
+        # Not SummaryWriter: a full disk ends its thread, and then adding a value waits for ever.
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.summary import scalar
@@ -74,9 +74,8 @@ class Journal:
             suffix = f".{os.getpid()}.{self._begin}"
             self._board = EventsWriter(str(self._folder / "events"), filename_suffix=suffix)
             start = SessionLog(status=SessionLog.START)
-            self._board.write_event(
-                Event(wall_time=time.time(), step=self._begin, session_log=start)
-            )
+            begin = Event(wall_time=time.time(), step=self._begin, session_log=start)
+            self._board.write_event(begin)
         for name, value in scalars.items():
             if math.isfinite(value):
                 summary = scalar(name, value)
@@ -86,7 +85,7 @@ class Journal:
             self._board.flush()
 
     def close(self) -> None:
-        """Rows that could not be written so far are tried for the last time."""
+        """Tries for the last time to write the rows that are left."""
         with going_on(str(self._path)):
             if self._unwritten:
                 self._append("".join(self._unwritten))

@@ -1,8 +1,7 @@
-"""The training loop: the stages of a recipe in order, from where an earlier process left off.
+"""The training loop: the stages of a recipe in order, from the newest checkpoint or from scratch.
 
-Order on start: the run's own checkpoint, else from scratch. Each stage is one compiled step; the
-loop hands it batches and never waits for its result, except through the recorder, one interval
-late.
+Each stage is one compiled step; the loop hands it batches and never waits for its result, except
+through the recorder, one interval late.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
@@ -29,19 +28,20 @@ from motion_jax.recipes.state import Kind, State
 from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
+from motion_jax.train.checkpoint_record import Lowered, Record
 from motion_jax.train.dataset import check_data, open_batches
-from motion_jax.train.folder import alone, check_run, check_shared
+from motion_jax.train.folder import check_run, check_shared, exclusive_use
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
 from motion_jax.train.page import write_page
 from motion_jax.train.record import NotFinite, Recorder
-from motion_jax.train.resume import begin_stage, facts, on_one_device, onto, resume
+from motion_jax.train.resume import begin_stage, on_one_device, onto, resume, shared_facts
 from motion_jax.train.retention import Keep
 from motion_jax.train.samples import Sampler
-from motion_jax.train.step import abstract_state, check_layout, compile_ahead, compiled_step
+from motion_jax.train.step import check_layout, compile_ahead, compiled_step, step_inputs
 from motion_jax.train.trace import StepTracer, step_marker
 
-# After a save that failed the next one is tried so soon.
+# After a save that failed the next one is tried this soon.
 RETRY_MINUTES = 1.0
 
 
@@ -66,19 +66,17 @@ def train(
       folder: the run directory; made where absent, continued where it holds this config's run.
       vgg: VGG-19 weights; None takes those of `motion-jax fetch vgg19`.
       command: the command line, for the record.
-      place: this process's among several; None: it trains alone.
+      place: which process this is among several; None: it trains alone.
       wait_seconds: how long the processes may take to come together.
-      limits: seconds by stage after which it ends, however many of its steps are left: of steps
-        alone, without compiling, saving and samples, and over all processes of a run that was
-        stopped between. One step is always made. Checkpoints' records hold "step_seconds" by stage
-        and "compile_seconds". For one process: the clocks of several differ.
+      limits: seconds by stage after which the stage ends, however many of its steps are left. Only
+        steps count, not compiling, saving and samples; those of a stopped process of the run count,
+        too. One step is always made. Only for one process: the clocks of several differ.
       observer: is told what happens; stop: asks for an end after the step under way (see
-        motion_jax.events; None: those of the caller). Of several processes it is enough that one
-        is asked.
+        motion_jax.events; None: those of the caller). It is enough to ask one of several processes.
     Raises:
       UserError: settings, dataset and run directory that do not fit together; processes that do not
         come together or differ; a NaN or a collapsed discriminator; a last save that failed.
-      Interrupted: asked to stop, after saving.
+      Interrupted: was asked to stop, and has saved.
     """
     with events.watched(observer, stop):
         _train(config, data, folder, vgg, command, place, wait_seconds, limits or {})
@@ -103,11 +101,11 @@ def _train(
         if dataset is None and config.recipe.takes_dataset:
             raise UserError(f"This config is trained on a dataset; give one with {option('data')}.")
         stages = config.recipe.stages()
-        # The largest first: its size is the one to prepare a dataset at.
+        # The largest first: a dataset is to be prepared at its size.
         for name in sorted(stages, key=lambda name: -stages[name].height):
             check_data(dataset, config, name)
         opened.append(dataset)
-        return facts(config, dataset)
+        return shared_facts(config, dataset)
 
     with contextlib.ExitStack() as stack:
         job = stack.enter_context(join(place, check, wait_seconds))
@@ -116,33 +114,24 @@ def _train(
             raise ValueError("limits are for a training of one process")
         check_layout(config)
         frozen = load_frozen(config, vgg)
-        check_best(config, frozen, dataset)
+        check_best(config, dataset)
         if job.first:
             check_run(folder, config, dataset)
-            stack.enter_context(alone(folder))
-            runs.describe(folder, config, dataset, command)
+            stack.enter_context(exclusive_use(folder))
+            runs.write_description(folder, config, dataset, command)
         # Nobody reads the folder before process 0 has made it.
-        host, token = job.share(f"{socket.gethostname()}\n{_last_command(folder, job)}").split("\n")
+        token = (folder / "command.txt").read_text().splitlines()[-1] if job.first else ""
+        host, token = job.share(f"{socket.gethostname()}\n{token}").split("\n")
         if not job.first:
             check_shared(folder, token + "\n", host)
         stack.enter_context(_stoppable(job))
-        settings, ends, total = config.record, [], 0
-        for stage in config.recipe.stages().values():
-            total += stage.steps
-            ends.append(total)
+        settings = config.record
+        ends = list(itertools.accumulate(each.steps for each in config.recipe.stages().values()))
         keep = Keep(settings.keep, settings.keep_hours, ends, bool(settings.keep_best))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", keep))
-        training = _Training(
-            config,
-            folder,
-            dataset,
-            frozen,
-            checkpoints,
-            job,
-            limits,
-        )
-        if checkpoints.latest() == total:
-            say(f"{folder} is trained to its last step ({total}); nothing is left to do.")
+        training = _Training(config, folder, dataset, frozen, checkpoints, job, limits)
+        if checkpoints.latest() == ends[-1]:
+            say(f"{folder} is trained to its last step ({ends[-1]}); nothing is left to do.")
         else:
             training.run()
         if job.first:
@@ -154,7 +143,7 @@ def _train(
 
 @contextlib.contextmanager
 def _stoppable(job: Job) -> Iterator[None]:
-    """In the block a stop is answered after a step."""
+    """Within the block a stop is answered after the step under way."""
     events.emit(events.Stoppable(job.count))
     try:
         yield
@@ -162,16 +151,12 @@ def _stoppable(job: Job) -> Iterator[None]:
         events.emit(events.Stoppable(0))
 
 
-def _last_command(folder: Path, job: Job) -> str:
-    return (folder / "command.txt").read_text().splitlines()[-1] if job.first else ""
-
-
 def load_frozen(config: Config, vgg: Path | None) -> dict[str, Any]:
-    """The parameters that losses need and nobody trains."""
+    """The parameters of networks that losses need and that are not trained."""
     return load_all(config.recipe.pretrained(), {"vgg19": vgg})
 
 
-def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | None) -> None:
+def check_best(config: Config, dataset: PoseFrames | None) -> None:
     """Raises UserError where record.keep_best is no loss of one of the stages, or nothing is held
     out to be scored."""
     best = config.record.keep_best
@@ -179,18 +164,11 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | Non
         heldout.check(config, dataset)
         return
     for name in config.recipe.stages() if best else ():
-        batch = {
-            key: jax.ShapeDtypeStruct(*of)
-            for key, of in config.recipe.reading(name).shapes().items()
-        }
-        state = abstract_state(config, name)
         metrics: set[str] = set()
         for kind in config.recipe.kinds(name):
             _, found = jax.eval_shape(
                 lambda s, b, f, n=name, k=kind: config.recipe.train_step(s, b, n, f, k),
-                state,
-                batch,
-                frozen,
+                *step_inputs(config, name),
             )
             metrics |= set(found)
         if best not in metrics:
@@ -202,13 +180,13 @@ def check_best(config: Config, frozen: dict[str, Any], dataset: PoseFrames | Non
 
 @dataclass
 class _Training:
-    """A run under way: what every stage needs, and what goes on from stage to stage.
+    """A run under way: what every stage needs, and what is handed on from stage to stage.
 
     Attributes:
       limits: see train.
       images: seen in all; 0 where nothing was left to train.
-      steps: made in all, where something was.
-      lowered: the stage and factor of a learning rate that was lowered after a failure.
+      steps: made in all, where something was left.
+      lowered: the learning rate that was lowered after a failure.
       unsaved: what was wrong with the last save, where it failed.
     """
 
@@ -221,13 +199,13 @@ class _Training:
     limits: Mapping[str, float]
     images: int = 0
     steps: int = 0
-    lowered: dict[str, Any] | None = None
+    lowered: Lowered | None = None
     unsaved: UserError | None = None
     saved_at: float = field(default_factory=time.monotonic)
     stop: StopToken = field(default_factory=events.stop_token)
 
     def run(self) -> None:
-        """All stages that are left, again from a good checkpoint where the guard says so."""
+        """All stages that are left; once more from a good checkpoint where the guard says so."""
         while True:
             try:
                 self._stages()
@@ -243,8 +221,8 @@ class _Training:
         stages = self.config.recipe.stages()
         return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
 
-    def _done(self, record: dict[str, Any]) -> dict[str, int]:
-        """Steps made by stage; a record without them is of a run in which no stage had a limit."""
+    def _done(self, record: Record) -> dict[str, int]:
+        """Steps made by stage; in a run whose record has none, no stage had a limit."""
         if "stage" not in record:
             return {}
         stages = self.config.recipe.stages()
@@ -259,28 +237,29 @@ class _Training:
         stages = self.config.recipe.stages()
         for name in list(stages)[list(stages).index(begun) if begun else 0 :]:
             if begun != name:
-                anew = {"stage": name, "step": 0, "position": 0, "low_since": None, "ended": False}
-                previous, record = state, record | {"steps_done": self._done(record)} | anew
-                state = begin_stage(self.config, name, previous)
-                del previous
+                record = record | {
+                    "stage": name,
+                    "step": 0,
+                    "position": 0,
+                    "low_since": None,
+                    "ended": False,
+                    "steps_done": self._done(record),
+                }
+                state = begin_stage(self.config, name, state)
             assert state is not None, "resume gives one with the stage that it belongs to"
             if record["step"] < stages[name].steps and not record.get("ended"):
                 state, record = self._stage(name, state, record)
             self.images, self.steps = record["images"], sum(self._done(record).values())
             begun = None
 
-    def _stage(
-        self, name: str, state: State, record: dict[str, Any]
-    ) -> tuple[State, dict[str, Any]]:
+    def _stage(self, name: str, state: State, record: Record) -> tuple[State, Record]:
         config = lowered(self.config, self.lowered)
         stage, settings, offset = config.recipe.stages()[name], config.record, self.offset(name)
         reading = config.recipe.reading(name)
-        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
+        mesh = meshes.of_stage(config.devices, stage, name)
         frozen = onto(self.frozen, meshes.replicated(mesh))
         first, start = self.job.first, record["step"]
         steps: dict[Kind, Any] = {}
-        # Where imported weights came from stays on record.
-        origin = {key: value for key, value in record.items() if key == "imported"}
         seconds = dict(record.get("step_seconds", {}))
         compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
         say(
@@ -333,7 +312,7 @@ class _Training:
                 tracer.end(step, state)
                 recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
                 if limit is not None:
-                    # Seconds of steps that are done, not of steps that were asked for.
+                    # Seconds of steps that are done, not of steps that were dispatched.
                     jax.block_until_ready(metrics)
                 seconds[name] = seconds.get(name, 0.0) + time.monotonic() - asked
                 watch.step(step, metrics)
@@ -348,7 +327,9 @@ class _Training:
                 stop = self.job.stops(offset + step, self.stop.asked)
                 if self._due(offset + step) or last or stop:
                     watch.look()
-                    record = origin | {
+                    # Where imported weights came from stays on record.
+                    origin = {k: v for k, v in record.items() if k == "imported"}
+                    record = cast(Record, origin) | {
                         "stage": name,
                         "step": step,
                         "total_step": offset + step,
@@ -398,30 +379,24 @@ class _Training:
             minutes = min(minutes, RETRY_MINUTES)
         late = time.monotonic() - self.saved_at >= 60 * minutes
         by_clock = self.job.together_at(total_step, late)
-        step = total_step - self._begins_at(total_step)
+        offsets = [self.offset(name) for name in self.config.recipe.stages()]
+        step = total_step - max(offset for offset in offsets if offset < total_step)
         by_count = settings.checkpoint_every and step % settings.checkpoint_every == 0
         return bool(by_clock or by_count)
 
-    def _begins_at(self, total_step: int) -> int:
-        offsets = [self.offset(name) for name in self.config.recipe.stages()]
-        return max(offset for offset in offsets if offset < total_step)
-
     def _save(
-        self,
-        state: State,
-        record: dict[str, Any],
-        recorder: Recorder,
-        metrics: Any,
-        score: float | None,
-    ) -> dict[str, Any]:
+        self, state: State, record: Record, recorder: Recorder, metrics: Any, score: float | None
+    ) -> Record:
         """Begins to save, where nothing of the state is NaN; a failure to write stops nothing."""
         step, total_step = record["step"], record["total_step"]
         # A state that holds a NaN must not become the newest checkpoint.
         checksum = recorder.check(step, metrics, state)
         record |= {"seconds": recorder.seconds, "images": recorder.images, "checksum": checksum}
-        record |= {"config": to_json(self.config)} | ({} if score is None else {"score": score})
-        self._written(wait=True)
-        # Process 0's disk is everyone's: none begins a save that another one cannot.
+        record |= {"config": to_json(self.config)}
+        if score is not None:
+            record["score"] = score
+        self._written()
+        # All write to process 0's disk: none begins a save that another one cannot.
         obstacle = self.job.share(self.checkpoints.obstacle(state) if self.job.first else "")
         try:
             if obstacle:
@@ -439,7 +414,7 @@ class _Training:
         return float(self.job.share("" if score is None else repr(score)))
 
     def _written(self, wait: bool = True) -> None:
-        """Notices a save that failed in the background."""
+        """Notes a save that failed in the background."""
         try:
             self.checkpoints.wait() if wait else self.checkpoints.poll()
         except UserError as error:
@@ -462,8 +437,8 @@ class _Training:
         )
 
     def _roll_back(self, failure: NotFinite | Collapsed) -> None:
-        """Back to the last good checkpoint with a lower learning rate, where the guard says so and
-        it has not been done before; raises the failure otherwise."""
+        """Goes back to the last good checkpoint with a lower learning rate, where the guard says so
+        and it was not done before; otherwise raises the failure."""
         settings = self.config.guard
         if settings.on_failure == "stop" or self.lowered is not None:
             raise failure

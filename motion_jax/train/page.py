@@ -1,4 +1,4 @@
-"""The HTML page of a run: what is trained, how far it is, what it looks like. Opens offline."""
+"""The HTML page of a run: what is trained, how far it is, what it looks like."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from motion_jax.train.record import read_metrics
 
 
 def write_page(folder: Path, recipe: Recipe) -> Path:
-    """Writes RUN/report/index.html from what lies in the run directory; returns its path.
+    """Writes RUN/report/index.html from what the run directory holds, and returns its path.
 
-    recipe: the run's, which says what its numbers are.
+    recipe: the run's; says what its metrics are.
     """
     folder = Path(folder)
     target = folder / "report" / "index.html"
@@ -27,23 +27,16 @@ def write_page(folder: Path, recipe: Recipe) -> Path:
     sections = []
     if rows:
         last = rows[-1]
-        sections.append(
-            html.section(
-                "Where it is",
-                html.facts(
-                    {
-                        "stage": last["stage"],
-                        "step in the stage": last["step"],
-                        "steps in all": last["total_step"],
-                        "images seen": last["images"],
-                        "hours": last["seconds"] / 3600,
-                        "images/s": last["images_per_second"],
-                        "waiting for input": f"{100 * last['input_wait']:.1f} %",
-                    }
-                    | data
-                ),
-            )
-        )
+        state = {
+            "stage": last["stage"],
+            "step in the stage": last["step"],
+            "steps in all": last["total_step"],
+            "images seen": last["images"],
+            "hours": last["seconds"] / 3600,
+            "images/s": last["images_per_second"],
+            "waiting for input": f"{100 * last['input_wait']:.1f} %",
+        }
+        sections.append(html.section("Where it is", html.facts(state | data)))
     pictures = sorted((folder / "samples").glob("step-*.png"))
     if pictures:
         shown = [html.image(pictures[-1], f"{pictures[-1].stem}, held-out poses")]
@@ -51,33 +44,22 @@ def write_page(folder: Path, recipe: Recipe) -> Path:
         if video.is_file():
             shown.append(html.video(f"../samples/{video.name}", "the same poses in motion"))
         sections.append(html.section("Samples", *shown))
-        if len(pictures) > 1:
-            sections.append(
-                html.section(
-                    "Before",
-                    *(html.details(p.stem, html.image(p, p.stem)) for p in pictures[:-1][-6:]),
-                )
-            )
+        before = [html.details(each.stem, html.image(each, each.stem)) for each in pictures[-7:-1]]
+        if before:
+            sections.append(html.section("Before", *before))
     charts = []
     metrics = {n: each for stage in recipe.stages() for n, each in recipe.metrics(stage).items()}
     for role in dict.fromkeys(each.role for each in metrics.values()):
         series: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {}
         for name in (name for name, each in metrics.items() if each.role == role):
-            points = [
-                (row["total_step"], row[name]) for row in rows if isinstance(row.get(name), float)
-            ]
-            if len(points) > 1:
-                steps, values = zip(*points, strict=True)
-                series[name] = steps, values
+            known = [row for row in rows if isinstance(row.get(name), float)]
+            if len(known) > 1:
+                steps = tuple(row["total_step"] for row in known)
+                series[name] = steps, tuple(row[name] for row in known)
+        title = role.capitalize()
         if series:
             charts.append(
-                chart(
-                    series,
-                    role.capitalize(),
-                    x_label="step over all stages",
-                    y_label="loss",
-                    log=True,
-                )
+                chart(series, title, x_label="step over all stages", y_label="loss", log=True)
             )
     if charts:
         sections.append(html.section("Losses", *charts))

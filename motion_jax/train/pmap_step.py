@@ -1,10 +1,10 @@
 """The train step with jax.pmap: one program a device, each for its own share of the batch.
 
-For those who ask for it; train/step.py has the way that jax recommends. pmap is in maintenance
-since jax 0.8, a wrapper of jit and shard_map (as here: this is compiled as one jitted program, and
-its state lies as the other strategy's does), and its own runtime is gone since 0.10. Parameters and
-optimiser are on every device, gradients and batch statistics are meant over all of them
-(motion_jax/devices/layout.py), and the result is that of the jitted step.
+For those who ask for it; jax recommends the way of train/step.py. Since jax 0.8 pmap is only kept
+alive, as a wrapper of jit and shard_map, and since 0.10 its own runtime is gone. Here the mapped
+step is compiled within one jitted program. Parameters and optimiser are on every device; gradients
+and batch statistics are averaged over all of them (motion_jax/devices/layout.py). The result is
+that of the jitted step.
 """
 
 from typing import Any

@@ -1,9 +1,10 @@
-"""What a run says while it trains: its figures as events, and what it writes of it (journal.py).
+"""What a run reports while it trains: its figures, as events and in files (journal.py).
 
 Metrics of a step are read one log interval late, when the device has long finished them, so that
 logging never makes it wait.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -19,15 +20,13 @@ from motion_jax.files import write_text
 from motion_jax.train.checksum import examined
 from motion_jax.train.journal import Journal
 
-# Steps that the loop may be ahead of the device: enough that the device never waits for the loop.
+# Steps that the loop may be ahead of the device: enough for the device never to wait for it.
 IN_FLIGHT = 3
 
 
 class NotFinite(UserError):
-    """A loss became NaN or infinite. together: every process of a job sees the same losses.
-
-    stage: its name; since: the step from which on training is no good, where it is known.
-    """
+    """A loss or a parameter became NaN or infinite, in every process alike. stage: its name; since:
+    the step since which training is spoilt, where it is known."""
 
     together = True
     since: int | None = None
@@ -45,9 +44,9 @@ class Recorder:
       stage: its name.
       offset: total steps of the stages before it.
       steps: steps of this stage; frames_per_step: pictures that a step sees.
-      seconds, images: done before, by an earlier process of this run.
-      last_good: says which checkpoint is the last good one, for the message of a NaN.
-      writes: whether to write and show, which one process of a job does.
+      seconds, images: of earlier processes of this run.
+      last_good: says which checkpoint is the last good one, for the message about a NaN.
+      writes: whether this process of a job is the one that writes and shows.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Recorder:
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
         self._in_flight: deque[dict[str, jax.Array]] = deque()
-        # The mean of each loss over the logged steps since `means` was last asked.
+        # Each loss of the logged steps since `means` was last asked.
         self._sums: dict[str, list[float]] = {}
 
     def __enter__(self) -> "Recorder":
@@ -100,9 +99,9 @@ class Recorder:
         """After the step number `step` (from 1) was dispatched."""
         self.images += self.frames_per_step
         self._dispatched = step
-        # Some steps have numbers that others have not: of those the last ones are logged.
+        # Not all steps have all numbers: the latest of each are logged.
         self._latest = self._latest | metrics
-        # A slow device must not fall behind by minutes: a signal would be answered that much later.
+        # A slow device must not fall behind by minutes: signals would be answered that much later.
         self._in_flight.append(metrics)
         if len(self._in_flight) > IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
@@ -123,7 +122,7 @@ class Recorder:
             "stage": self.stage,
             "step": step,
             "total_step": self.offset + step,
-            # What was seen when this step was done, not what is under way by now.
+            # Those seen when this step was done, not those of steps under way.
             "images": self.images - (self._dispatched - step) * self.frames_per_step,
             "seconds": round(self.seconds, 2),
             "images_per_second": round(rate, 3),
@@ -151,11 +150,11 @@ class Recorder:
         return {name: sum(values) / len(values) for name, values in sums.items()}
 
     def check(self, step: int, metrics: dict[str, jax.Array], state: Any) -> int:
-        """Waits for a step that is about to be saved, and writes what is not yet written, so that
-        no row is missing after a resume. Raises NotFinite for its losses and for the parameters
-        after it: losses are of the parameters before it, so they show a NaN one step late.
+        """Waits for a step that is about to be saved, and writes the rows up to it, so that none is
+        missing after a resume. Returns the state's checksum.
 
-        Returns the state's checksum.
+        Raises NotFinite for its losses and for the parameters after it: losses are of the
+        parameters before it, so they show a NaN one step late.
         """
         self._flush()
         for name, value in jax.device_get(metrics).items():
@@ -197,17 +196,14 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
     path = folder / "metrics.jsonl"
     rows = []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
     return rows
 
 
 def rewind_metrics(folder: Path, total_step: int) -> None:
-    """Drops rows after a step: they tell of work that was lost and is done again."""
+    """Drops the rows after a step: that work was lost and is done again."""
     rows = read_metrics(folder)
     kept = [row for row in rows if row["total_step"] <= total_step]
     if rows:

@@ -1,10 +1,11 @@
-"""Where a run goes on: the newest whole checkpoint, laid out for the devices of now."""
+"""Where a run goes on: its newest whole checkpoint, laid out for the devices at hand."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from motion_jax.config import Config, config_hash, flatten, to_json
 from motion_jax.data.records import PoseFrames
@@ -16,12 +17,13 @@ from motion_jax.recipes.state import State
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints, Damaged
+from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.checksum import examined
 from motion_jax.train.record import rewind_metrics
 from motion_jax.train.step import laid_out_state
 
 
-def facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
+def shared_facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
     """What must be the same in all processes of a job, by name."""
     settings = {k: v for k, v in flatten(to_json(config)).items() if k != "data.workers"}
     return {
@@ -35,21 +37,22 @@ def begin_stage(config: Config, name: str, previous: State | None) -> State:
     """The state at the start of a stage, on its devices."""
     index = list(config.recipe.stages()).index(name)
     key = jax.random.fold_in(jax.random.key(config.seed), index)
-    laid_out = laid_out_state(
-        config, name, meshes.of_stage(config.devices, config.recipe.stages()[name], name)
-    )
+    mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     init = jax.jit(
         lambda key, previous: config.recipe.init(key, name, previous),
-        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, laid_out),
+        out_shardings=_shardings(config, name, mesh),
     )
     return init(key, previous)
 
 
-def onto(tree: Any, sharding: Any) -> Any:
-    """Arrays that every process has, onto devices of all of them; sharding: one, or a tree.
+def _shardings(config: Config, name: str, mesh: Mesh) -> Any:
+    """How a stage's state lies on the mesh, leaf by leaf."""
+    return jax.tree.map(lambda leaf: leaf.sharding, laid_out_state(config, name, mesh))
 
-    jax.device_put takes devices of its own process alone.
-    """
+
+def onto(tree: Any, sharding: Any) -> Any:
+    """Arrays that every process has, onto devices of all of them; sharding: one, or a tree."""
+    # jax.device_put takes devices of its own process alone.
     each = jax.tree.leaves(sharding)
     if all(one.is_fully_addressable for one in each):
         return jax.device_put(tree, sharding)
@@ -58,14 +61,14 @@ def onto(tree: Any, sharding: Any) -> Any:
 
 def resume(
     config: Config, checkpoints: Checkpoints, folder: Path, job: Job
-) -> tuple[State | None, str | None, dict[str, Any]]:
+) -> tuple[State | None, str | None, Record]:
     """The state to go on from, its stage, its record; (None, None, zeros) from scratch.
 
-    A damaged checkpoint is set aside and the one before it taken. Raises Damaged where none is
+    A damaged checkpoint is set aside, and the one before it taken. Raises Damaged where none is
     whole.
     """
     damaged: list[int] = []
-    # What process 0 sees counts: another machine may see the folder as it was a moment ago.
+    # What process 0 sees counts: another machine may still see an older state of the folder.
     for step in reversed(json.loads(job.share(json.dumps(checkpoints.steps())))):
         try:
             state, record = _restored(config, checkpoints, step, job)
@@ -84,31 +87,29 @@ def resume(
         raise last
     if job.first:
         rewind_metrics(folder, -1)
-    return None, None, {"step": 0, "position": 0, "seconds": 0.0, "images": 0, "total_step": 0}
+    return None, None, Record(step=0, position=0, seconds=0.0, images=0, total_step=0)
 
 
 def _restored(
     config: Config, checkpoints: Checkpoints, step: int, job: Job
-) -> tuple[State, dict[str, Any]]:
+) -> tuple[State, Record]:
     """A checkpoint's state and record. Raises Damaged, in all processes, where one of them cannot
-    restore it or does not get what was saved."""
+    restore it or gets something else than was saved."""
     error: Damaged | None = None
     try:
         record = checkpoints.record(step)
         name = record["stage"]
+        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
         if imported.untouched(record):
-            mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
             state = imported.begin(config, record, checkpoints, step, meshes.replicated(mesh))
-            laid_out = laid_out_state(config, name, mesh)
-            state = onto(state, jax.tree.map(lambda leaf: leaf.sharding, laid_out))
+            state = onto(state, _shardings(config, name, mesh))
         else:
-            mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
             state = checkpoints.restore(step, laid_out_state(config, name, mesh))
     except Damaged as caught:
         error = caught
     if not job.all_agree(error is None):
         raise error or checkpoints.damaged(step, "another process cannot read it")
-    # Older checkpoints have none, imports are not what was saved.
+    # Older checkpoints have no checksum, and an import's state is not what was saved.
     if not imported.untouched(record) and "checksum" in record:
         same = examined(state)[1] == record["checksum"]
         if not job.all_agree(same):
@@ -117,7 +118,7 @@ def _restored(
 
 
 def _set_aside(checkpoints: Checkpoints, damaged: list[int], job: Job) -> None:
-    """Or a later save of the same step would be taken for done already."""
+    # A later save of the same step would otherwise be skipped as done.
     if not damaged:
         return
     if job.first:

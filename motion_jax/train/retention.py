@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from motion_jax.train.checkpoint_record import Record
 
 
 @dataclass(frozen=True)
@@ -11,9 +12,9 @@ class Keep:
 
     Attributes:
       latest: how many of the newest.
-      hours: besides, one for every so many hours of training; 0: none.
-      always: total steps (the last of each stage).
-      best: besides, of each stage the one with the lowest "score" in its record.
+      hours: also one for every that many hours of training; 0: none.
+      always: also those of these total steps (the last of each stage).
+      best: also the one of each stage with the lowest "score" in its record.
     """
 
     latest: int = 3
@@ -21,7 +22,7 @@ class Keep:
     always: Sequence[int] = ()
     best: bool = False
 
-    def kept(self, records: Mapping[int, Mapping[str, Any]], before: int | None = None) -> set[int]:
+    def kept(self, records: Mapping[int, Record], before: int | None = None) -> set[int]:
         """Of these checkpoints (record by total step) the steps that stay.
 
         before: the newest one up to this step stays, too. A record without "seconds" or "score" is
@@ -37,15 +38,13 @@ class Keep:
                     stay.add(step)
                     last = seconds
         if self.best:
-            best: dict[str | None, int] = {}
+            best: dict[str | None, tuple[float, int]] = {}
             for step in steps:
                 score, stage = records[step].get("score"), records[step].get("stage")
-                # Of equals the later one.
-                if score is not None and (
-                    stage not in best or score <= records[best[stage]]["score"]
-                ):
-                    best[stage] = step
-            stay |= set(best.values())
+                # Among equals the later one.
+                if score is not None and (stage not in best or score <= best[stage][0]):
+                    best[stage] = score, step
+            stay |= {step for _, step in best.values()}
         if before is not None:
-            stay |= {max((step for step in steps if step <= before), default=-1)} & set(steps)
+            stay.update([step for step in steps if step <= before][-1:])
         return stay

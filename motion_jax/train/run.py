@@ -27,6 +27,7 @@ from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
+from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.imported import laid_out_with
 from motion_jax.train.step import abstract_state
 from motion_jax.train.synthesis import Synthesizer
@@ -41,12 +42,13 @@ def fingerprint(dataset: PoseFrames) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: str = "") -> None:
-    """Writes config.json, versions.json and dataset.json (not without a dataset, which imported
-    runs may lack); adds to command.txt."""
+def write_description(
+    folder: Path, config: Config, dataset: PoseFrames | None, command: str = ""
+) -> None:
+    """Writes config.json, versions.json and, with a dataset, dataset.json; adds to command.txt."""
     write_json(folder / "config.json", to_json(config))
     if dataset is not None:
-        _describe_dataset(folder, config, dataset)
+        _write_dataset_description(folder, config, dataset)
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()]
     write_json(
         folder / "versions.json",
@@ -64,11 +66,15 @@ def describe(folder: Path, config: Config, dataset: PoseFrames | None, command: 
     write_text(path, before + (command or shlex.join(sys.argv)) + "\n")
 
 
-def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None:
+def _write_dataset_description(folder: Path, config: Config, dataset: PoseFrames) -> None:
     keypoints = dataset.keypoints()
     training = np.concatenate(
         [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
     )
+    statistics = None
+    # There are none where the dataset knows poses only as pictures.
+    if (training[:, :25, 2] > 0).any():
+        statistics = fit_target(training, dataset.info.pixel_aspect).to_json()
     write_json(
         folder / "dataset.json",
         {
@@ -78,28 +84,21 @@ def _describe_dataset(folder: Path, config: Config, dataset: PoseFrames) -> None
             "frames": len(dataset),
             **({"crop": True} if config.data.augment.crop else {}),
             **_domain_a(config),
-            "target_statistics": _statistics(training, dataset),
+            "target_statistics": statistics,
         },
     )
 
 
 def _domain_a(config: Config) -> dict[str, Any]:
-    """What is known of another dataset that is domain A, where two domains are read."""
+    """The metadata of the dataset that is domain A, where two datasets are read."""
     readings = map(config.recipe.reading, config.recipe.stages())
     if not (config.data.domain_a and any(isinstance(each, Domains) for each in readings)):
         return {}
     return {"domain_a": open_dataset(Path(config.data.domain_a)).info.to_json()}
 
 
-def _statistics(keypoints: np.ndarray, dataset: PoseFrames) -> dict[str, Any] | None:
-    """Of the target's body; None where the dataset knows poses as pictures alone."""
-    if not (keypoints[:, :25, 2] > 0).any():
-        return None
-    return fit_target(keypoints, dataset.info.pixel_aspect).to_json()
-
-
 def read_config(folder: Path) -> Config | None:
-    """The config of a run directory; None where it is none."""
+    """The config of a run directory; None for any other folder."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         return None
@@ -111,8 +110,8 @@ def read_dataset(folder: Path) -> dict[str, Any]:
     return _read(Path(folder) / "dataset.json")
 
 
-def _known_dataset(folder: Path, config: Config, record: dict[str, Any]) -> dict[str, Any]:
-    """The same; {} for a run that was imported, or takes no dataset and had none."""
+def _known_dataset(folder: Path, config: Config, record: Record) -> dict[str, Any]:
+    """The same; {} for a run that was imported, or that takes no dataset, and had none."""
     without = "imported" in record or not config.recipe.takes_dataset
     if without and not (folder / "dataset.json").exists():
         return {}
@@ -135,8 +134,8 @@ class Run:
     Attributes:
       folder: the run directory.
       config: what was trained; its pose_style is that of the dataset's ready pose pictures, where
-        it has some and the style is known.
-      stage: the stage of the checkpoint ("global", "local" or "face").
+        it has some and their style is known.
+      stage: of the checkpoint, by its name.
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
       dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
@@ -187,8 +186,8 @@ class Run:
     def synthesizer(
         self, recurrent: bool = True, face: bool = True, chunk: int = 16
     ) -> Synthesizer:
-        """Turns what the recipe's `seen` gives into frames; face = False leaves the recipe's part
-        of that name out."""
+        """Makes frames of what the recipe's `seen` gives; face = False leaves out the recipe's part
+        of that name."""
         recipe = self.config.recipe
         params = self.params if face else recipe.without("face", self.params)
         return Synthesizer(recipe, self.stage, params, recurrent, chunk)
@@ -196,7 +195,7 @@ class Run:
 
 def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     """The config with the style of the ready pose pictures that the run was trained on, where it is
-    known: keypoints are then drawn like those."""
+    known: keypoints are drawn like those."""
     info = dataset.get("info", {})
     style = info.get("pose_style") if info.get("pose_pictures") else None
     if style is None or config.recipe.pose_style is None:
@@ -207,7 +206,7 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
 
 
 def load_run(folder: Path, step: str = "latest") -> Run:
-    """A checkpoint of a run directory: the newest, or as train.which_checkpoint says of `step`.
+    """A checkpoint of a run directory. step: see which_checkpoint.choose.
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """

@@ -1,20 +1,18 @@
-"""Sample grids and short videos of the same held-out poses, every so often.
+"""Sample grids and short videos of the same held-out poses, at intervals.
 
-The pictures are dispatched by the training loop and fetched, drawn and written by a thread, so that
-the loop goes on meanwhile.
+The training loop dispatches the pictures; a thread fetches, draws and writes them meanwhile.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
 
 from motion_jax import events
 from motion_jax.config import Config
-from motion_jax.data.records import PoseFrames
+from motion_jax.data.records import PoseFrames, encode_picture
 from motion_jax.files import write_bytes
 from motion_jax.report import montage
 from motion_jax.train.dataset import ShownPart
@@ -22,7 +20,8 @@ from motion_jax.train.journal import going_on
 from motion_jax.train.synthesis import Synthesizer
 from motion_jax.video.writer import VideoWriter
 
-# Frames in one compiled chunk, and moments in the grid; each moment gets some frames to settle.
+# Frames in one compiled chunk, and moments in the grid: each is the last of CHUNK / MOMENTS frames,
+# so that what is carried from frame to frame has settled.
 CHUNK = 16
 MOMENTS = 4
 
@@ -30,29 +29,22 @@ MOMENTS = 4
 class Sampler:
     """Draws a run's samples. A context manager; leaving it waits for the last picture."""
 
-    def __init__(
-        self,
-        folder: Path,
-        config: Config,
-        stage: str,
-        dataset: PoseFrames | None,
-    ):
+    def __init__(self, folder: Path, config: Config, stage: str, dataset: PoseFrames | None):
         recipe, seconds = config.recipe, config.record.sample_seconds
         size = recipe.stages()[stage]
-        self.folder, self.recipe, self.stage = folder / "samples", recipe, stage
+        self.folder, self.recipe = folder / "samples", recipe
         self.height, self.width = size.height, size.width
         part = ShownPart(config, stage, dataset)
         runs = part.runs("heldout") or part.runs("all")
         frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
         settle = CHUNK // MOMENTS
-        last = max(len(frames) - settle, 0)
-        starts = np.linspace(0, last, MOMENTS).astype(int)
-        grid = [frames[min(s + i, len(frames) - 1)] for s in starts for i in range(settle)]
+        starts = np.linspace(0, max(len(frames) - settle, 0), MOMENTS).astype(int)
+        grid = np.minimum(starts[:, None] + np.arange(settle), len(frames) - 1)
         self._shown = np.arange(settle - 1, CHUNK, settle)
-        self._grid = part.of(np.array(grid))
-        # The video: the beginning of the longest run.
+        self._grid = part.of(frames[grid.ravel()])
+        # The video: the beginning of the longest run, at 25 pictures a second whatever the source's
+        # rate.
         first, count = max(runs, key=lambda run: run[1])
-        # A sample is for the eye: 25 pictures a second, whatever the source's rate.
         length = min(count, max(int(seconds * 25), 2))
         self._clip = part.of(np.arange(first, first + length))
         self._synthesizer = Synthesizer(recipe, stage, None, chunk=CHUNK)
@@ -65,11 +57,11 @@ class Sampler:
         return self._synthesizer.dispatch(self.recipe.seen(clip))
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
-        """The pictures of a clip that are shown, by label."""
+        """The pictures to show of a clip, by label."""
         return self.recipe.rows(clip, list(fakes), self.height, self.width)
 
     def sample(self, params: Any, total_step: int) -> None:
-        """Dispatches the pictures of these parameters; they are written soon after."""
+        """Dispatches the pictures of these parameters; the thread writes them."""
         grid, clip = self._run(params, self._grid), self._run(params, self._clip)
         with going_on("The samples before these"):
             self.finish()
@@ -86,9 +78,7 @@ class Sampler:
                 for label, row in self._rows(moments, fakes).items()
             ]
         )
-        # cv2.imwrite would not say why it cannot write.
-        _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        write_bytes(self.folder / f"{name}.png", encoded.tobytes())
+        write_bytes(self.folder / f"{name}.png", encode_picture(picture, "png"))
         events.emit(events.FileWritten(self.folder / f"{name}.png"))
         events.emit(events.PictureMade("sample", total_step, lambda: picture))
         length = len(next(iter(self._clip.values())))

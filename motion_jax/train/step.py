@@ -1,4 +1,4 @@
-"""A stage's train step as one compiled program: what goes in, how it lies on the devices."""
+"""A stage's train step as one compiled program: what goes in, and how it lies on the devices."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,22 +24,21 @@ def abstract_state(config: Config, name: str, sharding: Any = None) -> State:
     sharding: one for all leaves, or a pytree of the state's structure; None: left open.
     """
     shapes = jax.eval_shape(lambda key: config.recipe.init(key, name), jax.random.key(0))
-    if sharding is None or isinstance(sharding, Sharding):
-        each = jax.tree.map(lambda _: sharding, shapes)
-        if sharding is None:
-            return shapes
-    else:
-        each = sharding
-    return jax.tree.map(
-        lambda leaf, each: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=each), shapes, each
-    )
+    if sharding is None:
+        return shapes
+    if isinstance(sharding, Sharding):
+        sharding = jax.tree.map(lambda _: sharding, shapes)
+
+    def laid_out(leaf: jax.ShapeDtypeStruct, where: Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+    return jax.tree.map(laid_out, shapes, sharding)
 
 
 def laid_out_state(config: Config, name: str, mesh: Mesh) -> State:
     """abstract_state with the shardings that the stage trains with on the mesh."""
-    sharding = meshes.state_sharding(
-        mesh, abstract_state(config, name), config.devices.shard_optimizer
-    )
+    shapes = abstract_state(config, name)
+    sharding = meshes.state_sharding(mesh, shapes, config.devices.shard_optimizer)
     return abstract_state(config, name, sharding)
 
 
@@ -76,7 +75,7 @@ def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax
 
 
 def stage_settings(config: Config, stage: str) -> Any:
-    """Of a stage by its name. Raises UserError where the config has no such stage."""
+    """The settings of a stage. Raises UserError where the config has no such stage."""
     stages = config.recipe.stages()
     if stage not in stages:
         raise UserError(f"The config has no stage {stage!r}; it has {', '.join(stages)}.")
@@ -110,12 +109,12 @@ def step_inputs(config: Config, stage: str, mesh: Mesh | None = None) -> tuple[A
 
 
 def check_layout(config: Config) -> None:
-    """Raises UserError where a stage cannot be laid over the devices at hand, which otherwise a
-    later stage would say after days."""
-    for name in config.recipe.stages():
-        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
+    """Raises UserError where a stage cannot be laid over the devices at hand. Otherwise a later
+    stage would fail after days."""
+    for name, stage in config.recipe.stages().items():
+        mesh = meshes.of_stage(config.devices, stage, name)
         if mesh.shape["space"] > 1:
-            # The networks say what they need of their neighbours' rows when they are traced.
+            # Networks find out what they need of neighbouring devices' rows when they are traced.
             for kind in config.recipe.kinds(name):
                 step = compiled_step(config, name, mesh, kind)
                 jax.eval_shape(step, *step_inputs(config, name, mesh))
@@ -123,7 +122,7 @@ def check_layout(config: Config) -> None:
 
 @contextlib.contextmanager
 def _laid_over(mesh: Mesh, name: str) -> Iterator[None]:
-    """Tells those parts of a step that must know how the batch lies."""
+    """Tells the parts of a step that must know it how the batch lies."""
     with contextlib.ExitStack() as stack:
         if mesh.size > 1:
             stack.enter_context(layout.over(mesh))
@@ -133,8 +132,8 @@ def _laid_over(mesh: Mesh, name: str) -> Iterator[None]:
 
 
 def compile_ahead(step: jax.stages.Wrapped, *arguments: Any) -> Callable[..., Any]:
-    """A jitted step compiled for these arguments, which are not consumed. Compiling's memory is
-    given back before anything runs, so that it does not add to the step's peak."""
+    """A jitted step compiled for these arguments, which are not consumed. The memory of compiling
+    is given back, so that it does not add to the step's peak."""
     compiled = step.lower(*arguments).compile()
     give_back_freed_memory()
     return compiled

@@ -1,5 +1,4 @@
-"""What is seen in, frames out: a trained generator run over any number of frames with one
-compilation."""
+"""A trained generator run over any number of frames with one compilation."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.nets.conv import on_cpu
 from motion_jax.recipes.base import Recipe
@@ -16,16 +16,16 @@ from motion_jax.recipes.state import Params
 
 
 class Synthesizer:
-    """Runs a recipe's synthesis over a stream of moments, keeping what is carried from frame to
-    frame between calls.
+    """Runs a recipe's synthesis over a stream of moments; between calls it keeps what is carried
+    from frame to frame.
 
-    What it is given is what the recipe's `seen` makes of moments: a pytree of arrays [n, ...];
-    always of the same structure and types, or another program is compiled.
+    Its input is what the recipe's `seen` makes of moments: a pytree of arrays [n, ...]. Another
+    structure or other types than before compile another program.
 
     Args:
       recipe, stage: what was trained, and the stage whose networks and size are used.
       params: the generators' parameters by network name; may be set later.
-      recurrent: False begins every frame anew.
+      recurrent: False makes every frame as the first one of a clip.
       chunk: frames in one call of the compiled program; does not change the result.
     """
 
@@ -56,59 +56,52 @@ class Synthesizer:
         self._start, self._synthesize = jax.jit(start), jax.jit(synthesize)
         self.reset()
 
-    def reset(self, reference: np.ndarray | None = None) -> None:
-        """The next frame begins a new clip. reference: pictures of the target, uint8 [n, H, W, 3],
-        for recipes that begin with one."""
+    def reset(self, reference: UInt8[np.ndarray, "n h w 3"] | None = None) -> None:
+        """The next frame begins a new clip. reference: pictures of the target, for recipes that
+        begin with some."""
         self._reference, self._begun = reference, False
 
     def _begin(self) -> None:
-        """What is carried into the first frame, of the parameters of now."""
+        """Computes what is carried into the first frame, if it is the next one."""
         if self._begun:
             return
         carry = self._start(self.params, self._reference)
-        # Where the parameters are, as later carries will be: an array that is free to move would
-        # make another program of the first call.
+        # It lies where the parameters lie, as later ones will: an array that is free to move would
+        # compile another program for the first call.
         places = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(self.params)[:1]]
         self._carry = jax.device_put(carry, places[0]) if places and places[0] else carry
         self._begun = True
 
     def dispatch(self, seen: Any) -> list[jax.Array]:
-        """As feed, without waiting for the device: chunks whose frames together are the result, the
-        last one perhaps longer than needed."""
+        """As feed, without waiting for the device: chunks whose frames together are the result; the
+        last one may be padded."""
         self._begin()
         chunks = []
         seen = jax.tree.map(_single, seen)
         total = _count(seen)
         for start in range(0, total, self.chunk):
             count = min(self.chunk, total - start)
-            padding = self.chunk - count
 
-            def padded(values: Any, start: int = start, padding: int = padding) -> Any:
-                part = values[start:][: self.chunk]
-                return np.pad(part, ((0, padding), *[(0, 0)] * (part.ndim - 1)))
+            def padded(values: Any, start: int = start, count: int = count) -> Any:
+                part = values[start : start + count]
+                return np.pad(part, ((0, self.chunk - count), *[(0, 0)] * (part.ndim - 1)))
 
             part = jax.tree.map(padded, seen)
             made, self._carry = self._synthesize(self.params, part, count, self._carry)
             chunks.append(made)
         return chunks
 
-    def begin(self, seen: Any) -> Iterator[np.ndarray]:
-        """Starts the next n frames, and gives them one by one as they are ready: meanwhile the
-        frames after them can be started.
-
-        Args:
-          seen: what the recipe's `seen` gives, of n moments.
-        Returns:
-          n pictures, uint8 [H, W, 3].
-        """
+    def begin(self, seen: Any) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """Starts the next n frames, and gives them one by one as they are ready; the frames after
+        them can be started before. seen: what the recipe's `seen` gives, of n moments."""
         chunks = self.dispatch(seen)
         for chunk in chunks:
             chunk.copy_to_host_async()
         pictures = (picture for chunk in chunks for picture in np.asarray(chunk))
         return itertools.islice(pictures, _count(seen))
 
-    def feed(self, seen: Any) -> np.ndarray:
-        """As begin, and waits for all of them: uint8 [n, H, W, 3]."""
+    def feed(self, seen: Any) -> UInt8[np.ndarray, "n h w 3"]:
+        """As begin, and waits for all of them."""
         pictures = list(self.begin(seen))
         if not pictures:
             return np.zeros((0, self.height, self.width, 3), np.uint8)
@@ -116,10 +109,10 @@ class Synthesizer:
 
 
 def _count(seen: Any) -> int:
-    """Moments in what is seen."""
+    """How many moments are seen."""
     return len(jax.tree.leaves(seen)[0])
 
 
 def _single(values: Any) -> Any:
-    """Floating-point numbers in single precision, as in training; others as they are."""
+    """Floating-point numbers in single precision, as in training; others unchanged."""
     return values.astype(np.float32) if jnp.issubdtype(values.dtype, jnp.floating) else values

@@ -20,7 +20,7 @@ STEP = "train"
 def tracing(folder: Path) -> Iterator[None]:
     """Traces the block into folder/plugins/profile/TIME, for XProf and TensorBoard (.xplane.pb).
 
-    Python's own calls are left out: they would slow the loop down and hide the rest.
+    Python's own calls are left out: they would slow the loop down and hide all else.
     """
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
@@ -40,17 +40,14 @@ def step_marker(step: int) -> Any:
 
 
 class StepTracer:
-    """Traces steps 10 to 14 of a training loop into a folder; a context manager.
-
-    folder: where to; None traces nothing. A process that begins later than step 10, or in which
-    another trace is under way, makes none.
-    """
+    """Traces steps 10 to 14 of a training loop into a folder (None: nothing); a context manager. A
+    process that begins later than step 10, or in which another trace is under way, makes none."""
 
     def __init__(self, folder: Path | None):
         self._folder, self._open = folder, contextlib.ExitStack()
 
     def begin(self, step: int, state: Any) -> None:
-        """Before a step; `state` is what the step before it leaves."""
+        """Before a step; `state` is what the step before it left."""
         if step == FIRST_STEP and self._folder is not None:
             # Steps that are still under way do not belong to the trace.
             jax.block_until_ready(state)

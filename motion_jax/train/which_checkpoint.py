@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from motion_jax.errors import UserError, option
-from motion_jax.train.checkpoint import quick_record
+from motion_jax.train.checkpoint import quick_record, steps_in
 
 # Beside the other files of an evaluation: what `motion-jax evaluate --step all` found.
 TABLE = "steps.json"
@@ -13,11 +12,11 @@ TABLE = "steps.json"
 
 def steps_of(folder: Path) -> list[int]:
     """Total steps of the run's checkpoints, ascending."""
-    return sorted(int(c.name) for c in (folder / "checkpoints").iterdir() if c.name.isdigit())
+    return steps_in(folder / "checkpoints")
 
 
 def choose(folder: Path, wanted: str) -> tuple[int, str]:
-    """(total step of the checkpoint, why it, for the user).
+    """(total step of the checkpoint, why this one, for the user).
 
     Args:
       folder: a run directory with checkpoints.
@@ -42,7 +41,7 @@ def choose(folder: Path, wanted: str) -> tuple[int, str]:
 
 
 def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
-    """By the scores that training wrote down, else by those of `evaluate --step all`."""
+    """The best one by the scores that training saved, else by those of `evaluate --step all`."""
     records = {step: quick_record(folder / "checkpoints", step) for step in steps}
     stage = records[steps[-1]].get("stage")
     scores = {
@@ -51,9 +50,9 @@ def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
         if record.get("stage") == stage and record.get("score") is not None
     }
     if scores:
-        # Of equals the later one, as training keeps it.
+        # Among equals the later one, as training keeps it.
         step = min(scores, key=lambda step: (scores[step], -step))
-        by = _settings(records[step]).get("keep_best", "score")
+        by = records[step].get("config", {}).get("record", {}).get("keep_best", "score")
         return step, f"{by} {scores[step]:.4g}, the lowest of {len(scores)} checkpoints"
     measured = _measured(folder, steps)
     if measured:
@@ -64,10 +63,6 @@ def _best(folder: Path, steps: list[int]) -> tuple[int, str]:
         f"motion-jax evaluate --run {folder} --step all, or train with "
         f"{option('record.keep_best')} heldout."
     )
-
-
-def _settings(record: dict[str, Any]) -> dict[str, Any]:
-    return record.get("config", {}).get("record", {})
 
 
 def _measured(folder: Path, steps: list[int]) -> dict[int, float]:

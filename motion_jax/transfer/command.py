@@ -1,10 +1,10 @@
-"""`motion-jax transfer`: somebody moves like the person in a video.
+"""`motion-jax transfer`: the target moves like the person in a video.
 
     source → fit → player → film: moments, laid into the target's picture, a picture of each, an MP4
 
-Poses of a whole video are kept (they are small) so that they can be mended looking ahead; pictures
-stream, a chunk at a time, so that memory does not grow with the length. The frame times and the
-sound of the source are kept.
+The poses of a whole video are kept (they are small), so that they can be mended looking ahead.
+Pictures stream, a chunk at a time, so that memory does not grow with the length. The result has the
+frame times and the sound of the source.
 """
 
 from pathlib import Path
@@ -52,25 +52,25 @@ from motion_jax.video.tracks import follow_options
 def transfer(
     options: TransferOptions, *, observer: Observer | None = None, stop: StopToken | None = None
 ) -> Path:
-    """Runs the whole of it; returns the path written.
+    """Makes the film; returns its path.
 
     Args:
       observer: is told what happens; stop: asks for an end (see motion_jax.events; None: those of
         the caller).
     Raises:
-      UserError: for every bad input, before or without leaving anything half-made.
+      UserError: for every bad input; nothing half-made is left.
       Stopped: was asked to; no film is left.
     """
     with events.watched(observer, stop):
         performance = prepared(options)
-        _film(options, performance)
+        _write_film(options, performance)
         say(f"Wrote {options.out}: {performance.count} {performance.made}.")
         events.emit(events.FileWritten(options.out))
         events.emit(events.Done("transfer", options.out), at=1.0)
     return options.out
 
 
-def prepared(options: TransferOptions) -> "Performance":
+def prepared(options: TransferOptions) -> Performance:
     """Everything that can be known before the first picture is made. Raises as `transfer`."""
     _check(options)
     if options.method is None:
@@ -78,8 +78,7 @@ def prepared(options: TransferOptions) -> "Performance":
     return of_retrieval(options)
 
 
-def _film(options: TransferOptions, performance: "Performance") -> None:
-    """Plays it, into the file `options.out`."""
+def _write_film(options: TransferOptions, performance: Performance) -> None:
     shots = performance.player.play(performance.moments)
     if performance.aligned:
         shots = face_aligned(shots)
@@ -97,25 +96,24 @@ def _film(options: TransferOptions, performance: "Performance") -> None:
             meter.advance()
 
 
-def _of_run(options: TransferOptions) -> "Performance":
-    """By a trained run."""
+def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(
-            f"{option('region')} goes with {option('ready_poses')} alone; poses are looked for "
-            "everywhere."
+            f"{option('region')} works only with {option('ready_poses')}; otherwise poses are "
+            "looked for in the whole picture."
         )
     if options.ready_poses or not takes_poses(run) or driver_of(run):
         return _by_pictures(options, run)
     return _by_poses(options, run)
 
 
-def _by_poses(options: TransferOptions, run: Run) -> "Performance":
+def _by_poses(options: TransferOptions, run: Run) -> Performance:
     info, recipe = probe(options.source), run.config.recipe
     check_drawable(run)
-    steadying = which_way(options, alone=not recipe.recurrent, posed=True)
+    steadying = which_way(options, single_frames=not recipe.recurrent, has_poses=True)
     track = source_track(options)
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     if options.pose_pictures is not None:
@@ -140,8 +138,8 @@ def _by_poses(options: TransferOptions, run: Run) -> "Performance":
     )
 
 
-def _by_pictures(options: TransferOptions, run: Run) -> "Performance":
-    which_way(options, alone=not run.config.recipe.recurrent, posed=False)
+def _by_pictures(options: TransferOptions, run: Run) -> Performance:
+    which_way(options, single_frames=not run.config.recipe.recurrent, has_poses=False)
     pictures, boxes = open_pictures(options, run)
     sound = not options.source.is_dir() and probe(options.source).has_audio
     if options.pose_pictures is not None:
@@ -167,7 +165,7 @@ def _player(options: TransferOptions, run: Run) -> "Player":
 
 
 def _content(run: Run) -> Part:
-    """The part of the run's pictures that is no bar, as its dataset says."""
+    """The part of the run's pictures that is not bars, as its dataset says."""
     if "info" not in run.dataset:
         return 0, 0, *run.size
     info = DatasetInfo.from_json(run.dataset["info"])
@@ -178,7 +176,7 @@ def _content(run: Run) -> Part:
 
 
 def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
-    """What the film of a run says of itself."""
+    """The metadata of the film of a run."""
     assert options.run is not None, "the film is of a run"
     name = Path(options.run).resolve().name
     comment = (
@@ -198,7 +196,7 @@ def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
 
 
 def _check(options: TransferOptions) -> None:
-    """Raises UserError for what is wrong whatever the source and the run."""
+    """Raises UserError for options that are wrong whatever the source and the run."""
     if options.out.suffix.lower() != ".mp4":
         raise UserError(f"{option('out')} {options.out} does not end in .mp4; name an MP4 file.")
     if options.chunk < 1:
@@ -211,8 +209,8 @@ def _check(options: TransferOptions) -> None:
         )
     if options.face_boxes is not None and not options.ready_poses:
         raise UserError(
-            f"{option('face_boxes')} goes with {option('ready_poses')} alone; keypoints tell "
-            "faces anyway."
+            f"{option('face_boxes')} works only with {option('ready_poses')}; keypoints show where "
+            "faces are anyway."
         )
     check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
@@ -225,16 +223,16 @@ def _check(options: TransferOptions) -> None:
         )
     if options.data is not None:
         raise UserError(
-            f"{option('data')} goes with {option('method')} alone; a run knows its own dataset."
+            f"{option('data')} works only with {option('method')}; a run knows its own dataset."
         )
     if options.retrieval != RetrievalOptions():
         raise UserError(
-            f"{option('retrieval')} goes with {option('method')} alone; a run draws its frames."
+            f"{option('retrieval')} works only with {option('method')}; a run draws its frames."
         )
 
 
 def _check_place(out: Path) -> None:
-    """Proves that the output can be written, before any work and without making its folder yet."""
+    """Raises UserError where the output cannot be written; does not make its folder yet."""
     if out.is_dir():
         raise UserError(f"{option('out')} {out} is a folder; name the output FILE.mp4.")
     folder = out.parent

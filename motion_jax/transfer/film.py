@@ -1,5 +1,4 @@
-"""The film of a transfer: pictures side by side under labels, sound, times, and what it says of
-itself."""
+"""The film of a transfer: pictures side by side under labels, sound, times and metadata."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -7,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax import __version__, events
 from motion_jax.pose.draw import PoseStyle, draw_host
@@ -15,8 +15,8 @@ from motion_jax.transfer.player import Shot
 from motion_jax.video.background import BackgroundWriter
 from motion_jax.video.writer import VideoWriter
 
-# IPTC's terms for pictures made by a trained model, and for several recordings put together into
-# one; readers of provenance know them.
+# IPTC's terms for pictures made by a trained model, and for one put together of several recordings;
+# programs that check provenance know them.
 SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 RESULT = "result (synthetic)"
@@ -26,12 +26,12 @@ Part = tuple[int, int, int, int]
 
 
 class Film:
-    """An MP4 that begins with its first picture; a context manager. A thread encodes. The file
-    appears whole at the end, or not at all.
+    """An MP4, encoded by a thread; a context manager. The file appears whole at the end, or not at
+    all.
 
     Args:
       path: the MP4.
-      tags: what it says of itself, see `synthetic_tags`.
+      tags: its metadata, see `synthetic_tags`.
       sound: the video whose sound is kept, from the time of the first picture on; None: no sound.
       crf: of `VideoWriter`.
     """
@@ -43,9 +43,9 @@ class Film:
         self._writer: BackgroundWriter | None = None
         self._count = 0
 
-    def add(self, picture: np.ndarray, time: float) -> None:
-        """The next picture, uint8 [H, W, 3], all of one size, shown at `time` (seconds of the
-        source); it must not be changed afterwards."""
+    def add(self, picture: UInt8[np.ndarray, "h w 3"], time: float) -> None:
+        """The next picture, shown at `time` (seconds of the source). All have one size; it must not
+        be changed afterwards."""
         if self._writer is None:
             self._start = time
             writer = VideoWriter(
@@ -71,18 +71,16 @@ class Film:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        if self._writer is None:
-            return None
-        return self._writer.__exit__(kind, error, trace)
+        return None if self._writer is None else self._writer.__exit__(kind, error, trace)
 
 
 def synthetic_tags(
     who: str, comment: str, source: Path, kind: str = SYNTHETIC, **more: str
 ) -> dict[str, str]:
-    """What a synthetic film says of itself, for people and for programs.
+    """The metadata of a synthetic film, for people and for programs.
 
-    who: moves like the person in `source`; comment: in a sentence or two how it was made; kind: of
-    synthetic picture; more: by name, after motion_jax_.
+    who: the person who moves like the one in `source`; comment: how it was made, in a sentence or
+    two; kind: SYNTHETIC or COMPOSITE; more: further values by name, after motion_jax_.
     """
     return {
         "title": f"Synthetic video: {who} moving like {source.name}",
@@ -96,7 +94,7 @@ def synthetic_tags(
 
 
 def cropped(shots: Iterable[Shot], part: Part) -> Iterator[Shot]:
-    """The same of this part of the pictures alone."""
+    """The shots with this part of their pictures alone."""
     top, left, bottom, right = part
     for moment, picture in shots:
         whole = picture.shape[:2] == (bottom - top, right - left)
@@ -106,15 +104,15 @@ def cropped(shots: Iterable[Shot], part: Part) -> Iterator[Shot]:
 
 def beside_source(
     shots: Iterable[Shot],
-    frames: Iterable[np.ndarray],
+    frames: Iterable[UInt8[np.ndarray, "_ _ 3"]],
     size: tuple[int, int],
     style: PoseStyle,
     part: Part,
 ) -> Iterator[Shot]:
     """Source, pose and result in one picture, at the result's height (or a multiple of it).
 
-    frames: the source's, one for each shot; size: (height, width) that the poses lie in; part: what
-    of it the results show.
+    frames: the source's, one for each shot; size: (height, width) that the poses lie in; part: the
+    part of it that the results show.
     """
     height, width = size
     rows = part[2] - part[0]

@@ -1,8 +1,7 @@
-"""A source's poses, and its frames with them, laid into the target's picture as the target's body
-would take them.
+"""A source's poses and frames, fitted to the target's body in the target's picture.
 
 A source with an end is measured whole. A live one is measured over its first SETTLE seconds, and
-stays as it was measured then: what is measured for ever would let the person drift.
+keeps these measures: measuring on for ever would let the person drift.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,14 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
     PoseStatistics,
-    describe,
+    fit_in_words,
     fit_target,
     normalize,
 )
@@ -39,7 +40,7 @@ _NO_BODY = (
 
 @dataclass(frozen=True)
 class Body:
-    """The target, as far as poses are fitted to it.
+    """What is known of the target to fit poses to it.
 
     Attributes:
       size: (height, width) of the pictures to be made.
@@ -61,40 +62,39 @@ class Body:
         """The person that a run was trained on."""
         known: dict[str, Any] = run.dataset
         if known and known.get("target_statistics", {}) is None:
-            return cls(
-                run.size,
-                None,
-                unknown="The run's dataset has no keypoints (only ready pose pictures), so the "
-                f"target's body is not known to fit poses to: use {option('normalize')} none, or "
-                f"drive it with {option('ready_poses')}.",
+            unknown = (
+                "The run's dataset has no keypoints (only ready pose pictures), so the target's "
+                f"body is not known to fit poses to: use {option('normalize')} none, or drive it "
+                f"with {option('ready_poses')}."
             )
-        if not known:
-            return cls(
-                run.size,
-                None,
-                unknown="The run was imported without a dataset, so the target's body is not "
-                f"known: use {option('normalize')} none, or import it again with {option('data')} "
-                "DATASET of the target.",
+        elif not known:
+            unknown = (
+                "The run was imported without a dataset, so the target's body is not known: use "
+                f"{option('normalize')} none, or import it again with {option('data')} DATASET of "
+                "the target."
             )
-        try:
-            statistics = PoseStatistics.from_json(known["target_statistics"])
-            frame = known["info"]["height"], known["info"]["width"]
-        except (KeyError, TypeError, ValueError) as error:
-            return cls(
-                run.size,
-                None,
-                unknown="The run's dataset.json does not describe the target's body as this "
-                f"version needs it ({error}); use {option('normalize')} none or train the run "
-                "with this version.",
-            )
-        return cls(run.size, statistics, frame, bool(known.get("crop")))
+        else:
+            try:
+                statistics = PoseStatistics.from_json(known["target_statistics"])
+                frame = known["info"]["height"], known["info"]["width"]
+                return cls(run.size, statistics, frame, bool(known.get("crop")))
+            except (KeyError, TypeError, ValueError) as error:
+                unknown = (
+                    "The run's dataset.json does not describe the target's body as this version "
+                    f"needs it ({error}); use {option('normalize')} none or train the run with "
+                    "this version."
+                )
+        return cls(run.size, None, unknown=unknown)
 
     @classmethod
     def of_dataset(
-        cls, dataset: PoseFrames, keypoints: np.ndarray, size: tuple[int, int] | None = None
+        cls,
+        dataset: PoseFrames,
+        keypoints: Float[np.ndarray, "m 137 3"],
+        size: tuple[int, int] | None = None,
     ) -> "Body":
-        """The person of a dataset, measured by these keypoints of it [M, 137, 3]; size: of the
-        pictures (default: the dataset's)."""
+        """The person of a dataset, measured by these keypoints of it; size: of the pictures
+        (default: the dataset's)."""
         statistics = fit_target(keypoints, dataset.info.pixel_aspect)
         return cls(size or dataset.size, statistics, dataset.size)
 
@@ -110,21 +110,31 @@ def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
     other.
     """
     found, how = track.found, ""
-    keypoints = np.zeros((len(track), 137, 3), np.float32)
-    if found.any():
-        poses, source = track.keypoints[found], None
+    frames = np.flatnonzero(found)
+    keypoints = long_arrays.zeros((len(track), 137, 3))
+    if len(frames):
+        poses, source = long_arrays.taken(track.keypoints, frames), None
         if method != "none":
             source, target = _both(poses, body)
-            how = describe(source, target)
-        keypoints[found] = _laid(poses, track.size, source, body, method)
-    keypoints[keypoints[..., 2] <= 0] = 0
-    boxes = face_boxes(keypoints, *body.size)
+            how = fit_in_words(source, target)
+        laid = _laid(poses, track.size, source, body, method)
+        for window in long_arrays.windows(laid, keypoints):
+            keypoints[frames[window]] = np.where(laid[window, :, 2:] > 0, laid[window], 0)
+    boxes = boxes_of(keypoints, body.size)
     boxes[~found] = 0
-    return Clip(keypoints, boxes.astype(np.float32), ~found, track.times, how)
+    return Clip(keypoints, boxes, ~found, track.times, how)
+
+
+def boxes_of(
+    keypoints: Float32[np.ndarray, "n 137 3"], size: tuple[int, int]
+) -> Float32[np.ndarray, "n 4"]:
+    """`face_boxes` of all poses of a clip in pictures of `size`."""
+    (boxes,) = long_arrays.gathered(lambda part: (face_boxes(part, *size),), keypoints)
+    return boxes
 
 
 class RunningFit:
-    """Fits the poses of a live source, one after another, each by what was seen until then.
+    """Fits the poses of a live source, each by what was seen until then.
 
     Args:
       size: (height, width) of the source's frames.
@@ -140,16 +150,18 @@ class RunningFit:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the source: another one is measured anew."""
+        """Forgets the source: another one is measured next."""
         self.source: PoseStatistics | None = None
         self._begun: float | None = None
         self._settled = False
         self._seen: list[np.ndarray] = []
         self._standing: np.ndarray | None = None
 
-    def next(self, time: float, pose: np.ndarray) -> np.ndarray | None:
-        """A pose [137, 3] in pixels of the source, seen at `time` (seconds) → float32 [137, 3] in
-        pixels of the target's picture; None as long as no body joint was seen."""
+    def next(
+        self, time: float, pose: Float[np.ndarray, "137 3"]
+    ) -> Float32[np.ndarray, "137 3"] | None:
+        """A pose in pixels of the source, seen at `time` (seconds) → in pixels of the target's
+        picture; None as long as no body joint was seen."""
         if self.method != "none":
             self._measure(time, pose)
             if self.source is None:
@@ -196,30 +208,37 @@ def _laid(
         # The whole frame, undistorted, in the middle of the target's frame.
         scale = min(height / size[0], width / size[1])
         shift = [(width - scale * size[1]) / 2, (height - scale * size[0]) / 2]
-        laid = np.array(poses, np.float32)
-        laid[..., :2] = laid[..., :2] * scale + np.array(shift, np.float32)
+        laid = long_arrays.copied(poses)
+        for window in long_arrays.windows(laid):
+            points = laid[window, :, :2]
+            points[...] = points * scale + np.array(shift, np.float32)
         return laid
-    assert source is not None and body.statistics is not None, "asked for before: UserError"
-    laid = np.array(normalize(poses, source, body.statistics, method=method), np.float32)
+    assert source is not None and body.statistics is not None, "refused before"
+    laid = normalize(poses, source, body.statistics, method=method)
     rows, columns = body.frame
-    if body.crop:
-        laid[..., 0] -= (columns - width) // 2
-        laid[..., 1] -= (rows - height) // 2
-        return laid
-    laid[..., 0] *= width / columns
-    laid[..., 1] *= height / rows
+    for window in long_arrays.windows(laid):
+        points = laid[window]
+        if body.crop:
+            points[..., 0] -= (columns - width) // 2
+            points[..., 1] -= (rows - height) // 2
+        else:
+            points[..., 0] *= width / columns
+            points[..., 1] *= height / rows
     return laid
 
 
-def placements(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """float32 [N, 2, 3]: for each frame the scale (of each axis) and shift that bring its keypoints
-    [N, 137, 3] from `before` to `after`, as cv2.warpAffine takes it.
+def placements(
+    before: Float[np.ndarray, "n 137 3"], after: Float[np.ndarray, "n 137 3"]
+) -> Float32[np.ndarray, "n 2 3"]:
+    """For each frame the scale (of each axis) and shift that bring its keypoints from `before` to
+    `after`, as cv2.warpAffine takes it.
 
-    Fitted by least squares to the points that both show; a frame with fewer than two takes those of
-    its neighbour.
+    Fitted by least squares to the points that both show. A frame with fewer than two takes those of
+    the nearest frame that has them. Raises UserError where no frame has two.
     """
     found = np.full((len(before), 2, 3), np.nan)
-    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+    pairs = zip(long_arrays.rows(before), long_arrays.rows(after), strict=True)
+    for i, (old, new) in enumerate(pairs):
         both = (old[:, 2] > 0) & (new[:, 2] > 0)
         if both.sum() < 2:
             continue
@@ -237,26 +256,30 @@ def placements(before: np.ndarray, after: np.ndarray) -> np.ndarray:
             "use a source that shows the body."
         )
     frames = np.arange(len(found))
-    after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
-    before, after = known[np.maximum(after - 1, 0)], known[after]
-    nearest = np.where(np.abs(frames - before) <= np.abs(after - frames), before, after)
+    later = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
+    left, right = known[np.maximum(later - 1, 0)], known[later]
+    nearest = np.where(np.abs(frames - left) <= np.abs(right - frames), left, right)
     return found[nearest].astype(np.float32)
 
 
 def laid_frames(
-    frames: Iterable[np.ndarray], places: np.ndarray, lost: np.ndarray, size: tuple[int, int]
-) -> Iterator[np.ndarray | None]:
+    frames: Iterable[UInt8[np.ndarray, "_ _ 3"]],
+    places: Float32[np.ndarray, "n 2 3"],
+    lost: Bool[np.ndarray, " n"],
+    size: tuple[int, int],
+) -> Iterator[UInt8[np.ndarray, "h w 3"] | None]:
     """Each frame by its placement in a picture of `size`; None where the person is lost."""
-    for image, place, nobody in zip(frames, places, lost, strict=True):
-        yield None if nobody else moved(image, place, *size)
+    for image, place, absent in zip(frames, places, lost, strict=True):
+        yield None if absent else moved(image, place, *size)
 
 
-def moved(image: np.ndarray, place: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [*, *, 3] by a placement [2, 3] -> uint8 [height, width, 3]; what lies outside the
-    image repeats its edge. Made smaller by area averages first, or fine patterns would become
-    edges."""
+def moved(
+    image: UInt8[np.ndarray, "_ _ 3"], place: Float[np.ndarray, "2 3"], height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """The image moved by its placement; what lies outside it repeats its edge. It is first made
+    smaller by area averages, or fine patterns would become edges."""
     rows, columns = image.shape[:2]
-    # Upside down or hugely enlarged people are misjudged poses.
+    # People upside down or hugely enlarged are misjudged poses.
     scale = np.clip(np.abs([place[0, 0], place[1, 1]]), 1 / 64, 64)
     shrunk = np.minimum(scale, 1.0)
     size = max(1, round(columns * float(shrunk[0]))), max(1, round(rows * float(shrunk[1])))

@@ -14,7 +14,7 @@ Method = Literal["global", "limbs", "none"]
 @own_first
 @dataclass(frozen=True)
 class TransferOptions(PoseOptions):
-    """Make the person of a trained run, or without training of a dataset (--method), move like the
+    """Make the person of a trained run, or of a dataset without training (--method), move like the
     person in a video; a CycleGAN of frames is shown the video's frames themselves."""
 
     source: Path
@@ -52,7 +52,7 @@ class TransferOptions(PoseOptions):
     face stage (in pixels of SOURCE's pictures)."""
     normalize: Method = "global"
     """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
-    joints, Everybody Dance Now's way), "limbs" (each limb gets the target's length besides), "none"
+    joints, Everybody Dance Now's way), "limbs" (each limb also gets the target's length), "none"
     (the source's frame is only scaled into the target's)."""
     gaps: Literal["hold", "fade"] = "hold"
     """While the source's person is lost: keep the last picture, or fade it out."""
@@ -66,8 +66,8 @@ class TransferOptions(PoseOptions):
     audio: Literal["keep", "drop"] = "keep"
     """Keep the source's sound, or leave it out."""
     audio_track: int | None = None
-    """Which sound track of the source, counted from 1, where it has several (default: the one that
-    is marked as default)."""
+    """Which sound track of the source, counted from 1, where it has several (default: the one
+    marked as default)."""
     pose_pictures: Path | None = None
     """Also write the pictures of the poses that the network is shown into this folder, as numbered
     PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""

@@ -1,5 +1,5 @@
-"""What a film is made of, and the way from a source's video to its poses in the target's picture,
-which all ways to make pictures share."""
+"""All that a film is made of, and the way from a source's video to its poses in the target's
+picture, which all ways to make pictures share."""
 
 import dataclasses
 from collections import Counter
@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax import events
 from motion_jax.errors import UserError, option
-from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.transfer.film import Part
-from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.transfer.fit import Body, boxes_of, fit_clip
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.transfer.stabilise import steadied
 from motion_jax.video.reader import read_frames
 
-# Of the whole work.
+# The share of the whole work that the poses are.
 POSES_SHARE = 0.5
 
 
@@ -34,10 +34,10 @@ class Performance:
       moments: of the source, in order; count: how many.
       player: makes the pictures.
       beside: puts the source beside each picture.
-      part: of the pictures that is no bar.
-      tags: what the film says of itself.
+      part: of the pictures, without bars.
+      tags: the film's metadata.
       sound: whether the source has sound.
-      made: what to call the frames in the end.
+      made: what the frames are called in the last message.
       aligned: whether faces are brought to one place.
     """
 
@@ -67,8 +67,8 @@ def source_track(options: TransferOptions) -> PoseTrack:
 
 
 def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bool) -> Clip:
-    """The source's poses in the target's picture, of a person who does not tremble where `steady`;
-    says how they were fitted and where there are none."""
+    """The source's poses in the target's picture; steady: without trembling. Says how they were
+    fitted, and in how many frames there are none."""
     clip = fit_clip(track, body, options.normalize)
     if clip.how:
         say(clip.how)
@@ -80,10 +80,10 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
     if not steady:
         return clip
     keypoints = steadied(clip.keypoints, clip.times, clip.lost, *body.size)
-    return dataclasses.replace(clip, keypoints=keypoints, boxes=face_boxes(keypoints, *body.size))
+    return dataclasses.replace(clip, keypoints=keypoints, boxes=boxes_of(keypoints, body.size))
 
 
-def source_frames(options: TransferOptions) -> Iterator[np.ndarray]:
-    """The source's chosen frames, uint8 [H, W, 3] each."""
+def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The source's chosen frames."""
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     return (frame.image for frame in read_frames(options.source, **span))

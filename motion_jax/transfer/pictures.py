@@ -1,7 +1,7 @@
-"""Sources that are pictures for the network themselves: drawn poses, or the frames of a video.
+"""Sources whose pictures the network is shown: drawn poses, or the frames of a video.
 
-There is nothing to estimate, to smooth or to normalise: the pictures are laid into the run's size
-and shown to the network as they are.
+Nothing is estimated, smoothed or normalised: the pictures are laid into the run's size and shown as
+they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from motion_jax.data.crop import Region, cut_out, whole
 from motion_jax.data.edn_files import read_face_texts
@@ -26,9 +27,11 @@ from motion_jax.transfer.source import takes_frames_too, takes_poses
 from motion_jax.video.reader import probe
 
 
-def open_pictures(options: TransferOptions, run: Run) -> tuple[ReadyPoses, np.ndarray]:
-    """The pictures as the run's generator is shown them, and face boxes [N, 4] in their pixels
-    (zeros: not known). Raises UserError where they cannot be shown to it."""
+def open_pictures(
+    options: TransferOptions, run: Run
+) -> tuple[ReadyPoses, Float32[np.ndarray, "n 4"]]:
+    """The pictures as the run's generator is shown them, and face boxes in their pixels (zeros: not
+    known). Raises UserError where they cannot be shown to it."""
     if options.poses is not None:
         raise UserError(
             f"{option('poses')} does not go with {option('ready_poses')}, nor with a run that is "
@@ -37,7 +40,7 @@ def open_pictures(options: TransferOptions, run: Run) -> tuple[ReadyPoses, np.nd
     if not options.source.exists():
         raise UserError(f"There is no file or folder {options.source}; check {option('source')}.")
     _check_conditions(run)
-    # What is known of the dataset whose poses (or domain A) the generator was shown.
+    # Metadata of the dataset whose poses (or domain A) the generator was shown.
     info = run.dataset.get("domain_a") or run.dataset.get("info", {})
     convert, bars = _conversion(options, run, info)
     pictures = ReadyPoses(
@@ -66,7 +69,7 @@ def open_pictures(options: TransferOptions, run: Run) -> tuple[ReadyPoses, np.nd
 
 
 def check_drawable(run: Run) -> None:
-    """Keypoints can be drawn as the network knows poses, or a UserError says what to do."""
+    """Raises UserError where it is not known how the network's poses were drawn."""
     info = run.dataset.get("info", {})
     if info.get("pose_pictures") and info.get("pose_style") is None:
         raise UserError(
@@ -77,8 +80,8 @@ def check_drawable(run: Run) -> None:
 
 
 def driver_of(run: Run) -> dict[str, Any] | None:
-    """Of a run on paired pictures (pics2pics), which is shown a driver's pictures and no poses:
-    what its dataset says of dataset A, with "height", "width" and "sources"; None: of any other."""
+    """For a run on paired pictures (pics2pics), which is shown a driver's pictures and no poses:
+    what its dataset says of dataset A, with "height", "width" and "sources". None for others."""
     options = run.dataset.get("info", {}).get("options", {})
     if options.get("kind") != "pics2pics" or options.get("made_by") != "pair":
         return None
@@ -88,8 +91,8 @@ def driver_of(run: Run) -> dict[str, Any] | None:
 def _cutter(
     driver: dict[str, Any], source: Path, size: tuple[int, int]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes of a frame of `source` a picture of `size` as the pairs have it: a video of the
-    size that the driver's videos had is cut as those were, any other is shown whole."""
+    """Makes of a frame of `source` a picture of `size` like those of the pairs: a video of the size
+    of one of the driver's is cut as that one was, any other is shown whole."""
     rows, columns = driver["height"], driver["width"]
     region = None
     if not source.is_dir():
@@ -114,7 +117,7 @@ def _cutter(
 
 
 def _check_conditions(run: Run) -> None:
-    """Raises UserError where drawn poses are not all that the run is shown."""
+    """Raises UserError where the run is shown more than drawn poses."""
     if "keypoints" in run.config.recipe.shows:
         raise UserError(NO_CONTOUR)
     if takes_frames_too(run):
@@ -126,7 +129,7 @@ def _conversion(
 ) -> tuple[Callable[[np.ndarray], np.ndarray] | None, Sequence[int] | None]:
     """(what makes a pose picture of each of the source's, colour of the bars); None: as they are.
 
-    Of a run that was trained on DensePose, the source's DensePose of any kind is drawn alike.
+    For a run that was trained on DensePose, DensePose of any kind is drawn as the run's was.
     """
     if (driver := driver_of(run)) is not None and options.region is None:
         size = run.dataset["info"]["height"], run.dataset["info"]["width"]
@@ -136,7 +139,7 @@ def _conversion(
     if drawing is None and options.region is None:
         return None, bars
     reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
-    reel = reel.at(options.region)
+    reel = reel.cut_to(options.region)
     cut = reel.cut.of if reel.cut else (lambda picture: picture)
     if drawing is None or not ready:
         return (lambda picture: np.ascontiguousarray(cut(picture))), bars
@@ -148,12 +151,13 @@ def _conversion(
 
 
 def _boxes(options: TransferOptions, pictures: ReadyPoses, run: Run) -> np.ndarray:
-    """[N, 4] in pixels of the run: from face texts, or zeros, which switch the face stage off."""
+    """float32 [N, 4] in pixels of the run: from face texts, or zeros, which leave out the face
+    stage."""
     if options.face_boxes is not None:
         return pictures.place_boxes(read_face_texts(options.face_boxes, len(pictures)))
     if options.face and "face" in run.config.recipe.parts(run.params):
         say(
-            "Drawn poses do not tell where faces are, so the face stage is left out; "
-            f"{option('face_boxes')} FOLDER tells it."
+            "Drawn poses do not show where faces are, so the face stage is left out; give "
+            f"{option('face_boxes')} FOLDER for it."
         )
     return np.zeros((len(pictures), 4), np.float32)

@@ -1,12 +1,12 @@
-"""One moment in, one picture out: a trained run, frames of a dataset, whatever makes pictures.
+"""One moment in, one picture out, whatever makes the pictures: a trained run, a dataset's frames.
 
 A player is resident: what it needs is loaded and compiled once, and `reset` comes between videos.
 
-Where the source's person is lost there is nothing to make a picture of. `gaps` says what is shown
-then: "hold" keeps the last picture (before the first pose: the first picture to come); "fade" fades
-within FADE_SECONDS to a plain picture in the mean colour of the picture before, and back shortly
-before the next. After a gap the maker starts anew, as at the beginning of a video, because the
-picture before belongs to another pose.
+While the source's person is lost no picture can be made. `gaps` says what is shown then: "hold"
+keeps the last picture (before the first pose: the first picture to come); "fade" fades within
+FADE_SECONDS to a plain picture in the mean colour of the picture before, and back shortly before
+the next. After a gap the maker is reset as at the beginning of a video, because the picture before
+belongs to another pose.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax.train.run import Run
 from motion_jax.transfer.source import Moment
@@ -30,12 +31,12 @@ Shot = tuple[Moment, np.ndarray]
 class Maker(Protocol):
     """What makes pictures of moments, one after another."""
 
-    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
-        """Starts the next moments, all of which show the person → as many pictures, uint8
-        [H, W, 3], as they are ready; goes on from the moments begun before."""
+    def begin(self, moments: Sequence[Moment]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """Starts the next moments, all of which show the person → their pictures, as they become
+        ready; goes on from the moments before."""
 
     def reset(self) -> None:
-        """Forgets the moments begun before."""
+        """Forgets the moments before."""
 
 
 class Networks:
@@ -54,7 +55,7 @@ class Networks:
         """Forgets the previous picture."""
         self._synthesizer.reset()
 
-    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
+    def begin(self, moments: Sequence[Moment]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """See `Maker`."""
         known = [moment.shown for moment in moments if moment.shown is not None]
         shown = {name: np.stack([each[name] for each in known]) for name in known[0]}
@@ -62,11 +63,11 @@ class Networks:
 
 
 class Player:
-    """Plays moments on a maker.
+    """Plays moments.
 
     Args:
       maker: makes the pictures.
-      chunk: moments that it is given at once, of a source with an end.
+      chunk: how many moments of a source with an end it is given at once.
       gaps: see above.
     """
 
@@ -77,13 +78,13 @@ class Player:
     def reset(self) -> None:
         """Another video begins."""
         self._last: tuple[float, np.ndarray] | None = None
-        self._anew = True
+        self._after_gap = True
 
     def play(self, moments: Iterable[Moment]) -> Iterator[Shot]:
         """Each moment of a source with an end, in order, with its picture.
 
-        Two chunks are in work at a time: one is begun before the pictures of the one before it are
-        waited for. Raises ValueError where no moment shows the person.
+        Each chunk is begun before the pictures of the one before it are waited for. Raises
+        ValueError where no moment shows the person.
         """
         self.reset()
         for gap, chunk, pictures in _one_ahead(self._begun(moments)):
@@ -94,17 +95,17 @@ class Player:
                 self._last = (moment.time, picture)
                 yield moment, picture
 
-    def next(self, moment: Moment) -> np.ndarray | None:
-        """The picture of the next moment of a source that goes on, whatever comes after it; None
-        before the first that shows the person."""
+    def next(self, moment: Moment) -> UInt8[np.ndarray, "h w 3"] | None:
+        """The picture of the next moment of a live source; None before the first that shows the
+        person."""
         if moment.shown is None:
-            self._anew = True
-            if self._last is None or self._gaps == "hold":
-                return None if self._last is None else self._last[1]
-            return _faded(moment.time, self._last, None)
-        if self._anew:
+            self._after_gap = True
+            if self._last is None:
+                return None
+            return self._last[1] if self._gaps == "hold" else _faded(moment.time, self._last, None)
+        if self._after_gap:
             self._maker.reset()
-            self._anew = False
+            self._after_gap = False
         picture = next(iter(self._maker.begin([moment])))
         self._last = (moment.time, picture)
         return picture
@@ -112,7 +113,7 @@ class Player:
     def _begun(
         self, moments: Iterable[Moment]
     ) -> Iterator[tuple[list[Moment], list[Moment], Iterator[np.ndarray]]]:
-        """(the gap before a chunk, the chunk, its pictures): chunks that are under way."""
+        """(the gap before a chunk, the chunk, its pictures), each chunk begun when it is taken."""
         gap: list[Moment] = []
         for lost, stretch in itertools.groupby(moments, lambda moment: moment.shown is None):
             if lost:
@@ -132,7 +133,7 @@ class Player:
         for moment in gap:
             if self._gaps == "hold":
                 held = before or after
-                assert held is not None, "see above"
+                assert held is not None, "raised above"
                 yield moment, held[1]
             else:
                 yield moment, _faded(moment.time, before, after)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError, option
@@ -23,20 +24,23 @@ def write_pose_pictures(
     folder: Path,
     run: Run,
     poses: np.ndarray | ReadyPoses,
-    boxes: np.ndarray,
-    lost: np.ndarray,
-    times: np.ndarray,
+    boxes: Float[np.ndarray, "n 4"],
+    lost: Bool[np.ndarray, " n"],
+    times: Float[np.ndarray, " n"],
 ) -> None:
     """Writes 000000.png ... (8-bit RGB) and poses.json.
 
     poses.json: height, width; times (seconds); lost: numbers of the frames without a pose (white
-    pictures; begin again with zeros after them); faces: for each frame [top, left] of the square
+    pictures; start with zeros again after them); faces: for each frame [top, left] of the square
     that a face generator gets, or null where no face is seen, and face_size, where the run has one.
 
     Args:
-      folder: made if need be; must not hold poses already.
+      folder: made if need be.
       run: its size and config say how poses are drawn.
       poses, boxes, lost, times: of a `source.Clip`, or ready pictures; N of each.
+
+    Raises UserError for a folder that holds poses or cannot be written, and for a run that is shown
+    more than drawn poses.
     """
     check_writable(folder)
     if (folder / DESCRIPTION).exists():
@@ -45,8 +49,8 @@ def write_pose_pictures(
     recipe: Any = run.config.recipe  # one that draws poses
     if len(recipe.shows) > 1:
         raise UserError(
-            f"{option('pose_pictures')} writes drawn poses alone, and the run is shown other "
-            "channels besides (recipe.conditions); leave it out."
+            f"{option('pose_pictures')} writes only drawn poses, and the run is shown other "
+            "channels, too (recipe.conditions); leave it out."
         )
 
     @jax.jit
@@ -67,9 +71,7 @@ def write_pose_pictures(
     }
     if "face_generator" in run.params:
         size = recipe.networks(run.stage)["face_generator"].inputs[0].shape[1]
-        corners, seen = (
-            np.asarray(x) for x in crop_corners(jnp.asarray(boxes), size, height, width)
-        )
+        corners, seen = map(np.asarray, crop_corners(jnp.asarray(boxes), size, height, width))
         faces = [
             corner.tolist() if here else None for corner, here in zip(corners, seen, strict=True)
         ]

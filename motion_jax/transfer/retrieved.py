@@ -1,15 +1,17 @@
-"""`motion-jax transfer --method nearest`: the target's own frames in the order of another's motion.
+"""`motion-jax transfer --method nearest`: real frames of the target in the order of the source's
+motion.
 
-A retriever takes the place of a trained run: the same poses, the same fitting, the same gaps, sound
-and tags. The frames are real ones, so the result is a composite of recordings; it is labelled as
-synthetic all the same.
+A retriever takes the place of a trained run: poses, fitting, gaps, sound and tags are the same. The
+frames are real, so the result is a composite of recordings; it is labelled as synthetic, too.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
@@ -24,7 +26,8 @@ from motion_jax.transfer.player import Player
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.video.reader import probe
 
-# Options that say how a network is fed or run.
+T = TypeVar("T")
+# Options of networks.
 OF_NETWORKS = (
     "step", "ready_poses", "region", "face_boxes", "pose_pictures", "statistics", "dropout_seed",
     "face", "recurrent",
@@ -32,7 +35,7 @@ OF_NETWORKS = (
 
 
 def performance(options: TransferOptions) -> Performance:
-    """By real frames of a dataset. Raises UserError for every bad input."""
+    """A performance by real frames of a dataset. Raises UserError for every bad input."""
     _check(options)
     assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)
@@ -59,7 +62,7 @@ def performance(options: TransferOptions) -> Performance:
         part=part,
         tags=_tags(dataset, options),
         sound=info.has_audio,
-        made=f"frames, of {len(made.records)} real ones rearranged",
+        made=f"frames, rearranged from {len(made.records)} real ones",
     )
 
 
@@ -80,22 +83,22 @@ def _check(options: TransferOptions) -> None:
         if field.name in OF_NETWORKS and getattr(options, field.name) != field.default:
             given = f"{field.name}=False" if field.default is True else field.name
             raise UserError(
-                f"{option(given)} goes with {option('run')} "
-                f"alone; there is no network with {option('method')} {options.method}."
+                f"{option(given)} works only with {option('run')}; {option('method')} "
+                f"{options.method} has no network."
             )
     if options.stabilise == "face":
         raise UserError(
-            f"{option('stabilise')} face goes with {option('run')} alone; with {option('method')} "
+            f"{option('stabilise')} face works only with {option('run')}; with {option('method')} "
             f"{options.method} the room would jump: use {option('stabilise')} pose."
         )
 
 
 class Rearranged:
-    """A player's maker: frames of a dataset for the moments of a clip, shown at the times `at` [S]
-    (ascending). A whole stretch without a gap is looked at before its first frame is chosen."""
+    """A player's maker: frames of a dataset for the moments of a clip, shown at the times `at`
+    (ascending). Frames are chosen for a whole stretch without a gap at once."""
 
-    def __init__(self, made: Retriever, clip: Clip, at: np.ndarray):
-        self._retriever, self._clip, self._at = made, clip, at
+    def __init__(self, retriever: Retriever, clip: Clip, at: Float[np.ndarray, " s"]):
+        self._retriever, self._clip, self._at = retriever, clip, at
         self._rows = _shown_rows(clip.times, at)
         self.reset()
 
@@ -103,17 +106,17 @@ class Rearranged:
         """Another stretch begins."""
         self._pictures: Iterator[np.ndarray] | None = None
 
-    def begin(self, moments: Sequence[Moment]) -> Iterator[np.ndarray]:
+    def begin(self, moments: Sequence[Moment]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """See `player.Maker`."""
         if self._pictures is None:
             self._pictures = self._stretch(int(np.searchsorted(self._at, moments[0].time)))
         return itertools.islice(self._pictures, len(moments))
 
     def _stretch(self, first: int) -> Iterator[np.ndarray]:
-        """The pictures from that of number `first` on, until the person is lost."""
+        """The pictures from number `first` on, until the person is lost."""
         gaps = np.flatnonzero(self._clip.lost[self._rows[first:]])
         last = first + int(gaps[0]) if len(gaps) else len(self._at)
-        # With the frame after the last, towards which is interpolated.
+        # With the frame after the last one, for interpolation towards it.
         rows = np.arange(self._rows[first], min(self._rows[last - 1] + 2, len(self._clip)))
         rows = rows[~self._clip.lost[rows]]
         return self._retriever.pictures(
@@ -121,9 +124,9 @@ class Rearranged:
         )
 
 
-def output_times(times: np.ndarray, fps: float | None) -> np.ndarray:
-    """Times of the result: the source's [N], or from the first one on every 1 / fps seconds, for as
-    long as the source's last frame is shown."""
+def output_times(times: Float[np.ndarray, " n"], fps: float | None) -> Float[np.ndarray, " s"]:
+    """Times of the result: the source's, or every 1 / fps seconds from its first frame until its
+    last frame was shown."""
     if fps is None or len(times) < 2:
         return times
     shown = times[-1] - times[0] + np.median(np.diff(times))
@@ -131,28 +134,24 @@ def output_times(times: np.ndarray, fps: float | None) -> np.ndarray:
 
 
 def _shown_rows(times: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The number of the source's frame that is on at each time of the result."""
+    """The number of the source's frame that is shown at each time of the result."""
     return np.clip(np.searchsorted(times, at + 1e-6, side="right") - 1, 0, len(times) - 1)
 
 
 def _at(clip: Clip, rows: np.ndarray, at: np.ndarray) -> Iterator[Moment]:
-    """The moments of a clip that are shown at other times."""
+    """The moments of a clip in those rows, shown at other times."""
     for moment, time in zip(repeated(clip.moments(), rows), at, strict=True):
         yield Moment(float(time), moment.shown)
 
 
-def repeated(items: Iterable, rows: np.ndarray) -> Iterator:
-    """Of items in order those of the numbers `rows`, which do not decrease."""
-    numbered = enumerate(items)
-    number, item = -1, None
-    for row in rows:
-        while number < row:
-            number, item = next(numbered)
-        yield item
+def repeated(items: Iterable[T], rows: Int[np.ndarray, " s"]) -> Iterator[T]:
+    """The items with the numbers `rows`, which do not decrease."""
+    for count, item in zip(np.bincount(rows).tolist(), items, strict=False):
+        yield from itertools.repeat(item, count)
 
 
 def _tags(dataset: PoseFrames, options: TransferOptions) -> dict[str, str]:
-    """What the film says of itself."""
+    """The film's metadata."""
     name, retrieval = dataset.folder.resolve().name, options.retrieval
     made = RetrievalOptions(k=retrieval.k, every=retrieval.every, fps=retrieval.fps)
     mixed = made != RetrievalOptions()

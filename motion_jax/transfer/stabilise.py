@@ -2,19 +2,22 @@
 
 "face" is the published way (Chao, Li, Swamy: Generative Models for Pose Transfer): each finished
 picture is shifted so that the face stays where the first picture has it, and the gap is filled by
-repeating the edge. It moves the room with the person and cuts off whoever walks away.
+repeating the edge. It moves the room with the person and cuts off a person who walks away.
 
 "pose" shifts the poses before anything is drawn: the path of the trunk is smoothed, and where limbs
 would leave the picture the person is moved back into it. The room stands still and nothing is cut.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import savgol_filter
 
 from motion_jax.errors import UserError, option
+from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_centre
 from motion_jax.pose.skeleton import BODY, INDEX
 from motion_jax.transfer.options import TransferOptions
@@ -33,21 +36,20 @@ _TRUNK = [
 ]
 
 
-def which_way(options: TransferOptions, alone: bool, posed: bool) -> str:
+def which_way(options: TransferOptions, single_frames: bool, has_poses: bool) -> str:
     """ "none", "face" or "pose", for a transfer.
 
-    alone: whether each frame is made by itself, without the one before; posed: whether the poses
-    are known as keypoints.
-    Raises UserError where what is asked for needs poses that are not known.
+    single_frames: whether each frame is made without the one before; has_poses: whether the poses
+    are known as keypoints. Raises UserError where poses are needed and not known.
     """
-    if options.stabilise in ("face", "pose") and not posed:
+    if options.stabilise in ("face", "pose") and not has_poses:
         raise UserError(
             f"{option('stabilise')} {options.stabilise} needs to know where the person is, which "
-            "drawn poses and frames that are translated do not tell; leave it out."
+            "drawn poses and frames that are translated do not show; leave it out."
         )
     if options.stabilise != "auto":
         return options.stabilise
-    return "pose" if posed and options.smooth and alone else "none"
+    return "pose" if has_poses and options.smooth and single_frames else "none"
 
 
 def face_aligned(shots: Iterable[Shot]) -> Iterator[Shot]:
@@ -62,9 +64,10 @@ def face_aligned(shots: Iterable[Shot]) -> Iterator[Shot]:
         yield moment, shifted(picture, int(shift[1]), int(shift[0]))
 
 
-def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The picture [H, W, ...] moved by whole pixels; the first and last rows and columns fill the
-    gap."""
+def shifted(
+    picture: Shaped[np.ndarray, "h w ..."], down: int, right: int
+) -> Shaped[np.ndarray, "h w ..."]:
+    """The picture moved by whole pixels; its first and last rows and columns fill the gap."""
     height, width = picture.shape[:2]
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - right, 0, width - 1)
@@ -72,26 +75,33 @@ def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def steadied(
-    keypoints: np.ndarray, times: np.ndarray, lost: np.ndarray, height: int, width: int
-) -> np.ndarray:
-    """Poses [N, 137, 3] in pixels of height x width, each shifted as a whole: see above.
+    keypoints: Float[np.ndarray, "n 137 3"],
+    times: Float[np.ndarray, " n"],
+    lost: Bool[np.ndarray, " n"],
+    height: int,
+    width: int,
+) -> Float32[np.ndarray, "n 137 3"]:
+    """Poses in pixels of height x width, each shifted as a whole: see above.
 
-    times: seconds [N]; lost: bool [N], frames without a pose, which stay as they are; what lies on
-    either side of them is steadied by itself.
+    times: seconds; lost: frames without a pose, which stay as they are. The stretches between them
+    are steadied one by one.
     """
-    result = np.array(keypoints, np.float32)
+    result = long_arrays.copied(keypoints)
     lost = np.asarray(lost, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[True], lost, [True]]).astype(np.int8)))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         part = result[start:stop]
         step = float(np.median(np.diff(times[start:stop]))) if stop - start > 1 else 1.0
-        part[..., :2] += _smoothing(part, step)[:, None]
-        part[..., :2] += _returning(part, step, height, width)[:, None]
-        part[part[..., 2] <= 0] = 0
+        for shift_of in (_smoothing, functools.partial(_returning, height=height, width=width)):
+            shift = shift_of(part, step)
+            for window in long_arrays.windows(part):
+                part[window, :, :2] += shift[window, None]
+        for window in long_arrays.windows(part):
+            part[window][part[window, :, 2] <= 0] = 0
     return result
 
 
-def jitter(keypoints: np.ndarray) -> float:
+def jitter(keypoints: Float[np.ndarray, "n 137 3"]) -> float:
     """Root mean square of the trunk's second differences, pixels a frame squared; NaN for fewer
     than three frames with a trunk in a row."""
     path, known = trunk(keypoints)
@@ -100,11 +110,18 @@ def jitter(keypoints: np.ndarray) -> float:
     return float(np.sqrt((bend**2).sum(-1).mean())) if len(bend) else float("nan")
 
 
-def trunk(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of shoulders, neck and hips [N, 2], and whether all of them are seen [N]: a mean over
-    others in each frame would jump."""
-    points = np.asarray(keypoints, np.float64)[:, _TRUNK]
-    return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
+def trunk(
+    keypoints: Float[np.ndarray, "n 137 3"],
+) -> tuple[Float64[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
+    """The middle of shoulders, neck and hips, and whether all of them are seen: a mean over some of
+    them would jump."""
+
+    def path(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.asarray(keypoints[:, _TRUNK], np.float64)
+        return points[..., :2].mean(1), np.asarray((points[..., 2] > 0).all(1))
+
+    middle, known = long_arrays.gathered(path, np.asarray(keypoints))
+    return middle, known
 
 
 def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
@@ -123,16 +140,20 @@ def _smoothing(keypoints: np.ndarray, step: float) -> np.ndarray:
 def _returning(keypoints: np.ndarray, step: float, height: int, width: int) -> np.ndarray:
     """[n, 2]: what brings the body's joints into the picture, slowly; where they do not fit, they
     are centred."""
-    body = np.asarray(keypoints, np.float64)[:, BODY]
-    seen = (body[..., 2] > 0)[..., None]
-    any_seen = np.asarray(seen.any((1, 2)))[:, None]
-    low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
+
+    def extents(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        body = np.asarray(keypoints[:, BODY], np.float64)
+        seen = (body[..., 2] > 0)[..., None]
+        any_seen = np.asarray(seen.any((1, 2)))[:, None]
+        low = np.where(any_seen, np.where(seen, body[..., :2], np.inf).min(1), 0)
+        return any_seen, low, np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)
+
+    any_seen, low, high = long_arrays.gathered(extents, keypoints)
     size, margin = np.array([width, height]), MARGIN * height
-    high = np.where(any_seen, np.where(seen, body[..., :2], -np.inf).max(1), 0)
     before = np.where(any_seen, np.maximum(margin - low, 0), 0)
     beyond = np.where(any_seen, np.maximum(high + margin - size, 0), 0)
     reach = 2 * max(1, round(RETURN / step)) + 1
-    # Never less than is needed: of the largest needs around, the mean.
+    # The mean of the largest needs around is never less than what is needed.
     grown = [
         uniform_filter1d(
             maximum_filter1d(need, reach, axis=0, mode="nearest"), reach, axis=0, mode="nearest"

@@ -7,6 +7,7 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles, detect, estimate, skeleton
+from motion_jax.pose.landmarks import Found, to_keypoints
 from motion_jax.pose.track import PoseTrack
 from motion_jax.workers import worker_count
 
@@ -93,7 +94,7 @@ def hand(pose, wrist, length=30.0):
 def test_confidence_outside_the_frame_and_of_guesses():
     pose = body()
     pose[27, 3] = 0.1  # left ankle: MediaPipe guesses
-    points = estimate.to_keypoints(detect.Found(pose), (330, 640))
+    points = to_keypoints(Found(pose), (330, 640))
     assert points[skeleton.INDEX["left_ankle"]].tolist() == [0, 0, 0]
     # The feet are below the frame's edge at 330.
     assert points[skeleton.INDEX["right_ankle"]].tolist() == [0, 0, 0]
@@ -106,14 +107,14 @@ def test_hands_and_faces_that_hang_elsewhere_are_not_believed():
     far = hand(pose, 15) + 200
     face = np.full((478, 2), pose[0, :2]) + np.linspace(-20, 20, 478)[:, None]
     face[1] = pose[0, :2]
-    points = estimate.to_keypoints(detect.Found(pose, face, far, hand(pose, 16)), (480, 640))
+    points = to_keypoints(Found(pose, face, far, hand(pose, 16)), (480, 640))
     assert (points[skeleton.LEFT_HAND, 2] == 0).all()
     assert (points[skeleton.RIGHT_HAND, 2] == np.float32(0.6)).all()
     assert (points[skeleton.FACE, 2] == 1).all()
-    points = estimate.to_keypoints(detect.Found(pose, face + 100), (480, 640))
+    points = to_keypoints(Found(pose, face + 100), (480, 640))
     assert (points[skeleton.FACE, 2] == 0).all()
     huge = hand(pose, 16, 200)
-    points = estimate.to_keypoints(detect.Found(pose, None, None, huge), (480, 640))
+    points = to_keypoints(Found(pose, None, None, huge), (480, 640))
     assert (points[skeleton.RIGHT_HAND, 2] == 0).all()
 
 

@@ -54,7 +54,7 @@ def test_everything_is_mended_and_counted():
     np.testing.assert_array_equal(mended.keypoints[measured], truth[measured])
     away = np.abs(mended.keypoints - truth)[40:42, INDEX["left_wrist"], :2]
     assert away.max() < 3
-    assert repairs.describe() == (
+    assert repairs.in_words() == (
         "left and right legs put right in 9 frames; 2 joints of impossible bones (left wrist)"
     )
     # Each repair can be left out.
@@ -62,7 +62,7 @@ def test_everything_is_mended_and_counted():
     assert mend(track(wrong), bones=False, filter=None)[1].dropped == {}
     nothing, repairs = mend(track(wrong), swaps=False, bones=False, filter=None)
     np.testing.assert_array_equal(nothing.keypoints, wrong)
-    assert repairs.describe() == "" and repairs.filled == 0
+    assert repairs.in_words() == "" and repairs.filled == 0
 
 
 def test_the_filters_differ_and_an_unknown_one_is_refused():
@@ -83,7 +83,7 @@ def test_repairs_of_several_videos_add_up():
     both = Repairs.together([one, two])
     assert both == Repairs({"arms": 3, "legs": 0}, {"left_knee": 5, "left_wrist": 3}, 11)
     assert (
-        Repairs.together([one]).describe().startswith("left and right arms put right in 1 frame;")
+        Repairs.together([one]).in_words().startswith("left and right arms put right in 1 frame;")
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.pose import normalize_edn as edn
-from motion_jax.pose.normalize import PoseStatistics, describe, fit_target, normalize
+from motion_jax.pose.normalize import PoseStatistics, fit_in_words, fit_target, normalize
 from motion_jax.pose.skeleton import COUNT, FACE, INDEX, LEFT_HAND
 
 ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
@@ -125,7 +125,7 @@ def test_global_gives_height_and_place_of_the_target():
     assert np.median(x) == pytest.approx(60, abs=0.5)
     assert x[-1] - x[0] == pytest.approx(20 * 0.55 / 1.8, rel=0.1)
     np.testing.assert_array_equal(result[..., 2], source[..., 2])
-    assert "height and feet" in describe(*stats)
+    assert "height and feet" in fit_in_words(*stats)
     kept = normalize(source, *stats, horizontal="keep")
     root = INDEX["mid_hip"]
     np.testing.assert_allclose(kept[:, root, 0], source[:, root, 0], atol=1e-3)
@@ -173,7 +173,7 @@ def test_head_and_shoulders():
     webcam[:, [INDEX["mid_hip"], *range(9, 15), *range(19, 25)]] = 0
     stats, target = fit_target(webcam), fit_target(full)
     assert stats.foot_close is None and "torso" not in stats.limbs
-    assert "source" in describe(stats, target) and "shoulders" in describe(stats, target)
+    assert "source" in fit_in_words(stats, target) and "shoulders" in fit_in_words(stats, target)
     for method in ("global", "limbs"):
         result = normalize(webcam, stats, target, method)
         width = np.ptp(result[:, [2, 5], 0], axis=1)
@@ -193,7 +193,7 @@ def test_nothing_in_common_is_no_crash():
     stats = fit_target(only_nose), fit_target(only_hand)
     for method in ("global", "limbs"):
         assert np.isfinite(normalize(only_nose, *stats, method)).all()
-    assert "frame alone" in describe(*stats)
+    assert "frame alone" in fit_in_words(*stats)
     with pytest.raises(ValueError, match="body joint"):
         fit_target(np.zeros((3, COUNT, 3)))
 

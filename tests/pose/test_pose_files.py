@@ -182,7 +182,7 @@ def test_bad_files_are_named(tmp_path):
         ("[]", '"people"'),
         ('{"people": [3]}', '"people"'),
         ('{"people": [{"pose_keypoints_2d": [1, 2, "x"]}]}', "no list of numbers"),
-        ('{"people": [{"pose_keypoints_2d": [1, 2, 3, 4]}]}', "threes"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2, 3, 4]}]}', "triples"),
         ('{"people": [{"pose_keypoints_2d": [1, 2, NaN]}]}', "finite"),
         ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "has 1 points"),
         ('{"people": [{"face_keypoints_2d": [1, 2, 3]}]}', "1 points instead of 70"),

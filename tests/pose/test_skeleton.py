@@ -53,10 +53,10 @@ def test_flip_exchanges_the_sides():
 
 def test_body_layouts_convert():
     body = some(25)
-    whole = skeleton.from_body25(body, some(70, 1), some(21, 2), some(21, 3))
+    whole = skeleton.from_body(body, some(70, 1), some(21, 2), some(21, 3))
     np.testing.assert_array_equal(whole[skeleton.RIGHT_HAND], some(21, 3))
     body23 = skeleton.to_body23(whole)
-    back = skeleton.from_body23(body23)
+    back = skeleton.from_body(body23)
     heels = [skeleton.INDEX["left_heel"], skeleton.INDEX["right_heel"]]
     assert (back[heels] == 0).all()
     rest = np.setdiff1d(np.arange(25), heels)
@@ -69,11 +69,11 @@ def test_body_layouts_convert():
 
 def test_coco_gets_a_mid_hip():
     body = some(18)
-    pose = skeleton.from_body18(body)
+    pose = skeleton.from_body(body)
     hips = body[[8, 11]]
     assert pose[8] == pytest.approx([*hips[:, :2].mean(0), hips[:, 2].min()])
     body[8, 2] = 0
-    assert (skeleton.from_body18(body)[8] == 0).all()
+    assert (skeleton.from_body(body)[8] == 0).all()
 
 
 def test_what_is_not_observed_is_zero():
@@ -81,12 +81,12 @@ def test_what_is_not_observed_is_zero():
     body[3] = 5, 6, 0
     body[4] = np.nan, 6, 1
     body[5, 2] = 1.7
-    pose = skeleton.from_body25(body)
+    pose = skeleton.from_body(body)
     assert (pose[3:5] == 0).all() and pose[5, 2] == 1
     assert (skeleton.shifted(pose, 3, 4)[3] == 0).all()
     assert skeleton.shifted(pose, 3, 4)[5, 0] == pose[5, 0] + 3
-    batch = skeleton.from_body23(np.stack([some(23), some(23, 1)]))
-    np.testing.assert_array_equal(batch[1], skeleton.from_body23(some(23, 1)))
+    batch = skeleton.from_body(np.stack([some(23), some(23, 1)]))
+    np.testing.assert_array_equal(batch[1], skeleton.from_body(some(23, 1)))
 
 
 def test_mediapipe():

@@ -169,7 +169,9 @@ def run(tiny, tmp_path_factory):
     records.write_shard(records.shard_path(data, 0, 1), rows, 16, 16, "png")
     info = records.DatasetInfo(16, 16, ((0, 0, 0, 12),), ({"file": "a.mp4"},), picture="png")
     records.finish_dataset(data, info, [12])
-    runs.describe(folder / "run", tiny, records.open_dataset(data), "motion-jax train tiny")
+    runs.write_description(
+        folder / "run", tiny, records.open_dataset(data), "motion-jax train tiny"
+    )
     state = tiny.recipe.init(jax.random.key(0), "global")
     state = state.replace(step=state.step + 2)
     record = {"stage": "global", "step": 2, "total_step": 2, "position": 4}

@@ -161,7 +161,7 @@ def test_what_is_refused(run, dance, data, tmp_path):
     common = {"run": run, "out": out, "ready_poses": True}
     with pytest.raises(UserError, match="frames.mp4 shows no DensePose"):
         transfer(TransferOptions(source=folder / "frames.mp4", **common))
-    with pytest.raises(UserError, match="region goes with ready_poses alone"):
+    with pytest.raises(UserError, match="region works only with ready_poses"):
         transfer(TransferOptions(run=run, out=out, source=folder / "frames.mp4", region="left"))
     with pytest.raises(UserError, match="cannot be mirrored"):
         check_data(

@@ -53,7 +53,7 @@ def make_run(folder, config, stage):
     state = imported.fresh_state(config, stage)
     stronger = jax.tree.map(lambda x: 3.0 * x, state.params)
     folder.mkdir()
-    runs.describe(folder, config, None)
+    runs.write_description(folder, config, None)
     imported.save(folder, config, stage, imported.with_params(state, stronger), {"from": "nobody"})
     return folder
 

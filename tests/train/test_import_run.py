@@ -362,7 +362,7 @@ def test_an_import_survives_a_change_of_settings_that_was_never_trained(
     folder = import_run(ImportOptions(source=experiment, run=tmp_path / "run", size="32x32"))
     config = load_run(folder).config
     changed = replace(config, recipe=replace(config.recipe, averaging=0.5))
-    runs.describe(folder, changed, None)
+    runs.write_description(folder, changed, None)
     run = load_run(folder)
     assert run.config.recipe.averaging == 0.5
     assert_same(network(GENERATOR).params, run.params["generator"])

@@ -77,6 +77,25 @@ def test_what_stands_in_the_way_of_a_save_is_known_before_it_begins(tmp_path, mo
         assert "Read-only file system" in checkpoints.obstacle(state)
 
 
+def test_what_fails_at_closing_is_noted_on_what_ended_the_training(tmp_path, monkeypatch):
+    def opened(name):
+        checkpoints = checkpoint.Checkpoints(tmp_path / name)
+        close = checkpoints._manager.close
+
+        def failing():
+            close()
+            raise OSError("no room")
+
+        monkeypatch.setattr(checkpoints._manager, "close", failing)
+        return checkpoints
+
+    with pytest.raises(KeyboardInterrupt) as ended, opened("a"):
+        raise KeyboardInterrupt
+    assert ended.value.__notes__ == ["Closing the checkpoints failed, too: OSError('no room')"]
+    with pytest.raises(OSError, match="no room"), opened("b"):
+        pass
+
+
 # What is watched is what the recipe says is a discriminator's, however it is called.
 WATCHED = named(DISCRIMINATOR, "D_real", "critic") | named(GENERATOR, "G_L1", "D_like")
 

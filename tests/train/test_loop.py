@@ -16,7 +16,7 @@ from motion_jax.errors import UserError
 from motion_jax.events import Interrupted, now
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
-from motion_jax.train.folder import alone
+from motion_jax.train.folder import exclusive_use
 from motion_jax.train.guard import Collapsed
 from motion_jax.train.loop import train
 from motion_jax.train.record import NotFinite, Recorder, read_metrics
@@ -387,10 +387,10 @@ def test_a_collapsed_discriminator_goes_back_and_then_stops(tmp_path, config, da
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path):
     with (
-        alone(tmp_path),
+        exclusive_use(tmp_path),
         pytest.raises(UserError, match="Another motion-jax train is using"),
-        alone(tmp_path),
+        exclusive_use(tmp_path),
     ):
         pass
-    with alone(tmp_path):
+    with exclusive_use(tmp_path):
         pass

@@ -1,8 +1,5 @@
 """A run and poses that cost nothing."""
 
-import sys
-import types
-
 import pytest
 from walker import FakeRun, a_track
 
@@ -13,9 +10,7 @@ from motion_jax.video.reader import frame_times
 def run(monkeypatch):
     """A run that load_run gives."""
     made = FakeRun()
-    fake = types.ModuleType("motion_jax.train.run")
-    fake.load_run = lambda folder, step: made
-    monkeypatch.setitem(sys.modules, "motion_jax.train.run", fake)
+    monkeypatch.setattr("motion_jax.transfer.command.load_run", lambda folder, step: made)
     return made
 
 
@@ -28,7 +23,5 @@ def estimated(monkeypatch):
         given["asked"] = {"detail": detail, "person": person, "model": model}
         return a_track(frame_times(path, start=start, end=end, fps=fps), given["lost"])
 
-    fake = types.ModuleType("motion_jax.pose.estimate")
-    fake.estimate_cached = estimate_cached
-    monkeypatch.setitem(sys.modules, "motion_jax.pose.estimate", fake)
+    monkeypatch.setattr("motion_jax.pose.motion.estimate_cached", estimate_cached)
     return given

@@ -18,7 +18,9 @@ GROWTH = 20
 
 def test_a_clip_in_moments():
     clip = fit_clip(a_track(np.arange(4) / 25, lost=(2,)), Body((64, 64), None), "none")
-    frames = (None if lost else np.full((64, 64, 3), i) for i, lost in enumerate(clip.lost))
+    frames = (
+        None if lost else np.full((64, 64, 3), i, np.uint8) for i, lost in enumerate(clip.lost)
+    )
     moments = list(clip.moments(frames))
     assert [moment.time for moment in moments] == list(clip.times)
     assert [moment.shown is None for moment in moments] == [False, False, True, False]

@@ -105,7 +105,7 @@ def test_shifting_repeats_the_edge():
 def test_which_way_is_taken(tmp_path):
     def of(recurrent, posed=True, **settings):
         options = TransferOptions(tmp_path, tmp_path / "out.mp4", **settings)
-        return which_way(options, alone=not recurrent, posed=posed)
+        return which_way(options, single_frames=not recurrent, has_poses=posed)
 
     assert of(False) == "pose" and of(True) == "none"
     assert of(False, smooth=False) == "none" and of(False, posed=False) == "none"

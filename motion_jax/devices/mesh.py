@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from motion_jax.devices.options import Devices
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 
 AXES = ("data", "space")
 # Elements from which on a tensor is worth sharing: below, what its pieces cost in messages is more
@@ -43,30 +43,30 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
     processes = len({device.process_index for device in devices})
     if space < 1 or settings.data < 0:
         raise UserError(
-            f"devices.data = {settings.data} and devices.space = {space} are no mesh: use 1 or "
-            "more of each (or data = 0: as many as fit)."
+            f"{setting('devices.data')} = {settings.data} and devices.space = {space} are no mesh: "
+            "use 1 or more of each (or data = 0: as many as fit)."
         )
     if settings.strategy == "pmap":
         _check_pmap(settings, processes)
     if count % space:
         raise UserError(
-            f"devices.space = {space} does not divide the {_devices(count)} at hand; use "
-            f"{_either(n for n in range(1, count + 1) if count % n == 0)}."
+            f"{setting('devices.space')} = {space} does not divide the {_devices(count)} at hand; "
+            f"use {_either(n for n in range(1, count + 1) if count % n == 0)}."
         )
     if settings.data:
         data = settings.data
         if data > count // space or (count // space) % data:
             raise UserError(
                 f"A mesh of data {data} x space {space} needs {data * space} devices, which does "
-                f"not divide the {count} at hand; set devices.data to "
+                f"not divide the {count} at hand; set {setting('devices.data')} to "
                 f"{_either(n for n in range(1, count // space + 1) if count // space % n == 0)}, "
                 "or to 0, which takes as many as divide the batch and may leave others without "
                 "work."
             )
         if batch_size % data:
             raise UserError(
-                f"A batch of {batch_size} cannot be shared evenly among devices.data = {data} "
-                f"devices; use a multiple of {data} as batch_size, or devices.data = 0."
+                f"A batch of {batch_size} cannot be shared evenly among {setting('devices.data')} "
+                f"= {data} devices; use a multiple of {data} as batch_size, or devices.data = 0."
             )
     else:
         fitting = (
@@ -79,7 +79,7 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
         raise UserError(
             f"A batch of {batch_size} leaves some of the {processes} processes without work (data "
             f"{data or 1} x space {space}); use a multiple of {processes} as batch_size and leave "
-            "devices.data at 0."
+            f"{setting('devices.data')} at 0."
         )
     chosen = _of_every_process(devices, data * space // processes)
     return Mesh(_arranged((data, space), chosen), AXES, axis_types=(AxisType.Auto,) * 2)
@@ -97,8 +97,9 @@ def of_stage(
     mesh = make_mesh(settings, stage.batch_size, devices)
     if stage.height % mesh.shape["space"]:
         raise UserError(
-            f"The {stage.height} rows of recipe.{name}_stage cannot be shared evenly among "
-            f"devices.space = {mesh.shape['space']} devices; use a height that is a multiple of it."
+            f"The {stage.height} rows of {setting(f'recipe.{name}_stage')} cannot be shared evenly "
+            f"among devices.space = {mesh.shape['space']} devices; use a height that is a multiple "
+            "of it."
         )
     return mesh
 
@@ -210,8 +211,8 @@ def _check_pmap(settings: Devices, processes: int) -> None:
     for what, asked in wanted.items():
         if asked:
             raise UserError(
-                f"devices.strategy = pmap shares only the batch, among the devices of one process, "
-                f"and cannot be combined with {what}; use devices.strategy = jit."
+                f"{setting('devices.strategy')} = pmap shares only the batch, among the devices of "
+                f"one process, and cannot be combined with {what}; use devices.strategy = jit."
             )
 
 

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import Chip, chip, chip_of
@@ -175,8 +175,8 @@ def laid_out(
         )
     if rows and batch_size % rows:
         raise UserError(
-            f"recipe.{stage}_stage.batch_size = {batch_size} cannot be shared among the "
-            f"{len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
+            f"{setting(f'recipe.{stage}_stage.batch_size')} = {batch_size} cannot be shared among "
+            f"the {len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
             "name a smaller topology."
         )
     return config, meshes.of_stage(config.devices, config.recipe.stages()[stage], stage, chips)

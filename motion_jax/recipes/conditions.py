@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, is_ready
 from motion_jax.recipes.base import Shown
@@ -54,8 +54,8 @@ class Conditions:
         """Raises UserError where nothing is shown."""
         if not self.channels:
             raise UserError(
-                "recipe.conditions shows the generator nothing; switch on skeleton, face_contour "
-                "or canny."
+                f"{setting('recipe.conditions')} shows the generator nothing; switch on skeleton, "
+                "face_contour or canny."
             )
 
     def seen(self, batch: Mapping[str, Array]) -> Seen:
@@ -114,8 +114,9 @@ def _edges(frames: Array) -> Array:
     def part(frames: Array) -> Array:
         if layout.place()[1] > 1:
             raise UserError(
-                "Edges (recipe.conditions.canny) are followed over whole pictures, which "
-                "devices.space shares among devices: use --devices.space 1, or switch canny off."
+                f"Edges ({setting('recipe.conditions.canny')}) are followed over whole pictures, "
+                "which devices.space shares among devices: use --devices.space 1, or switch canny "
+                "off."
             )
         flat = frames.reshape(-1, *frames.shape[-3:])
         # One by one: each is followed until its own edges end.

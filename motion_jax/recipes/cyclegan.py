@@ -17,7 +17,7 @@ from jax import Array
 
 from motion_jax import losses
 from motion_jax.data.reading import Domains
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import pool
@@ -104,7 +104,7 @@ class CycleGAN(OneStage):
         """Raises UserError where the fields contradict each other or the networks' needs."""
         super().validate()
         if self.pool_size < 0:
-            raise UserError(f"recipe.pool_size = {self.pool_size} is less than 0.")
+            raise UserError(f"{setting('recipe.pool_size')} = {self.pool_size} is less than 0.")
 
     # --- networks ------------------------------------------------------------------------------
 

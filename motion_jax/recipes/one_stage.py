@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from flax import linen as nn
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import Recipe
 
@@ -31,7 +31,8 @@ class OnlyStage(Recipe):
         """Raises UserError where the fields contradict each other or the networks' needs."""
         if not self.stages():
             raise UserError(
-                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
+                "The config trains nothing: every stage has steps = 0; set "
+                f"{setting('recipe.main_stage.steps')}."
             )
         schedule.check_stage("main", self.main_stage)
 

@@ -27,13 +27,13 @@ from motion_jax.progress import Meter
 J = TypeVar("J")
 R = TypeVar("R")
 
-# Of a process that works for a pool: units done, and whether its work is still wanted.
+# In a worker: units done by all of them, and whether the work is no longer wanted.
 _done: Any = None
 _stop: Any = None
 
 
 def worker_count(workers: int | None) -> int:
-    """The number of processes asked for; None: one a core that this process may use.
+    """The number of processes asked for; None: one for each core that this process may use.
 
     Raises UserError where it is less than 1."""
     if workers is None:
@@ -46,9 +46,9 @@ def worker_count(workers: int | None) -> int:
 
 
 def advance(count: int = 1) -> None:
-    """Called by a job: so many units are done. Outside a pool, on a cluster, nobody counts.
+    """Called by a job: so many units are done. Outside a worker nobody counts.
 
-    Raises events.Stopped where its work is no longer wanted."""
+    Raises events.Stopped where the job's work is no longer wanted."""
     if _stop is None:
         return
     if _stop.is_set():
@@ -89,8 +89,9 @@ def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     token = _open.set(_Pool(executor, done, stop, log))
     try:
         if preload:
-            for _ in range(workers):
-                executor.submit(_import, tuple(preload))
+            with _spawning():
+                for _ in range(workers):
+                    executor.submit(_import, tuple(preload))
         yield
     finally:
         _open.reset(token)
@@ -113,7 +114,8 @@ def run_jobs(
         before = here.done.value
         try:
             with Meter(description, total) as meter:
-                futures = [here.executor.submit(job, value) for value in inputs]
+                with _spawning():
+                    futures = [here.executor.submit(job, value) for value in inputs]
                 waiting = set(futures)
                 while waiting:
                     finished, waiting = concurrent.futures.wait(
@@ -131,14 +133,24 @@ def run_jobs(
             raise
 
 
+@contextlib.contextmanager
+def _spawning() -> Iterator[None]:
+    """Around what starts processes. They inherit that Ctrl-C is held back, until `_begin` ignores
+    it; otherwise one that is still importing would end with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _import(names: tuple[str, ...]) -> None:
     for name in names:
         importlib.import_module(name)
 
 
 def _leave_with_parent() -> None:
-    """Ends this process when the first one is killed: nobody would tell it that its work is over,
-    and it would wait for more for ever."""
+    """Ends this process when the first one is killed: it would wait for more work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # This runs in workers alone.
     multiprocessing.connection.wait([parent.sentinel])
@@ -146,11 +158,13 @@ def _leave_with_parent() -> None:
 
 
 def _begin(done: Any, stop: Any, log: str) -> None:
+    # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`. One that
+    # came while this process started was held back, and is forgotten here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     global _done, _stop
     _done, _stop = done, stop
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -32,7 +32,7 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
     Args:
       settings: data = 0 takes as many devices as divide the batch evenly, the same number of each
         process, and may leave others without work, as any divisor of their number may that is
-        asked for (see `describe`); space devices share each of its examples.
+        asked for (see `layout_text`); space devices share each of its examples.
       batch_size: windows in a batch, of all devices together.
       devices: default: all of all processes.
     Raises:
@@ -104,7 +104,7 @@ def of_stage(
     return mesh
 
 
-def describe(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
+def layout_text(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
     """ "8 devices: data 4 x space 2, 1/2 of the rows of 2 windows a device", and how many others
     have no work.
 

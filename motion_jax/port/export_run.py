@@ -85,8 +85,8 @@ def export(options: ExportOptions) -> list[Path]:
     """
     if (options.source is None) == (options.run is None):
         raise UserError(
-            f"motion-jax export wants {option('run')} DIR or one weight file, one of them; for "
-            "example: motion-jax export --run runs/target --format onnx --out exported"
+            f"motion-jax export takes either {option('run')} DIR or one weight file; for example: "
+            "motion-jax export --run runs/target --format onnx --out exported"
         )
     if options.half and options.format in ("orbax", "stablehlo"):
         raise UserError(
@@ -96,11 +96,11 @@ def export(options: ExportOptions) -> list[Path]:
     check_outputs(options, "out", adds=True)
     job = _job_of_run(options) if options.run is not None else _job_of_file(options)
     files = _FILES[options.format](job, options)
-    there = [path for path in files if path.exists() or path.is_symlink()]
-    if there:
-        more = f" (and {len(there) - 1} more)" if there[1:] else ""
+    existing = [path for path in files if path.exists() or path.is_symlink()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if existing[1:] else ""
         raise UserError(
-            f"{there[0]}{more} is there already: choose another {option('out')} or remove it."
+            f"{existing[0]}{more} is there already: choose another {option('out')} or remove it."
         )
     check_writable(options.out)
     for path, write in files.items():
@@ -250,10 +250,8 @@ def _stablehlo(job: _Job, options: ExportOptions) -> Files:
     files: Files = {}
     for name, network in _generators(job).items():
         if name in job.inputs:
-            convention, program = (
-                calling.any_network(job.inputs[name]),
-                stablehlo.build_any(network.module, network.params, job.inputs[name]),
-            )
+            convention = calling.any_network(job.inputs[name])
+            program = stablehlo.build_any(network.module, network.params, job.inputs[name])
         else:
             height, width = _size(job, name, options)
             network.check_input((1, height, width, network.config["input_nc"]))

@@ -50,7 +50,7 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
         "state_mb": kept / 1e6,
         "temporary_mb": temporary / 1e6,
         "devices": mesh.size,
-        "layout": meshes.describe(mesh, config.recipe.stages()[name].batch_size),
+        "layout": meshes.layout_text(mesh, config.recipe.stages()[name].batch_size),
     }
     if timed:
         fits = 1.1 * (kept + temporary) < (memory_of(jax.devices()[0]) or math.inf)

@@ -14,6 +14,7 @@ from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.parsing import one_sentence
+from motion_jax.profiling.profile_json import Comparison, Profile
 from motion_jax.profiling.task import Task
 from motion_jax.progress import say
 
@@ -55,7 +56,8 @@ def run(arguments: list[str]) -> None:
         options, rest = tyro.cli(
             ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
         )
-    result = profile(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
+    line = "motion-jax profile " + shlex.join(arguments)
+    result: Any = profile(options, [*rest, *settings], line)
     if options.json:
         print(json.dumps(result, indent=2))
         return
@@ -93,14 +95,14 @@ def split_settings(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def profile(
     options: ProfileOptions, settings: list[str] | None = None, line: str = ""
-) -> dict[str, Any]:
+) -> Profile | Comparison:
     """Profiles a stage, or compares two profiles; writes the files.
 
     Args:
       settings: of the config, as command-line arguments.
       line: the command line, for the record.
     Returns:
-      What profile.json holds (docs/profiling.md), or `compare.compare`'s result.
+      What profile.json holds, or what compare.json does.
     Raises:
       UserError: options that contradict each other or name what is not there.
     """
@@ -113,10 +115,10 @@ def profile(
             raise UserError(
                 f"{named('compare')} takes two profiles and nothing else; leave the rest out."
             )
-        result = compare(*(read_profile(path) for path in options.compare))
+        comparison = compare(*(read_profile(path) for path in options.compare))
         if options.out:
-            write_comparison(result, options.out)
-        return result
+            write_comparison(comparison, options.out)
+        return comparison
     task = _task(options, settings)
     result = _for_topology(options, task) if options.topology else _measured(options, task)
     result["command"] = line
@@ -236,7 +238,7 @@ def _last_stage(run: Path) -> str:
 # --- measured here -----------------------------------------------------------------------------
 
 
-def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
+def _measured(options: ProfileOptions, task: Task) -> Profile:
     import jax
 
     from motion_jax.devices import mesh as meshes
@@ -274,27 +276,32 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
         write_text(task.folder / "step.hlo", text)
         with writing(task.folder / "memory.pprof"):
             jax.profiler.save_device_memory_profile(task.folder / "memory.pprof")
-    step = {
-        "seconds": measured.step_seconds,
-        "traced_seconds": traced,
-        "input_wait": measured.input_wait,
-    }
-    start = {name: asdict(getattr(measured, name)) for name in ("cold", "warm")}
-    start |= {
-        "programs": dict(measured.compilations),
-        "recompilations": dict(measured.recompilations),
-    }
-    kinds = {"platform": device.platform, "device": device.device_kind, "devices": mesh.size}
     stats = device.memory_stats() or {}
     memory = memory_by_kind(task, measured.executable)
     if "peak_bytes_in_use" in stats:
         memory["peak_in_use"] = stats["peak_bytes_in_use"]
     return result_of(
-        task, table, chip, kinds, "trace", step, start, memory, measured.executable
-    ) | {
-        "data": source,
-        "trace": str(task.trace),
-    }
+        task,
+        table,
+        chip,
+        {"platform": device.platform, "device": device.device_kind, "devices": mesh.size},
+        {
+            "seconds": measured.step_seconds,
+            "traced_seconds": traced,
+            "input_wait": measured.input_wait,
+        },
+        {
+            "cold": asdict(measured.cold),
+            "warm": asdict(measured.warm),
+            "programs": dict(measured.compilations),
+            "recompilations": dict(measured.recompilations),
+        },
+        memory,
+        measured.executable,
+        time_source="trace",
+        data=source,
+        trace=str(task.trace),
+    )
 
 
 def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
@@ -349,7 +356,7 @@ def _restoring(task: Task, mesh: Any) -> Any:
 # --- estimated for a topology ------------------------------------------------------------------
 
 
-def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
+def _for_topology(options: ProfileOptions, task: Task) -> Profile:
     import time
 
     from motion_jax.profiling import topology
@@ -381,11 +388,20 @@ def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
     add_compiled_bytes(table, text, attribution)
     if options.hlo:
         write_text(task.folder / "step.hlo", text)
-    memory = memory_by_kind(task, executable) | {"peak": estimate["memory"]["peak"]}
-    step = {"seconds": table.total.seconds, "traced_seconds": None, "input_wait": None}
-    start = {"cold": {"compiling": compiling}}
-    kinds = {"platform": "tpu", "device": options.topology, "devices": mesh.size}
-    found = chip(topology.generation(options.topology))
+    memory = memory_by_kind(task, executable)
+    memory["peak"] = estimate["memory"]["peak"]
+    seconds = table.total.seconds
+    assert seconds is not None, "they were added"
     return result_of(
-        task, table, found, kinds, "compiler's estimate", step, start, memory, executable
-    ) | {"data": "nothing was run", "trace": None}
+        task,
+        table,
+        chip(topology.generation(options.topology)),
+        {"platform": "tpu", "device": options.topology, "devices": mesh.size},
+        {"seconds": seconds, "traced_seconds": None, "input_wait": None},
+        {"cold": {"compiling": compiling}},
+        memory,
+        executable,
+        time_source="compiler's estimate",
+        data="nothing was run",
+        trace=None,
+    )

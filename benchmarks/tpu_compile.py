@@ -70,9 +70,10 @@ def measure(options: Options) -> dict[str, Any]:
     rows, estimates = [], []
     for batch in options.batch:
         say(f"Compiling {options.stage} for {options.topology}, batch {batch} a chip …")
-        compiled = topology.compile_for(config, options.stage, options.topology, batch)
-        limit = topology.flop_limit(config, options.stage, options.topology, batch)
-        said = topology.estimate(compiled)
+        sized, mesh = topology.laid_out(config, options.stage, options.topology, batch)
+        said = topology.estimate(topology.compile_step(sized, options.stage, mesh))
+        # Seconds of a chip that does nothing but its share of the analytic FLOPs.
+        limit = topology.step_flops(config, options.stage, batch) / found.peak_flops_bf16
         estimates.append(said)
         rows.append(
             {

@@ -13,13 +13,14 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Shaped
 
 from motion_jax.devices.options import Devices
 from motion_jax.errors import UserError, setting
 
 AXES = ("data", "space")
-# Elements from which on a tensor is worth sharing: below, what its pieces cost in messages is more
-# than the memory that they save.
+# A tensor of so many elements is worth sharing: the messages about a smaller one cost more than the
+# memory that its pieces save.
 WORTH_SHARING = 2**16
 
 # A state of training, of any recipe.
@@ -31,8 +32,8 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
 
     Args:
       settings: data = 0 takes as many devices as divide the batch evenly, the same number of each
-        process, and may leave others without work, as any divisor of their number may that is
-        asked for (see `layout_text`); space devices share each of its examples.
+        process; others may have no work then (see `layout_text`), as with any data that is asked
+        for and is less than all. space devices share each example.
       batch_size: windows in a batch, of all devices together.
       devices: default: all of all processes.
     Raises:
@@ -123,8 +124,8 @@ def layout_text(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
 
 
 def _idle(mesh: Mesh, batch_size: int, at_hand: int) -> str:
-    """What has no work, and what would give it some; both conditions of it, as the mesh does not
-    say whether devices.data was asked for."""
+    """How many devices have no work, and what would give them some (always with devices.data = 0:
+    the mesh does not say whether it was asked for)."""
     rows = at_hand // mesh.shape["space"]
     wanted = [f"a batch_size that is a multiple of {rows}"] if batch_size % rows else []
     return (
@@ -163,7 +164,9 @@ def data_rows(mesh: Mesh, batch_size: int) -> list[int]:
     return [row * each + i for row in _local_data(mesh) for i in range(each)]
 
 
-def place(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+def place(
+    batch: Mapping[str, Shaped[np.ndarray, "rows ..."]], mesh: Mesh
+) -> dict[str, Shaped[jax.Array, "batch ..."]]:
     """A process's share of a batch (see data_rows; every picture with all its rows) onto the
     devices, as part of the global batch."""
     local = len(_local_data(mesh))

@@ -84,8 +84,8 @@ def place(coordinator: str | None, index: int | None, count: int | None) -> Plac
 
 def detect(environment: Mapping[str, str]) -> Place | None:
     """The place that Slurm, Open MPI, Kubernetes or a Cloud TPU slice gives this process; None
-    where there is no cluster, or one with a single process. What says so at once is looked at
-    first, so that a workstation never waits for a cluster's services.
+    where there is no cluster, or one with a single process. Asks no service before the environment
+    says that there is a cluster, so that a workstation never waits for one.
 
     Raises UserError for a cluster that does not say enough.
     """
@@ -187,14 +187,14 @@ class Job:
         return yes
 
     def meet(self) -> None:
-        """Until all are here: after work that takes some much longer than others (compiling,
+        """Waits until all are here: after work that takes some much longer than others (compiling,
         drawing samples), because the network between devices may wait for half a minute only
         (gloo, between CPUs)."""
         self.all_agree(True)
 
     def together_at(self, step: int, wanted: bool) -> bool:
-        """Called once a step, by all: whether to do now what process 0 wants (by a clock, say),
-        which happens at the same step in all, soon after process 0 wanted it."""
+        """Called once a step, by all: whether to do now what process 0 wants (by a clock, say).
+        It happens at the same step in all, soon after process 0 wants it."""
         return wanted
 
     def stops(self, step: int, asked: bool) -> bool:
@@ -217,7 +217,7 @@ class Together(Job):
         self._asked = self._decisions = 0
         self._due: int | None = None
         self._failed = self._told = False
-        # The lifeline's thread knows nothing of this one's call.
+        # The lifeline's thread has none of this thread's context variables.
         self._watched = events.now()
         self._lifeline = Lifeline(lines, self._end)
 
@@ -236,8 +236,7 @@ class Together(Job):
         return all([self._get(f"{key}/{other}") == "yes" for other in range(self.count)])
 
     def _get(self, key: str) -> str:
-        # A process that fails ends this one meanwhile, through the lifeline; what takes long is a
-        # disk.
+        # A process that fails ends this one through the lifeline; only a disk takes long.
         return _client().blocking_key_value_get(key, 1000 * VALUE_SECONDS)
 
     def together_at(self, step: int, wanted: bool) -> bool:

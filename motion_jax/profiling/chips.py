@@ -158,16 +158,20 @@ def measure_host() -> Chip:
         b = jnp.ones(_ARRAY, jnp.float32)
         seconds = _fastest(lambda a: total(a, b), jnp.zeros_like(b))
         bandwidth = 3 * b.nbytes / seconds
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Chip(
         name=f"{cpu_model()} ({cores} cores)",
         peak_flops_bf16=flops[jnp.bfloat16],
         peak_flops_f32=flops[jnp.float32],
-        memory_bytes=float(memory),
+        memory_bytes=float(installed_memory()),
         bandwidth_bytes_s=bandwidth,
         source="measured on this machine (matrix products, adding one long array to another)",
     )
+
+
+def installed_memory() -> int:
+    """Bytes of this computer's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cpu_model() -> str:

@@ -7,7 +7,7 @@ the compiler's bytes come from a program that was compiled and run.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import jax
@@ -125,6 +125,14 @@ class Table:
             self.rows.setdefault(scope, row)
         for scope, row in self.rows.items():
             setattr(row, name, values.get(scope, nothing))
+
+
+def once_computed(config: Config) -> Config:
+    """The config with nothing computed twice to save memory."""
+    recipe: Any = config.recipe  # where it is true it is a field
+    if recipe.rematerialise:
+        config = replace(config, recipe=replace(recipe, rematerialise=False))
+    return config
 
 
 def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:

@@ -80,8 +80,8 @@ def run(arguments: list[str]) -> None:
 
 
 def split_settings(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """(the verb's own arguments, the config's settings with their values): settings have a dot in
-    their names, and otherwise their values could be taken for a config."""
+    """(the verb's own arguments, the config's settings with their values). A setting has a dot in
+    its name; left among the verb's own, its value could be taken for a config."""
     own: list[str] = []
     settings: list[str] = []
     into = own
@@ -120,7 +120,7 @@ def profile(
             write_comparison(comparison, options.out)
         return comparison
     task = _task(options, settings)
-    result = _for_topology(options, task) if options.topology else _measured(options, task)
+    result = (_for_topology if options.topology else _measured)(options, task)
     result["command"] = line
     write_json(task.folder / "profile.json", result)
     from motion_jax.profiling.report import write_page
@@ -132,7 +132,7 @@ def profile(
 def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if bool(options.config) == bool(options.run):
         raise UserError(
-            f"motion-jax profile wants a config or {named('run')} DIR, one of them; for example: "
+            f"motion-jax profile takes either a config or {named('run')} DIR; for example: "
             "motion-jax profile demo"
         )
     if options.topology and options.data:
@@ -241,6 +241,7 @@ def _last_stage(run: Path) -> str:
 def _measured(options: ProfileOptions, task: Task) -> Profile:
     import jax
 
+    from motion_jax.data.records import open_dataset
     from motion_jax.devices import mesh as meshes
     from motion_jax.profiling import chips
     from motion_jax.profiling.attribution import attribute
@@ -251,6 +252,7 @@ def _measured(options: ProfileOptions, task: Task) -> Profile:
         memory_by_kind,
         result_of,
     )
+    from motion_jax.train.dataset import open_batches
 
     check_writable(task.folder)
     mesh = meshes.of_stage(task.config.devices, task.config.recipe.stages()[task.stage], task.stage)
@@ -259,7 +261,7 @@ def _measured(options: ProfileOptions, task: Task) -> Profile:
         measured = measure(task.config, task.stage, batches, task.trace)
     else:
         source = str(task.data)
-        with _loader(task) as batches:
+        with open_batches(open_dataset(task.data), task.config, task.stage) as batches:
             measured = measure(task.config, task.stage, batches, task.trace, _restoring(task, mesh))
     device = jax.devices()[0]
     if device.platform == "cpu":
@@ -322,15 +324,6 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
     table.idle = idle / found.steps
     trace.write_perfetto(task.trace, found, attribution)
     return (found.end - found.begin) / found.steps
-
-
-def _loader(task: Task) -> Any:
-    """Batches of the task's dataset, from the beginning, as training makes them."""
-    from motion_jax.data.records import open_dataset
-    from motion_jax.train.dataset import open_batches
-
-    assert task.data is not None, "asked only where there is a dataset"
-    return open_batches(open_dataset(task.data), task.config, task.stage)
 
 
 def _restoring(task: Task, mesh: Any) -> Any:

@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from motion_jax.config import to_json
 from motion_jax.profiling import hlo
 from motion_jax.profiling.attribution import Attribution
 from motion_jax.profiling.chips import Chip
-from motion_jax.profiling.cost_table import Table, analyse, step_jaxpr
+from motion_jax.profiling.cost_table import Table, analyse, once_computed, step_jaxpr
 from motion_jax.profiling.profile_json import (
     FORMAT,
     Machine,
@@ -32,11 +32,7 @@ from motion_jax.train.step import step_inputs
 
 def analytic_table(task: Task) -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
-    config = task.config
-    if config.recipe.rematerialise:
-        recipe: Any = config.recipe  # where it is true it is a field
-        config = replace(config, recipe=replace(recipe, rematerialise=False))
-    return analyse(step_jaxpr(config, task.stage))
+    return analyse(step_jaxpr(once_computed(task.config), task.stage))
 
 
 def summed(pairs: Iterable[tuple[Scope, Any]]) -> dict[Scope, Any]:

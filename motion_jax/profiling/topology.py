@@ -22,7 +22,8 @@ from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option, setting
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.arithmetic import flops
-from motion_jax.profiling.chips import Chip, chip, chip_of
+from motion_jax.profiling.chips import Chip, chip_of
+from motion_jax.profiling.cost_table import once_computed, step_jaxpr
 from motion_jax.profiling.scopes import Scope, of_operation
 from motion_jax.recipes.state import Kind
 from motion_jax.train.step import compiled_step, stage_settings, step_inputs
@@ -32,9 +33,9 @@ from motion_jax.train.step import compiled_step, stage_settings, step_inputs
 class _Generation:
     """clock_hz: at which the chip reaches its published peak with what its matrix units multiply
     in a cycle (v4, v5p: 8 units of 128x128 a chip; v5e: 4; v6e: 4 of 256x256). dimensions: of a
-    topology's name. usable_gib: of a chip's memory, what the compiler lets a program have (its
-    message when one wants more). shapes: those that the cloud lends, the smaller ones; libtpu knows
-    more. options: for libtpu; megacore makes one device of a chip's two cores.
+    topology's name. usable_gib: what of a chip's memory the compiler gives a program (it says so
+    when one needs more). shapes: the smaller ones of those that the cloud lends; libtpu knows more.
+    options: for libtpu; megacore makes one device of a chip's two cores.
     """
 
     clock_hz: float
@@ -100,7 +101,7 @@ def topology_devices(name: str) -> list[Any]:
     kind, sides = _parse(name)
     options: dict[str, Any] = dict(GENERATIONS[kind].options)
     if math.prod(sides) < 4:
-        # libtpu takes four chips a host for granted.
+        # libtpu expects four chips a host.
         options["chips_per_host_bounds"] = [*sides, *(1 for _ in range(3 - len(sides)))]
     if jax.default_backend() != "tpu":
         for variable, value in _ENVIRONMENT.items():
@@ -122,7 +123,7 @@ def topology_devices(name: str) -> list[Any]:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """libtpu's own, in short: without its error code and the name that was just said."""
+    """libtpu's own, in short: without its error code and the topology's name."""
     reason = re.sub(r"^[A-Z_]+: ", "", str(error).splitlines()[0]).rstrip(".")
     reason = reason.replace(f'Topology layout "{name}"', "it").replace("(or default) ", "")
     return f"its reason: {reason}"
@@ -188,11 +189,11 @@ _uncached, _enabled = 0, True
 
 @contextlib.contextmanager
 def no_compilation_cache() -> Iterator[None]:
-    """Nothing is written to jax's folder of compiled programs, or read from it, for a while: a
+    """In the block nothing is written to jax's folder of compiled programs, or read from it: a
     program for chips that are not here can be written there but not read again.
 
-    The whole process goes without, as jax decides once for all its threads whether it has one;
-    until the last of the threads that are here has left.
+    This holds for the whole process, as jax decides once for all threads whether it has a folder,
+    and until the last thread leaves such a block.
     """
     from jax.experimental.compilation_cache import compilation_cache
 
@@ -219,10 +220,8 @@ def compile_step(
 ) -> jax.stages.Compiled:
     """The stage's real train step (train.step.compiled_step), compiled for the chips of a mesh.
 
-    kind: of Recipe.kinds; None: the most frequent.
-
-    Takes minutes of CPU time for the full-size networks. Raises TooLarge where the compiler finds
-    no place for it in a chip's memory.
+    kind: of Recipe.kinds; None: the most frequent. Takes minutes of CPU time for the full-size
+    networks. Raises TooLarge where the step does not fit into a chip's memory.
     """
     from motion_jax.nets.conv import target_platform
 
@@ -238,40 +237,13 @@ def compile_step(
             raise TooLarge(str(error).split(":", 1)[1].splitlines()[0].strip()) from error
 
 
-def compile_for(
-    config: Config, stage: str, topology: str, batch_per_chip: int | None = None
-) -> jax.stages.Compiled:
-    """A stage's train step compiled for a topology: `laid_out`, then `compile_step`."""
-    config, mesh = laid_out(config, stage, topology, batch_per_chip)
-    return compile_step(config, stage, mesh)
-
-
 def step_flops(config: Config, stage: str, batch_size: int) -> int:
     """Analytic FLOPs of one train step (the mean over all kinds of steps) as the networks are
     written: convolutions in their plain form, nothing recomputed, nothing that no result depends
     on."""
-    from jax.interpreters.partial_eval import dce_jaxpr
-
-    from motion_jax.nets.conv import target_platform
-
-    config = sized(config, stage, batch_size)
-    recipe: Any = config.recipe  # those that are profiled have this field
-    recipe = replace(recipe, rematerialise=False)
-    total = 0.0
-    for kind, share in recipe.kinds(stage).items():
-        with target_platform("gpu"):
-            traced = jax.make_jaxpr(
-                lambda *inputs, kind=kind: recipe.train_step(*inputs[:2], stage, inputs[2], kind)
-            )(*step_inputs(config, stage))
-        used, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-        total += share * flops(used)
-    return int(total)
-
-
-def flop_limit(config: Config, stage: str, topology: str, batch_per_chip: int) -> float:
-    """Seconds that a step would take if a chip did nothing but its share of the analytic FLOPs, at
-    its published bfloat16 peak."""
-    return step_flops(config, stage, batch_per_chip) / chip(generation(topology)).peak_flops_bf16
+    config = once_computed(sized(config, stage, batch_size))
+    kinds = config.recipe.kinds(stage)
+    return int(sum(share * flops(step_jaxpr(config, stage, kind)) for kind, share in kinds.items()))
 
 
 # --- what the compiler says --------------------------------------------------------------------

@@ -109,7 +109,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _parts(said: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The dearest layers, and the rest."""
+    """The costliest layers, and the rest."""
     from motion_jax.profiling.topology import by_scope
 
     parts = [
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 table(
                     result["instructions"],
                     {"ms": "ms", "opcode": "what", "scope": "from", "shape": "result"},
-                    "dearest instructions",
+                    "costliest instructions",
                 ),
             ],
             as_json=options.json,

@@ -32,8 +32,8 @@ from motion_jax.devices.roll_call import (
 from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 
-# What a process ends with when another one went away without a word: EX_TEMPFAIL of sysexits.h,
-# "trying again may help".
+# Exit status of a process when another one disappeared: EX_TEMPFAIL of sysexits.h, "trying again
+# may help".
 LOST = 75
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # Process 0 announces a decision for one of these steps, at least NOTICE steps ahead: more than a
@@ -126,8 +126,8 @@ def _count(environment: Mapping[str, str], *names: str) -> int:
 
 
 def _own(environment: Mapping[str, str], local: str, crowded: bool) -> tuple[int, ...] | None:
-    """With several processes on a machine each takes the device of its number there, unless the
-    scheduler shows it only its own."""
+    """With several processes on a machine, each takes the device of its number there, unless the
+    scheduler shows it no other."""
     shown = environment.get("CUDA_VISIBLE_DEVICES")
     alone = shown is not None and "," not in shown
     if "JAX_LOCAL_DEVICE_IDS" in environment:
@@ -269,8 +269,8 @@ class Together(Job):
         if error is None or getattr(error, "together", False):
             self._leave()
             return
-        # What the devices' network says when a process is gone is a consequence: its own message,
-        # or that it went away, comes over the lifeline in a moment.
+        # What the devices' network says when a process is gone is a consequence: the cause comes
+        # over the lifeline in a moment.
         if not isinstance(error, UserError):
             time.sleep(1.0)
             traceback.print_exception(kind, error, trace)
@@ -284,7 +284,7 @@ class Together(Job):
         if self.first:
             # Its coordinator goes with it; first let the others hear why.
             time.sleep(0.2)
-        # Leaving in order would wait for processes that wait for this one.
+        # An orderly end would wait for processes that wait for this one.
         os._exit(status)
 
     def _leave(self) -> None:
@@ -301,8 +301,7 @@ class Together(Job):
     def _end(self, message: dict[str, Any]) -> None:
         """From the lifeline's thread: another process failed or went away."""
         if self._failed:
-            # A consequence of this one's failure, of which it tells itself.
-            return
+            return  # A consequence of this process's failure, which it reports itself.
         who = f"Process {message['failed']} of {self.count} ({message['host']})"
         if message["sentence"]:
             text, status = f"{who} failed: {message['sentence']}", message["status"]
@@ -395,15 +394,15 @@ def _initialize(place: Place, seconds: float) -> None:
         cluster_detection_method="deactivate",
         initialization_timeout=max(int(seconds), 10),
     )
-    # Which devices there are is found out together: now, and not when one of them first asks.
+    # All processes find out together which devices there are: now, not when one first asks.
     if jax.devices()[0].platform == "cpu":
         _hide_connections()
 
 
 def _hide_connections() -> None:
     """gloo, the network between CPUs, announces every connection on C's standard output ("[Gloo]
-    Rank 0 is connected to …"), and no setting stops it. What Python prints still comes there, and
-    errors, gloo's too, on stderr."""
+    Rank 0 is connected to …"), and no setting stops it. What Python prints still appears, and so do
+    errors on stderr."""
     try:
         if sys.stdout.fileno() != 1:
             return

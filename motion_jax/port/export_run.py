@@ -107,7 +107,10 @@ def export(options: ExportOptions) -> list[Path]:
         write(path)
         say(f"Wrote {path}")
     if options.format in ("torch", "safetensors") and job.run is not None:
-        _say_departures(job.run)
+        from motion_jax.port.run_networks import departures
+
+        if found := departures(job.run):
+            say(found)
     return list(files)
 
 
@@ -154,25 +157,17 @@ def _job_of_file(options: ExportOptions) -> _Job:
 # --- weights ------------------------------------------------------------------------------------
 
 
-def _torch(job: _Job, options: ExportOptions) -> Files:
+def _weight_files(job: _Job, options: ExportOptions) -> Files:
+    from motion_jax.port.run_networks import options_of, options_text
+    from motion_jax.weights.safetensors import write_safetensors
     from motion_jax.weights.torch import write_pth
 
-    return _weight_files(job, options, ".pth", write_pth)
-
-
-def _safetensors(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.weights.safetensors import write_safetensors
-
-    def write(path: Path, weights: dict[str, np.ndarray]) -> None:
-        # The entry by which the Transformers library and others know PyTorch's layout.
-        write_safetensors(path, weights, {"format": "pt"})
-
-    return _weight_files(job, options, ".safetensors", write)
-
-
-def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> Files:
-    from motion_jax.port.run_networks import options_of, options_text
-
+    write: Callable[..., None]
+    if options.format == "torch":
+        suffix, write = ".pth", write_pth
+    else:
+        # By this entry the Transformers library and others know PyTorch's layout.
+        suffix, write = ".safetensors", partial(write_safetensors, metadata={"format": "pt"})
     # All of them before the first is written: a network may have no such form.
     weights = {name: network.state_dict() for name, network in job.networks.items()}
     if options.half:
@@ -184,13 +179,6 @@ def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) ->
     if job.run is not None:
         files[options.out / "opt.txt"] = partial(write_text, text=options_text(options_of(job.run)))
     return files
-
-
-def _say_departures(run: Any) -> None:
-    from motion_jax.port.run_networks import departures
-
-    if found := departures(run):
-        say(found)
 
 
 def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -343,8 +331,8 @@ def _convention(
 
 
 _FILES = {
-    "torch": _torch,
-    "safetensors": _safetensors,
+    "torch": _weight_files,
+    "safetensors": _weight_files,
     "orbax": _orbax,
     "stablehlo": _stablehlo,
     "onnx": _onnx,

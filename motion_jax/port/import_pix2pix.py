@@ -25,7 +25,7 @@ Size = tuple[int, int] | None
 
 
 def _channels(network: Network | None, inputs: int) -> bool:
-    """Whether a network that is there takes so many channels (and a generator gives three)."""
+    """Whether a network, where there is one, takes so many channels (and a generator gives 3)."""
     return network is None or (
         network.config["input_nc"] == inputs and network.config.get("output_nc", 3) == 3
     )

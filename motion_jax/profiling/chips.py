@@ -138,7 +138,7 @@ def chip_of(device: Any) -> Chip | None:
 def measure_host() -> Chip:
     """This machine's CPU, measured through jax: matrix products of 2048x2048 in float32 and in
     bfloat16, and adding one array of 128 MB to another for the memory. Takes a few seconds; run
-    nothing else meanwhile.
+    nothing else at that time.
     """
     import jax
     import jax.numpy as jnp

@@ -88,11 +88,11 @@ class Table:
         return sum(self.rows.values(), Cost())
 
     def by_network(self) -> dict[str, tuple[Cost, Cost]]:
-        """(forward, backward) of each network, loss and update, the dearest first."""
+        """(forward, backward) of each network, loss and update, the costliest first."""
         return self._grouped(lambda scope: scope.network)
 
     def by_layer(self) -> dict[tuple[str, str], tuple[Cost, Cost]]:
-        """(forward, backward) of each (network, layer), the dearest first."""
+        """(forward, backward) of each (network, layer), the costliest first."""
         return self._grouped(lambda scope: (scope.network, scope.layer))
 
     def _grouped(self, key: Callable[[Scope], K]) -> dict[K, tuple[Cost, Cost]]:

@@ -196,9 +196,9 @@ def _walk(computations: dict[str, list[Line]], name: str, times: int, program: P
             programs = [Program() for _ in branches]
             for branch, into in zip(branches, programs, strict=True):
                 _walk(computations, branch, times, into)
-            dearest = max(programs, key=lambda p: sum(i.total_cycles for i in p.instructions))
-            program.instructions += dearest.instructions
-            program.messages += dearest.messages
+            costliest = max(programs, key=lambda p: sum(i.total_cycles for i in p.instructions))
+            program.instructions += costliest.instructions
+            program.messages += costliest.messages
         elif line.opcode == "call":
             for called in _called(line.rest, "to_apply"):
                 _walk(computations, called, times, program)

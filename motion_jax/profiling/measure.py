@@ -49,19 +49,16 @@ class Measured:
       cold, warm: the first step with an empty and with a filled compilation cache.
       compilations: programs compiled by each function before the first step was done;
         recompilations: after it (none in a sound training).
-      step_seconds: of one step, without a trace; traced_seconds: with one.
+      step_seconds: of one step, without a trace.
       input_wait: share of the untraced time that the loop spent waiting for a batch.
       executable: of the step.
-      folder: of the trace.
     """
 
     cold: Start
     warm: Start
     step_seconds: float
-    traced_seconds: float
     input_wait: float
     executable: jax.stages.Compiled
-    folder: Path
     compilations: Counter[str] = field(default_factory=Counter)
     recompilations: Counter[str] = field(default_factory=Counter)
 
@@ -186,15 +183,13 @@ def measure(
         seconds = timed(numbers)
         wait = waited / (seconds * len(numbers))
         with trace.tracing(folder):
-            traced = timed(range(trace.FIRST_STEP, trace.LAST_STEP + 1))
+            timed(range(trace.FIRST_STEP, trace.LAST_STEP + 1))
     return Measured(
         cold=cold,
         warm=warm,
         step_seconds=seconds,
-        traced_seconds=traced,
         input_wait=min(wait, 1.0),
         executable=executable,
-        folder=folder,
         compilations=names,
         recompilations=later.names,
     )

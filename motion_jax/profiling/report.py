@@ -150,7 +150,7 @@ def print_profile(result: Profile, console: Any) -> None:
     layers = dict(list(table.by_layer().items())[:SHOWN_IN_TEXT])
     names = layer_names(table)
     named = {names[key]: both for key, both in layers.items()}
-    console.print(_text_table(result, named, f"The {len(layers)} dearest layers", console))
+    console.print(_text_table(result, named, f"The {len(layers)} costliest layers", console))
     gains = findings(result)
     if table.total.seconds is None:
         console.print("The trace holds no times of layers.")

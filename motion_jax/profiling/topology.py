@@ -264,18 +264,18 @@ def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
     }
 
 
-def estimate_of(text: str, found: Chip, grid: collectives.Grid) -> dict[str, Any]:
+def estimate_of(text: str, chip: Chip, grid: collectives.Grid) -> dict[str, Any]:
     """What the text of a program that was compiled for a chip in a grid says.
 
     Returns
       chip: short name; clock_hz;
       seconds: cycles / clock_hz + uncosted_seconds;
       cycles: the sum of `estimated_cycles` over all instructions of the program: a loop's body as
-        often as its trip count says, of a conditional the dearest branch;
+        often as its trip count says, of a conditional the costliest branch;
       uncosted_seconds: for the few instructions that the text has no estimate of (select-and-
         scatter, scalars): their bytes at the chip's published bandwidth; uncosted: {opcode: how
         many};
-      instructions: list of hlo.Instruction, the dearest first;
+      instructions: list of hlo.Instruction, the costliest first;
       collectives, collective_bytes: {opcode: how many, bytes of their results on a chip} a step;
       communication: list of collectives.Kind; communication_seconds: their sum, by the bandwidth of
         the chip's links, not by the compiler, and not part of seconds: what of it does not run
@@ -285,14 +285,14 @@ def estimate_of(text: str, found: Chip, grid: collectives.Grid) -> dict[str, Any
     `slice-start`), whose waiting time is unknown; the starting of instructions. No hardware timing
     goes into it: it ranks programs and says where their time goes, and is no measurement.
     """
-    clock = GENERATIONS[found.name].clock_hz
+    clock = GENERATIONS[chip.name].clock_hz
     program = hlo.read(text)
     communication = collectives.by_kind(program.messages, grid)
     cycles = sum(each.total_cycles for each in program.instructions)
     uncosted = [each for each in program.instructions if each.cycles is None]
-    uncosted_seconds = sum(each.bytes for each in uncosted) / found.bandwidth_bytes_s
+    uncosted_seconds = sum(each.bytes for each in uncosted) / chip.bandwidth_bytes_s
     return {
-        "chip": found.name,
+        "chip": chip.name,
         "clock_hz": clock,
         "seconds": cycles / clock + uncosted_seconds,
         "cycles": cycles,
@@ -330,7 +330,7 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, int]:
 
 
 def by_scope(instructions: list[hlo.Instruction]) -> list[tuple[Scope, int, int]]:
-    """(scope, cycles, bytes) of the network layers that instructions come from, dearest first."""
+    """(scope, cycles, bytes) of the layers that instructions come from, the costliest first."""
     cycles: Counter[Scope] = Counter()
     moved: Counter[Scope] = Counter()
     for each in instructions:

@@ -12,17 +12,20 @@ from motion_jax.profiling.scopes import Scope
 from motion_jax.report import html
 
 # What is compared of each scope, and the smallest change worth a line: a share of the step's total.
-MEASURES: dict[Measure, str] = {
-    "seconds": "time",
-    "flops": "FLOPs",
-    "bytes": "bytes",
-    "compiled_bytes": "compiled bytes",
-}
+MEASURES: tuple[Measure, ...] = ("seconds", "flops", "bytes", "compiled_bytes")
 WORTH = 0.002
 # Rows shown of each measure that grew, and as many that shrank.
 SHOWN = 5
 # What is compared of the step, and what of the conditions under which it was profiled.
-_STEP = ("seconds", "flops", "bytes", "compiled_bytes", "mfu", "input_wait", "idle_seconds")
+_STEP = {
+    "seconds": "time",
+    "flops": "FLOPs",
+    "bytes": "bytes",
+    "compiled_bytes": "compiled bytes",
+    "mfu": "MFU",
+    "input_wait": "waiting for input",
+    "idle_seconds": "nothing under way",
+}
 _CONDITIONS = ("config", "stage", "size", "batch", "window", "dtype", "device", "devices", "data")
 
 
@@ -157,10 +160,8 @@ def _format(measure: str, value: float | None) -> str:
 
 def _rows(result: Comparison) -> list[tuple[str, list[list[str]]]]:
     """(title, rows of text) of each table."""
-    labels: dict[str, str] = {**MEASURES, "mfu": "MFU", "input_wait": "waiting for input"}
-    labels["idle_seconds"] = "nothing under way"
     step = [
-        [labels[name], _format(name, a), _format(name, b), _percent(a, b)]
+        [_STEP[name], _format(name, a), _format(name, b), _percent(a, b)]
         for name, (a, b) in result["step"].items()
         if a is not None and b is not None
     ]
@@ -169,7 +170,7 @@ def _rows(result: Comparison) -> list[tuple[str, list[list[str]]]]:
         grew = [row for row in rows if row["change"] > 0][:SHOWN]
         shown = grew + [row for row in rows if row["change"] < 0][-SHOWN:]
         changed = [_changed(row["scope"], measure, row["before"], row["after"]) for row in shown]
-        tables.append((f"What changed: {MEASURES[measure]}", changed))
+        tables.append((f"What changed: {_STEP[measure]}", changed))
     kinds = sorted(result["memory"].items(), key=lambda item: item[1][0] - item[1][1])
     memory = [_changed(kind, "bytes", a, b) for kind, (a, b) in kinds if a != b]
     tables.append(("What changed: memory", memory))

@@ -51,7 +51,8 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
         _check_pmap(settings, processes)
     if count % space:
         raise UserError(
-            f"{setting('devices.space')} = {space} does not divide the {_devices(count)} at hand; "
+            f"{setting('devices.space')} = {space} does not divide the {count} device"
+            f"{'s' if count > 1 else ''} at hand; "
             f"use {_either(n for n in range(1, count + 1) if count % n == 0)}."
         )
     if settings.data:
@@ -258,10 +259,6 @@ def _arranged(shape: tuple[int, int], devices: list[Any]) -> np.ndarray:
         # The chosen chips are no box, or the mesh does not fit onto it: any order is right, only
         # neighbours of the mesh are not all neighbours of the network then.
         return np.array(devices).reshape(shape)
-
-
-def _devices(count: int) -> str:
-    return f"{count} device{'s' if count > 1 else ''}"
 
 
 def _either(numbers: Any) -> str:

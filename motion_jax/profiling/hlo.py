@@ -8,19 +8,8 @@ from dataclasses import dataclass, field
 
 _BITS = {"pred": 8, "s4": 4, "u4": 4, "bf16": 16, "f16": 16, "c64": 64, "c128": 128}
 # Name the data of others, or are decided when compiling.
-_FREE = {
-    "parameter",
-    "constant",
-    "tuple",
-    "get-tuple-element",
-    "bitcast",
-    "after-all",
-    "partition-id",
-    "replica-id",
-    "opt-barrier",
-    "add-dependency",
-    "domain",
-}
+_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all",
+         "partition-id", "replica-id", "opt-barrier", "add-dependency", "domain"}  # fmt: skip
 # Custom calls that a TPU compiler uses to name memory, not to do something.
 _FREE_CALL = re.compile(r'custom_call_target="(AllocateBuffer|ConcatBitcast|Assume\w+)"')
 # Beginnings and ends of work that runs beside the rest.

@@ -11,20 +11,10 @@ import jax.numpy as jnp
 
 from motion_jax import __version__
 from motion_jax.config import to_json
-from motion_jax.profiling import hlo
+from motion_jax.profiling import hlo, profile_json
 from motion_jax.profiling.attribution import Attribution
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost_table import Table, analyse, once_computed, step_jaxpr
-from motion_jax.profiling.profile_json import (
-    FORMAT,
-    Machine,
-    Memory,
-    Profile,
-    Row,
-    Start,
-    Step,
-    StepTimes,
-)
 from motion_jax.profiling.scopes import Scope
 from motion_jax.profiling.task import Task
 from motion_jax.train.step import step_inputs
@@ -51,7 +41,7 @@ def add_compiled_bytes(table: Table, text: str, attribution: Attribution) -> Non
     )
 
 
-def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> Memory:
+def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> profile_json.Memory:
     """Bytes on one device by kind; all but `temporaries` and `code` live between steps too."""
 
     def size(tree: Any) -> int:
@@ -78,15 +68,15 @@ def result_of(
     task: Task,
     table: Table,
     chip: Chip | None,
-    machine: Machine,
-    times: StepTimes,
-    start: Start,
-    memory: Memory,
+    machine: profile_json.Machine,
+    times: profile_json.StepTimes,
+    start: profile_json.Start,
+    memory: profile_json.Memory,
     executable: jax.stages.Compiled,
     time_source: str,
     data: str,
     trace: str | None,
-) -> Profile:
+) -> profile_json.Profile:
     """What profile.json holds; see there for what is given as it is written.
 
     chip: for limits and MFU; None leaves them out. time_source: Profile's "time".
@@ -96,7 +86,7 @@ def result_of(
     chips = 1 if machine["platform"] == "cpu" else machine["devices"]
     total, share = table.total, 1 / chips
     costs = executable.cost_analysis() or {}
-    step: Step = {
+    step: profile_json.Step = {
         **times,
         "images_per_second": stage.batch_size * stage.window / times["seconds"],
         "idle_seconds": table.idle,
@@ -114,7 +104,7 @@ def result_of(
         step["flop_limit_seconds"] = total.flops / peak
         step["mfu"] = total.flops / (step["seconds"] * peak)
     rows = [
-        Row(
+        profile_json.Row(
             network=scope.network,
             layer=scope.layer,
             backward=scope.backward,
@@ -128,7 +118,7 @@ def result_of(
     ]
     rows.sort(key=lambda row: (row["seconds"] or 0, row["flops"], row["bytes"]), reverse=True)
     return {
-        "format": FORMAT,
+        "format": profile_json.FORMAT,
         "config": task.name,
         "stage": task.stage,
         "size": f"{stage.width}x{stage.height}",

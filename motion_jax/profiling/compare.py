@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from rich.table import Table
+
+from motion_jax.config import flatten
 from motion_jax.errors import UserError
 from motion_jax.files import write_json
 from motion_jax.profiling.figures import scaled
@@ -110,8 +113,6 @@ def _by_scope(profile: ReadProfile, measure: Measure) -> dict[str, float] | None
 
 
 def _differences(before: ReadProfile, after: ReadProfile) -> list[str]:
-    from motion_jax.config import flatten
-
     def conditions(profile: ReadProfile) -> dict[str, Any]:
         return {
             **{name: value for name, value in profile.items() if name in _CONDITIONS},
@@ -189,8 +190,6 @@ def _percent(a: float, b: float) -> str:
 
 def print_comparison(result: Comparison, console: Any) -> None:
     """To a rich console."""
-    from rich.table import Table
-
     console.print(f"before: {result['before']}\nafter:  {result['after']}", markup=False)
     for text in result["differences"]:
         console.print(f"  {text}", markup=False)

@@ -13,12 +13,17 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import Shaped
 
+from motion_jax import puppet
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
+from motion_jax.pose.face import face_boxes
 from motion_jax.progress import say
 from motion_jax.train import trace
+from motion_jax.train.record import IN_FLIGHT
+from motion_jax.train.step import compiled_step, place_state
 
 # Steps before the traced ones that are timed, after some that warm up.
 TIMED_FROM = 4
@@ -66,9 +71,6 @@ class Measured:
 def synthetic_batch(config: Config, stage: str) -> dict[str, Shaped[np.ndarray, "b ..."]]:
     """A batch as the loader makes them: a drawn dancer's poses before noise. Shapes and dtypes are
     those of the stage's reading."""
-    from motion_jax import puppet
-    from motion_jax.pose.face import face_boxes
-
     size, random = config.recipe.stages()[stage], np.random.default_rng(0)
 
     def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -94,8 +96,6 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
     def initial_state(key: jax.Array) -> Any:
         return config.recipe.init(key, stage)
-
-    from motion_jax.train.step import place_state
 
     return place_state(jax.jit(initial_state)(jax.random.key(config.seed)), config, mesh)
 
@@ -123,9 +123,6 @@ def measure(
       folder: where the trace is written.
       make_state: the state to begin with, laid out over `mesh.of_stage`; None: a fresh one.
     """
-    from motion_jax.train.record import IN_FLIGHT
-    from motion_jax.train.step import compiled_step
-
     recipe = config.recipe
     mesh = meshes.of_stage(config.devices, recipe.stages()[stage], stage)
     frozen = frozen_parameters(config, mesh)
@@ -198,8 +195,6 @@ def measure(
 @contextlib.contextmanager
 def _compilation_cache(folder: str) -> Iterator[None]:
     """In the block, another folder for compiled programs."""
-    from jax.experimental.compilation_cache import compilation_cache
-
     # jax makes its settings while it is imported.
     before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # see above
     jax.config.update("jax_compilation_cache_dir", folder)

@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option, setting
+from motion_jax.nets.conv import target_platform
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import Chip, chip_of
@@ -96,8 +99,6 @@ def topology_devices(name: str) -> list[Any]:
     Sets the environment variables that libtpu needs on a machine without a TPU, where they are not
     set. Raises UserError where libtpu is absent or does not know the topology.
     """
-    from jax.experimental import topologies
-
     kind, sides = _parse(name)
     options: dict[str, Any] = dict(GENERATIONS[kind].options)
     if math.prod(sides) < 4:
@@ -195,8 +196,6 @@ def no_compilation_cache() -> Iterator[None]:
     This holds for the whole process, as jax decides once for all threads whether it has a folder,
     and until the last thread leaves such a block.
     """
-    from jax.experimental.compilation_cache import compilation_cache
-
     global _uncached, _enabled
     with _compiling:
         if not _uncached:
@@ -223,8 +222,6 @@ def compile_step(
     kind: of Recipe.kinds; None: the most frequent. Takes minutes of CPU time for the full-size
     networks. Raises TooLarge where the step does not fit into a chip's memory.
     """
-    from motion_jax.nets.conv import target_platform
-
     with target_platform("tpu"), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind
         jitted: Any = compiled_step(config, stage, mesh, kind)  # jit and pmap both can be lowered

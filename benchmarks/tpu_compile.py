@@ -70,9 +70,10 @@ def measure(options: Options) -> dict[str, Any]:
     rows, estimates = [], []
     for batch in options.batch:
         say(f"Compiling {options.stage} for {options.topology}, batch {batch} a chip …")
-        compiled = topology.compile_for(config, options.stage, options.topology, batch)
-        limit = topology.flop_limit(config, options.stage, options.topology, batch)
-        said = topology.estimate(compiled)
+        sized, mesh = topology.laid_out(config, options.stage, options.topology, batch)
+        said = topology.estimate(topology.compile_step(sized, options.stage, mesh))
+        # Seconds of a chip that does nothing but its share of the analytic FLOPs.
+        limit = topology.step_flops(config, options.stage, batch) / found.peak_flops_bf16
         estimates.append(said)
         rows.append(
             {
@@ -108,7 +109,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _parts(said: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The dearest layers, and the rest."""
+    """The costliest layers, and the rest."""
     from motion_jax.profiling.topology import by_scope
 
     parts = [
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 table(
                     result["instructions"],
                     {"ms": "ms", "opcode": "what", "scope": "from", "shape": "result"},
-                    "dearest instructions",
+                    "costliest instructions",
                 ),
             ],
             as_json=options.json,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from motion_jax import entry_points
 from motion_jax.data.settings import Data
 from motion_jax.devices.options import Devices
-from motion_jax.errors import UserError, marked
+from motion_jax.errors import UserError, marked, setting
 from motion_jax.errors import option as named
 from motion_jax.recipes import recipe_class, recipe_names
 from motion_jax.recipes.base import Recipe
@@ -89,20 +89,20 @@ class Config:
         self.recipe.validate()
         if not 0.0 <= self.data.holdout <= 0.9:
             raise UserError(
-                f"data.holdout = {self.data.holdout} is not a share between 0 and 0.9; 0.2 holds "
-                "out the last fifth of each clip."
+                f"{setting('data.holdout')} = {self.data.holdout} is not a share between 0 and "
+                "0.9; 0.2 holds out the last fifth of each clip."
             )
         for name in ("log_every", "sample_every", "keep"):
             if getattr(self.record, name) < 1:
-                raise UserError(f"record.{name} must be at least 1.")
+                raise UserError(f"{setting(f'record.{name}')} must be at least 1.")
         if not 0.0 < self.guard.factor < 1.0:
             raise UserError(
-                f"guard.factor = {self.guard.factor} does not lower the learning rate; use a "
-                "number between 0 and 1."
+                f"{setting('guard.factor')} = {self.guard.factor} does not lower the learning "
+                "rate; use a number between 0 and 1."
             )
         for name in ("collapsed_steps", "every"):
             if getattr(self.guard, name) < 1:
-                raise UserError(f"guard.{name} must be at least 1.")
+                raise UserError(f"{setting(f'guard.{name}')} must be at least 1.")
 
 
 def shipped() -> dict[str, Path]:

@@ -19,7 +19,7 @@ class DownloadError(Exception):
 def stream(
     address: str, target: Path, opener: Callable = urllib.request.urlopen
 ) -> tuple[str, int]:
-    """Writes what an address sends to `target`, which is the caller's to rename or remove.
+    """Writes what an address sends to `target`, which the caller renames or removes.
 
     opener: opens an address for reading (replaced in tests). Returns the SHA-256, hexadecimal, and
     the number of bytes. Raises DownloadError: no connection, cut short.

@@ -35,12 +35,13 @@ def named(group: str, name: str, ours: Collection[str] = ()) -> EntryPoint | Non
     ours: names that this package has itself. Raises UserError where two have one name.
     """
     found = [point for point in added(group) if point.name == name]
-    who = [f"the package {_package(point)}" for point in found]
+    owners = [f"the package {_package(point)}" for point in found]
     if name in ours and found:
-        who.insert(0, "motion_jax")
-    if len(who) > 1:
+        owners.insert(0, "motion_jax")
+    if len(owners) > 1:
         raise UserError(
-            f"{' and '.join(who)} both have {_what(group)} named {name!r}; uninstall one of them."
+            f"{' and '.join(owners)} both have {_kind(group)} named {name!r}; uninstall one of "
+            "them."
         )
     return found[0] if found else None
 
@@ -52,34 +53,30 @@ def load(point: EntryPoint) -> Any:
     except UserError:
         raise
     except Exception as error:  # whatever another package's code does when it is imported
-        raise _broken(point, error) from error
+        raise refused(point, error) from error
 
 
 def file_of(point: EntryPoint) -> Path:
     """The Python file of a module that it points to. Raises UserError where there is none."""
     try:
         spec = importlib.util.find_spec(point.module)
-    except Exception as error:
-        raise _broken(point, error) from error
+    except Exception as error:  # as above: packages around the module are imported
+        raise refused(point, error) from error
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
-        raise _broken(point, "there is no such module")
+        raise refused(point, "there is no such module")
     return Path(spec.origin)
 
 
-def refused(point: EntryPoint, why: str) -> UserError:
-    """The error that what it points to is not what it should be."""
-    return _broken(point, why)
-
-
-def _broken(point: EntryPoint, why: Exception | str) -> UserError:
+def refused(point: EntryPoint, why: Exception | str) -> UserError:
+    """The error that what it points to cannot be used."""
     reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
     return UserError(
-        f"{_what(point.group).capitalize()} named {point.name!r} of the package {_package(point)} "
+        f"{_kind(point.group).capitalize()} named {point.name!r} of the package {_package(point)} "
         f"({point.value}) cannot be used: {reason}."
     )
 
 
-def _what(group: str) -> str:
+def _kind(group: str) -> str:
     return "a recipe" if group == RECIPES else "a config"
 
 

@@ -35,7 +35,7 @@ class Event:
 
 @dataclass(frozen=True)
 class StageBegun(Event):
-    """Of training a stage of the recipe; of the other verbs "poses", "frames" and the like."""
+    """A stage of the recipe in training; in other verbs "poses", "frames" and the like."""
 
     name: str
 
@@ -49,13 +49,13 @@ class StageEnded(Event):
 
 @dataclass(frozen=True)
 class Step(Event):
-    """A training step's figures, as logged: one log interval after it was asked for.
+    """A training step's figures, as logged: one log interval after the step was run.
 
     Attributes:
       stage: its name; step: number in the stage, from 1; steps: of the stage.
       images: pictures seen in all; images_per_second: since the step logged before.
       input_wait: share of that time spent waiting for data, 0 to 1.
-      seconds_left: of the stage; None where no step's time is known yet.
+      seconds_left: of the stage; None before the time of a step is known.
       metrics: losses by name.
     """
 
@@ -89,12 +89,12 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class PictureMade(Event):
-    """A picture that one may want to see.
+    """A picture that somebody may want to see.
 
     Attributes:
       what: "sample" (of a training, several moments in one picture) or "frame" (of a film).
       number: total steps trained, or the frame's number from 0.
-      picture: gives it, uint8 [H, W, 3]; to be called at once or never, and not changed.
+      picture: gives it, uint8 [H, W, 3]; to be called at once or never; nobody may change it.
     """
 
     what: Literal["sample", "frame"]
@@ -128,8 +128,8 @@ class Warned(Said):
 
 @dataclass(frozen=True)
 class Stoppable(Event):
-    """From now on a stop is answered by saving first (training). processes: that train together;
-    jax itself takes SIGTERM where there are several. 0: no longer."""
+    """From now on a stop is answered by saving first (training). processes: how many train
+    together (jax itself takes SIGTERM where there are several); 0: this holds no longer."""
 
     processes: int
 
@@ -179,14 +179,14 @@ class Interrupted(Stopped):
 
 
 class StopToken:
-    """Asks work to stop, from any thread. Cannot be taken back."""
+    """Asks work to stop, from any thread. A request cannot be taken back."""
 
     def __init__(self) -> None:
-        # No lock: a signal's handler may set them in the middle of anything.
+        # No lock: a signal's handler may set it in the middle of anything.
         self._reason: str | None = None
 
     def stop(self, reason: str = "a request") -> None:
-        """reason: who asks, as in "Stopped by ..."; of several the first one stays."""
+        """reason: who asks, as in "Stopped by ..."; the first one counts."""
         if self._reason is None:
             self._reason = reason
 
@@ -219,11 +219,11 @@ class Part:
 
     @property
     def observer(self) -> Observer:
-        """Where events go; one that ignores them where there is none."""
+        """Where events go; without one, the logger."""
         return self._whole.observer or _log
 
     def rest(self) -> "Part":
-        """What is left of it."""
+        """What is left of this part."""
         return dataclasses.replace(self, begin=min(max(self.begin, self._whole.reached), self.end))
 
     def emit(self, event: Event, at: float | None = None) -> None:
@@ -244,7 +244,7 @@ class Part:
                 whole.lock.release()
 
     def check(self) -> None:
-        """Raises Stopped where a stop was asked for. Work calls it where it may be left."""
+        """Raises Stopped where a stop was asked for. Work calls it wherever it may end early."""
         if self._whole.stop.asked:
             reason = self._whole.stop.reason
             raise Stopped(f"Stopped by {reason}.", reason)
@@ -277,13 +277,13 @@ def check() -> None:
 
 
 def stop_token() -> StopToken:
-    """The one that the call which this thread works for is stopped by."""
+    """What stops the call that this thread works for."""
     return now()._whole.stop
 
 
 def mute() -> None:
-    """From now on the observer of this call hears of nothing but Stoppable and Ending: another one
-    of several processes tells the rest."""
+    """From now on the observer of this call hears of nothing but Stoppable and Ending: another
+    process of the job tells the rest."""
     now()._whole.muted = True
 
 
@@ -291,7 +291,7 @@ def mute() -> None:
 def watched(observer: Observer | None = None, stop: StopToken | None = None) -> Iterator[None]:
     """What the block does is told to the observer and stopped by the token.
 
-    Without one of them the caller's stays. A new observer hears of a whole of its own.
+    Where one of them is None, the caller's counts. A new observer gets shares of this block alone.
     """
     outer = _now.get()
     if outer is not None and observer is None and stop is None:
@@ -312,7 +312,7 @@ def watched(observer: Observer | None = None, stop: StopToken | None = None) -> 
 
 @contextlib.contextmanager
 def part(begin: float, end: float) -> Iterator[None]:
-    """The block does so much of what is to be done here (both 0 to 1)."""
+    """The block does the work from `begin` to `end` of what is to be done here (both 0 to 1)."""
     here = now()
     width = here.end - here.begin
     inner = dataclasses.replace(
@@ -330,20 +330,17 @@ def stage(name: str, begin: float = 0.0, end: float = 1.0) -> Iterator[None]:
     """A `part` that has a name."""
     with part(begin, end):
         emit(StageBegun(name), at=0.0)
+        done = None
         try:
             yield
-        except BaseException:
-            emit(StageEnded(name))
-            raise
-        emit(StageEnded(name), at=1.0)
+            done = 1.0
+        finally:
+            emit(StageEnded(name), at=done)
 
 
 def inherit() -> Callable[[], None]:
-    """For the first thing that a new thread does: what it does then belongs to the call that this
-    thread works for, and to its other context variables.
-
-    `ThreadPoolExecutor(initializer=inherit())`.
-    """
+    """For a new thread to call first: what it does then belongs to the call that this thread works
+    for, and has its context variables. `ThreadPoolExecutor(initializer=inherit())`."""
     values = list(contextvars.copy_context().items())
 
     def begin() -> None:
@@ -354,7 +351,7 @@ def inherit() -> Callable[[], None]:
 
 
 def lines(write: Callable[[str], Any]) -> Observer:
-    """An observer for a small program: writes what is said, a line at a time, and nothing else."""
+    """An observer for a small program: writes what is said, line by line, and nothing else."""
 
     def observe(event: Event) -> None:
         if isinstance(event, Said):

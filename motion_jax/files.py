@@ -29,7 +29,7 @@ _NOT_WRITABLE = (
 
 
 # What systems leave in folders besides what people put there.
-_LEFT = (
+_CLUTTER = (
     ".ds_store", ".localized", ".directory", "thumbs.db", "ehthumbs.db", "desktop.ini",
     "icon\r", "__macosx",
 )  # fmt: skip
@@ -37,16 +37,15 @@ _LEFT = (
 
 def is_clutter(name: str) -> bool:
     """Whether a file or folder of this name is nobody's data: hidden, or left by a system (._NAME
-    and .DS_Store of macOS, Thumbs.db, desktop.ini). Such are passed over wherever folders are
-    read."""
-    return name.startswith(".") or name.lower() in _LEFT
+    and .DS_Store of macOS, Thumbs.db, desktop.ini). Whoever reads folders passes these over."""
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def is_empty(folder: Path, *but: Path) -> bool:
     """Whether a folder holds nothing, or only `but` and what systems leave in folders. Hidden files
     of people count."""
     return all(
-        path in but or path.name.startswith("._") or path.name.lower() in _LEFT
+        path in but or path.name.startswith("._") or path.name.lower() in _CLUTTER
         for path in Path(folder).iterdir()
     )
 
@@ -145,29 +144,27 @@ def check_outputs(
         if out is None:
             continue
         if not any_name:
-            check_name(Path(out), f"--{name.replace('_', '-')} ")
+            check_name(Path(out), f"{named(name)} ")
         for given, path in inputs:
             relation = _relation(Path(out), path)
-            allowed = given in own if relation == "lies inside" else adds and relation == "contains"
+            inside = relation == "lies inside"
+            allowed = given in own if inside else adds and relation == "contains"
             if relation is None or allowed:
                 continue
-            why = (
-                "which is a folder whose content counts"
-                if relation == "lies inside"
-                else ("which could be lost or changed")
-            )
+            why = "is a folder whose content counts" if inside else "could be lost or changed"
             raise UserError(
-                f"{named(name)} {out} {relation} the input {path}, {why}; name another place to "
-                "write to."
+                f"{named(name)} {out} {relation} the input {path}, which {why}; name another place "
+                "to write to."
             )
 
 
-def check_name(path: Path, option: str = "") -> None:
+def check_name(path: Path, label: str = "") -> None:
     """Raises UserError where a path is not UTF-8, as names from old disks and archives may be: the
-    libraries that store records and checkpoints cannot open such."""
+    libraries that store records and checkpoints cannot open it. label: what the sentence says
+    before the path."""
     if _has_raw_bytes(str(path)):
         raise UserError(
-            f"{option}{readable(str(path))} is a name that is not UTF-8, under which datasets and "
+            f"{label}{readable(str(path))} is a name that is not UTF-8, under which datasets and "
             "runs cannot be stored; rename it."
         )
 
@@ -182,13 +179,14 @@ def _paths(options: Any) -> Iterator[tuple[str, Path]]:
         if field.name == "config" and isinstance(value, str):
             # The name of a shipped config, or a file.
             value = Path(value) if value.endswith(".py") else None
-        for one in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(one, Path):
-                yield field.name, one
+        for path in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(path, Path):
+                yield field.name, path
 
 
 def _relation(out: Path, given: Path) -> str | None:
-    """How an output lies to an input: "is", "lies inside", "contains"; None: apart."""
+    """What an output has to do with an input: it "is", "lies inside" or "contains" it; None:
+    nothing."""
     written, read = (Path(os.path.realpath(path)) for path in (out, given))
     # The same file under another name: a hard link, a mount, a disk that ignores case.
     if written == read or _same(written, read):
@@ -213,8 +211,8 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 def readable(text: str) -> str:
-    """The text with a replacement sign for each byte of a file's name that is not UTF-8, which
-    Python carries along in a form that cannot be written."""
+    """The text with a replacement sign for each byte that is not UTF-8; in names of files Python
+    keeps such bytes in a form that cannot be written."""
     return os.fsencode(text).decode("utf-8", "replace") if _has_raw_bytes(text) else text
 
 

@@ -18,7 +18,7 @@ _KINDS = (
 
 @contextlib.contextmanager
 def one_sentence(verb: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Around a call of tyro: what it refuses is a UserError. Help is printed as tyro does it."""
+    """Around a call of tyro: what tyro refuses becomes a UserError. Help stays tyro's own."""
     if {"-h", "--help"} & set(arguments):
         yield
         return
@@ -38,7 +38,7 @@ def one_sentence(verb: str, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def sentence(verb: str, box: str) -> str:
-    """tyro's box → one sentence. What is not known is its first statement."""
+    """tyro's box → one sentence; of a box of an unknown kind its first statement."""
     lines = [line.strip("│|╭╮╰╯─+ \t") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
     lines = [line for line in lines if re.search(r"\w", line)]
     text = "\n".join(lines)
@@ -65,7 +65,7 @@ def sentence(verb: str, box: str) -> str:
         alone = r"^(?:-\w, )?((?:--[\w.-]+|[A-Z][A-Z _\[\].]*)(?: [^a-z\s]\S*)?)$"
         needed = re.findall(alone, text, re.M)
         return f"motion-jax {verb} needs {' and '.join(needed) or 'more options'}; {help_}."
-    first = next((line for line in lines[1:]), lines[0] if lines else "it cannot be read")
+    first = [*lines[1:], *lines, "they cannot be read"][0]
     return f"The options of motion-jax {verb} are wrong ({first.rstrip('.')}); {help_}."
 
 

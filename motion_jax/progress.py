@@ -24,7 +24,7 @@ def warn(message: str) -> None:
 class Meter:
     """Counts work done. Use as a context manager; `advance()` from the loop.
 
-    Its units fill what is left of the part of the whole that it is made in.
+    Its units fill what is left of the part of the whole in which it begins.
     """
 
     def __init__(self, description: str, total: int | None):
@@ -52,7 +52,7 @@ class Meter:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yields the items while telling how far it is."""
+    """Yields the items and tells how far the work is."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with Meter(description, total) as meter:

@@ -27,13 +27,13 @@ from motion_jax.progress import Meter
 J = TypeVar("J")
 R = TypeVar("R")
 
-# Of a process that works for a pool: units done, and whether its work is still wanted.
+# In a worker: units done by all of them, and whether the work is no longer wanted.
 _done: Any = None
 _stop: Any = None
 
 
 def worker_count(workers: int | None) -> int:
-    """The number of processes asked for; None: one a core that this process may use.
+    """The number of processes asked for; None: one for each core that this process may use.
 
     Raises UserError where it is less than 1."""
     if workers is None:
@@ -46,9 +46,9 @@ def worker_count(workers: int | None) -> int:
 
 
 def advance(count: int = 1) -> None:
-    """Called by a job: so many units are done. Outside a pool, on a cluster, nobody counts.
+    """Called by a job: so many units are done. Outside a worker nobody counts.
 
-    Raises events.Stopped where its work is no longer wanted."""
+    Raises events.Stopped where the job's work is no longer wanted."""
     if _stop is None:
         return
     if _stop.is_set():
@@ -89,7 +89,7 @@ def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     token = _open.set(_Pool(executor, done, stop, log))
     try:
         if preload:
-            with _interrupts_wait():
+            with _spawning():
                 for _ in range(workers):
                     executor.submit(_import, tuple(preload))
         yield
@@ -114,7 +114,7 @@ def run_jobs(
         before = here.done.value
         try:
             with Meter(description, total) as meter:
-                with _interrupts_wait():
+                with _spawning():
                     futures = [here.executor.submit(job, value) for value in inputs]
                 waiting = set(futures)
                 while waiting:
@@ -134,9 +134,9 @@ def run_jobs(
 
 
 @contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C comes after the block. Processes that begin in it inherit that, so that they are not
-    interrupted before `_begin`."""
+def _spawning() -> Iterator[None]:
+    """Around what starts processes. They inherit that Ctrl-C is held back, until `_begin` ignores
+    it; otherwise one that is still importing would end with a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -150,8 +150,7 @@ def _import(names: tuple[str, ...]) -> None:
 
 
 def _leave_with_parent() -> None:
-    """Ends this process when the first one is killed: nobody would tell it that its work is over,
-    and it would wait for more for ever."""
+    """Ends this process when the first one is killed: it would wait for more work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # This runs in workers alone.
     multiprocessing.connection.wait([parent.sentinel])
@@ -159,12 +158,13 @@ def _leave_with_parent() -> None:
 
 
 def _begin(done: Any, stop: Any, log: str) -> None:
+    # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`. One that
+    # came while this process started was held back, and is forgotten here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     global _done, _stop
     _done, _stop = done, stop
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    # Ctrl-C reaches the whole group of processes; the first one decides and sets `stop`.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -2,10 +2,12 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from motion_jax import cli
+from motion_jax.config import load_config
 from motion_jax.errors import UserError, flag, marked, option, plain, setting, worded
 from motion_jax.train.record import NotFinite
 
@@ -41,6 +43,34 @@ def test_an_error_about_no_option_or_a_named_one():
     inner = UserError(f"{option('size')} 5 is no size.")
     assert UserError(f"Part 2: {marked(inner)}").field == "size"
     assert marked(ValueError("plain")) == "plain"
+
+
+@pytest.mark.parametrize(
+    ("config", "value", "fields"),
+    [
+        ("demo", 0, "record.keep guard.factor guard.every"),
+        ("demo", 0, "recipe.generator.ngf recipe.face_stage.batch_size recipe.global_stage.window"),
+        ("demo", 9, "recipe.global_stage.height recipe.face_stage.width recipe.face.size"),
+        ("demo", -1, "data.holdout recipe.face_stage.warmup_steps"),
+        ("pose2pics", 0, "recipe.main_stage.batch_size recipe.main_stage.steps"),
+        ("pose2pics", 9, "recipe.main_stage.height"),
+        ("pose2pics", 2, "recipe.generator.n_downsampling"),
+        ("cyclegan", -1, "recipe.pool_size recipe.main_stage.decay_steps"),
+    ],
+)
+def test_what_cannot_be_in_a_config_is_named(config, value, fields):
+    for field in fields.split():
+        *path, last = field.split(".")
+        # From the innermost part outwards.
+        parts = [load_config(config)]
+        for name in path:
+            parts.append(getattr(parts[-1], name))
+        changed = replace(parts.pop(), **{last: value})
+        for name, part in zip(reversed(path), reversed(parts), strict=True):
+            changed = replace(part, **{name: changed})
+        with pytest.raises(UserError) as refused:
+            changed.validate()
+        assert refused.value.field == field and field in str(refused.value)
 
 
 def test_marks_pass_through_processes_and_json():

@@ -1,6 +1,9 @@
 """Jobs in spawned processes: order, progress, errors, and the end of the others."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -54,3 +57,35 @@ def test_an_error_ends_the_other_jobs():
 def test_a_death_is_told_with_last_words():
     with pytest.raises(RuntimeError, match="Work: a process died; its last words: last words"):
         workers.run_jobs(die, [0], 1, "Work", 1)
+
+
+INTERRUPTED = """
+import os
+import signal
+
+from motion_jax import workers
+
+if __name__ == "__mp_main__":
+    # A worker reads this file before it runs anything of workers.py.
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    with workers.pool(2, PRELOAD):
+        print(workers.run_jobs(abs, [-1, 2, -3], 2, "Numbers", 3))
+"""
+
+
+@pytest.mark.parametrize("preload", ["()", "('json',)"])
+def test_ctrl_c_while_a_worker_starts_is_the_first_processs(tmp_path, preload):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED.replace("PRELOAD", preload))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("[1, 2, 3]\n", "", 0)
+
+
+def test_this_process_hears_of_ctrl_c_once_workers_are_started():
+    with pytest.raises(KeyboardInterrupt), workers._spawning():
+        signal.raise_signal(signal.SIGINT)
+        held = signal.sigpending()
+    assert held == {signal.SIGINT}
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

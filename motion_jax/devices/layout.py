@@ -2,8 +2,8 @@
 
 A train step is written for a whole batch of whole pictures, and the compiler's partitioner shares
 it among the devices of a mesh. What the partitioner shares badly (drawing poses one ellipse after
-the other, crops at places that only the data tell) says itself, while `over` is active, what each
-device does. The convolutions have their own: nets/spatial.py.
+the other, crops at places that only the data tell) says itself, inside `over`, what each device
+does. The convolutions have a file of their own: nets/spatial.py.
 
 Where a step is mapped over the devices instead (`mapped`: train/pmap_step.py) each traces it for
 its own share of the batch; what needs all of the batch says so with `batch_mean` and the functions
@@ -19,6 +19,7 @@ import jax
 from jax import Array
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Shaped
 
 _mesh: contextvars.ContextVar[Mesh | AbstractMesh | None] = contextvars.ContextVar(
     "mesh", default=None
@@ -85,7 +86,7 @@ def mapped(axis: str, count: int) -> Iterator[None]:
 
 
 def shares() -> int:
-    """Into how many shares the batch is divided for whoever asks: 1, or as `mapped` says."""
+    """Into how many shares the batch is divided: 1, or as `mapped` says."""
     found = _mapped.get()
     return found[1] if found else 1
 
@@ -96,7 +97,7 @@ def batch_mean(tree: Any) -> Any:
     return jax.lax.pmean(tree, found[0]) if found else tree
 
 
-def whole_batch(x: Array) -> Array:
+def whole_batch(x: Shaped[Array, "share ..."]) -> Shaped[Array, "batch ..."]:
     """The batch from the shares of its first axis."""
     found = _mapped.get()
     return jax.lax.all_gather(x, found[0], tiled=True) if found else x

@@ -13,13 +13,14 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Shaped
 
 from motion_jax.devices.options import Devices
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 
 AXES = ("data", "space")
-# Elements from which on a tensor is worth sharing: below, what its pieces cost in messages is more
-# than the memory that they save.
+# A tensor of so many elements is worth sharing: the messages about a smaller one cost more than the
+# memory that its pieces save.
 WORTH_SHARING = 2**16
 
 # A state of training, of any recipe.
@@ -31,8 +32,8 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
 
     Args:
       settings: data = 0 takes as many devices as divide the batch evenly, the same number of each
-        process, and may leave others without work, as any divisor of their number may that is
-        asked for (see `describe`); space devices share each of its examples.
+        process; others may have no work then (see `layout_text`), as with any data that is asked
+        for and is less than all. space devices share each example.
       batch_size: windows in a batch, of all devices together.
       devices: default: all of all processes.
     Raises:
@@ -43,30 +44,31 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
     processes = len({device.process_index for device in devices})
     if space < 1 or settings.data < 0:
         raise UserError(
-            f"devices.data = {settings.data} and devices.space = {space} are no mesh: use 1 or "
-            "more of each (or data = 0: as many as fit)."
+            f"{setting('devices.data')} = {settings.data} and devices.space = {space} are no mesh: "
+            "use 1 or more of each (or data = 0: as many as fit)."
         )
     if settings.strategy == "pmap":
         _check_pmap(settings, processes)
     if count % space:
         raise UserError(
-            f"devices.space = {space} does not divide the {_devices(count)} at hand; use "
-            f"{_either(n for n in range(1, count + 1) if count % n == 0)}."
+            f"{setting('devices.space')} = {space} does not divide the {count} device"
+            f"{'s' if count > 1 else ''} at hand; "
+            f"use {_either(n for n in range(1, count + 1) if count % n == 0)}."
         )
     if settings.data:
         data = settings.data
         if data > count // space or (count // space) % data:
             raise UserError(
                 f"A mesh of data {data} x space {space} needs {data * space} devices, which does "
-                f"not divide the {count} at hand; set devices.data to "
+                f"not divide the {count} at hand; set {setting('devices.data')} to "
                 f"{_either(n for n in range(1, count // space + 1) if count // space % n == 0)}, "
                 "or to 0, which takes as many as divide the batch and may leave others without "
                 "work."
             )
         if batch_size % data:
             raise UserError(
-                f"A batch of {batch_size} cannot be shared evenly among devices.data = {data} "
-                f"devices; use a multiple of {data} as batch_size, or devices.data = 0."
+                f"A batch of {batch_size} cannot be shared evenly among {setting('devices.data')} "
+                f"= {data} devices; use a multiple of {data} as batch_size, or devices.data = 0."
             )
     else:
         fitting = (
@@ -79,7 +81,7 @@ def make_mesh(settings: Devices, batch_size: int, devices: Sequence[Any] | None 
         raise UserError(
             f"A batch of {batch_size} leaves some of the {processes} processes without work (data "
             f"{data or 1} x space {space}); use a multiple of {processes} as batch_size and leave "
-            "devices.data at 0."
+            f"{setting('devices.data')} at 0."
         )
     chosen = _of_every_process(devices, data * space // processes)
     return Mesh(_arranged((data, space), chosen), AXES, axis_types=(AxisType.Auto,) * 2)
@@ -97,13 +99,14 @@ def of_stage(
     mesh = make_mesh(settings, stage.batch_size, devices)
     if stage.height % mesh.shape["space"]:
         raise UserError(
-            f"The {stage.height} rows of recipe.{name}_stage cannot be shared evenly among "
-            f"devices.space = {mesh.shape['space']} devices; use a height that is a multiple of it."
+            f"The {stage.height} rows of {setting(f'recipe.{name}_stage')} cannot be shared evenly "
+            f"among devices.space = {mesh.shape['space']} devices; use a height that is a multiple "
+            "of it."
         )
     return mesh
 
 
-def describe(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
+def layout_text(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
     """ "8 devices: data 4 x space 2, 1/2 of the rows of 2 windows a device", and how many others
     have no work.
 
@@ -122,8 +125,8 @@ def describe(mesh: Mesh, batch_size: int, at_hand: int | None = None) -> str:
 
 
 def _idle(mesh: Mesh, batch_size: int, at_hand: int) -> str:
-    """What has no work, and what would give it some; both conditions of it, as the mesh does not
-    say whether devices.data was asked for."""
+    """How many devices have no work, and what would give them some (always with devices.data = 0:
+    the mesh does not say whether it was asked for)."""
     rows = at_hand // mesh.shape["space"]
     wanted = [f"a batch_size that is a multiple of {rows}"] if batch_size % rows else []
     return (
@@ -162,7 +165,9 @@ def data_rows(mesh: Mesh, batch_size: int) -> list[int]:
     return [row * each + i for row in _local_data(mesh) for i in range(each)]
 
 
-def place(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+def place(
+    batch: Mapping[str, Shaped[np.ndarray, "rows ..."]], mesh: Mesh
+) -> dict[str, Shaped[jax.Array, "batch ..."]]:
     """A process's share of a batch (see data_rows; every picture with all its rows) onto the
     devices, as part of the global batch."""
     local = len(_local_data(mesh))
@@ -210,8 +215,8 @@ def _check_pmap(settings: Devices, processes: int) -> None:
     for what, asked in wanted.items():
         if asked:
             raise UserError(
-                f"devices.strategy = pmap shares only the batch, among the devices of one process, "
-                f"and cannot be combined with {what}; use devices.strategy = jit."
+                f"{setting('devices.strategy')} = pmap shares only the batch, among the devices of "
+                f"one process, and cannot be combined with {what}; use devices.strategy = jit."
             )
 
 
@@ -254,10 +259,6 @@ def _arranged(shape: tuple[int, int], devices: list[Any]) -> np.ndarray:
         # The chosen chips are no box, or the mesh does not fit onto it: any order is right, only
         # neighbours of the mesh are not all neighbours of the network then.
         return np.array(devices).reshape(shape)
-
-
-def _devices(count: int) -> str:
-    return f"{count} device{'s' if count > 1 else ''}"
 
 
 def _either(numbers: Any) -> str:

@@ -32,8 +32,8 @@ from motion_jax.devices.roll_call import (
 from motion_jax.errors import UserError, marked, option
 from motion_jax.progress import say
 
-# What a process ends with when another one went away without a word: EX_TEMPFAIL of sysexits.h,
-# "trying again may help".
+# Exit status of a process when another one disappeared: EX_TEMPFAIL of sysexits.h, "trying again
+# may help".
 LOST = 75
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # Process 0 announces a decision for one of these steps, at least NOTICE steps ahead: more than a
@@ -84,8 +84,8 @@ def place(coordinator: str | None, index: int | None, count: int | None) -> Plac
 
 def detect(environment: Mapping[str, str]) -> Place | None:
     """The place that Slurm, Open MPI, Kubernetes or a Cloud TPU slice gives this process; None
-    where there is no cluster, or one with a single process. What says so at once is looked at
-    first, so that a workstation never waits for a cluster's services.
+    where there is no cluster, or one with a single process. Asks no service before the environment
+    says that there is a cluster, so that a workstation never waits for one.
 
     Raises UserError for a cluster that does not say enough.
     """
@@ -126,8 +126,8 @@ def _count(environment: Mapping[str, str], *names: str) -> int:
 
 
 def _own(environment: Mapping[str, str], local: str, crowded: bool) -> tuple[int, ...] | None:
-    """With several processes on a machine each takes the device of its number there, unless the
-    scheduler shows it only its own."""
+    """With several processes on a machine, each takes the device of its number there, unless the
+    scheduler shows it no other."""
     shown = environment.get("CUDA_VISIBLE_DEVICES")
     alone = shown is not None and "," not in shown
     if "JAX_LOCAL_DEVICE_IDS" in environment:
@@ -187,14 +187,14 @@ class Job:
         return yes
 
     def meet(self) -> None:
-        """Until all are here: after work that takes some much longer than others (compiling,
+        """Waits until all are here: after work that takes some much longer than others (compiling,
         drawing samples), because the network between devices may wait for half a minute only
         (gloo, between CPUs)."""
         self.all_agree(True)
 
     def together_at(self, step: int, wanted: bool) -> bool:
-        """Called once a step, by all: whether to do now what process 0 wants (by a clock, say),
-        which happens at the same step in all, soon after process 0 wanted it."""
+        """Called once a step, by all: whether to do now what process 0 wants (by a clock, say).
+        It happens at the same step in all, soon after process 0 wants it."""
         return wanted
 
     def stops(self, step: int, asked: bool) -> bool:
@@ -217,7 +217,7 @@ class Together(Job):
         self._asked = self._decisions = 0
         self._due: int | None = None
         self._failed = self._told = False
-        # The lifeline's thread knows nothing of this one's call.
+        # The lifeline's thread has none of this thread's context variables.
         self._watched = events.now()
         self._lifeline = Lifeline(lines, self._end)
 
@@ -236,8 +236,7 @@ class Together(Job):
         return all([self._get(f"{key}/{other}") == "yes" for other in range(self.count)])
 
     def _get(self, key: str) -> str:
-        # A process that fails ends this one meanwhile, through the lifeline; what takes long is a
-        # disk.
+        # A process that fails ends this one through the lifeline; only a disk takes long.
         return _client().blocking_key_value_get(key, 1000 * VALUE_SECONDS)
 
     def together_at(self, step: int, wanted: bool) -> bool:
@@ -270,8 +269,8 @@ class Together(Job):
         if error is None or getattr(error, "together", False):
             self._leave()
             return
-        # What the devices' network says when a process is gone is a consequence: its own message,
-        # or that it went away, comes over the lifeline in a moment.
+        # What the devices' network says when a process is gone is a consequence: the cause comes
+        # over the lifeline in a moment.
         if not isinstance(error, UserError):
             time.sleep(1.0)
             traceback.print_exception(kind, error, trace)
@@ -285,7 +284,7 @@ class Together(Job):
         if self.first:
             # Its coordinator goes with it; first let the others hear why.
             time.sleep(0.2)
-        # Leaving in order would wait for processes that wait for this one.
+        # An orderly end would wait for processes that wait for this one.
         os._exit(status)
 
     def _leave(self) -> None:
@@ -302,8 +301,7 @@ class Together(Job):
     def _end(self, message: dict[str, Any]) -> None:
         """From the lifeline's thread: another process failed or went away."""
         if self._failed:
-            # A consequence of this one's failure, of which it tells itself.
-            return
+            return  # A consequence of this process's failure, which it reports itself.
         who = f"Process {message['failed']} of {self.count} ({message['host']})"
         if message["sentence"]:
             text, status = f"{who} failed: {message['sentence']}", message["status"]
@@ -396,15 +394,15 @@ def _initialize(place: Place, seconds: float) -> None:
         cluster_detection_method="deactivate",
         initialization_timeout=max(int(seconds), 10),
     )
-    # Which devices there are is found out together: now, and not when one of them first asks.
+    # All processes find out together which devices there are: now, not when one first asks.
     if jax.devices()[0].platform == "cpu":
         _hide_connections()
 
 
 def _hide_connections() -> None:
     """gloo, the network between CPUs, announces every connection on C's standard output ("[Gloo]
-    Rank 0 is connected to …"), and no setting stops it. What Python prints still comes there, and
-    errors, gloo's too, on stderr."""
+    Rank 0 is connected to …"), and no setting stops it. What Python prints still appears, and so do
+    errors on stderr."""
     try:
         if sys.stdout.fileno() != 1:
             return

@@ -1,6 +1,6 @@
 """The processes of a job come together, compare themselves, and stay in touch until the end.
 
-Before jax joins the processes (its own way in aborts without saying which process is missing), each
+Before jax joins the processes (it would abort without saying which process is missing), each
 process reports to process 0 over TCP, at the address that jax's coordinator takes afterwards.
 Process 0 waits for all of them with a time limit, compares what they say of themselves and tells
 everyone the outcome. The connections stay open while the job runs: a process that fails says so on
@@ -24,13 +24,13 @@ from motion_jax.errors import UserError, option
 from motion_jax.progress import say
 
 GREETING = {"motion_jax": "roll call"}
-# A message is small; what is longer is not one of ours.
+# Bytes; messages are small, and what is longer is not one of ours.
 LONGEST = 1 << 20
 # What answers at the port without a greeting in this time is another program.
 GREETING_SECONDS = 5.0
-# After a difference is found, this long for the others to come, so that all are named and told.
+# For the others to come after a difference is found, so that all are named and told.
 GATHER_SECONDS = 3.0
-# Between attempts to reach process 0, and between lines about who is waited for.
+# Between two attempts to reach process 0, and between two lines about who is waited for.
 RETRY_SECONDS, SAY_SECONDS = 0.1, 15.0
 
 
@@ -66,6 +66,17 @@ class Line:
             raise ValueError("no object")
         return messages
 
+    def receive(self) -> dict[str, Any]:
+        """Waits for one message. Raises OSError where the other side is gone or silent, ValueError
+        for what is no message."""
+        messages: list[dict[str, Any]] = []
+        while not messages:
+            read = self.read()
+            if read is None:
+                raise OSError("it ended the connection")
+            messages += read
+        return messages[0]
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.connection.close()
@@ -81,9 +92,6 @@ class Presence:
     facts: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return vars(self)
-
     @property
     def name(self) -> str:
         return f"process {self.index} of {self.count} ({self.host})"
@@ -97,7 +105,7 @@ def numbers(indices: list[int]) -> str:
 
 
 def compare(first: Presence, other: Presence) -> list[str]:
-    """In what two processes differ: "jax: 0.10.2 in process 0, 0.10.1 in process 1"."""
+    """How two processes differ: "jax: 0.10.2 in process 0, 0.10.1 in process 1"."""
     names = [*first.facts, *(name for name in other.facts if name not in first.facts)]
     return [
         f"{name}: {first.facts.get(name, 'nothing')} in process {first.index}, "
@@ -119,8 +127,8 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def listen(address: str, me: Presence) -> socket.socket:
-    """Raises UserError where the port is taken or may not be used; where it is taken by another
-    process 0 that waits there, that one is told and both end with its sentence."""
+    """The socket at which process 0 waits. Raises UserError where the port is taken or may not be
+    used; where another process 0 waits there, it is told, and both end with its sentence."""
     ends = time.monotonic() + GREETING_SECONDS
     while True:
         try:
@@ -135,8 +143,8 @@ def listen(address: str, me: Presence) -> socket.socket:
 
 
 def _twin(address: str, me: Presence) -> bool:
-    """Who has the port of process 0, asked by another process 0. Raises UserError with the sentence
-    of one of ours; True where it left meanwhile; False for another program."""
+    """Asks whoever has the port of process 0, as another process 0. Raises UserError with the
+    sentence of one of ours; True where it left meanwhile; False for another program."""
     try:
         connection = socket.create_connection(split_address(address), GREETING_SECONDS)
     except (ConnectionRefusedError, ConnectionResetError):
@@ -174,8 +182,8 @@ def _listen(address: str) -> socket.socket:
 def call(address: str, me: Presence, seconds: float) -> dict[int, tuple[Presence, Line]]:
     """Process 0: waits for all others and compares. Returns who came, by number.
 
-    Raises UserError, which all that came are told as well, where one is missing after the time,
-    differs, or reports an error of its own.
+    Raises UserError where one is missing after so many seconds, differs, or reports an error of its
+    own; all that came are told.
     """
     server = listen(address, me)
     came: dict[int, tuple[Presence, Line]] = {}
@@ -286,13 +294,7 @@ def _greet(server: socket.socket) -> tuple[Presence, Line] | None:
     try:
         connection.settimeout(GREETING_SECONDS)
         line.send(GREETING)
-        messages: list[dict[str, Any]] = []
-        while not messages:
-            read = line.read()
-            if read is None:
-                raise ValueError("gone")
-            messages += read
-        presence = Presence(**messages[0])
+        presence = Presence(**line.receive())
         connection.settimeout(None)
         return presence, line
     except (OSError, ValueError, TypeError):
@@ -301,7 +303,7 @@ def _greet(server: socket.socket) -> tuple[Presence, Line] | None:
 
 
 def _tell_late_ones(server: socket.socket, count: int, message: dict[str, Any]) -> None:
-    """Those who come a moment later hear the same, instead of waiting for nobody."""
+    """Those who come a moment later are told the same, instead of waiting for nobody."""
     ends = time.monotonic() + GATHER_SECONDS
     while count > 0 and (left := ends - time.monotonic()) > 0:
         server.settimeout(left)
@@ -330,29 +332,24 @@ def report(address: str, me: Presence, seconds: float, patient: bool = False) ->
 def _outcome(line: Line, address: str, me: Presence, seconds: float) -> str:
     """Reports to process 0, which has greeted; its host once all are there. Raises UserError."""
     try:
-        line.send(me.to_json())
+        line.send(vars(me))
         line.connection.settimeout(seconds)
-        messages: list[dict[str, Any]] = []
-        while not messages:
-            read = line.read()
-            if read is None:
-                raise OSError("it ended the connection")
-            messages += read
+        message = line.receive()
     except (OSError, ValueError) as error:
         line.close()
         raise UserError(
             f"Process 0 of {me.count} at {address} went away before the job began ({error}); see "
             "its own messages."
         ) from error
-    if "stop" in messages[0]:
+    if "stop" in message:
         line.close()
-        raise UserError(messages[0]["stop"])
+        raise UserError(message["stop"])
     line.connection.settimeout(None)
-    return str(messages[0].get("begin", "?"))
+    return str(message.get("begin", "?"))
 
 
 def _greeting(line: Line) -> list[dict[str, Any]] | None:
-    """What is said at the other end; nothing where that is no message; None where it closes."""
+    """What the other end says; nothing where that is no message; None where it closes."""
     try:
         line.connection.settimeout(GREETING_SECONDS)
         return line.read()

@@ -78,17 +78,18 @@ def plain_network(
     layout: str, channels: int, outputs: int, size: tuple[Any, Any]
 ) -> dict[str, Any]:
     """input -> output, of a network whose channels have no known meaning."""
-    io = []
-    for name, count in (("input", channels), ("output", outputs)):
-        entry = picture(name, layout, size, -1.0, f"{count} channels, as the original has them")
-        entry["shape"][1 if layout == "NCHW" else 3] = count
-        io.append([entry])
-    return {"inputs": io[0], "outputs": io[1]}
+
+    def entry(name: str, count: int) -> dict[str, Any]:
+        found = picture(name, layout, size, -1.0, f"{count} channels, as the original has them")
+        found["shape"][1 if layout == "NCHW" else 3] = count
+        return found
+
+    return {"inputs": [entry("input", channels)], "outputs": [entry("output", outputs)]}
 
 
 def any_network(inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Of a network that is called with any pytrees: their arrays, one after the other, each with
-    its place among the arguments as its name.
+    """Of a network whose arguments are any pytrees: their arrays, one after the other, each named
+    by its place among the arguments.
 
     inputs: examples, as recipes.network.Network has them.
     """
@@ -123,7 +124,7 @@ def about_run(run: Any, weights: str) -> dict[str, Any]:
 
 def channels(convention: Mapping[str, Any]) -> dict[str, int]:
     """Names and channels of the inputs."""
-    found = {}
-    for entry in convention["inputs"]:
-        found[entry["name"]] = entry["shape"][1 if entry["layout"] == "NCHW" else 3]
-    return found
+    return {
+        entry["name"]: entry["shape"][1 if entry["layout"] == "NCHW" else 3]
+        for entry in convention["inputs"]
+    }

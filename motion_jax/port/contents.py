@@ -15,10 +15,9 @@ from motion_jax.files import entries
 from motion_jax.port import original_options as option_files
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_networks import networks_of
-from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
-from motion_jax.train.imported import laid_out_with
+from motion_jax.port.run_state import newest_weights
+from motion_jax.train.checkpoint import has_checkpoint, parameter_hash
 from motion_jax.train.run import read_config
-from motion_jax.train.step import abstract_state
 from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
@@ -119,8 +118,14 @@ def _folder(folder: Path) -> Contents:
 
 
 def _run(folder: Path) -> Contents:
-    config, record, state = _restored(folder)
-    stored = {**state.params, **{f"{name} (averaged)": v for name, v in state.averaged.items()}}
+    if not has_checkpoint(folder / "checkpoints"):
+        raise UserError(
+            f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
+        )
+    config: Any = read_config(folder)  # a run with a checkpoint has one
+    config, record, state = newest_weights(folder, config)
+    params, averaged = jax.tree.map(np.asarray, (state.params, state.averaged))
+    stored = {**params, **{f"{name} (averaged)": tree for name, tree in averaged.items()}}
     networks = {
         name: _of_run(config, record["stage"], name.split(" ")[0], tree)
         for name, tree in sorted(stored.items())
@@ -132,27 +137,6 @@ def _run(folder: Path) -> Contents:
         "step in stage": record["step"],
     }
     return Contents(folder, "run", networks, facts)
-
-
-def _restored(folder: Path) -> tuple[Any, Mapping[str, Any], Any]:
-    """(config, record, state) of the newest checkpoint; parameters and averages alone are read, as
-    arrays of numpy."""
-    config: Any = read_config(folder)  # a run with a checkpoint has one
-    if not has_checkpoint(folder / "checkpoints"):
-        raise UserError(
-            f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
-        )
-    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
-        latest = checkpoints.latest()
-        record = checkpoints.record(latest)
-        config = laid_out_with(record, config)
-        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        abstract = abstract_state(config, record["stage"], sharding)
-        used = {id(leaf) for leaf in jax.tree.leaves((abstract.params, abstract.averaged))}
-        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
-        state = checkpoints.restore_part(latest, wanted)
-    parts = {"params": state.params, "averaged": state.averaged}
-    return config, record, state.replace(**jax.tree.map(np.asarray, parts))
 
 
 def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> Weights:

@@ -12,12 +12,12 @@ from typing import Any
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import entries, sha256
+from motion_jax.port.contents import SUFFIXES
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.original_options import read_options
 
 # What the programs call their networks; E is pix2pixHD's encoder of instance features.
 NETWORKS = ("G", "D", "Gface", "Dface", "G_A", "G_B", "D_A", "D_B", "E")
-SUFFIXES = (".pth", ".pt", ".safetensors")
 _NAME = re.compile(rf"(.+)_net_({'|'.join(NETWORKS)})({'|'.join(map(re.escape, SUFFIXES))})")
 
 

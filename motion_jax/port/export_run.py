@@ -72,8 +72,8 @@ def export(options: ExportOptions) -> list[Path]:
     """
     if (options.source is None) == (options.run is None):
         raise UserError(
-            f"motion-jax export wants {option('run')} DIR or one weight file, one of them; for "
-            "example: motion-jax export --run runs/target --format onnx --out exported"
+            f"motion-jax export takes either {option('run')} DIR or one weight file; for example: "
+            "motion-jax export --run runs/target --format onnx --out exported"
         )
     if options.half and options.format in ("orbax", "stablehlo"):
         raise UserError(
@@ -83,18 +83,19 @@ def export(options: ExportOptions) -> list[Path]:
     check_outputs(options, "out", adds=True)
     job = _job_of_run(options) if options.run is not None else _job_of_file(options)
     files = _FILES[options.format](job, options)
-    there = [path for path in files if path.exists() or path.is_symlink()]
-    if there:
-        more = f" (and {len(there) - 1} more)" if there[1:] else ""
+    existing = [path for path in files if path.exists() or path.is_symlink()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if existing[1:] else ""
         raise UserError(
-            f"{there[0]}{more} is there already: choose another {option('out')} or remove it."
+            f"{existing[0]}{more} is there already: choose another {option('out')} or remove it."
         )
     check_writable(options.out)
     for path, write in files.items():
         write(path)
         say(f"Wrote {path}")
-    if options.format in ("torch", "safetensors") and job.run is not None:
-        _say_departures(job.run)
+    weights_alone = options.format in ("torch", "safetensors")
+    if weights_alone and job.run is not None and (found := departures(job.run)):
+        say(found)
     return list(files)
 
 
@@ -135,19 +136,13 @@ def _job_of_file(options: ExportOptions) -> _Job:
 # --- weights ------------------------------------------------------------------------------------
 
 
-def _torch(job: _Job, options: ExportOptions) -> Files:
-    return _weight_files(job, options, ".pth", write_pth)
-
-
-def _safetensors(job: _Job, options: ExportOptions) -> Files:
-    def write(path: Path, weights: dict[str, np.ndarray]) -> None:
-        # The entry by which the Transformers library and others know PyTorch's layout.
-        write_safetensors(path, weights, {"format": "pt"})
-
-    return _weight_files(job, options, ".safetensors", write)
-
-
-def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> Files:
+def _weight_files(job: _Job, options: ExportOptions) -> Files:
+    write: Callable[..., None]
+    if options.format == "torch":
+        suffix, write = ".pth", write_pth
+    else:
+        # By this entry the Transformers library and others know PyTorch's layout.
+        suffix, write = ".safetensors", partial(write_safetensors, metadata={"format": "pt"})
     # All of them before the first is written: a network may have no such form.
     weights = {name: network.state_dict() for name, network in job.networks.items()}
     if options.half:
@@ -159,11 +154,6 @@ def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) ->
     if job.run is not None:
         files[options.out / "opt.txt"] = partial(write_text, text=options_text(options_of(job.run)))
     return files
-
-
-def _say_departures(run: Any) -> None:
-    if found := departures(run):
-        say(found)
 
 
 def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -214,10 +204,8 @@ def _stablehlo(job: _Job, options: ExportOptions) -> Files:
     files: Files = {}
     for name, network in _generators(job).items():
         if name in job.inputs:
-            convention, program = (
-                calling.any_network(job.inputs[name]),
-                stablehlo.build_any(network.module, network.params, job.inputs[name]),
-            )
+            convention = calling.any_network(job.inputs[name])
+            program = stablehlo.build_any(network.module, network.params, job.inputs[name])
         else:
             height, width = _size(job, name, options)
             network.check_input((1, height, width, network.config["input_nc"]))
@@ -308,8 +296,8 @@ def _convention(
 
 
 _FILES = {
-    "torch": _torch,
-    "safetensors": _safetensors,
+    "torch": _weight_files,
+    "safetensors": _weight_files,
     "orbax": _orbax,
     "stablehlo": _stablehlo,
     "onnx": _onnx,

@@ -20,7 +20,7 @@ from motion_jax.recipes.everybody_dance_now import (
     Stage,
 )
 
-# What imported runs train unless told otherwise: a first guess, like other configs' numbers.
+# What imported runs train unless told otherwise: a first guess.
 STEPS, DECAY_STEPS = 20_000, 10_000
 # 2 / (1 - beta2): Ma and Yarats 2021, "On the adequacy of untuned warmup for adaptive
 # optimization".
@@ -78,10 +78,7 @@ def plan(
     size = size or ours.get("size") or published_size(experiment.options)
     height, width = size or ((256, 512) if main == "global" else (512, 1024))
     if size is None:
-        notes.append(
-            f"Weights do not tell the size of the pictures: {width}x{height} is the published one; "
-            "another is given with --size or --data."
-        )
+        notes.append(size_note(f"{width}x{height} is the published one"))
     params = {"generator": networks["G"].params}
     discriminator, losses = Discriminator(), Losses()
     num_D = 2 if main == "global" else 3
@@ -95,11 +92,8 @@ def plan(
     face, has_face = _face(networks, params, height, face_size, main_only)
     if main_only and "Gface" in networks:
         notes.append("The face networks are left out, as asked.")
-    wanted = ["discriminator"] + ["face_discriminator"] * has_face
-    fresh = [name for name in wanted if name not in params]
-    if fresh:
-        names = " and the ".join(name.replace("_", " ") for name in fresh)
-        notes.append(f"There is no file of the {names}: training begins with a fresh one.")
+    wanted = {"D": "discriminator"} | ({"Dface": "face discriminator"} if has_face else {})
+    notes += missing_note(wanted, networks)
     if min(height, width, *([face.size] if has_face else [])) < 16:
         # Too small for VGG-19; what the imported networks do does not depend on it.
         losses = replace(losses, perceptual="none", l1=50.0)
@@ -128,6 +122,22 @@ def plan(
     return Plan(Config(recipe=recipe), "face" if has_face else main, kept, tuple(notes))
 
 
+def size_note(size: str) -> str:
+    """For the user; size: which one is taken."""
+    return (
+        f"Weights do not tell the size of the pictures: {size}; another is given with "
+        f"{option('size')} or {option('data')}."
+    )
+
+
+def missing_note(wanted: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:
+    """For the user: a note on networks without a file, or none. wanted: our name by theirs."""
+    names = [ours.replace("_", " ") for theirs, ours in wanted.items() if theirs not in found]
+    if not names:
+        return []
+    return [f"There is no file of the {' and the '.join(names)}: training begins with a fresh one."]
+
+
 def ours_of(experiment: Experiment) -> dict[str, Any]:
     """What `motion-jax export` left in opt.txt: size, face_size, clamp_face, pose_style."""
     text = experiment.options.get(OURS)
@@ -146,7 +156,7 @@ def ours_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def published_size(options: Mapping[str, str]) -> tuple[int, int] | None:
-    """The original's pictures are twice as wide as high, and loadSize is the width."""
+    """(height, width): the original's pictures are twice as wide as high, loadSize is the width."""
     width = options.get("loadSize", "")
     if not width.isdigit() or options.get("resize_or_crop") != "scale_width":
         return None

@@ -12,7 +12,9 @@ from motion_jax.port.import_edn import (
     WARMUP_STEPS,
     Plan,
     coarse_generator,
+    missing_note,
     ours_of,
+    size_note,
 )
 from motion_jax.port.network import Network
 from motion_jax.pose.draw import PoseStyle
@@ -23,23 +25,14 @@ Size = tuple[int, int] | None
 
 
 def _channels(network: Network | None, inputs: int) -> bool:
-    """Whether a network that is there takes so many channels (and a generator gives three)."""
+    """Whether a network, where there is one, takes so many channels (and a generator gives 3)."""
     return network is None or (
         network.config["input_nc"] == inputs and network.config.get("output_nc", 3) == 3
     )
 
 
-def _missing(wanted: Mapping[str, str], found: Mapping[str, Any]) -> tuple[str, ...]:
-    """The note on networks without a file. wanted: our name by the original's."""
-    names = [ours.replace("_", " ") for theirs, ours in wanted.items() if theirs not in found]
-    if not names:
-        return ()
-    return (
-        f"There is no file of the {' and the '.join(names)}: training begins with a fresh one.",
-    )
-
-
-def _named(experiment: Experiment, wanted: Mapping[str, str]) -> dict[str, Any]:
+def _params(experiment: Experiment, wanted: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters by our names. wanted: our name by theirs."""
     networks = experiment.networks
     return {ours: networks[theirs].params for theirs, ours in wanted.items() if theirs in networks}
 
@@ -70,10 +63,7 @@ def _plan_hd(experiment: Experiment, size: Size) -> Plan:
     if size is None:
         published = (512, 1024) if main == "global" else (1024, 2048)
         size = (int(width) // 2, int(width)) if width.isdigit() else published
-        notes.append(
-            f"Weights do not tell the size of the pictures: taken as {size[1]}x{size[0]}, twice as "
-            "wide as high; another is given with --size or --data."
-        )
+        notes.append(size_note(f"taken as {size[1]}x{size[0]}, twice as wide as high"))
     discriminator, losses, num_D = coarse_to_fine.Discriminator(), pix2pixhd.Losses(), 2
     if "D" in networks:
         d = networks["D"].config
@@ -90,8 +80,8 @@ def _plan_hd(experiment: Experiment, size: Size) -> Plan:
         pose_style=ours.get("pose_style", PoseStyle()),
         **stages,
     )
-    notes += _missing(_MAIN, networks)
-    return Plan(Config(recipe=recipe), main, _named(experiment, _MAIN), tuple(notes))
+    notes += missing_note(_MAIN, networks)
+    return Plan(Config(recipe=recipe), main, _params(experiment, _MAIN), tuple(notes))
 
 
 # --- pix2pix and CycleGAN -----------------------------------------------------------------------
@@ -141,7 +131,7 @@ def _number(options: Mapping[str, str], name: str, default: float) -> float:
 def _gan(
     options: Mapping[str, str], default: Literal["vanilla", "lsgan"]
 ) -> Literal["vanilla", "lsgan"]:
-    """ "vanilla" or "lsgan". The older form of the options has a switch for each default."""
+    """The kind of the losses. Older options have a switch for each default."""
     if options.get("gan_mode") in ("vanilla", "lsgan"):
         return "vanilla" if options["gan_mode"] == "vanilla" else "lsgan"
     if options.get("no_lsgan") in ("True", "False"):
@@ -149,20 +139,20 @@ def _gan(
     return default
 
 
-def _basic_stage(experiment: Experiment, size: Size, multiple: int) -> tuple[Any, tuple[str, ...]]:
+def _basic_stage(
+    experiment: Experiment, size: Size, generator: pix2pix.Generator
+) -> tuple[Any, list[str]]:
     """The stage; a note where the size is a guess."""
-    options = experiment.options
-    notes: tuple[str, ...] = ()
+    options, notes = experiment.options, []
     size = size or ours_of(experiment).get("size")
     if size is None:
         given = options.get("crop_size", options.get("fineSize", ""))
-        side = int(given) if given.isdigit() else max(256, multiple)
-        size = (side, side)
-        if not given.isdigit():
-            notes = (
-                f"Weights do not tell the size of the pictures: {side}x{side} is the published "
-                "one; another is given with --size or --data.",
-            )
+        if given.isdigit():
+            size = (int(given), int(given))
+        else:
+            side = max(256, generator.size_multiple)
+            size = (side, side)
+            notes.append(size_note(f"{side}x{side} is the published one"))
     rate = _number(options, "lr", 2e-4)
     return schedule.Stage(**_COUNTS, height=size[0], width=size[1], learning_rate=rate), notes
 
@@ -175,7 +165,7 @@ def _fits_pix2pix(experiment: Experiment) -> bool:
 def _plan_pix2pix(experiment: Experiment, size: Size) -> Plan:
     networks, options = experiment.networks, experiment.options
     generator = _basic_generator(networks["G"])
-    stage, notes = _basic_stage(experiment, size, generator.size_multiple)
+    stage, notes = _basic_stage(experiment, size, generator)
     losses = pix2pix.Losses(_gan(options, "vanilla"), _number(options, "lambda_L1", 100.0))
     recipe = pix2pix.Pix2Pix(
         generator=generator,
@@ -184,16 +174,12 @@ def _plan_pix2pix(experiment: Experiment, size: Size) -> Plan:
         main_stage=stage,
         pose_style=ours_of(experiment).get("pose_style", PoseStyle()),
     )
-    notes += _missing(_MAIN, networks)
-    return Plan(Config(recipe=recipe), "main", _named(experiment, _MAIN), notes)
+    notes += missing_note(_MAIN, networks)
+    return Plan(Config(recipe=recipe), "main", _params(experiment, _MAIN), tuple(notes))
 
 
-_BOTH = {
-    "G_A": "generator_A",
-    "G_B": "generator_B",
-    "D_A": "discriminator_A",
-    "D_B": "discriminator_B",
-}
+_BOTH = {"G_A": "generator_A", "G_B": "generator_B",
+         "D_A": "discriminator_A", "D_B": "discriminator_B"}  # fmt: skip
 
 
 def _fits_cyclegan(experiment: Experiment) -> bool:
@@ -218,7 +204,7 @@ def _plan_cyclegan(experiment: Experiment, size: Size) -> Plan:
                 "the recipe cyclegan does not train; motion-jax export and "
                 "motion_jax.port.load_network work with each file."
             )
-    stage, notes = _basic_stage(experiment, size, generator.size_multiple)
+    stage, notes = _basic_stage(experiment, size, generator)
     judge = networks.get("D_A", networks.get("D_B"))
     recipe = cyclegan.CycleGAN(
         generator=generator,
@@ -233,8 +219,8 @@ def _plan_cyclegan(experiment: Experiment, size: Size) -> Plan:
         pose_style=ours_of(experiment).get("pose_style", PoseStyle()),
         pool_size=int(_number(options, "pool_size", 50)),
     )
-    notes += _missing(_BOTH, networks)
-    return Plan(Config(recipe=recipe), "main", _named(experiment, _BOTH), notes)
+    notes += missing_note(_BOTH, networks)
+    return Plan(Config(recipe=recipe), "main", _params(experiment, _BOTH), tuple(notes))
 
 
 _PLANS: tuple[tuple[Callable[[Experiment], bool], Callable[[Experiment, Size], Plan]], ...] = (

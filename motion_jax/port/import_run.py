@@ -65,10 +65,14 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
 
 
 def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]:
-    """(config, stage and parameters, where they came from)."""
-    size = _size(options, dataset)
+    """(the plan, where its weights come from)."""
+    size = None
+    if options.size:
+        size = parse_size(options.size)
+    elif dataset is not None:
+        size = dataset.info.height, dataset.info.width
     if (options.source / "config.json").is_file():
-        return _of_run(options, size)
+        return _of_run(options)
     experiment = read_experiment(options.source, options.epoch)
     if options.size is None and dataset is not None:
         size = _size_within(dataset, experiment) or size
@@ -93,8 +97,7 @@ def _untrainable(experiment: Any) -> str:
             f"{experiment.source} holds no generator (only {', '.join(networks)}), which a run "
             f"needs; {STILL_WORKS}."
         )
-    name = "G" if "G" in networks else "G_A" if "G_A" in networks else "G_B"
-    generator = networks[name]
+    generator = next(networks[name] for name in ("G", "G_A", "G_B") if name in networks)
     takes = f"{generator.name} with {generator.config.get('input_nc')} input channels"
     judge = networks.get("D") or networks.get("D_A")
     if judge is not None:
@@ -105,25 +108,16 @@ def _untrainable(experiment: Any) -> str:
     )
 
 
-def _of_run(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Any, dict[str, Any]]:
+def _of_run(options: ImportOptions) -> tuple[Any, dict[str, Any]]:
     """The last state of a run as the beginning of another."""
-    if size is not None and options.size is not None:
-        raise UserError(f"A run brings its size along; leave {option('size')} out.")
+    if options.size is not None:
+        raise UserError(f"A run has its own size; leave {option('size')} out.")
     run, params = all_params(options.source)
     about = {
         "from": str(options.source),
         "run": {"stage": run.stage, "step": run.step, "checkpoint": run.checkpoint},
     }
     return Plan(run.config, run.stage, params), about
-
-
-def _size(options: ImportOptions, dataset: Any) -> tuple[int, int] | None:
-    """(height, width) as given or as the dataset's."""
-    if options.size:
-        return parse_size(options.size)
-    if dataset is not None:
-        return dataset.info.height, dataset.info.width
-    return None
 
 
 def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:

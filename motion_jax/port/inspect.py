@@ -5,9 +5,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+from jaxtyping import Shaped
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,38 +27,57 @@ def inspect(options: InspectOptions) -> dict[str, Any]:
     read."""
     first = look_into(options.source)
     if options.other is None:
-        result = summary(first)
-        printed = _print_summary
+        result, show = summary(first), _print_summary
     else:
-        result = comparison(first, look_into(options.other))
-        printed = _print_comparison
+        result, show = comparison(first, look_into(options.other)), _print_comparison
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        printed(result, options.layers)
+        show(result, options.layers)
     return result
 
 
 # --- one ------------------------------------------------------------------------------------------
 
 
+class _Figures(TypedDict):
+    """parameters: trainable numbers; batch norm's running statistics are tensors but no parameters.
+    min, mean and max leave NaNs and infinities out and are None where nothing is left."""
+
+    dtype: str
+    parameters: int
+    min: float | None
+    mean: float | None
+    max: float | None
+    nan: int
+    infinite: int
+
+
+class LayerSummary(_Figures):
+    """Of one tensor."""
+
+    name: str
+    shape: list[int]
+
+
+class NetworkSummary(_Figures):
+    """Of one network; sentence: what it is, or why that is not known."""
+
+    architecture: dict[str, Any] | None
+    sentence: str
+    tensors: int
+    sha256: str
+    layers: list[LayerSummary]
+
+
 def summary(contents: Contents) -> dict[str, Any]:
-    """{"path", "kind", the facts, "networks": {name: {"architecture", "sentence", "parameters",
-    "tensors", "dtype", "min", "mean", "max", "nan", "infinite", "sha256", "layers": [...]}}}.
-
-    parameters: trainable numbers; batch norm's running statistics are tensors but no parameters.
-    min, mean and max leave NaNs and infinities out and are null where nothing is left.
-    """
+    """{"path", "kind", the facts, "networks": {name: NetworkSummary}}."""
     networks = {name: _network(weights) for name, weights in contents.networks.items()}
-    return {
-        "path": str(contents.path),
-        "kind": contents.kind,
-        **contents.facts,
-        "networks": networks,
-    }
+    path = str(contents.path)
+    return {"path": path, "kind": contents.kind, **contents.facts, "networks": networks}
 
 
-def _network(weights: Weights) -> dict[str, Any]:
+def _network(weights: Weights) -> NetworkSummary:
     layers = [_layer(name, array) for name, array in weights.arrays.items()]
     trained = [layer for layer in layers if layer["parameters"]]
     config = weights.config
@@ -77,24 +97,22 @@ def _network(weights: Weights) -> dict[str, Any]:
     }
 
 
-def _mean(layers: list[dict[str, Any]]) -> float | None:
-    counts = [
-        (layer["mean"], layer["parameters"] - layer["nan"] - layer["infinite"]) for layer in layers
+def _mean(layers: list[LayerSummary]) -> float | None:
+    known = [
+        (layer["mean"], layer["parameters"] - layer["nan"] - layer["infinite"])
+        for layer in layers
+        if layer["mean"] is not None
     ]
-    total = sum(count for mean, count in counts if mean is not None)
-    if not total:
-        return None
-    return sum(mean * count for mean, count in counts if mean is not None) / total
+    total = sum(count for _, count in known)
+    return sum(mean * count for mean, count in known) / total if total else None
 
 
-def _layer(name: str, array: np.ndarray) -> dict[str, Any]:
+def _layer(name: str, array: np.ndarray) -> LayerSummary:
     floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     trained = floating and not name.endswith(architecture.STATISTICS)
     values = np.asarray(array, np.float64 if array.dtype == np.float64 else np.float32).ravel()
-    nan, finite = int(np.isnan(values).sum()), np.isfinite(values)
-    infinite = values.size - nan - int(finite.sum())
-    if nan or infinite:
-        values = values[finite]
+    nan, size = int(np.isnan(values).sum()), values.size
+    values = values[np.isfinite(values)]
     return {
         "name": name,
         "shape": list(array.shape),
@@ -104,7 +122,7 @@ def _layer(name: str, array: np.ndarray) -> dict[str, Any]:
         "mean": float(values.mean(dtype=np.float64)) if values.size else None,
         "max": float(values.max()) if values.size else None,
         "nan": nan,
-        "infinite": infinite,
+        "infinite": size - nan - values.size,
     }
 
 
@@ -154,7 +172,7 @@ def comparison(a: Contents, b: Contents) -> dict[str, Any]:
     [{"name", "identical", "max_difference"}]}}, "only in A", "only in B" (networks)}.
 
     Networks are paired by name; two single ones always. identical asks for equal bits;
-    max_difference is absolute, null where a NaN stands against something else.
+    max_difference: see `difference`, which gives it.
     """
     pairs = [(name, name) for name in a.networks if name in b.networks]
     if not pairs and len(a.networks) == len(b.networks) == 1:
@@ -208,7 +226,7 @@ def _compared(a: Weights, b: Weights) -> dict[str, Any]:
         for name in arguments
         if configs[0].get(name) != configs[1].get(name)
     }
-    # Running statistics that one of them does not keep make no other network.
+    # Running statistics that one of them does not keep make no difference.
     only = [
         [key for key in one.arrays if key not in two.arrays and not key.endswith(STATISTICS)]
         for one, two in ((a, b), (b, a))
@@ -234,9 +252,9 @@ def _compared(a: Weights, b: Weights) -> dict[str, Any]:
     }
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Largest absolute difference; None where a NaN or an infinity stands against something
-    else."""
+def difference(a: Shaped[Any, "*shape"], b: Shaped[Any, "*shape"]) -> float | None:
+    """Largest absolute difference; None where a NaN or an infinity in one is something else in the
+    other."""
     a, b = (np.asarray(value, np.float64) for value in (a, b))
     equal = (a == b) | (np.isnan(a) & np.isnan(b))
     if not (np.isfinite(a) & np.isfinite(b) | equal).all():

@@ -96,7 +96,7 @@ def load_network(path: Path, options: Mapping[str, str] | None = None) -> Networ
 
     options: those of the original program, by name; None reads `opt.txt` or `train_opt.txt` beside
     the file, where there is one; {} goes by the weights alone. They are checked against the
-    weights, and settle what no weight tells. Half-precision weights are computed in float32.
+    weights, and decide what no weight tells. Half-precision weights are computed in float32.
 
     Raises UserError where the file cannot be read, is of no known network, or contradicts its
     options.
@@ -108,7 +108,7 @@ def load_network(path: Path, options: Mapping[str, str] | None = None) -> Networ
 def network_from_weights(
     weights: Mapping[str, np.ndarray], path: Path, options: Mapping[str, str] | None = None
 ) -> Network:
-    """load_network for arrays that were read already; path names them in messages, and says which
+    """load_network for arrays that were read already. path: for messages; its name says which
     network's options count."""
     try:
         option_files.check_built(option_files.network_of(path))
@@ -133,7 +133,7 @@ def save_torch(network: Network, path: Path) -> None:
 
 
 def save_safetensors(network: Network, path: Path) -> None:
-    """The same arrays by the same keys as a .safetensors file; its header names the class."""
+    """Writes the same arrays by the same keys as .safetensors; its header names the class."""
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise UserError(f"{path} must end in .safetensors.")

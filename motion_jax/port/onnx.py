@@ -1,8 +1,8 @@
 """Our generators as ONNX graphs, written layer by layer with the `onnx` package's helpers.
 
-Not by way of jax2onnx: that translates whatever JAX traced (here the forms of the convolutions that
-suit one platform) and wants an Orbax older than ours; a generator has nine kinds of operations, all
-of which ONNX has itself. Graphs are NCHW with free batch, height and width; float32 arithmetic.
+Not with jax2onnx: it translates whatever JAX traced (here the forms of the convolutions that suit
+one platform) and wants an Orbax older than ours. A generator has nine kinds of operations, and ONNX
+has them all. Graphs are NCHW with free batch, height and width; float32 arithmetic.
 """
 
 import json
@@ -66,9 +66,9 @@ class Graph:
         stored = self.constant(f"{name}.half", value.astype(np.float16))
         return self.add("Cast", [stored], name, to=self.onnx.TensorProto.FLOAT)
 
-    def pad(self, x: str, by: int, name: str, mode: str = "reflect") -> str:
+    def pad(self, x: str, by: int, name: str) -> str:
         pads = self.constant(f"pads_{by}", np.array([0, 0, by, by, 0, 0, by, by], np.int64))
-        return self.add("Pad", [x, pads], f"{name}.pad", mode=mode)
+        return self.add("Pad", [x, pads], f"{name}.pad", mode="reflect")
 
     def conv(self, x: str, layer: Mapping, kind: str, name: str) -> str:
         """A layer of nets.blocks.Conv; layer: its parameters, kernel [k, k, I, O]."""
@@ -139,7 +139,7 @@ class Graph:
 
 
 def _global_generator(
-    g: Graph, module: GlobalGenerator, params: Mapping, x: str, at: str, _: Mapping
+    g: Graph, module: GlobalGenerator, params: Mapping, x: str, _: Mapping, at: str = ""
 ) -> str:
     x = g.normed(x, params["first"], "reflect", f"{at}first")
     for i in range(module.n_downsampling):
@@ -153,27 +153,25 @@ def _global_generator(
     return g.add("Tanh", [g.conv(x, params["last"], "reflect", f"{at}last")], f"{at}tanh")
 
 
-def _local_enhancer(
-    g: Graph, module: LocalEnhancer, params: Mapping, x: str, at: str, _: Mapping
-) -> str:
+def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, _: Mapping) -> str:
     count = module.n_local_enhancers
     pyramid = [x]
     for i in range(count):
-        pyramid.append(g.halved(pyramid[-1], f"{at}pool_{i}"))
+        pyramid.append(g.halved(pyramid[-1], f"pool_{i}"))
     core = GlobalGenerator(
         n_downsampling=module.n_downsample_global, n_blocks=module.n_blocks_global, head=False
     )
-    y = _global_generator(g, core, params["model"], pyramid[-1], f"{at}model.", {})
+    y = _global_generator(g, core, params["model"], pyramid[-1], {}, "model.")
     for n in range(1, count + 1):
         name = f"enhancer_{n}"
-        z = g.normed(pyramid[count - n], params[f"{name}_first"], "reflect", f"{at}{name}_first")
-        z = g.normed(z, params[f"{name}_down"], "down", f"{at}{name}_down")
-        y = g.add("Add", [z, y], f"{at}{name}_sum")
+        z = g.normed(pyramid[count - n], params[f"{name}_first"], "reflect", f"{name}_first")
+        z = g.normed(z, params[f"{name}_down"], "down", f"{name}_down")
+        y = g.add("Add", [z, y], f"{name}_sum")
         for i in range(module.n_blocks_local):
             block = f"{name}_block_{i}"
-            y = g.residual_block(y, params[block], at + block)
-        y = g.normed(y, params[f"{name}_up"], "up", f"{at}{name}_up")
-    return g.add("Tanh", [g.conv(y, params["last"], "reflect", f"{at}last")], f"{at}tanh")
+            y = g.residual_block(y, params[block], block)
+        y = g.normed(y, params[f"{name}_up"], "up", f"{name}_up")
+    return g.add("Tanh", [g.conv(y, params["last"], "reflect", "last")], "tanh")
 
 
 class _Pix2Pix:
@@ -200,9 +198,7 @@ class _Pix2Pix:
         return g.add("Relu", [x], f"{name}.relu") if relu else x
 
 
-def _unet(
-    g: Graph, module: UnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
-) -> str:
+def _unet(g: Graph, module: UnetGenerator, params: Mapping, x: str, statistics: Mapping) -> str:
     net, innermost = _Pix2Pix(g, module, params, statistics), module.num_downs - 1
     skips = []
     for i in range(module.num_downs):
@@ -218,9 +214,7 @@ def _unet(
     return g.add("Tanh", [net.layer(x, ("up_0",), "up", normed=False)], "tanh")
 
 
-def _resnet(
-    g: Graph, module: ResnetGenerator, params: Mapping, x: str, at: str, statistics: Mapping
-) -> str:
+def _resnet(g: Graph, module: ResnetGenerator, params: Mapping, x: str, statistics: Mapping) -> str:
     net = _Pix2Pix(g, module, params, statistics)
     x = net.layer(x, ("first",), "reflect", relu=True)
     for i in range(2):
@@ -234,7 +228,7 @@ def _resnet(
     return g.add("Tanh", [net.layer(x, ("last",), "reflect", normed=False)], "tanh")
 
 
-Builder = Callable[[Graph, Any, Mapping, str, str, Mapping], str]
+Builder = Callable[[Graph, Any, Mapping, str, Mapping], str]
 _BUILDERS: dict[type[nn.Module], Builder] = {
     GlobalGenerator: _global_generator,
     LocalEnhancer: _local_enhancer,
@@ -266,19 +260,18 @@ def build(
     names = list(inputs)
     x = graph.add("Concat", names, "input", axis=1) if len(names) > 1 else names[0]
     statistics = params.get("batch_stats", {})
-    last = _BUILDERS[type(module)](graph, module, params["params"], x, "", statistics)
+    last = _BUILDERS[type(module)](graph, module, params["params"], x, statistics)
     graph.add("Identity", [last], output)
 
     def value(name: str, channels: int) -> Any:
         shape = ["batch", channels, "height", "width"]
         return helper.make_tensor_value_info(name, float32, shape)
 
-    channels = module.output_nc
     body = helper.make_graph(
         graph.nodes,
         type(module).__name__,
         [value(name, count) for name, count in inputs.items()],
-        [value(output, channels)],
+        [value(output, module.output_nc)],
         list(graph.weights.values()),
     )
     model = helper.make_model(

@@ -72,14 +72,14 @@ def check_built(network: str | None) -> None:
 
 
 def apply(description: Mapping, options: Options, network: str | None, where: object) -> dict:
-    """The description with what only options can tell (dropout of a U-Net, the class where two are
-    the same), after checking that options and weights agree.
+    """The description with what only options can tell (dropout of a U-Net, the class where two have
+    the same weights), after checking that options and weights agree.
 
-    network: as network_of() gives it; None takes the options of a main network. Options that are
-    absent say nothing. Raises UserError that names both values of the first that disagrees.
+    network: as network_of() gives it; None takes the options of a main network. Raises UserError
+    that names both values of the first option that disagrees.
     """
     if network in ("Gface", "Dface"):
-        return dict(description)  # the programs have no options that these heed
+        return dict(description)  # the programs have no options for these
     found = _settled(description, options)
     for name, (option, value) in _expected(found, options).items():
         actual = found.get(name, "instance" if name == "norm" else None)
@@ -95,7 +95,7 @@ def apply(description: Mapping, options: Options, network: str | None, where: ob
 
 
 def _settled(description: Mapping, options: Options) -> dict:
-    """A GlobalGenerator with two downsamplings is known as such by its options alone."""
+    """A GlobalGenerator with two downsamplings is told from a ResnetGenerator by options alone."""
     found = dict(description)
     twin = found["class"] == "ResnetGenerator" and found["norm"] == "instance"
     if options.get("netG") == "global" and twin and not found["dropout"]:
@@ -119,39 +119,35 @@ _NET_D: dict[str, dict[str, Any]] = {
 }
 
 
+# Arguments of the classes, and the options that set them.
+_NUMBERS = {
+    "netD": {"ndf": "ndf", "n_layers": "n_layers_D", "num_D": "num_D"},
+    "netG": {"ngf": "ngf", "n_downsampling": "n_downsample_global", "n_blocks": "n_blocks_global",
+             "n_downsample_global": "n_downsample_global", "n_blocks_global": "n_blocks_global",
+             "n_local_enhancers": "n_local_enhancers", "n_blocks_local": "n_blocks_local"},
+}  # fmt: skip
+# What an option switches off, by class: the argument and the option.
+_SWITCHES = {
+    "MultiscaleDiscriminator": ("intermediate_features", "no_ganFeat_loss"),
+    "ResnetGenerator": ("dropout", "no_dropout"),
+}
+
+
 def _expected(found: Mapping, options: Options) -> dict[str, tuple[str, object]]:
     """Argument -> (the option that sets it, the value that it sets)."""
     kind = found["class"]
     discriminator = "Discriminator" in kind
-    option, classes = ("netD", _NET_D) if discriminator else ("netG", _NET_G)
-    fixed = classes.get(options.get(option, ""), {})
-    expected: dict[str, tuple[str, object]] = {n: (option, value) for n, value in fixed.items()}
-
-    def take(argument: str, option: str) -> None:
+    net, classes = ("netD", _NET_D) if discriminator else ("netG", _NET_G)
+    fixed = classes.get(options.get(net, ""), {})
+    expected: dict[str, tuple[str, object]] = {name: (net, value) for name, value in fixed.items()}
+    for argument, option in _NUMBERS[net].items():
         if argument in found and option in options and argument not in expected:
             expected[argument] = (option, _number(option, options[option]))
-
-    def take_truth(argument: str, option: str) -> None:
-        if argument in found and option in options:
-            expected[argument] = (option, not _truth(options[option]))
-
-    if discriminator:
-        for argument, option in (("ndf", "ndf"), ("n_layers", "n_layers_D"), ("num_D", "num_D")):
-            take(argument, option)
-        if kind == "MultiscaleDiscriminator":
-            take_truth("intermediate_features", "no_ganFeat_loss")
-    else:
-        take("ngf", "ngf")
-        take("n_downsampling", "n_downsample_global")
-        take("n_blocks", "n_blocks_global")
-        for name in ("n_downsample_global", "n_blocks_global"):
-            take(name, name)
-        take("n_local_enhancers", "n_local_enhancers")
-        take("n_blocks_local", "n_blocks_local")
-        if kind == "ResnetGenerator":
-            take_truth("dropout", "no_dropout")
-        for argument, entry in _channels(kind, options).items():
-            expected[argument] = entry
+    argument, option = _SWITCHES.get(kind, ("", ""))
+    if argument in found and option in options:
+        expected[argument] = (option, not _truth(options[option]))
+    if not discriminator:
+        expected |= _channels(kind, options)
     if "norm" in options:
         expected["norm"] = ("norm", options["norm"])
     return expected

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float32
 from PIL import Image
 from rich.table import Table
 from rich.text import Text
@@ -35,8 +36,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 def parity(options: ParityOptions) -> dict[str, Any]:
     """Compares, prints; returns what --json prints: {"a", "b", "input", "tolerance", "first":
     the first layer that differs or None, "layers": [{"name", "shape", "max_difference",
-    "largest"}], "only in A", "only in B"}; max_difference is absolute, null where a NaN stands
-    against a number; largest is the largest absolute value in A.
+    "largest"}], "only in A", "only in B"}; max_difference: see inspect.difference; largest: the
+    largest absolute value in A.
 
     Raises UserError where something cannot be read, or the two have no layer in common.
     """
@@ -80,8 +81,8 @@ def compare(
     one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], tolerance: float
 ) -> dict[str, Any]:
     """{"first", "layers", "only in A", "only in B"} of two sets of layer outputs, in A's order; see
-    parity. A layer is equal up to tolerance * max(1, its largest absolute value): rounding grows
-    with the values."""
+    `parity`. A layer is equal where it differs by tolerance * max(1, its largest absolute value)
+    or less: rounding grows with the values. Raises UserError for a layer of two shapes."""
     layers, first = [], None
     for name, value in one.items():
         if name not in two:
@@ -211,7 +212,7 @@ def _input(
             )
         return dump["input"].transpose(0, 2, 3, 1)
     if options.input.startswith("random:"):
-        return _random(options, channels)
+        return _random(options.input.removeprefix("random:"), options.size, channels)
     path = Path(options.input)
     if not path.is_file():
         raise UserError(
@@ -219,8 +220,7 @@ def _input(
         )
     if path.suffix.lower() == ".npy":
         try:
-            x = np.load(path, allow_pickle=False)
-            return np.asarray(x, np.float32)
+            return np.asarray(np.load(path, allow_pickle=False), np.float32)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(
                 f"{path} cannot be read as an array of numbers ({quoted(error)})."
@@ -230,19 +230,17 @@ def _input(
     raise UserError(f"{path} is neither a picture ({', '.join(PICTURES)}) nor an .npy.")
 
 
-def _random(options: ParityOptions, channels: int) -> np.ndarray:
-    assert options.input is not None, "random:SEED"
-    seed = options.input.removeprefix("random:")
+def _random(seed: str, size: str, channels: int) -> Float32[np.ndarray, "1 h w {channels}"]:
     if not seed.isdigit():
         raise UserError(
-            f"{option('input')} {options.input}: the seed is no whole number, as in random:0."
+            f"{option('input')} random:{seed}: the seed is no whole number, as in random:0."
         )
-    height, width = parse_size(options.size)
+    height, width = parse_size(size)
     generator = np.random.default_rng(int(seed))
     return generator.uniform(-1, 1, (1, height, width, channels)).astype(np.float32)
 
 
-def _picture(path: Path, channels: int) -> np.ndarray:
+def _picture(path: Path, channels: int) -> Float32[np.ndarray, "1 h w {channels}"]:
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"), np.float32) / 127.5 - 1

@@ -23,18 +23,20 @@ from motion_jax.nets.pix2pixhd import (
 )
 from motion_jax.weights import names
 
+# Gives the table of a network's keys.
+Entries = Callable[[], Iterator[names.Entry]]
+_PIX2PIX = ("UnetGenerator", "ResnetGenerator", "NLayerDiscriminator", "PixelDiscriminator")
 
-def network_from_description(
-    description: Mapping,
-) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
+
+def network_from_description(description: Mapping) -> tuple[nn.Module, Entries]:
     """Our module and its key table for {"class": ..., and the reference's constructor arguments}.
 
     NLayerDiscriminator is a class of both code bases, with other paddings: pix2pixHD's has the
     argument intermediate_features (or a "prefix" of its keys), pix2pix's has not. For pix2pix's
     classes "bias" says whether the convolutions before a norm have a bias, which has changed over
-    the years; without it, by the norm, as nets.pix2pix's with_bias and pixel_with_bias.
+    the years; without it, nets.pix2pix's with_bias and pixel_with_bias decide by the norm.
 
-    Raises UserError for a class that is not known.
+    Raises UserError for a class or a norm that is not known.
     """
     d = description
     kind = d["class"]
@@ -43,30 +45,20 @@ def network_from_description(
         module = GlobalGenerator(d["output_nc"], d["ngf"], d["n_downsampling"], d["n_blocks"])
         return module, partial(names.global_generator, d["n_downsampling"], d["n_blocks"])
     if kind == "LocalEnhancer":
-        sizes = (
-            d["n_downsample_global"],
-            d["n_blocks_global"],
-            d["n_local_enhancers"],
-            d["n_blocks_local"],
-        )
+        sizes = [d[name] for name in _DESCRIBED[LocalEnhancer][3:]]
         module = LocalEnhancer(d["output_nc"], d["ngf"], *sizes)
         return module, partial(names.local_enhancer, *sizes)
     if kind == "MultiscaleDiscriminator":
-        module = MultiscaleDiscriminator(d["ndf"], d["n_layers"], d["num_D"])
-        entries = partial(
-            names.multiscale_discriminator,
-            d["n_layers"],
-            d["num_D"],
-            d.get("intermediate_features", True),
-        )
-        return module, entries
+        layers, scales, features = d["n_layers"], d["num_D"], d.get("intermediate_features", True)
+        module = MultiscaleDiscriminator(d["ndf"], layers, scales)
+        return module, partial(names.multiscale_discriminator, layers, scales, features)
     if kind == "NLayerDiscriminator" and {"intermediate_features", "prefix"} & set(d):
         norm = d.get("norm", "instance")
         module = NLayerDiscriminator(d["ndf"], d["n_layers"], norm)
         prefix = d.get("prefix", "model")
         return module, partial(names.layer_discriminator, d["n_layers"], norm, prefix)
     if kind in _PIX2PIX:
-        return _PIX2PIX[kind](d)
+        return _pix2pix(d)
     raise UserError(
         f"{kind!r} is not a network class that motion_jax knows; it knows GlobalGenerator, "
         "LocalEnhancer, MultiscaleDiscriminator, NLayerDiscriminator, PixelDiscriminator, "
@@ -74,54 +66,30 @@ def network_from_description(
     )
 
 
-def _norm(description: Mapping, default: str) -> str:
-    norm = description.get("norm", default)
+def _pix2pix(d: Mapping) -> tuple[nn.Module, Entries]:
+    """The same for a network of pix2pix and CycleGAN."""
+    kind = d["class"]
+    norm = d.get("norm", "instance" if kind == "ResnetGenerator" else "batch")
     if norm not in ("batch", "instance", "none"):
         raise UserError(
-            f"{description['class']} with the norm {norm!r} is not known; it can be batch, "
-            "instance or none."
+            f"{kind} with the norm {norm!r} is not known; it can be batch, instance or none."
         )
-    return norm
-
-
-def _unet(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
-    norm = _norm(d, "batch")
-    bias = d.get("bias", with_bias(norm))
-    module = UnetGenerator(
-        d.get("output_nc", 3), d["num_downs"], d["ngf"], norm, d.get("dropout", False), bias=bias
-    )
-    return module, partial(names.unet_generator, d["num_downs"], norm, bias)
-
-
-def _resnet(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
-    norm, dropout = _norm(d, "instance"), d.get("dropout", False)
-    bias = d.get("bias", with_bias(norm))
-    module = ResnetGenerator(
-        d.get("output_nc", 3), d["ngf"], d["n_blocks"], norm, dropout, bias=bias
-    )
-    return module, partial(names.resnet_generator, d["n_blocks"], norm, dropout, bias)
-
-
-def _patch(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
-    norm = _norm(d, "batch")
-    bias = d.get("bias", with_bias(norm))
+    pixel, dropout = kind == "PixelDiscriminator", d.get("dropout", False)
+    bias = d.get("bias", pixel_with_bias(norm) if pixel else with_bias(norm))
+    module: nn.Module
+    if kind == "UnetGenerator":
+        outputs, depth = d.get("output_nc", 3), d["num_downs"]
+        module = UnetGenerator(outputs, depth, d["ngf"], norm, dropout, bias=bias)
+        return module, partial(names.unet_generator, depth, norm, bias)
+    if kind == "ResnetGenerator":
+        outputs, blocks = d.get("output_nc", 3), d["n_blocks"]
+        module = ResnetGenerator(outputs, d["ngf"], blocks, norm, dropout, bias=bias)
+        return module, partial(names.resnet_generator, blocks, norm, dropout, bias)
+    if pixel:
+        module = PixelDiscriminator(d["ndf"], norm, bias=bias)
+        return module, partial(names.pixel_discriminator, norm, bias)
     module = PatchDiscriminator(d["ndf"], d["n_layers"], norm, bias=bias)
     return module, partial(names.patch_discriminator, d["n_layers"], norm, bias)
-
-
-def _pixel(d: Mapping) -> tuple[nn.Module, Callable[[], Iterator[names.Entry]]]:
-    norm = _norm(d, "batch")
-    bias = d.get("bias", pixel_with_bias(norm))
-    module = PixelDiscriminator(d["ndf"], norm, bias=bias)
-    return module, partial(names.pixel_discriminator, norm, bias)
-
-
-_PIX2PIX = {
-    "UnetGenerator": _unet,
-    "ResnetGenerator": _resnet,
-    "NLayerDiscriminator": _patch,
-    "PixelDiscriminator": _pixel,
-}
 
 
 # --- ours under the reference's names -------------------------------------------------------------
@@ -147,14 +115,14 @@ _DESCRIBED: dict[type[nn.Module], tuple[str, ...]] = {
 }
 
 
-def describe(module: nn.Module, channels: int) -> dict[str, Any]:
+def reference_description(module: nn.Module, channels: int) -> dict[str, Any]:
     """{"class": ..., and the reference's constructor arguments} of a module that sees pictures of
-    so many channels: what network_from_description makes it of. Raises UserError for a class that
-    the reference has not."""
+    so many channels: the inverse of network_from_description. Raises UserError for a class that
+    the reference does not have."""
     if type(module) not in _DESCRIBED:
         raise UserError(
-            f"{type(module).__name__} is no network of the original programs, whose files could "
-            f"be written; export {option('format')} orbax or stablehlo."
+            f"{type(module).__name__} is no network of the original programs, so their files "
+            f"cannot be written; export {option('format')} orbax or stablehlo."
         )
     kind, *arguments = _DESCRIBED[type(module)]
     found = {name: getattr(module, name) for name in arguments}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.port.network import Network
-from motion_jax.port.reference import describe
+from motion_jax.port.reference import reference_description
 from motion_jax.train.run import Run
 
 # The option that is ours, as JSON.
@@ -37,8 +37,8 @@ class Original:
       details: (recipe, network) -> arguments of the network's class besides its sizes. Raises
         UserError for a recipe that the program cannot have.
       options: run -> (its options, what our own one says besides).
-      departures: run -> a sentence on what the program builds with fixed sizes and this run has
-        otherwise; "" where there is nothing of the kind.
+      departures: run -> a sentence on what the program builds with fixed sizes that are not the
+        run's; "" where there is nothing of the kind.
     """
 
     details: Callable[[Any, str], dict[str, Any]]
@@ -55,9 +55,8 @@ def networks_of(run: Run, params: Mapping[str, Any]) -> dict[str, Network]:
         details = original.details(run.config.recipe, name)
         if name in params:
             (shown,) = network.inputs
-            config = describe(network.module, shown.shape[-1]) | details
-            module = modules[name]
-            found[FILES[name]] = Network(config["class"], module, params[name], config)
+            config = reference_description(network.module, shown.shape[-1]) | details
+            found[FILES[name]] = Network(config["class"], modules[name], params[name], config)
     return found
 
 
@@ -69,8 +68,8 @@ def has_original(recipe: Any) -> bool:
 def _original(recipe: Any) -> Original:
     if not has_original(recipe):
         raise UserError(
-            f"The recipe {recipe.name} has no original in PyTorch whose files could be written; "
-            f"export {option('format')} orbax or stablehlo."
+            f"The recipe {recipe.name} has no original in PyTorch, so no files of one can be "
+            f"written; export {option('format')} orbax or stablehlo."
         )
     return _ORIGINALS[recipe.name]
 
@@ -116,7 +115,7 @@ def departures(run: Run) -> str:
 def _details_hd(recipe: Any, network: str) -> dict[str, Any]:
     if network != "discriminator":
         return {}
-    # The original stores the layers otherwise where nobody asks for their features.
+    # The original stores the layers in another form where nobody asks for their features.
     return {"intermediate_features": recipe.losses.feature_matching > 0}
 
 
@@ -124,7 +123,7 @@ def _details_dance(recipe: Any, network: str) -> dict[str, Any]:
     if network != "face_discriminator":
         return _details_hd(recipe, network)
     prefix = recipe.face.discriminator_keys
-    # As architecture_of has it: "model" is the default.
+    # As in weights/architecture.py: "model" is the default.
     return {"intermediate_features": False, **({} if prefix == "model" else {"prefix": prefix})}
 
 
@@ -186,8 +185,8 @@ def _details_pix2pix(recipe: Any, network: str) -> dict[str, Any]:
     if not recipe.conditions.plain:
         raise UserError(
             "The run's generator is shown more or other channels than the pose picture "
-            "(recipe.conditions), which no exported form describes; export a run that was trained "
-            "with the skeleton alone."
+            f"({setting('recipe.conditions')}), which no exported form describes; export a run "
+            "that was trained with the skeleton alone."
         )
     return {}
 

@@ -5,11 +5,27 @@ from typing import Any
 
 import jax
 
+from motion_jax.config import Config
 from motion_jax.errors import UserError, option
-from motion_jax.train.checkpoint import SKIPPED, Checkpoints
+from motion_jax.train.checkpoint import SKIPPED, Checkpoints, Record
 from motion_jax.train.imported import laid_out_with
 from motion_jax.train.run import Run, load_run
 from motion_jax.train.step import abstract_state
+
+
+def newest_weights(folder: Path, config: Config) -> tuple[Config, Record, Any]:
+    """(the config as the checkpoint is laid out, the checkpoint's record, the state) of the newest
+    checkpoint of a run. Of the state only parameters and averages are read: optimiser states are
+    half of a checkpoint and of no use here."""
+    with Checkpoints(Path(folder) / "checkpoints", read_only=True) as checkpoints:
+        latest = checkpoints.latest()
+        record = checkpoints.record(latest)
+        config = laid_out_with(record, config)
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        abstract = abstract_state(config, record["stage"], sharding)
+        used = {id(leaf) for leaf in jax.tree.leaves((abstract.params, abstract.averaged))}
+        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
+        return config, record, checkpoints.restore_part(latest, wanted)
 
 
 def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, Any]]:
@@ -19,16 +35,7 @@ def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, A
     Raises UserError where the folder is no run, or "averaged" is asked for and not there.
     """
     run = load_run(folder)
-    with Checkpoints(Path(folder) / "checkpoints", read_only=True) as checkpoints:
-        latest = checkpoints.latest()
-        record = checkpoints.record(latest)
-        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        config = laid_out_with(record, run.config)
-        abstract = abstract_state(config, record["stage"], sharding)
-        # Optimiser states are half of a checkpoint and of no use here.
-        used = {id(leaf) for leaf in jax.tree.leaves((abstract.params, abstract.averaged))}
-        wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)
-        state = checkpoints.restore_part(latest, wanted)
+    _, _, state = newest_weights(folder, run.config)
     if weights == "averaged" and not state.averaged:
         raise UserError(
             f"The run {folder} kept no averaged parameters (recipe.averaging = 0); use "

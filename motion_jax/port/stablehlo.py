@@ -21,9 +21,9 @@ from jax import Array, export
 from motion_jax.files import atomic_path, write_bytes
 from motion_jax.nets.conv import target_platform
 
-# jax's names of the platforms, and whose form of nets.conv they get. The TPU's own constrains the
-# layout of some pictures, by a custom call that jax.export does not let into files, because it may
-# mean something else tomorrow; so a TPU gets the plain form.
+# jax's names of the platforms, and whose form of nets.conv they get. A TPU gets the plain form: its
+# own one constrains the layout of some pictures, by a custom call that jax.export does not let into
+# files, because its meaning may change.
 PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "tpu": "gpu"}
 
 

@@ -61,42 +61,27 @@ class Chip:
         return self.peak_flops_bf16 / self.bandwidth_bytes_s
 
 
-def _chip(
-    name: str,
-    bf16: float,
-    f32: float,
-    gib: float,
-    gb_s: float,
-    source: str,
-    links: int = 0,
-    link_gb_s: float = 0.0,
-) -> Chip:
-    """Rates in TFLOP/s, memory in GiB, bandwidths in 10^9 bytes/s."""
-    return Chip(
-        name, bf16 * 1e12, f32 * 1e12, gib * _GIB, gb_s * 1e9, source, links, link_gb_s * 1e9
-    )
-
-
 CHIPS: dict[str, Chip] = {
-    chip.name: chip
-    for chip in (
+    name: Chip(name, bf16 * 1e12, f32 * 1e12, gib * _GIB, gb_s * 1e9, source, links, link * 1e9)
+    # TFLOP/s, GiB, 10^9 bytes/s.
+    for name, bf16, f32, gib, gb_s, source, links, link in (
         # The pages give the links' bandwidth for a whole chip, both ways together: 400, 1200 and
         # 800 GB/s over 4, 6 and 4 links. v4's is from the paper (Jouppi et al., ISCA 2023, table
         # 4: 6 links of 50 GB/s), which the page's 24 TB/s across the middle of a pod agrees with.
-        _chip("v4", 275, 275, 32, 1200, _TPU + "v4", 6, 50),
-        _chip("v5e", 197, 197, 16, 819, _TPU + "v5e", 4, 50),
-        _chip("v5p", 459, 459, 95, 2765, _TPU + "v5p", 6, 100),
-        _chip("v6e", 918, 918, 32, 1638, _TPU + "v6e", 4, 100),
-        _chip("A100-40GB", 312, 156, 40, 1555, "NVIDIA A100 datasheet"),
-        _chip("A100", 312, 156, 80, 2039, "NVIDIA A100 80GB datasheet, SXM"),
-        _chip("H100-PCIe", 756, 378, 80, 2000, "NVIDIA H100 datasheet, PCIe, without sparsity"),
-        _chip("H100", 989.5, 494.5, 80, 3350, "NVIDIA H100 datasheet, SXM, without sparsity"),
-        _chip("H200", 989.5, 494.5, 141, 4800, "NVIDIA H200 datasheet, SXM, without sparsity"),
-        _chip("B200", 2250, 1100, 180, 7700, "NVIDIA HGX B200 datasheet, without sparsity"),
-        _chip("L4", 121, 60, 24, 300, "NVIDIA L4 datasheet, without sparsity"),
-        _chip("L40S", 362, 183, 48, 864, "NVIDIA L40S datasheet, without sparsity"),
-        _chip("RTX 3090", 71, 35.6, 24, 936, _AMPERE),
-        _chip("RTX 4090", 165.2, 82.6, 24, 1008, _ADA),
+        ("v4", 275, 275, 32, 1200, _TPU + "v4", 6, 50),
+        ("v5e", 197, 197, 16, 819, _TPU + "v5e", 4, 50),
+        ("v5p", 459, 459, 95, 2765, _TPU + "v5p", 6, 100),
+        ("v6e", 918, 918, 32, 1638, _TPU + "v6e", 4, 100),
+        ("A100-40GB", 312, 156, 40, 1555, "NVIDIA A100 datasheet", 0, 0),
+        ("A100", 312, 156, 80, 2039, "NVIDIA A100 80GB datasheet, SXM", 0, 0),
+        ("H100-PCIe", 756, 378, 80, 2000, "NVIDIA H100 datasheet, PCIe, without sparsity", 0, 0),
+        ("H100", 989.5, 494.5, 80, 3350, "NVIDIA H100 datasheet, SXM, without sparsity", 0, 0),
+        ("H200", 989.5, 494.5, 141, 4800, "NVIDIA H200 datasheet, SXM, without sparsity", 0, 0),
+        ("B200", 2250, 1100, 180, 7700, "NVIDIA HGX B200 datasheet, without sparsity", 0, 0),
+        ("L4", 121, 60, 24, 300, "NVIDIA L4 datasheet, without sparsity", 0, 0),
+        ("L40S", 362, 183, 48, 864, "NVIDIA L40S datasheet, without sparsity", 0, 0),
+        ("RTX 3090", 71, 35.6, 24, 936, _AMPERE, 0, 0),
+        ("RTX 4090", 165.2, 82.6, 24, 1008, _ADA, 0, 0),
     )
 }
 
@@ -141,7 +126,7 @@ def chip_of(device: Any) -> Chip | None:
 def measure_host() -> Chip:
     """This machine's CPU, measured through jax: matrix products of 2048x2048 in float32 and in
     bfloat16, and adding one array of 128 MB to another for the memory. Takes a few seconds; run
-    nothing else meanwhile.
+    nothing else at that time.
     """
     with jax.default_device(jax.devices("cpu")[0]):
         product = jax.jit(lambda a, b: a @ b)
@@ -158,16 +143,20 @@ def measure_host() -> Chip:
         b = jnp.ones(_ARRAY, jnp.float32)
         seconds = _fastest(lambda a: total(a, b), jnp.zeros_like(b))
         bandwidth = 3 * b.nbytes / seconds
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Chip(
         name=f"{cpu_model()} ({cores} cores)",
         peak_flops_bf16=flops[jnp.bfloat16],
         peak_flops_f32=flops[jnp.float32],
-        memory_bytes=float(memory),
+        memory_bytes=float(installed_memory()),
         bandwidth_bytes_s=bandwidth,
         source="measured on this machine (matrix products, adding one long array to another)",
     )
+
+
+def installed_memory() -> int:
+    """Bytes of this computer's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cpu_model() -> str:

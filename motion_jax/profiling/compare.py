@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.table import Table
 
@@ -10,25 +10,29 @@ from motion_jax.config import flatten
 from motion_jax.errors import UserError
 from motion_jax.files import write_json
 from motion_jax.profiling.figures import scaled
-from motion_jax.profiling.result import FORMAT
+from motion_jax.profiling.profile_json import FORMAT, Change, Comparison, Measure, ReadProfile
 from motion_jax.profiling.scopes import Scope
 from motion_jax.report import html
 
 # What is compared of each scope, and the smallest change worth a line: a share of the step's total.
-MEASURES = {
+MEASURES: tuple[Measure, ...] = ("seconds", "flops", "bytes", "compiled_bytes")
+WORTH = 0.002
+# Rows shown of each measure that grew, and as many that shrank.
+SHOWN = 5
+# What is compared of the step, and what of the conditions under which it was profiled.
+_STEP = {
     "seconds": "time",
     "flops": "FLOPs",
     "bytes": "bytes",
     "compiled_bytes": "compiled bytes",
+    "mfu": "MFU",
+    "input_wait": "waiting for input",
+    "idle_seconds": "nothing under way",
 }
-WORTH = 0.002
-# Rows shown of each measure that grew, and as many that shrank.
-SHOWN = 5
-# What must be the same for times to be comparable at all; other differences are only named.
-_SAME = ("platform", "time")
+_CONDITIONS = ("config", "stage", "size", "batch", "window", "dtype", "device", "devices", "data")
 
 
-def read_profile(path: Path) -> dict[str, Any]:
+def read_profile(path: Path) -> ReadProfile:
     """A profile.json, or the one in a folder. Raises UserError for anything else."""
     path = Path(path)
     file = path / "profile.json" if path.is_dir() else path
@@ -52,50 +56,45 @@ def read_profile(path: Path) -> dict[str, Any]:
             f"{file} was written by another version of motion-jax (format {value['format']}, this "
             f"one reads {FORMAT}); profile again."
         )
-    return value | {"from": str(file)}
+    return cast(ReadProfile, value | {"file": str(file)})
 
 
-def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def compare(before: ReadProfile, after: ReadProfile) -> Comparison:
     """Changes of the step and of each scope from one profile to another.
 
-    Returns
-      before, after: the files; differences: settings and conditions that differ, as sentences;
-      step: {measure: [before, after]}; memory: {kind: [before, after]};
-      changes: {measure: list of {scope, before, after, change}, the largest growth first}, without
-        what changed less than 0.2 % of the step.
-    Raises:
-      UserError: a measured and an estimated profile, or two platforms.
+    Raises UserError for a measured and an estimated profile, and for two platforms; other
+    differences are only named.
     """
-    for name in _SAME:
-        if before[name] != after[name]:
+    for name, a, b in (
+        ("platform", before["platform"], after["platform"]),
+        ("time", before["time"], after["time"]),
+    ):
+        if a != b:
             raise UserError(
-                f"{before['from']} and {after['from']} cannot be compared: their {name} is "
-                f"{before[name]!r} and {after[name]!r}; profile both in the same way."
+                f"{before['file']} and {after['file']} cannot be compared: their {name} is {a!r} "
+                f"and {b!r}; profile both in the same way."
             )
-    changes = {}
+    changes: dict[Measure, list[Change]] = {}
     for measure in MEASURES:
-        a, b = (_by_scope(profile, measure) for profile in (before, after))
-        if a is None or b is None:
+        old, new = (_by_scope(profile, measure) for profile in (before, after))
+        if old is None or new is None:
             continue
-        least = WORTH * max(sum(a.values()), sum(b.values()))
-        found: list[dict[str, Any]] = [
-            {
-                "scope": scope,
-                "before": a.get(scope, 0),
-                "after": b.get(scope, 0),
-                "change": b.get(scope, 0) - a.get(scope, 0),
-            }
-            for scope in {**a, **b}
+        least = WORTH * max(sum(old.values()), sum(new.values()))
+        found = [
+            Change(scope=scope, before=was, after=value, change=value - was)
+            for scope in {**old, **new}
+            if (value := new.get(scope, 0)) != (was := old.get(scope, 0))
+            and abs(value - was) >= least
         ]
-        found = [row for row in found if row["change"] and abs(row["change"]) >= least]
         changes[measure] = sorted(found, key=lambda row: -row["change"])
-    steps = ("seconds", "flops", "bytes", "compiled_bytes", "mfu", "input_wait", "idle_seconds")
+    # The profiles' keys do not depend on the kind of profile, but for one of "step".
+    steps: list[dict[str, Any]] = [{**profile["step"]} for profile in (before, after)]
     kinds = [profile["memory"]["kinds"] for profile in (before, after)]
     return {
-        "before": before["from"],
-        "after": after["from"],
+        "before": before["file"],
+        "after": after["file"],
         "differences": _differences(before, after),
-        "step": {name: [before["step"].get(name), after["step"].get(name)] for name in steps},
+        "step": {name: [step.get(name) for step in steps] for name in _STEP},
         "memory": {
             kind: [sizes.get(kind, 0) for sizes in kinds] for kind in {**kinds[0], **kinds[1]}
         },
@@ -103,34 +102,37 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _by_scope(profile: dict[str, Any], measure: str) -> dict[str, float] | None:
+def _by_scope(profile: ReadProfile, measure: Measure) -> dict[str, float] | None:
+    """None where one of the rows has no value."""
     values = {
-        str(Scope(row["network"], row["layer"], row["backward"])): row[measure]
+        str(Scope(row["network"], row["layer"], row["backward"])): value
         for row in profile["rows"]
+        if (value := row[measure]) is not None
     }
-    if any(value is None for value in values.values()):
-        return None
-    return values
+    return values if len(values) == len(profile["rows"]) else None
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    names = ("config", "stage", "size", "batch", "window", "dtype", "device", "devices", "data")
-    found = [
-        f"{name}: {before[name]} → {after[name]}" for name in names if before[name] != after[name]
+def _differences(before: ReadProfile, after: ReadProfile) -> list[str]:
+    def conditions(profile: ReadProfile) -> dict[str, Any]:
+        return {
+            **{name: value for name, value in profile.items() if name in _CONDITIONS},
+            "chip": (profile["chip"] or {}).get("name"),
+            **flatten(profile["settings"]),
+            **profile["versions"],
+        }
+
+    old, new = conditions(before), conditions(after)
+    return [
+        f"{name}: {old.get(name)} → {new.get(name)}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     ]
-    chips = [(profile["chip"] or {}).get("name") for profile in (before, after)]
-    if chips[0] != chips[1]:
-        found.append(f"chip: {chips[0]} → {chips[1]}")
-    a, b = (flatten(profile["settings"]) for profile in (before, after))
-    found += [f"{k}: {a.get(k)} → {b.get(k)}" for k in {**a, **b} if a.get(k) != b.get(k)]
-    a, b = before["versions"], after["versions"]
-    found += [f"{k}: {a.get(k)} → {b.get(k)}" for k in {**a, **b} if a.get(k) != b.get(k)]
-    return found
 
 
-def verdict(result: dict[str, Any]) -> str:
+def verdict(result: Comparison) -> str:
     """One sentence: what happened to the step, and which scope did most of it."""
     before, after = result["step"]["seconds"]
+    assert before is not None and after is not None, "every profile has them"
     ratio = after / before
     text = f"A step took {_format('seconds', before)} and takes {_format('seconds', after)} "
     text += f"({100 * (ratio - 1):+.1f} %)."
@@ -149,68 +151,44 @@ def verdict(result: dict[str, Any]) -> str:
 def _format(measure: str, value: float | None) -> str:
     if value is None:
         return "–"
-    if measure == "seconds" or measure == "idle_seconds":
+    if measure in ("seconds", "idle_seconds"):
         return f"{value:.3g} s" if abs(value) >= 1 else f"{1e3 * value:.3g} ms"
-    if measure == "flops":
-        return scaled(value, "FLOP") if value >= 0 else "-" + scaled(-value, "FLOP")
     if measure in ("mfu", "input_wait"):
         return f"{100 * value:.1f} %"
-    return scaled(value, "B") if value >= 0 else "-" + scaled(-value, "B")
+    sign, unit = "-" if value < 0 else "", "FLOP" if measure == "flops" else "B"
+    return sign + scaled(abs(value), unit)
 
 
-def _rows(result: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
+def _rows(result: Comparison) -> list[tuple[str, list[list[str]]]]:
     """(title, rows of text) of each table."""
-    labels = {**MEASURES, "seconds": "time", "mfu": "MFU", "input_wait": "waiting for input",
-              "idle_seconds": "nothing under way"}  # fmt: skip
-    tables = [
-        (
-            "The step",
-            [
-                [labels[name], _format(name, a), _format(name, b), _percent(a, b)]
-                for name, (a, b) in result["step"].items()
-                if a is not None and b is not None
-            ],
-        )
+    step = [
+        [_STEP[name], _format(name, a), _format(name, b), _percent(a, b)]
+        for name, (a, b) in result["step"].items()
+        if a is not None and b is not None
     ]
+    tables = [("The step", step)]
     for measure, rows in result["changes"].items():
         grew = [row for row in rows if row["change"] > 0][:SHOWN]
         shown = grew + [row for row in rows if row["change"] < 0][-SHOWN:]
-        tables.append(
-            (
-                f"What changed: {MEASURES[measure]}",
-                [
-                    [
-                        row["scope"],
-                        _format(measure, row["before"]),
-                        _format(measure, row["after"]),
-                        _signed(measure, row["change"]),
-                    ]
-                    for row in shown
-                ],
-            )
-        )
-    changed = {kind: pair for kind, pair in result["memory"].items() if pair[0] != pair[1]}
-    tables.append(
-        (
-            "What changed: memory",
-            [
-                [kind, _format("bytes", a), _format("bytes", b), _signed("bytes", b - a)]
-                for kind, (a, b) in sorted(changed.items(), key=lambda i: i[1][0] - i[1][1])
-            ],
-        )
-    )
+        changed = [_changed(row["scope"], measure, row["before"], row["after"]) for row in shown]
+        tables.append((f"What changed: {_STEP[measure]}", changed))
+    kinds = sorted(result["memory"].items(), key=lambda item: item[1][0] - item[1][1])
+    memory = [_changed(kind, "bytes", a, b) for kind, (a, b) in kinds if a != b]
+    tables.append(("What changed: memory", memory))
     return [(title, rows) for title, rows in tables if rows]
 
 
-def _signed(measure: str, change: float) -> str:
-    return ("+" if change > 0 else "") + _format(measure, change)
+def _changed(label: str, measure: Measure, before: float, after: float) -> list[str]:
+    sign = "+" if after > before else ""
+    change = sign + _format(measure, after - before)
+    return [label, _format(measure, before), _format(measure, after), change]
 
 
 def _percent(a: float, b: float) -> str:
     return f"{100 * (b / a - 1):+.1f} %" if a else ""
 
 
-def print_comparison(result: dict[str, Any], console: Any) -> None:
+def print_comparison(result: Comparison, console: Any) -> None:
     """To a rich console."""
     console.print(f"before: {result['before']}\nafter:  {result['after']}", markup=False)
     for text in result["differences"]:
@@ -225,7 +203,7 @@ def print_comparison(result: dict[str, Any], console: Any) -> None:
     console.print(verdict(result), markup=False)
 
 
-def write_comparison(result: dict[str, Any], folder: Path) -> None:
+def write_comparison(result: Comparison, folder: Path) -> None:
     """compare.json and index.html in a folder."""
     sections = [html.section("In short", html.paragraph(verdict(result)))]
     if result["differences"]:

@@ -50,7 +50,7 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
     """
     if not options.config or not options.topology:
         raise UserError(
-            f"motion-jax compile wants a config and {option('topology')}, for example: motion-jax "
+            f"motion-jax compile needs a config and {option('topology')}, for example: motion-jax "
             "compile demo --topology v5e:2x2"
         )
     check_outputs(options, "save")
@@ -153,27 +153,27 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
       flop_limit_seconds, flop_share: the analytic FLOPs at the chip's published peak, and what part
         of seconds_after that is.
     """
-    said = topology.estimate(executable)
-    memory, chip = said["memory"], CHIPS[said["chip"]]
+    estimate = topology.estimate(executable)
+    memory, chip = estimate["memory"], CHIPS[estimate["chip"]]
     batch = config.recipe.stages()[name].batch_size
     flops = topology.step_flops(config, name, batch) / mesh.size
     limit = flops / chip.peak_flops_bf16
-    alone, talking = said["seconds"], said["communication_seconds"]
+    alone, communication = estimate["seconds"], estimate["communication_seconds"]
     return _size(config, name, mesh) | {
-        "fits": memory["peak"] <= topology.GENERATIONS[said["chip"]].usable_bytes,
+        "fits": memory["peak"] <= topology.GENERATIONS[estimate["chip"]].usable_bytes,
         "memory": memory,
         "memory_by_kind": memory_by_kind(config, name, mesh, memory),
         "donated": donated(config, name, executable.as_text()),
         "flops": flops,
-        "compiled_flops": said["flops"],
-        "bytes": said["bytes_accessed"],
-        "collectives": [asdict(kind) for kind in said["communication"]],
+        "compiled_flops": estimate["flops"],
+        "bytes": estimate["bytes_accessed"],
+        "collectives": [asdict(kind) for kind in estimate["communication"]],
         "seconds": alone,
-        "communication_seconds": talking,
-        "seconds_beside": max(alone, talking),
-        "seconds_after": alone + talking,
+        "communication_seconds": communication,
+        "seconds_beside": max(alone, communication),
+        "seconds_after": alone + communication,
         "flop_limit_seconds": limit,
-        "flop_share": limit / (alone + talking),
+        "flop_share": limit / (alone + communication),
     }
 
 
@@ -250,13 +250,13 @@ def lines(result: dict[str, Any]) -> list[str]:
             )
         if not stage["collectives"]:
             rows["collectives"] = "none"
-        talking = (
+        spread = (
             f"; {_ms(stage['seconds_beside'])} to {_ms(stage['seconds_after'])} with communication "
             "wholly beside it or wholly after it"
             if stage["collectives"]
             else ""
         )
-        rows["estimate"] = f"{_ms(stage['seconds'])} by the compiler{talking}"
+        rows["estimate"] = f"{_ms(stage['seconds'])} by the compiler{spread}"
         rows["FLOP limit"] = (
             f"{_ms(stage['flop_limit_seconds'])}, {100 * stage['flop_share']:.0f} % of the estimate"
         )

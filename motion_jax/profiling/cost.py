@@ -1,7 +1,6 @@
 """What a training step costs: parameters, arithmetic, memory."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.profiling.arithmetic import count_parameters, flops
+from motion_jax.profiling.chips import installed_memory
 from motion_jax.profiling.cost_table import step_jaxpr
 from motion_jax.train.step import compiled_step, step_inputs
 
@@ -49,7 +49,7 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
         "state_mb": kept / 1e6,
         "temporary_mb": temporary / 1e6,
         "devices": mesh.size,
-        "layout": meshes.describe(mesh, config.recipe.stages()[name].batch_size),
+        "layout": meshes.layout_text(mesh, config.recipe.stages()[name].batch_size),
     }
     if timed:
         fits = 1.1 * (kept + temporary) < (memory_of(jax.devices()[0]) or math.inf)
@@ -93,7 +93,7 @@ def step_seconds(
 
 
 def mean(run: Callable[[], Any], least: float) -> float:
-    """Seconds of a run, the mean over two or more that together take `least` seconds, after a first
+    """Seconds of a run: the mean over two or more that together take `least` seconds, after a first
     one that does not count."""
     jax.block_until_ready(run())
     begun, count = time.perf_counter(), 0
@@ -104,9 +104,9 @@ def mean(run: Callable[[], Any], least: float) -> float:
 
 
 def fastest(run: Callable[[], Any], least: float, most: int = 100) -> float:
-    """Seconds of the quickest of several runs, which together take `least` seconds, after a first
-    one that does not count (nor is there a second, where it was longer than 20 seconds). What else
-    the machine does makes some of them slower, none faster."""
+    """Seconds of the quickest of several runs that together take `least` seconds, after a first one
+    that does not count. (Where the first takes over 20 seconds, it is the only one.) Other work of
+    the machine makes some of them slower, none faster."""
     start = time.perf_counter()
     jax.block_until_ready(run())
     best = time.perf_counter() - start
@@ -126,7 +126,7 @@ def memory_of(device: Any) -> float:
     computer's, or what its control group is allowed."""
     if device.platform != "cpu":
         return float((device.memory_stats() or {}).get("bytes_limit", 0))
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    installed = installed_memory()
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         installed = min(installed, int(text))

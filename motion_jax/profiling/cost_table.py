@@ -6,9 +6,9 @@ the compiler's bytes come from a program that was compiled and run.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import jax
 from jax.extend.core import Literal
@@ -21,6 +21,8 @@ from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.scopes import OTHER, Scope, of_stack
 from motion_jax.recipes.state import Kind
 from motion_jax.train.step import step_inputs
+
+K = TypeVar("K")
 
 # Their one inner jaxpr takes exactly their operands: it is read as if it stood in their place.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call",
@@ -89,20 +91,25 @@ class Table:
         return sum(self.rows.values(), Cost())
 
     def by_network(self) -> dict[str, tuple[Cost, Cost]]:
-        """(forward, backward) of each network, loss, update, the dearest first."""
-        found: dict[str, list[Cost]] = {}
-        for scope, cost in self.rows.items():
-            both = found.setdefault(scope.network, [Cost(), Cost()])
-            both[scope.backward] += cost
-        return _ordered({name: tuple(both) for name, both in found.items()})
+        """(forward, backward) of each network, loss and update, the costliest first."""
+        return self._grouped(lambda scope: scope.network)
 
     def by_layer(self) -> dict[tuple[str, str], tuple[Cost, Cost]]:
-        """(forward, backward) of each (network, layer), the dearest first."""
-        found: dict[tuple[str, str], list[Cost]] = {}
+        """(forward, backward) of each (network, layer), the costliest first."""
+        return self._grouped(lambda scope: (scope.network, scope.layer))
+
+    def _grouped(self, key: Callable[[Scope], K]) -> dict[K, tuple[Cost, Cost]]:
+        found: dict[K, list[Cost]] = {}
         for scope, cost in self.rows.items():
-            both = found.setdefault((scope.network, scope.layer), [Cost(), Cost()])
-            both[scope.backward] += cost
-        return _ordered({name: tuple(both) for name, both in found.items()})
+            found.setdefault(key(scope), [Cost(), Cost()])[scope.backward] += cost
+
+        def price(item: tuple[K, tuple[Cost, Cost]]) -> tuple[float, int, int]:
+            """Time, where there is any, then arithmetic and bytes."""
+            both = item[1][0] + item[1][1]
+            return both.seconds or 0.0, both.flops, both.bytes
+
+        pairs = [(name, (both[0], both[1])) for name, both in found.items()]
+        return dict(sorted(pairs, key=price, reverse=True))
 
     def add_seconds(self, seconds: Mapping[Scope, float]) -> None:
         """Time a step by scope; scopes without any arithmetic get rows of their own."""
@@ -114,26 +121,18 @@ class Table:
     def _add(self, name: str, values: Mapping[Scope, float], nothing: float) -> None:
         """What is known of some rows is known of all: those without a value have none of it."""
         total = self.total
+        compiled_bytes = None if total.compiled_bytes is None else 0
+        seconds = None if total.seconds is None else 0.0
         for scope in values:
-            self.rows.setdefault(
-                scope,
-                Cost(
-                    compiled_bytes=None if total.compiled_bytes is None else 0,
-                    seconds=None if total.seconds is None else 0.0,
-                ),
-            )
+            row = Cost(compiled_bytes=compiled_bytes, seconds=seconds)
+            self.rows.setdefault(scope, row)
         for scope, row in self.rows.items():
             setattr(row, name, values.get(scope, nothing))
 
 
-def _ordered(found: dict[Any, Any]) -> dict[Any, Any]:
-    """The dearest first: by time, where there is any, else by arithmetic and bytes."""
-
-    def price(item: tuple[Any, Any]) -> tuple[float, float, float]:
-        both = item[1][0] + item[1][1]
-        return (both.seconds or 0.0, both.flops, both.bytes)
-
-    return dict(sorted(found.items(), key=price, reverse=True))
+def once_computed(config: Config) -> Config:
+    """The config with nothing computed twice to save memory."""
+    return replace(config, recipe=config.recipe.without_recomputing())
 
 
 def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:

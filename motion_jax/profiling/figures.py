@@ -37,10 +37,8 @@ def roofline(
     ridge = peak / bandwidth
     x_low = min(ridge / 4, *(p.intensity / 1.5 for p in points))
     x_high = max(ridge * 4, *(p.intensity * 1.5 for p in points))
-    y_low, y_high = (
-        min(peak / 30, *(p.rate / 1.5 for p in points)),
-        max(peak * 1.8, *(p.rate * 1.3 for p in points)),
-    )
+    y_low = min(peak / 30, *(p.rate / 1.5 for p in points))
+    y_high = max(peak * 1.8, *(p.rate * 1.3 for p in points))
 
     def x(value: float) -> float:
         share = math.log(value / x_low) / math.log(x_high / x_low)
@@ -56,7 +54,7 @@ def roofline(
         parts.append(_text(x(value), HEIGHT - BOTTOM + 17, f"{value:g}", "middle"))
     for value in log_ticks(y_low, y_high):
         parts.append(_line(LEFT, y(value), WIDTH - RIGHT, y(value), "var(--line)"))
-        parts.append(_text(LEFT - 7, y(value) + 4.5, f"{_flops(value)}/s", "end"))
+        parts.append(_text(LEFT - 7, y(value) + 4.5, f"{scaled(value, 'FLOP')}/s", "end"))
     # The slope begins where it enters the picture.
     begin = max(x_low, y_low / bandwidth)
     roof = [(begin, begin * bandwidth), (ridge, peak), (x_high, peak)]
@@ -64,30 +62,26 @@ def roofline(
     parts.append(
         f'<polyline points="{corners}" fill="none" stroke="var(--text)" stroke-width="2"/>'
     )
-    said = f"peak {_flops(peak)}/s"
-    parts.append(_text(WIDTH - RIGHT - 4, y(peak) - 7, said, "end", "var(--text)"))
+    label = f"peak {scaled(peak, 'FLOP')}/s"
+    parts.append(_text(WIDTH - RIGHT - 4, y(peak) - 7, label, "end", "var(--text)"))
     middle = math.sqrt(begin * ridge)
-    said = f"{_bytes(bandwidth)}/s"
-    parts.append(_text(x(middle) - 8, y(middle * bandwidth) - 5, said, "end", "var(--text)"))
+    label = f"{scaled(bandwidth, 'B')}/s"
+    parts.append(_text(x(middle) - 8, y(middle * bandwidth) - 5, label, "end", "var(--text)"))
     biggest = max(p.share for p in points)
     for point in sorted(points, key=lambda p: -p.share):
         radius = 2.5 + 8 * math.sqrt(point.share / biggest)
-        said = f"{point.name} ({series[point.series]}): {_flops(point.rate)}/s, "
-        said += f"{point.intensity:.3g} FLOP/byte"
+        title = f"{point.name} ({series[point.series]}): {scaled(point.rate, 'FLOP')}/s, "
+        title += f"{point.intensity:.3g} FLOP/byte"
         parts.append(
             f'<circle cx="{x(point.intensity):.1f}" cy="{y(point.rate):.1f}" r="{radius:.1f}" '
-            f'fill="var(--s{point.series})" fill-opacity=".55"><title>{escape(said)}</title>'
+            f'fill="var(--s{point.series})" fill-opacity=".55"><title>{escape(title)}</title>'
             "</circle>"
         )
     parts += _labels(points, x, y, labelled)
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "FLOP/byte", "middle"))
-    keys = "".join(
-        f'<span><svg viewBox="0 0 32 12" aria-hidden="true"><circle cx="16" cy="6" r="4.5" '
-        f'fill="var(--s{i})"/></svg>{escape(name)}</span>'
-        for i, name in enumerate(series)
-    )
+    legend = _legend(series, '<circle cx="16" cy="6" r="4.5"')
     return (
-        f'<figure class="chart"><div class="legend">{keys}</div><div class="scroll">'
+        f'<figure class="chart">{legend}<div class="scroll">'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline">{"".join(parts)}'
         "</svg></div><figcaption>Vertical: FLOP/s; horizontal: FLOP a byte moved; both logarithmic."
         " A bigger dot takes more time; its distance below the line is what could be gained."
@@ -102,7 +96,7 @@ def _labels(
     placed: list[tuple[float, float, float, float]] = []
     parts = []
     longest = sorted(points, key=lambda p: -p.share)
-    # A layer's forward and backward pass bear the same name: the longer one gets it.
+    # A layer's forward and backward pass have one name: the longer one is labelled.
     named = list({p.name: p for p in reversed(longest)}.values())[::-1]
     for point in sorted(named, key=lambda p: -p.share)[:count]:
         width = CHARACTER * len(point.name)
@@ -136,17 +130,21 @@ def stacked(rows: Mapping[str, Sequence[float]], series: Sequence[str], unit: st
             f'<span>{escape(name)}</span><span class="track stacked">{fills}</span>'
             f"<span>{sum(values):.3g}{escape(unit)}</span>"
         )
-    keys = "".join(
-        f'<span><svg viewBox="0 0 32 12" aria-hidden="true"><rect x="6" y="1" width="20" '
-        f'height="10" fill="var(--s{i})"/></svg>{escape(name)}</span>'
-        for i, name in enumerate(series)
-        if name
-    )
-    legend = f'<div class="legend">{keys}</div>' if keys else ""
+    legend = _legend(series, '<rect x="6" y="1" width="20" height="10"')
     return (
         "<style>.stacked{display:flex}.stacked .part{height:100%}</style>"
         f'<div class="chart">{legend}</div><div class="bars">{"".join(parts)}</div>'
     )
+
+
+def _legend(series: Sequence[str], shape: str) -> str:
+    """shape: the beginning of an SVG element."""
+    keys = "".join(
+        f'<span><svg viewBox="0 0 32 12" aria-hidden="true">{shape} fill="var(--s{i})"/></svg>'
+        f"{escape(name)}</span>"
+        for i, name in enumerate(series)
+    )
+    return f'<div class="legend">{keys}</div>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
@@ -160,20 +158,9 @@ def _text(x: float, y: float, text: str, anchor: str, colour: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{fill}>{escape(text)}</text>'
 
 
-def _flops(value: float) -> str:
-    return _scaled(value, "FLOP")
-
-
-def _bytes(value: float) -> str:
-    return _scaled(value, "B")
-
-
-def _scaled(value: float, unit: str) -> str:
+def scaled(value: float, unit: str) -> str:
+    """1.2e9, "FLOP" -> "1.2 GFLOP"."""
     for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size * 0.9995:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
-
-
-# As text elsewhere in a report.
-scaled = _scaled

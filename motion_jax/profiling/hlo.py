@@ -8,19 +8,8 @@ from dataclasses import dataclass, field
 
 _BITS = {"pred": 8, "s4": 4, "u4": 4, "bf16": 16, "f16": 16, "c64": 64, "c128": 128}
 # Name the data of others, or are decided when compiling.
-_FREE = {
-    "parameter",
-    "constant",
-    "tuple",
-    "get-tuple-element",
-    "bitcast",
-    "after-all",
-    "partition-id",
-    "replica-id",
-    "opt-barrier",
-    "add-dependency",
-    "domain",
-}
+_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all",
+         "partition-id", "replica-id", "opt-barrier", "add-dependency", "domain"}  # fmt: skip
 # Custom calls that a TPU compiler uses to name memory, not to do something.
 _FREE_CALL = re.compile(r'custom_call_target="(AllocateBuffer|ConcatBitcast|Assume\w+)"')
 # Beginnings and ends of work that runs beside the rest.
@@ -196,9 +185,9 @@ def _walk(computations: dict[str, list[Line]], name: str, times: int, program: P
             programs = [Program() for _ in branches]
             for branch, into in zip(branches, programs, strict=True):
                 _walk(computations, branch, times, into)
-            dearest = max(programs, key=lambda p: sum(i.total_cycles for i in p.instructions))
-            program.instructions += dearest.instructions
-            program.messages += dearest.messages
+            costliest = max(programs, key=lambda p: sum(i.total_cycles for i in p.instructions))
+            program.instructions += costliest.instructions
+            program.messages += costliest.messages
         elif line.opcode == "call":
             for called in _called(line.rest, "to_apply"):
                 _walk(computations, called, times, program)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
+from jaxtyping import Shaped
 
 from motion_jax import puppet
 from motion_jax.config import Config
@@ -53,25 +54,23 @@ class Measured:
       cold, warm: the first step with an empty and with a filled compilation cache.
       compilations: programs compiled by each function before the first step was done;
         recompilations: after it (none in a sound training).
-      step_seconds: of one step, without a trace; traced_seconds: with one.
+      step_seconds: of one step, without a trace.
       input_wait: share of the untraced time that the loop spent waiting for a batch.
       executable: of the step.
-      folder: of the trace.
     """
 
     cold: Start
     warm: Start
     step_seconds: float
-    traced_seconds: float
     input_wait: float
     executable: jax.stages.Compiled
-    folder: Path
     compilations: Counter[str] = field(default_factory=Counter)
     recompilations: Counter[str] = field(default_factory=Counter)
 
 
-def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
-    """A batch as the loader makes them: a drawn dancer's poses before noise."""
+def synthetic_batch(config: Config, stage: str) -> dict[str, Shaped[np.ndarray, "b ..."]]:
+    """A batch as the loader makes them: a drawn dancer's poses before noise. Shapes and dtypes are
+    those of the stage's reading."""
     size, random = config.recipe.stages()[stage], np.random.default_rng(0)
 
     def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -102,7 +101,7 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
 
 def frozen_parameters(config: Config, mesh: Any) -> dict[str, Any]:
-    """Of the networks that losses need. Random: their values change no time."""
+    """Of the networks that losses need; random, as their values do not change times."""
     made = {
         name: jax.jit(network.random)(jax.random.key(0))
         for name, network in config.recipe.pretrained().items()
@@ -124,40 +123,34 @@ def measure(
       folder: where the trace is written.
       make_state: the state to begin with, laid out over `mesh.of_stage`; None: a fresh one.
     """
-    mesh, recipe = (
-        meshes.of_stage(config.devices, config.recipe.stages()[stage], stage),
-        config.recipe,
-    )
+    recipe = config.recipe
+    mesh = meshes.of_stage(config.devices, recipe.stages()[stage], stage)
     frozen = frozen_parameters(config, mesh)
     make_state = make_state or (lambda: initial_state(config, stage, mesh))
     first = next(batches)
 
     def begin() -> tuple[Start, Counter[str], Any, Any]:
-        """A start as of a new process, but for what Python has imported."""
+        """Starts as a new process does, but for the imports."""
         jax.clear_caches()
         begun = time.perf_counter()
         with Compilations() as done:
             state = jax.block_until_ready(make_state())
             made = time.perf_counter()
             steps = {kind: compiled_step(config, stage, mesh, kind) for kind in recipe.kinds(stage)}
-            state, metrics = steps[recipe.kind_of(stage, 1)](
-                state, meshes.place(first, mesh), frozen
-            )
+            step = steps[recipe.kind_of(stage, 1)]
+            state, metrics = step(state, meshes.place(first, mesh), frozen)
             jax.block_until_ready((state, metrics))
         ended = time.perf_counter()
         tracing, compiling = done.seconds_of("step")
         return Start(made - begun, tracing, compiling, ended - begun), done.names, steps, state
 
     with tempfile.TemporaryDirectory() as cache, _compilation_cache(cache):
-        say(f"Compiling the {stage} stage anew …")
+        say(f"Compiling the {stage} stage with an empty cache …")
         cold, *_ = begin()
         say(f"Compiled in {cold.compiling:.1f} s; once more, from the cache …")
         warm, names, steps, state = begin()
-        executable = (
-            steps[recipe.usual_kind(stage)]
-            .lower(state, meshes.place(first, mesh), frozen)
-            .compile()
-        )
+        usual = steps[recipe.usual_kind(stage)]
+        executable = usual.lower(state, meshes.place(first, mesh), frozen).compile()
     say(f"Running {trace.LAST_STEP} steps …")
     waited = 0.0
     in_flight: deque[Any] = deque()
@@ -187,15 +180,13 @@ def measure(
         seconds = timed(numbers)
         wait = waited / (seconds * len(numbers))
         with trace.tracing(folder):
-            traced = timed(range(trace.FIRST_STEP, trace.LAST_STEP + 1))
+            timed(range(trace.FIRST_STEP, trace.LAST_STEP + 1))
     return Measured(
         cold=cold,
         warm=warm,
         step_seconds=seconds,
-        traced_seconds=traced,
         input_wait=min(wait, 1.0),
         executable=executable,
-        folder=folder,
         compilations=names,
         recompilations=later.names,
     )
@@ -203,7 +194,7 @@ def measure(
 
 @contextlib.contextmanager
 def _compilation_cache(folder: str) -> Iterator[None]:
-    """Another folder for compiled programs, for a while."""
+    """In the block, another folder for compiled programs."""
     # jax makes its settings while it is imported.
     before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # see above
     jax.config.update("jax_compilation_cache_dir", folder)

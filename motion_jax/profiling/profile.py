@@ -25,6 +25,7 @@ from motion_jax.profiling.attribution import attribute
 from motion_jax.profiling.compare import compare, print_comparison, read_profile, write_comparison
 from motion_jax.profiling.measure import measure, synthetic_batches
 from motion_jax.profiling.options import ProfileOptions
+from motion_jax.profiling.profile_json import Comparison, Profile
 from motion_jax.profiling.report import print_profile, write_page
 from motion_jax.profiling.result import (
     add_compiled_bytes,
@@ -44,7 +45,7 @@ from motion_jax.train.step import laid_out_state
 
 def run(options: ProfileOptions, settings: list[str], line: str) -> None:
     """The verb: profiles and prints; the arguments are those of `profile`."""
-    result = profile(options, settings, line)
+    result: Any = profile(options, settings, line)
     if options.json:
         print(json.dumps(result, indent=2))
         return
@@ -62,14 +63,14 @@ def run(options: ProfileOptions, settings: list[str], line: str) -> None:
 
 def profile(
     options: ProfileOptions, settings: list[str] | None = None, line: str = ""
-) -> dict[str, Any]:
+) -> Profile | Comparison:
     """Profiles a stage, or compares two profiles; writes the files.
 
     Args:
       settings: of the config, as command-line arguments.
       line: the command line, for the record.
     Returns:
-      What profile.json holds (docs/profiling.md), or `compare.compare`'s result.
+      What profile.json holds, or what compare.json does.
     Raises:
       UserError: options that contradict each other or name what is not there.
     """
@@ -80,12 +81,12 @@ def profile(
             raise UserError(
                 f"{named('compare')} takes two profiles and nothing else; leave the rest out."
             )
-        result = compare(*(read_profile(path) for path in options.compare))
+        comparison = compare(*(read_profile(path) for path in options.compare))
         if options.out:
-            write_comparison(result, options.out)
-        return result
+            write_comparison(comparison, options.out)
+        return comparison
     task = _task(options, settings)
-    result = _for_topology(options, task) if options.topology else _measured(options, task)
+    result = (_for_topology if options.topology else _measured)(options, task)
     result["command"] = line
     write_json(task.folder / "profile.json", result)
     write_page(result, task.folder / "index.html")
@@ -95,7 +96,7 @@ def profile(
 def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if bool(options.config) == bool(options.run):
         raise UserError(
-            f"motion-jax profile wants a config or {named('run')} DIR, one of them; for example: "
+            f"motion-jax profile takes either a config or {named('run')} DIR; for example: "
             "motion-jax profile demo"
         )
     if options.topology and options.data:
@@ -188,7 +189,7 @@ def _last_stage(run: Path) -> str:
 # --- measured here -----------------------------------------------------------------------------
 
 
-def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
+def _measured(options: ProfileOptions, task: Task) -> Profile:
     check_writable(task.folder)
     mesh = meshes.of_stage(task.config.devices, task.config.recipe.stages()[task.stage], task.stage)
     if task.data is None:
@@ -196,7 +197,7 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
         measured = measure(task.config, task.stage, batches, task.trace)
     else:
         source = str(task.data)
-        with _loader(task) as batches:
+        with open_batches(open_dataset(task.data), task.config, task.stage) as batches:
             measured = measure(task.config, task.stage, batches, task.trace, _restoring(task, mesh))
     device = jax.devices()[0]
     if device.platform == "cpu":
@@ -213,27 +214,32 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
         write_text(task.folder / "step.hlo", text)
         with writing(task.folder / "memory.pprof"):
             jax.profiler.save_device_memory_profile(task.folder / "memory.pprof")
-    step = {
-        "seconds": measured.step_seconds,
-        "traced_seconds": traced,
-        "input_wait": measured.input_wait,
-    }
-    start = {name: asdict(getattr(measured, name)) for name in ("cold", "warm")}
-    start |= {
-        "programs": dict(measured.compilations),
-        "recompilations": dict(measured.recompilations),
-    }
-    kinds = {"platform": device.platform, "device": device.device_kind, "devices": mesh.size}
     stats = device.memory_stats() or {}
     memory = memory_by_kind(task, measured.executable)
     if "peak_bytes_in_use" in stats:
         memory["peak_in_use"] = stats["peak_bytes_in_use"]
     return result_of(
-        task, table, chip, kinds, "trace", step, start, memory, measured.executable
-    ) | {
-        "data": source,
-        "trace": str(task.trace),
-    }
+        task,
+        table,
+        chip,
+        {"platform": device.platform, "device": device.device_kind, "devices": mesh.size},
+        {
+            "seconds": measured.step_seconds,
+            "traced_seconds": traced,
+            "input_wait": measured.input_wait,
+        },
+        {
+            "cold": asdict(measured.cold),
+            "warm": asdict(measured.warm),
+            "programs": dict(measured.compilations),
+            "recompilations": dict(measured.recompilations),
+        },
+        memory,
+        measured.executable,
+        time_source="trace",
+        data=source,
+        trace=str(task.trace),
+    )
 
 
 def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
@@ -251,12 +257,6 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
     table.idle = idle / found.steps
     trace.write_perfetto(task.trace, found, attribution)
     return (found.end - found.begin) / found.steps
-
-
-def _loader(task: Task) -> Any:
-    """Batches of the task's dataset, from the beginning, as training makes them."""
-    assert task.data is not None, "asked only where there is a dataset"
-    return open_batches(open_dataset(task.data), task.config, task.stage)
 
 
 def _restoring(task: Task, mesh: Any) -> Any:
@@ -279,7 +279,7 @@ def _restoring(task: Task, mesh: Any) -> Any:
 # --- estimated for a topology ------------------------------------------------------------------
 
 
-def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
+def _for_topology(options: ProfileOptions, task: Task) -> Profile:
     _, mesh = topology.laid_out(task.config, task.stage, options.topology)
     check_writable(task.folder)
     say(f"Compiling the {task.stage} stage for {options.topology} (minutes for large networks) …")
@@ -298,11 +298,20 @@ def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
     add_compiled_bytes(table, text, attribution)
     if options.hlo:
         write_text(task.folder / "step.hlo", text)
-    memory = memory_by_kind(task, executable) | {"peak": estimate["memory"]["peak"]}
-    step = {"seconds": table.total.seconds, "traced_seconds": None, "input_wait": None}
-    start = {"cold": {"compiling": compiling}}
-    kinds = {"platform": "tpu", "device": options.topology, "devices": mesh.size}
-    found = chips.chip(topology.generation(options.topology))
+    memory = memory_by_kind(task, executable)
+    memory["peak"] = estimate["memory"]["peak"]
+    seconds = table.total.seconds
+    assert seconds is not None, "they were added"
     return result_of(
-        task, table, found, kinds, "compiler's estimate", step, start, memory, executable
-    ) | {"data": "nothing was run", "trace": None}
+        task,
+        table,
+        chips.chip(topology.generation(options.topology)),
+        {"platform": "tpu", "device": options.topology, "devices": mesh.size},
+        {"seconds": seconds, "traced_seconds": None, "input_wait": None},
+        {"cold": {"compiling": compiling}},
+        memory,
+        executable,
+        time_source="compiler's estimate",
+        data="nothing was run",
+        trace=None,
+    )

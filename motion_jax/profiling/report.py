@@ -6,8 +6,10 @@ from typing import Any
 
 from rich.table import Table as Rich
 
+from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.cost_table import Cost, Table
 from motion_jax.profiling.figures import Point, roofline, scaled, stacked
+from motion_jax.profiling.profile_json import Profile
 from motion_jax.profiling.scopes import REST, Scope
 from motion_jax.report import html
 
@@ -19,7 +21,7 @@ STATE = "initial_state"
 SHOWN_IN_TEXT, SHOWN_IN_PAGE = 12, 20
 
 
-def table_of(result: dict[str, Any]) -> Table:
+def table_of(result: Profile) -> Table:
     """The cost table that a profile holds."""
     rows = {
         Scope(row["network"], row["layer"], row["backward"]): Cost(
@@ -30,14 +32,14 @@ def table_of(result: dict[str, Any]) -> Table:
     return Table(rows, result["step"]["idle_seconds"])
 
 
-def heading(result: dict[str, Any]) -> str:
+def heading(result: Profile) -> str:
     return f"Profile of {result['config']}, {result['stage']} stage"
 
 
-def summary(result: dict[str, Any]) -> str:
+def summary(result: Profile) -> str:
     """One line: sizes and machine."""
     machine = result["device"]
-    if result["platform"] == "cpu":
+    if result["platform"] == "cpu" and result["chip"]:
         machine = result["chip"]["name"]
     elif result["devices"] > 1 and ":" not in machine:
         machine = f"{result['devices']} x {machine}"
@@ -47,67 +49,65 @@ def summary(result: dict[str, Any]) -> str:
     )
 
 
-def facts(result: dict[str, Any]) -> dict[str, str]:
+def facts(result: Profile) -> dict[str, str]:
     """The figures of the whole step, as name and text."""
-    step, chip = result["step"], result["chip"]
+    step, chip, start = result["step"], result["chip"], result["start"]
     estimated = result["time"] != "trace"
-    said = " (the compiler's estimate)" if estimated else ""
     found = {
-        "one step": f"{_ms(step['seconds'])}{said}",
+        "one step": _ms(step["seconds"]) + " (the compiler's estimate)" * estimated,
         "images/s": _plain(step["images_per_second"]),
         "arithmetic": f"{scaled(step['flops'], 'FLOP')} a step, "
         f"{scaled(step['flops'] / step['seconds'], 'FLOP')}/s",
     }
-    if chip:
-        peak = chip["peak_flops_bf16" if result["dtype"] == "bfloat16" else "peak_flops_f32"]
+    mfu, limit = step["mfu"], step["limit_seconds"]
+    if chip and mfu is not None and limit is not None:
+        peak = Chip(**chip).peak_flops(result["dtype"]) * result["chips"]
         found["MFU"] = (
-            f"{100 * step['mfu']:.1f} % of {scaled(peak * result['chips'], 'FLOP')}/s "
-            f"({chip['name']}, {result['dtype']})"
+            f"{100 * mfu:.1f} % of {scaled(peak, 'FLOP')}/s ({chip['name']}, {result['dtype']})"
         )
         found["limit"] = (
-            f"{_ms(step['limit_seconds'])} by arithmetic and memory, layer by layer; the step "
-            f"takes {_plain(step['seconds'] / step['limit_seconds'])} times that "
+            f"{_ms(limit)} by arithmetic and memory, layer by layer; the step takes "
+            f"{_plain(step['seconds'] / limit)} times that "
             f"({_plain(step['seconds'] / step['flop_limit_seconds'])} times its arithmetic alone)"
         )
     if step["input_wait"] is not None:
         found["waiting for input"] = f"{100 * step['input_wait']:.1f} % ({result['data']})"
-    if step["traced_seconds"] is not None:
-        idle = step["idle_seconds"] / step["traced_seconds"]
-        found[IDLE] = f"{100 * idle:.1f} % of the traced steps"
-        found["traced step"] = f"{_ms(step['traced_seconds'])} (tracing itself takes time)"
-    cold, warm = result["start"].get("cold"), result["start"].get("warm")
-    if warm:
+    traced, idle = step["traced_seconds"], step["idle_seconds"]
+    if traced is not None and idle is not None:
+        found[IDLE] = f"{100 * idle / traced:.1f} % of the traced steps"
+        found["traced step"] = f"{_ms(traced)} (tracing itself takes time)"
+    cold = start["cold"]
+    if "warm" in start:
         found["time to first step"] = (
             f"{cold['total']:.1f} s (compiling {cold['compiling']:.1f} s), from the cache "
-            f"{warm['total']:.1f} s"
+            f"{start['warm']['total']:.1f} s"
         )
-        later = sum(result["start"]["recompilations"].values())
-        names = ", ".join(result["start"]["recompilations"])
+        later = sum(start["recompilations"].values())
+        names = ", ".join(start["recompilations"])
         found["compilations after it"] = f"{later} ({names})" if later else "none"
-    elif cold:
+    else:
         found["compiling"] = f"{cold['compiling']:.1f} s"
     kinds = result["memory"]["kinds"]
-    found["memory"] = f"{scaled(sum(kinds.values()), 'B')} reckoned by the compiler"
+    found["memory"] = f"{scaled(sum(kinds.values()), 'B')} by the compiler's account"
     if "peak_in_use" in result["memory"]:
         found["memory"] += f", {scaled(result['memory']['peak_in_use'], 'B')} at most in use"
     return found
 
 
-def findings(result: dict[str, Any], count: int = 3) -> list[str]:
-    """What could be gained most, in words."""
-    rows = [row for row in result["rows"] if row["seconds"] and row["limit_seconds"] is not None]
-    rows.sort(key=lambda row: row["limit_seconds"] - row["seconds"])
-    total = sum(row["seconds"] for row in rows) or 1.0
-    said = []
-    for row in rows[:count]:
-        name = str(Scope(row["network"], row["layer"], row["backward"]))
-        limit = row["limit_seconds"]
-        above = f"{row['seconds'] / limit:.0f} times its limit" if limit > 1e-7 else "no arithmetic"
-        said.append(
-            f"{name}: {_ms(row['seconds'])}, {100 * row['seconds'] / total:.0f} % of the step; "
-            f"{above}."
-        )
-    return said
+def findings(result: Profile, count: int = 3) -> list[str]:
+    """Where most could be gained, in words."""
+    rows = [
+        (Scope(row["network"], row["layer"], row["backward"]), seconds, limit)
+        for row in result["rows"]
+        if (seconds := row["seconds"]) and (limit := row["limit_seconds"]) is not None
+    ]
+    rows.sort(key=lambda each: each[2] - each[1])
+    total = sum(seconds for _, seconds, _ in rows) or 1.0
+    return [
+        f"{scope}: {_ms(seconds)}, {100 * seconds / total:.0f} % of the step; "
+        + (f"{seconds / limit:.0f} times its limit." if limit > 1e-7 else "no arithmetic.")
+        for scope, seconds, limit in rows[:count]
+    ]
 
 
 def _ms(seconds: float) -> str:
@@ -126,7 +126,7 @@ def _gib(size: float) -> str:
 
 
 def layer_names(table: Table) -> dict[tuple[str, str], str]:
-    """What (network, layer) is called: what lies between the layers of a network says so."""
+    """The name of each (network, layer); what lies between the layers of a network is called so."""
     layered = {scope.network for scope in table.rows if scope.layer}
     return {
         (scope.network, scope.layer): " / ".join(
@@ -139,7 +139,7 @@ def layer_names(table: Table) -> dict[tuple[str, str], str]:
 # --- terminal ----------------------------------------------------------------------------------
 
 
-def print_profile(result: dict[str, Any], console: Any) -> None:
+def print_profile(result: Profile, console: Any) -> None:
     """To a rich console."""
     table = table_of(result)
     console.print(f"[bold]{heading(result)}[/bold]")
@@ -152,7 +152,7 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
     layers = dict(list(table.by_layer().items())[:SHOWN_IN_TEXT])
     names = layer_names(table)
     named = {names[key]: both for key, both in layers.items()}
-    console.print(_text_table(result, named, f"The {len(layers)} dearest layers", console))
+    console.print(_text_table(result, named, f"The {len(layers)} costliest layers", console))
     gains = findings(result)
     if table.total.seconds is None:
         console.print("The trace holds no times of layers.")
@@ -162,7 +162,7 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
             console.print(f"  {text}", markup=False)
 
 
-def _text_table(result: dict[str, Any], rows: dict[str, Any], title: str, console: Any) -> Any:
+def _text_table(result: Profile, rows: dict[str, Any], title: str, console: Any) -> Any:
     made = Rich(title=title, title_justify="left")
     made.add_column("", no_wrap=not console.is_terminal)
     for column in ("forward", "backward", "share", "GFLOP", "GFLOP/s", "MB"):
@@ -193,7 +193,7 @@ def _percent(part: float | None, whole: float | None) -> str:
 # --- page --------------------------------------------------------------------------------------
 
 
-def write_page(result: dict[str, Any], path: Path) -> None:
+def write_page(result: Profile, path: Path) -> None:
     """One HTML file that opens offline."""
     table = table_of(result)
     networks = table.by_network()
@@ -219,7 +219,8 @@ def write_page(result: dict[str, Any], path: Path) -> None:
         html.section("By layer", *_layer_tables(result, table)),
     ]
     if result["chip"]:
-        sections.append(html.section("Roofline", _roofline(result, table)))
+        chip = Chip(**result["chip"])
+        sections.append(html.section("Roofline", _roofline(result, chip, table)))
     sections.append(html.section("Memory", *_memory(result)))
     if "warm" in result["start"]:
         sections.append(html.section("Start", *_start(result)))
@@ -227,18 +228,9 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     html.write(path, html.page(heading(result), sections, summary(result)))
 
 
-def _layer_tables(result: dict[str, Any], table: Table) -> list[str]:
-    header = [
-        "layer",
-        "forward, ms",
-        "backward, ms",
-        "share, %",
-        "GFLOP",
-        "MB",
-        "FLOP/byte",
-        "GFLOP/s",
-        "times its limit",
-    ]
+def _layer_tables(result: Profile, table: Table) -> list[str]:
+    header = ["layer", "forward, ms", "backward, ms", "share, %", "GFLOP", "MB", "FLOP/byte",
+              "GFLOP/s", "times its limit"]  # fmt: skip
     limits: dict[tuple[str, str], float] = {}
     for row in result["rows"]:
         key = (row["network"], row["layer"])
@@ -275,29 +267,28 @@ def _rounded(value: float | None, factor: float = 1.0) -> float | None:
     return float(f"{value * factor:.3g}") if value else None
 
 
-def _roofline(result: dict[str, Any], table: Table) -> str:
-    chip, count = result["chip"], result["chips"]
-    peak = chip["peak_flops_bf16" if result["dtype"] == "bfloat16" else "peak_flops_f32"]
+def _roofline(result: Profile, chip: Chip, table: Table) -> str:
     whole = table.total.seconds or 1.0
     points = [
         Point(
             f"{scope.network} / {scope.layer}" if scope.layer else scope.network,
             cost.intensity,
-            cost.flops / cost.seconds / count,
+            cost.flops / cost.seconds / result["chips"],
             cost.seconds / whole,
             int(scope.backward),
         )
         for scope, cost in table.rows.items()
         if cost.flops and cost.seconds and cost.intensity
     ]
-    return roofline(points, peak, chip["bandwidth_bytes_s"], DIRECTIONS)
+    peak = chip.peak_flops(result["dtype"])
+    return roofline(points, peak, chip.bandwidth_bytes_s, DIRECTIONS)
 
 
-def _memory(result: dict[str, Any]) -> list[str]:
+def _memory(result: Profile) -> list[str]:
     kinds, chip = result["memory"]["kinds"], result["chip"]
     sizes = {name: size / 1e6 for name, size in kinds.items()}
     sizes = dict(sorted(sizes.items(), key=lambda item: -item[1]))
-    text = f"Together {scaled(sum(kinds.values()), 'B')} on each device, reckoned by the compiler"
+    text = f"Together {scaled(sum(kinds.values()), 'B')} on each device, by the compiler's account"
     if chip:
         text += f"; it has {_gib(chip['memory_bytes'])}"
     if "peak_in_use" in result["memory"]:
@@ -305,28 +296,31 @@ def _memory(result: dict[str, Any]) -> list[str]:
     return [html.bars(sizes, unit=" MB"), html.paragraph(text + ".")]
 
 
-def _start(result: dict[str, Any]) -> list[str]:
+def _start(result: Profile) -> list[str]:
     parts = ("state", "tracing", "compiling")
-    rows = {}
-    for name, label in (("cold", "with an empty cache"), ("warm", "from the cache")):
-        start = result["start"][name]
-        known = [start[part] for part in parts]
-        rows[label] = [*known, max(start["total"] - sum(known), 0.0)]
-    programs = dict(result["start"]["programs"])
+    rows, start = {}, result["start"]
+    for label, seconds in (
+        ("with an empty cache", start["cold"]),
+        ("from the cache", start["warm"]),
+    ):
+        known = [seconds[part] for part in parts]
+        rows[label] = [*known, max(seconds["total"] - sum(known), 0.0)]
+    programs = dict(start["programs"])
     counts = {"the step": programs.pop("step", 0), "the initial state": programs.pop(STATE, 0)}
     counts["small ones of jax itself"] = sum(programs.values())
     compiled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    later = result["start"]["recompilations"]
-    told = ", ".join(f"{name} {count}" for name, count in later.items()) or "none"
+    later = ", ".join(f"{name} {n}" for name, n in start["recompilations"].items()) or "none"
     series = ("initial state", "tracing", "compiling the step", "first step and the rest")
     return [
         html.paragraph("Seconds from the start of a stage to its first finished step."),
         stacked(rows, series, " s"),
-        html.paragraph(f"Programs compiled until then: {compiled}; in the steps after it: {told}."),
+        html.paragraph(
+            f"Programs compiled until then: {compiled}; in the steps after it: {later}."
+        ),
     ]
 
 
-def _about(result: dict[str, Any]) -> list[str]:
+def _about(result: Profile) -> list[str]:
     chip, compiler = result["chip"], result["compiler"]
     known: dict[str, object] = {}
     if chip:
@@ -339,14 +333,16 @@ def _about(result: dict[str, Any]) -> list[str]:
             "source of these": chip["source"],
         }
     step = result["step"]
-    for name, key in (("FLOPs", "flops"), ("bytes", "bytes")):
-        if compiler[key]:
-            unit = "FLOP" if key == "flops" else "B"
+    for name, unit, counted, analytic in (
+        ("FLOPs", "FLOP", compiler["flops"], step["flops"]),
+        ("bytes", "B", compiler["bytes"], step["bytes"]),
+    ):
+        if counted:
             known[f"{name} by the compiler"] = (
-                f"{scaled(compiler[key], unit)} (analytic: {scaled(step[key], unit)})"
+                f"{scaled(counted, unit)} (analytic: {scaled(analytic, unit)})"
             )
     known["operands and results of the compiled instructions in its memory"] = scaled(
-        step["compiled_bytes"], "B"
+        step["compiled_bytes"] or 0, "B"
     )
     known["batches"] = result["data"]
     if result["trace"]:

@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -11,21 +11,18 @@ import jax.numpy as jnp
 
 from motion_jax import __version__
 from motion_jax.config import to_json
-from motion_jax.profiling import hlo
+from motion_jax.profiling import hlo, profile_json
 from motion_jax.profiling.attribution import Attribution
 from motion_jax.profiling.chips import Chip
-from motion_jax.profiling.cost_table import Table, analyse, step_jaxpr
+from motion_jax.profiling.cost_table import Table, analyse, once_computed, step_jaxpr
 from motion_jax.profiling.scopes import Scope
 from motion_jax.profiling.task import Task
 from motion_jax.train.step import step_inputs
 
-FORMAT = 1
-
 
 def analytic_table(task: Task) -> Table:
     """Arithmetic and bytes of the task's step, nothing computed twice."""
-    config = replace(task.config, recipe=task.config.recipe.without_recomputing())
-    return analyse(step_jaxpr(config, task.stage))
+    return analyse(step_jaxpr(once_computed(task.config), task.stage))
 
 
 def summed(pairs: Iterable[tuple[Scope, Any]]) -> dict[Scope, Any]:
@@ -44,7 +41,7 @@ def add_compiled_bytes(table: Table, text: str, attribution: Attribution) -> Non
     )
 
 
-def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> dict[str, Any]:
+def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> profile_json.Memory:
     """Bytes on one device by kind; all but `temporaries` and `code` live between steps too."""
 
     def size(tree: Any) -> int:
@@ -71,30 +68,27 @@ def result_of(
     task: Task,
     table: Table,
     chip: Chip | None,
-    kinds: dict[str, Any],
-    time_source: str,
-    step: dict[str, Any],
-    start: dict[str, Any],
-    memory: dict[str, Any],
+    machine: profile_json.Machine,
+    times: profile_json.StepTimes,
+    start: profile_json.Start,
+    memory: profile_json.Memory,
     executable: jax.stages.Compiled,
-) -> dict[str, Any]:
-    """What profile.json holds.
+    time_source: str,
+    data: str,
+    trace: str | None,
+) -> profile_json.Profile:
+    """What profile.json holds; see there for what is given as it is written.
 
-    Args:
-      chip: for limits and MFU; None leaves them out.
-      kinds: platform, device and number of devices.
-      time_source: "trace" or "compiler's estimate".
-      step: seconds, traced_seconds and input_wait of a step.
-      start, memory: as they are written.
+    chip: for limits and MFU; None leaves them out. time_source: Profile's "time".
     """
     recipe, stage = task.config.recipe, task.config.recipe.stages()[task.stage]
     # Devices that jax makes of one CPU share what was measured of all of it.
-    chips = 1 if kinds["platform"] == "cpu" else kinds["devices"]
+    chips = 1 if machine["platform"] == "cpu" else machine["devices"]
     total, share = table.total, 1 / chips
-    frames = stage.batch_size * stage.window
     costs = executable.cost_analysis() or {}
-    step |= {
-        "images_per_second": frames / step["seconds"],
+    step: profile_json.Step = {
+        **times,
+        "images_per_second": stage.batch_size * stage.window / times["seconds"],
         "idle_seconds": table.idle,
         "flops": total.flops,
         "bytes": total.bytes,
@@ -110,25 +104,28 @@ def result_of(
         step["flop_limit_seconds"] = total.flops / peak
         step["mfu"] = total.flops / (step["seconds"] * peak)
     rows = [
-        {
-            "network": scope.network,
-            "layer": scope.layer,
-            "backward": scope.backward,
-            **asdict(cost),
-            "limit_seconds": cost.limit(chip, recipe.dtype, share) if chip else None,
-        }
+        profile_json.Row(
+            network=scope.network,
+            layer=scope.layer,
+            backward=scope.backward,
+            flops=cost.flops,
+            bytes=cost.bytes,
+            compiled_bytes=cost.compiled_bytes,
+            seconds=cost.seconds,
+            limit_seconds=cost.limit(chip, recipe.dtype, share) if chip else None,
+        )
         for scope, cost in table.rows.items()
     ]
     rows.sort(key=lambda row: (row["seconds"] or 0, row["flops"], row["bytes"]), reverse=True)
     return {
-        "format": FORMAT,
+        "format": profile_json.FORMAT,
         "config": task.name,
         "stage": task.stage,
         "size": f"{stage.width}x{stage.height}",
         "batch": stage.batch_size,
         "window": stage.window,
         "dtype": recipe.dtype,
-        **kinds,
+        **machine,
         "chip": asdict(chip) if chip else None,
         "chips": chips,
         "time": time_source,
@@ -148,4 +145,6 @@ def result_of(
         },
         "settings": to_json(task.config),
         "folder": str(task.folder),
+        "data": data,
+        "trace": trace,
     }

@@ -5,6 +5,7 @@ same topology, with the same versions of jax and libtpu. The file is a zip: abou
 in it, STAGE.bin holds the program. Loading runs what the file says: load only what you made.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import zipfile
@@ -29,10 +30,8 @@ def versions() -> dict[str, str]:
     """Versions that a compiled program is bound to, as far as installed."""
     found = {}
     for package in ("jax", "jaxlib", "libtpu"):
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -73,13 +72,15 @@ def load_step(
     """
     about, program = _read(Path(path), stage)
     entry = about["stages"][stage]
-    here = {name: version for name, version in versions().items() if name in about["versions"]}
-    if here != {name: about["versions"][name] for name in here}:
-        made = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    made = about["versions"]
+    here = {name: version for name, version in versions().items() if name in made}
+    if any(made[name] != version for name, version in here.items()):
+        theirs, ours = (
+            ", ".join(f"{name} {version}" for name, version in found.items())
+            for found in (made, here)
+        )
         raise UserError(
-            f"{path} was compiled with {made}, and here is "
-            f"{', '.join(f'{name} {version}' for name, version in here.items())}; compile it "
-            "again with these."
+            f"{path} was compiled with {theirs}, and here is {ours}; compile it again with these."
         )
     devices = list(jax.devices() if devices is None else devices)
     if (devices[0].device_kind, len(devices)) != (entry["kind"], entry["devices"]):

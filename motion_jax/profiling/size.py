@@ -1,8 +1,8 @@
 """Arithmetic, parameters and memory of a recipe's stages without tracing its steps.
 
 For choosing among many sizes of networks: each network is traced once, without being run, in
-hundredths of a second; the recipe says how often a step runs through it. The truth about a step is
-profiling.cost, which traces and compiles the step itself; the tests hold the two together.
+hundredths of a second; the recipe says how often a step runs through it. profiling.cost traces and
+compiles the step itself; tests compare the two.
 """
 
 import functools
@@ -94,20 +94,20 @@ class StageSize:
       flops: of its convolutions, two a multiply-add.
       state_bytes: parameters, Adam's moments and the average.
       held: numbers that convolutions write and a backward pass needs.
-      learnt: trained parameters.
+      trained: numbers in the trained parameters.
       itemsize: bytes of a number of those that are held.
     """
 
     flops: float
     state_bytes: int
     held: float
-    learnt: int
+    trained: int
     itemsize: int
 
     def temporary_bytes(self, accelerator: bool) -> float:
         """An estimate of what the compiler reserves beside the state."""
         times = ACTIVATIONS["accelerator" if accelerator else "cpu"]
-        return times * self.itemsize * self.held + GRADIENTS * FLOAT * self.learnt
+        return times * self.itemsize * self.held + GRADIENTS * FLOAT * self.trained
 
 
 def has_formula(recipe: Recipe) -> bool:
@@ -119,12 +119,12 @@ def stage_size(recipe: Recipe, name: str) -> StageSize:
     """Of one step of a stage of a recipe that says what its steps do: see Recipe.work."""
     networks, macs, held = recipe.networks(name), 0, 0.0
     for work in recipe.work(name):
-        size, trained = network_size(work.network), work.network.optimizer is not None
+        size, frozen = network_size(work.network), work.network.optimizer is None
         macs += work.passes * size.macs
-        held += (1 if trained else FROZEN) * work.held * size.outputs
+        held += (FROZEN if frozen else 1) * work.held * size.outputs
     parameters = {n: network_size(each).parameters for n, each in networks.items()}
-    learnt = sum(parameters[network] for network in recipe.trained(name))
+    trained = sum(parameters[network] for network in recipe.trained(name))
     average = sum(parameters[network] for network in networks if networks[network].averaged)
-    numbers = sum(parameters.values()) + 2 * learnt + average
+    numbers = sum(parameters.values()) + 2 * trained + average
     itemsize = 2 if recipe.dtype == "bfloat16" else FLOAT
-    return StageSize(2 * macs, FLOAT * numbers, held, learnt, itemsize)
+    return StageSize(2 * macs, FLOAT * numbers, held, trained, itemsize)

@@ -17,16 +17,16 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
-from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.nets.conv import target_platform
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.arithmetic import flops
-from motion_jax.profiling.chips import Chip, chip, chip_of
+from motion_jax.profiling.chips import Chip, chip_of
+from motion_jax.profiling.cost_table import once_computed, step_jaxpr
 from motion_jax.profiling.scopes import Scope, of_operation
 from motion_jax.recipes.state import Kind
 from motion_jax.train.step import compiled_step, stage_settings, step_inputs
@@ -36,9 +36,9 @@ from motion_jax.train.step import compiled_step, stage_settings, step_inputs
 class _Generation:
     """clock_hz: at which the chip reaches its published peak with what its matrix units multiply
     in a cycle (v4, v5p: 8 units of 128x128 a chip; v5e: 4; v6e: 4 of 256x256). dimensions: of a
-    topology's name. usable_gib: of a chip's memory, what the compiler lets a program have (its
-    message when one wants more). shapes: those that the cloud lends, the smaller ones; libtpu knows
-    more. options: for libtpu; megacore makes one device of a chip's two cores.
+    topology's name. usable_gib: what of a chip's memory the compiler gives a program (it says so
+    when one needs more). shapes: the smaller ones of those that the cloud lends; libtpu knows more.
+    options: for libtpu; megacore makes one device of a chip's two cores.
     """
 
     clock_hz: float
@@ -102,7 +102,7 @@ def topology_devices(name: str) -> list[Any]:
     kind, sides = _parse(name)
     options: dict[str, Any] = dict(GENERATIONS[kind].options)
     if math.prod(sides) < 4:
-        # libtpu takes four chips a host for granted.
+        # libtpu expects four chips a host.
         options["chips_per_host_bounds"] = [*sides, *(1 for _ in range(3 - len(sides)))]
     if jax.default_backend() != "tpu":
         for variable, value in _ENVIRONMENT.items():
@@ -124,7 +124,7 @@ def topology_devices(name: str) -> list[Any]:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """libtpu's own, in short: without its error code and the name that was just said."""
+    """libtpu's own, in short: without its error code and the topology's name."""
     reason = re.sub(r"^[A-Z_]+: ", "", str(error).splitlines()[0]).rstrip(".")
     reason = reason.replace(f'Topology layout "{name}"', "it").replace("(or default) ", "")
     return f"its reason: {reason}"
@@ -177,8 +177,8 @@ def laid_out(
         )
     if rows and batch_size % rows:
         raise UserError(
-            f"recipe.{stage}_stage.batch_size = {batch_size} cannot be shared among the "
-            f"{len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
+            f"{setting(f'recipe.{stage}_stage.batch_size')} = {batch_size} cannot be shared among "
+            f"the {len(chips)} chips of {topology} (data {rows} x space {space}); use {larger}, or "
             "name a smaller topology."
         )
     return config, meshes.of_stage(config.devices, config.recipe.stages()[stage], stage, chips)
@@ -190,11 +190,11 @@ _uncached, _enabled = 0, True
 
 @contextlib.contextmanager
 def no_compilation_cache() -> Iterator[None]:
-    """Nothing is written to jax's folder of compiled programs, or read from it, for a while: a
+    """In the block nothing is written to jax's folder of compiled programs, or read from it: a
     program for chips that are not here can be written there but not read again.
 
-    The whole process goes without, as jax decides once for all its threads whether it has one;
-    until the last of the threads that are here has left.
+    This holds for the whole process, as jax decides once for all threads whether it has a folder,
+    and until the last thread leaves such a block.
     """
     global _uncached, _enabled
     with _compiling:
@@ -219,10 +219,8 @@ def compile_step(
 ) -> jax.stages.Compiled:
     """The stage's real train step (train.step.compiled_step), compiled for the chips of a mesh.
 
-    kind: of Recipe.kinds; None: the most frequent.
-
-    Takes minutes of CPU time for the full-size networks. Raises TooLarge where the compiler finds
-    no place for it in a chip's memory.
+    kind: of Recipe.kinds; None: the most frequent. Takes minutes of CPU time for the full-size
+    networks. Raises TooLarge where the step does not fit into a chip's memory.
     """
     with target_platform("tpu"), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind
@@ -236,37 +234,13 @@ def compile_step(
             raise TooLarge(str(error).split(":", 1)[1].splitlines()[0].strip()) from error
 
 
-def compile_for(
-    config: Config, stage: str, topology: str, batch_per_chip: int | None = None
-) -> jax.stages.Compiled:
-    """A stage's train step compiled for a topology: `laid_out`, then `compile_step`."""
-    config, mesh = laid_out(config, stage, topology, batch_per_chip)
-    return compile_step(config, stage, mesh)
-
-
 def step_flops(config: Config, stage: str, batch_size: int) -> int:
     """Analytic FLOPs of one train step (the mean over all kinds of steps) as the networks are
     written: convolutions in their plain form, nothing recomputed, nothing that no result depends
     on."""
-    config = sized(config, stage, batch_size)
-    recipe = config.recipe.without_recomputing()
-    total = 0.0
-    for kind, share in recipe.kinds(stage).items():
-        with target_platform("gpu"):
-            traced = jax.make_jaxpr(
-                lambda state, batch, frozen, kind=kind: recipe.train_step(
-                    state, batch, stage, frozen, kind
-                )
-            )(*step_inputs(config, stage))
-        used, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-        total += share * flops(used)
-    return int(total)
-
-
-def flop_limit(config: Config, stage: str, topology: str, batch_per_chip: int) -> float:
-    """Seconds that a step would take if a chip did nothing but its share of the analytic FLOPs, at
-    its published bfloat16 peak."""
-    return step_flops(config, stage, batch_per_chip) / chip(generation(topology)).peak_flops_bf16
+    config = once_computed(sized(config, stage, batch_size))
+    kinds = config.recipe.kinds(stage)
+    return int(sum(share * flops(step_jaxpr(config, stage, kind)) for kind, share in kinds.items()))
 
 
 # --- what the compiler says --------------------------------------------------------------------
@@ -287,18 +261,18 @@ def estimate(compiled: jax.stages.Compiled) -> dict[str, Any]:
     }
 
 
-def estimate_of(text: str, found: Chip, grid: collectives.Grid) -> dict[str, Any]:
+def estimate_of(text: str, chip: Chip, grid: collectives.Grid) -> dict[str, Any]:
     """What the text of a program that was compiled for a chip in a grid says.
 
     Returns
       chip: short name; clock_hz;
       seconds: cycles / clock_hz + uncosted_seconds;
       cycles: the sum of `estimated_cycles` over all instructions of the program: a loop's body as
-        often as its trip count says, of a conditional the dearest branch;
+        often as its trip count says, of a conditional the costliest branch;
       uncosted_seconds: for the few instructions that the text has no estimate of (select-and-
         scatter, scalars): their bytes at the chip's published bandwidth; uncosted: {opcode: how
         many};
-      instructions: list of hlo.Instruction, the dearest first;
+      instructions: list of hlo.Instruction, the costliest first;
       collectives, collective_bytes: {opcode: how many, bytes of their results on a chip} a step;
       communication: list of collectives.Kind; communication_seconds: their sum, by the bandwidth of
         the chip's links, not by the compiler, and not part of seconds: what of it does not run
@@ -308,14 +282,14 @@ def estimate_of(text: str, found: Chip, grid: collectives.Grid) -> dict[str, Any
     `slice-start`), whose waiting time is unknown; the starting of instructions. No hardware timing
     goes into it: it ranks programs and says where their time goes, and is no measurement.
     """
-    clock = GENERATIONS[found.name].clock_hz
+    clock = GENERATIONS[chip.name].clock_hz
     program = hlo.read(text)
     communication = collectives.by_kind(program.messages, grid)
     cycles = sum(each.total_cycles for each in program.instructions)
     uncosted = [each for each in program.instructions if each.cycles is None]
-    uncosted_seconds = sum(each.bytes for each in uncosted) / found.bandwidth_bytes_s
+    uncosted_seconds = sum(each.bytes for each in uncosted) / chip.bandwidth_bytes_s
     return {
-        "chip": found.name,
+        "chip": chip.name,
         "clock_hz": clock,
         "seconds": cycles / clock + uncosted_seconds,
         "cycles": cycles,
@@ -353,7 +327,7 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, int]:
 
 
 def by_scope(instructions: list[hlo.Instruction]) -> list[tuple[Scope, int, int]]:
-    """(scope, cycles, bytes) of the network layers that instructions come from, dearest first."""
+    """(scope, cycles, bytes) of the layers that instructions come from, the costliest first."""
     cycles: Counter[Scope] = Counter()
     moved: Counter[Scope] = Counter()
     for each in instructions:

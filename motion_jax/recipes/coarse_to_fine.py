@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float, Float32
 
 from motion_jax import losses
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
@@ -161,7 +161,7 @@ class CoarseToFine(Recipe):
         if not stages:
             raise UserError(
                 "The config trains nothing: every stage has steps = 0; set "
-                "recipe.global_stage.steps."
+                f"{setting('recipe.global_stage.steps')}."
             )
         common = {
             "generator": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "n_blocks_local": 0},
@@ -170,7 +170,8 @@ class CoarseToFine(Recipe):
         schedule.check_counts(self, common | least)
         if g.block not in ("full", "separable"):
             raise UserError(
-                f"recipe.generator.block = {g.block!r} is neither 'full' nor 'separable'."
+                f"{setting('recipe.generator.block')} = {g.block!r} is neither 'full' nor "
+                "'separable'."
             )
         self._check_enhancers()
         for name, stage in stages.items():
@@ -182,15 +183,16 @@ class CoarseToFine(Recipe):
         if self.local_stage.steps > 0:
             if g.n_local_enhancers < 1:
                 raise UserError(
-                    f"recipe.generator.n_local_enhancers = {g.n_local_enhancers} leaves the local "
-                    "stage nothing to add; use 1 or more, or leave the stage out with "
-                    "recipe.local_stage.steps = 0."
+                    f"{setting('recipe.generator.n_local_enhancers')} = {g.n_local_enhancers} "
+                    "leaves the local stage nothing to add; use 1 or more, or leave the stage out "
+                    "with recipe.local_stage.steps = 0."
                 )
             halves = 2**g.n_local_enhancers
             if g.ngf % halves:
                 low = max(g.ngf // halves, 1) * halves
                 raise UserError(
-                    f"recipe.generator.ngf = {g.ngf} cannot be halved {g.n_local_enhancers} time"
+                    f"{setting('recipe.generator.ngf')} = {g.ngf} cannot be halved "
+                    f"{g.n_local_enhancers} time"
                     f"{'s' if g.n_local_enhancers > 1 else ''}, as the local stage needs, where an "
                     f"enhancer of half the width surrounds the global network; the nearest widths "
                     f"that can: {low} and {low + halves}."
@@ -203,14 +205,14 @@ class CoarseToFine(Recipe):
             if value % multiple or value <= 0:
                 low = max(value // multiple, 2) * multiple
                 raise UserError(
-                    f"recipe.{name}_stage.{side} = {value} is not divisible by {multiple}, as "
-                    f"the generator's {multiple.bit_length() - 1} halvings "
+                    f"{setting(f'recipe.{name}_stage.{side}')} = {value} is not divisible by "
+                    f"{multiple}, as the generator's {multiple.bit_length() - 1} halvings "
                     f"need; the nearest sizes that are: {low} and {low + multiple}."
                 )
             if value < 2 * multiple:
                 raise UserError(
-                    f"recipe.{name}_stage.{side} = {value} leaves a single row at the lowest "
-                    f"resolution, which reflection padding cannot extend; use at least "
+                    f"{setting(f'recipe.{name}_stage.{side}')} = {value} leaves a single row at "
+                    f"the lowest resolution, which reflection padding cannot extend; use at least "
                     f"{2 * multiple} or a smaller recipe.generator.n_downsampling."
                 )
 

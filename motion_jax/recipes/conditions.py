@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float32
 
 from motion_jax.devices import layout
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.nets.edges import canny
 from motion_jax.pose.contours import draw_contours
 from motion_jax.pose.draw import PoseStyle
@@ -58,8 +58,8 @@ class Conditions:
         """Raises UserError where nothing is shown."""
         if not self.channels:
             raise UserError(
-                "recipe.conditions shows the generator nothing; switch on skeleton, face_contour "
-                "or canny."
+                f"{setting('recipe.conditions')} shows the generator nothing; switch on skeleton, "
+                "face_contour or canny."
             )
 
     def seen(self, batch: Mapping[str, Array]) -> Seen:
@@ -116,8 +116,9 @@ def _edges(frames: Array) -> Array:
     def part(frames: Array) -> Array:
         if layout.place()[1] > 1:
             raise UserError(
-                "Edges (recipe.conditions.canny) are followed over whole pictures, which "
-                "devices.space shares among devices: use --devices.space 1, or switch canny off."
+                f"Edges ({setting('recipe.conditions.canny')}) are followed over whole pictures, "
+                "which devices.space shares among devices: use --devices.space 1, or switch canny "
+                "off."
             )
         flat = frames.reshape(-1, *frames.shape[-3:])
         # One by one: each is followed until its own edges end.

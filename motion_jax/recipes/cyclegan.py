@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Domains
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import image_networks, pool
 from motion_jax.recipes.adam import Adam
@@ -83,7 +83,7 @@ class CycleGAN(OneStage):
     def validate(self) -> None:
         super().validate()
         if self.pool_size < 0:
-            raise UserError(f"recipe.pool_size = {self.pool_size} is less than 0.")
+            raise UserError(f"{setting('recipe.pool_size')} = {self.pool_size} is less than 0.")
 
     # --- networks ------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Float32
 from motion_jax import losses
 from motion_jax.data.reading import Need, Window
 from motion_jax.devices import layout
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.nets.vgg import VGG19
@@ -126,31 +126,33 @@ class EverybodyDanceNow(CoarseToFine):
         for name, stage in stages.items():
             if stage.window < 2:
                 raise UserError(
-                    f"recipe.{name}_stage.window = {stage.window}: the discriminator judges two "
-                    "consecutive frames, so use 2 or more."
+                    f"{setting(f'recipe.{name}_stage.window')} = {stage.window}: the discriminator "
+                    "judges two consecutive frames, so use 2 or more."
                 )
         if "face" in stages:
             if len(stages) == 1:
                 raise UserError(
-                    "The face stage refines a trained generator: set recipe.global_stage.steps too."
+                    "The face stage refines a trained generator: set "
+                    f"{setting('recipe.global_stage.steps')} too."
                 )
             stage, multiple = stages["face"], 2**self.face.n_downsampling
             previous = self.local_stage if self.is_local("face") else self.global_stage
             if (stage.height, stage.width) != (previous.height, previous.width):
                 raise UserError(
-                    f"recipe.face_stage is {stage.width}x{stage.height} but the stage before it "
-                    f"{previous.width}x{previous.height}; give both one size."
+                    f"{setting('recipe.face_stage')} is {stage.width}x{stage.height} but the stage "
+                    f"before it {previous.width}x{previous.height}; give both one size."
                 )
             if self.face.size % multiple or self.face.size > min(stage.height, stage.width):
                 raise UserError(
-                    f"recipe.face.size = {self.face.size} must be divisible by {multiple} and fit "
-                    f"into {stage.width}x{stage.height}; the paper's is a quarter of the height, "
-                    f"here {max(stage.height // 4 // multiple, 1) * multiple}."
+                    f"{setting('recipe.face.size')} = {self.face.size} must be divisible by "
+                    f"{multiple} and fit into {stage.width}x{stage.height}; the paper's is a "
+                    "quarter of the height, here "
+                    f"{max(stage.height // 4 // multiple, 1) * multiple}."
                 )
             if self.face.size < 2 * multiple:
                 raise UserError(
-                    f"recipe.face.size = {self.face.size} leaves a single row at the lowest "
-                    f"resolution, which reflection padding cannot extend; use at least "
+                    f"{setting('recipe.face.size')} = {self.face.size} leaves a single row at the "
+                    f"lowest resolution, which reflection padding cannot extend; use at least "
                     f"{2 * multiple} or a smaller recipe.face.n_downsampling."
                 )
         self.check_perceptual(self.face.size if "face" in stages else None)

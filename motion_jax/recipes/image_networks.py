@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.nets.pix2pix import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -75,8 +75,8 @@ class Generator:
             return
         if self.n_downsampling < LEAST_HALVINGS:
             raise UserError(
-                f"recipe.generator.n_downsampling = {self.n_downsampling}: the U-Net has "
-                f"{LEAST_HALVINGS} halvings or more."
+                f"{setting('recipe.generator.n_downsampling')} = {self.n_downsampling}: the U-Net "
+                f"has {LEAST_HALVINGS} halvings or more."
             )
         why = f"the U-Net's {self.n_downsampling} halvings need"
         most = deepest(stage.height, stage.width)
@@ -116,9 +116,9 @@ class Discriminator:
         least = 3 * 2**self.n_layers
         if self.kind == "patch" and min(stage.height, stage.width) < least:
             raise UserError(
-                f"recipe.{name}_stage is {stage.width}x{stage.height}, but a PatchGAN of "
-                f"{self.n_layers} strided layers needs pictures of at least {least} pixels; use "
-                "larger pictures or a smaller recipe.discriminator.n_layers."
+                f"{setting(f'recipe.{name}_stage')} is {stage.width}x{stage.height}, but a "
+                f"PatchGAN of {self.n_layers} strided layers needs pictures of at least {least} "
+                "pixels; use larger pictures or a smaller recipe.discriminator.n_layers."
             )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from flax import linen as nn
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
@@ -25,7 +25,8 @@ class OnlyStage(Recipe):
     def validate(self) -> None:
         if not self.stages():
             raise UserError(
-                "The config trains nothing: every stage has steps = 0; set recipe.main_stage.steps."
+                "The config trains nothing: every stage has steps = 0; set "
+                f"{setting('recipe.main_stage.steps')}."
             )
         schedule.check_stage("main", self.main_stage)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from motion_jax import losses
 from motion_jax.data.reading import Window
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes import image_networks
 from motion_jax.recipes.adam import Adam
@@ -61,8 +61,8 @@ class Pix2Pix(OneStage):
         if self.ready_pictures and not dataset.info.pose_pictures:
             raise UserError(
                 f"The dataset {dataset.folder} has poses, and this config turns one person's "
-                "pictures into another's (recipe.ready_pictures): pair two people's datasets with "
-                "motion-jax pair --kind pics2pics, or train pose2pics on this one."
+                f"pictures into another's ({setting('recipe.ready_pictures')}): pair two people's "
+                "datasets with motion-jax pair --kind pics2pics, or train pose2pics on this one."
             )
         if self.conditions.face_contour and not (dataset.keypoints()[:, FACE, 2] > 0).any():
             raise UserError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float32
 
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, setting
 from motion_jax.errors import option as named
 
 
@@ -58,13 +58,13 @@ def check_stage(name: str, stage: Any) -> None:
     """Raises UserError for counts that are impossible."""
     for count in ("batch_size", "num_D"):
         if getattr(stage, count, 1) < 1:
-            raise UserError(f"recipe.{name}_stage.{count} must be at least 1.")
+            raise UserError(f"{setting(f'recipe.{name}_stage.{count}')} must be at least 1.")
     for part in ("decay_steps", "warmup_steps"):
         if not 0 <= getattr(stage, part) <= stage.steps:
-            option = named(f"recipe.{name}_stage.{part}")
+            path = f"recipe.{name}_stage.{part}"
             raise UserError(
-                f"recipe.{name}_stage.{part} = {getattr(stage, part)} must be between 0 and the "
-                f"stage's steps ({stage.steps}): give {option} too, for example {option} 0."
+                f"{setting(path)} = {getattr(stage, part)} must be between 0 and the stage's steps "
+                f"({stage.steps}): give {named(path)} too, for example {named(path)} 0."
             )
 
 
@@ -78,9 +78,9 @@ def check_size(
         if value < least or value % multiple:
             low = max(value // multiple, -(-least // multiple)) * multiple
             raise UserError(
-                f"recipe.{name}_stage.{side} = {value} must be divisible by {multiple} and at "
-                f"least {least}, as {why}; the nearest sizes that are: {low} and {low + multiple}"
-                + (f". {instead}" if instead else ".")
+                f"{setting(f'recipe.{name}_stage.{side}')} = {value} must be divisible by "
+                f"{multiple} and at least {least}, as {why}; the nearest sizes that are: {low} and "
+                f"{low + multiple}" + (f". {instead}" if instead else ".")
             )
 
 
@@ -91,6 +91,6 @@ def check_counts(recipe: Any, least: dict[str, dict[str, int]]) -> None:
             value = getattr(getattr(recipe, part), name)
             if value < smallest:
                 raise UserError(
-                    f"recipe.{part}.{name} = {value} is no size of a network; use {smallest} or "
-                    "more."
+                    f"{setting(f'recipe.{part}.{name}')} = {value} is no size of a network; use "
+                    f"{smallest} or more."
                 )

@@ -265,7 +265,7 @@ class _Training:
         say(
             f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
             f"frames at {stage.width}x{stage.height} on "
-            f"{meshes.describe(mesh, stage.batch_size)}; compiling (a minute, the first time "
+            f"{meshes.layout_text(mesh, stage.batch_size)}; compiling (a minute, the first time "
             "perhaps more) …"
         )
         recorder = Recorder(

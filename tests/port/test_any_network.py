@@ -10,7 +10,7 @@ from motion_jax.errors import UserError
 from motion_jax.nets import pix2pix, pix2pixhd
 from motion_jax.nets.initial import initialise
 from motion_jax.port import calling, stablehlo
-from motion_jax.port.reference import describe, network_from_description
+from motion_jax.port.reference import network_from_description, reference_description
 from motion_jax.recipes.network import picture
 
 
@@ -54,17 +54,17 @@ def test_any_network_is_a_program():
     ],
 )
 def test_a_description_is_of_the_module_that_it_makes(module):
-    description = describe(module, 7)
+    description = reference_description(module, 7)
     assert description["input_nc"] == 7
     assert network_from_description(description)[0] == module
 
 
 def test_the_face_discriminator_is_told_apart_by_its_details():
     module = pix2pixhd.NLayerDiscriminator(ndf=6, n_layers=2, norm="batch")
-    description = describe(module, 6) | {"intermediate_features": False}
+    description = reference_description(module, 6) | {"intermediate_features": False}
     assert network_from_description(description)[0] == module
 
 
 def test_what_the_originals_have_not_is_said():
     with pytest.raises(UserError, match="Painter is no network of the original programs"):
-        describe(Painter(), 3)
+        reference_description(Painter(), 3)

@@ -208,8 +208,8 @@ def test_bad_input_is_one_sentence(run, tmp_path, config_file, monkeypatch):
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "old.json").write_text('{"rows": [], "step": {}, "memory": {}, "format": 0}')
     for options, settings, sentence in [
-        (ProfileOptions(), [], "wants a config or run"),
-        (ProfileOptions(config=config, run=run), [], "one of them"),
+        (ProfileOptions(), [], "takes either a config or run"),
+        (ProfileOptions(config=config, run=run), [], "takes either a config or run"),
         (ProfileOptions(config="dmo"), [], "no config dmo.*did you mean demo"),
         (ProfileOptions(config=config, stage="lokal"), [], "no stage 'lokal'; it has global"),
         (ProfileOptions(run=tmp_path), [], "not a run directory"),

@@ -93,8 +93,8 @@ def test_a_step_is_estimated(name):
     stage = replace(RECIPE.stages()[name], batch_size=4)
     twice = size.stage_size(replace(RECIPE, **{f"{name}_stage": stage}), name)
     assert twice.flops == 2 * estimate.flops and twice.state_bytes == estimate.state_bytes
-    assert twice.held == 2 * estimate.held and twice.learnt == estimate.learnt
-    assert twice.learnt == sum(count_parameters(m.mu) for m in state.optimizer.values())
+    assert twice.held == 2 * estimate.held and twice.trained == estimate.trained
+    assert twice.trained == sum(count_parameters(m.mu) for m in state.optimizer.values())
 
 
 def _moments(state):
@@ -114,7 +114,7 @@ def test_the_perceptual_loss_and_longer_windows_cost_more():
     joined = replace(RECIPE, main_discriminator_after=0)
     faces, more = (size.stage_size(recipe, "face") for recipe in (RECIPE, joined))
     assert more.flops > faces.flops and more.state_bytes > faces.state_bytes
-    assert more.held > faces.held and more.learnt > faces.learnt
+    assert more.held > faces.held and more.trained > faces.trained
     once = size.stage_size(replace(RECIPE, rematerialise=True), "local")
     assert once.held < base.held and once.flops == base.flops
 

@@ -353,8 +353,8 @@ def test_what_cannot_be_exported_is_one_sentence(small, tmp_path):
     save_torch(ours["D"], tmp_path / "D.pth")
     for options, said in (
         ({"run": small["separable"], "format": "torch"}, "separable residual blocks"),
-        ({}, "wants run DIR or one weight file"),
-        ({"run": small["full"], "source": tmp_path / "G.pth"}, "one of them"),
+        ({}, "takes either run DIR or one weight file"),
+        ({"run": small["full"], "source": tmp_path / "G.pth"}, "either run DIR or"),
         ({"run": empty}, "is not a run directory"),
         ({"source": empty}, "is no weight file"),
         ({"source": tmp_path / "D.pth", "format": "stablehlo", "size": "16x16"}, "discriminator"),

@@ -108,7 +108,7 @@ def test_a_process_reads_the_rows_of_its_devices(monkeypatch):
 
 def test_layout_in_words():
     def words(settings, batch, count):
-        return meshes.describe(meshes.make_mesh(settings, batch, devices(count)), batch, count)
+        return meshes.layout_text(meshes.make_mesh(settings, batch, devices(count)), batch, count)
 
     assert words(Devices(), 1, 1) == "1 device: 1 window"
     assert words(Devices(), 8, 4) == "4 devices: data 4, 2 windows a device"

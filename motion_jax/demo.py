@@ -7,13 +7,16 @@ Ben is made to move like Ada, and the result is compared with Ben really drawn i
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
 
 from motion_jax import files
 from motion_jax.progress import say, track
+
+if TYPE_CHECKING:
+    from motion_jax.evaluate.report import Evaluation
 
 SOURCE, TARGET = "ada", "ben"
 FPS = 25
@@ -34,7 +37,7 @@ class DemoOptions:
     """The config that is trained."""
 
 
-def demo(options: DemoOptions) -> dict[str, Any]:
+def demo(options: DemoOptions) -> "Evaluation":
     """Runs the whole job; returns the contents of evaluation.json."""
     from motion_jax import puppet
     from motion_jax.config import load_config
@@ -80,7 +83,7 @@ def demo(options: DemoOptions) -> dict[str, Any]:
     return result
 
 
-def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, list, dict]:
+def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple["Evaluation", list, dict]:
     """Transfers the source's poses and scores every method against the true answer."""
     from motion_jax import puppet
     from motion_jax.data.pairs import Frames, stretches
@@ -141,7 +144,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     labels = [f"{i / FPS:.2f} s" for i in range(len(poses))]
     stream = _filmed(frames(), out / "side_by_side.mp4", options, poses, run)
     found = compare(pieces(stream, true_poses, true_boxes, labels=labels), total=len(poses))
-    result = {
+    result: Evaluation = {
         "methods": found.methods,
         "frames": found.frames,
         "training_frames": len(training),
@@ -184,7 +187,7 @@ def _filmed(
             yield real, made
 
 
-def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
+def _report(out: Path, result: "Evaluation", examples: list, per_frame: dict) -> None:
     from motion_jax.evaluate.report import write_report
     from motion_jax.report import html
 
@@ -210,7 +213,7 @@ def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
     )
 
 
-def _print(out: Path, result: dict) -> None:
+def _print(out: Path, result: "Evaluation") -> None:
     from rich.console import Console
 
     from motion_jax.evaluate.report import text_table, verdict

@@ -60,7 +60,7 @@ class Mover(Protocol):
     parameters: int
 
     def move(self, clip: Clip) -> Iterator[np.ndarray]:
-        """One uint8 [H, W, 3] for each moment, in order; every clip begins anew."""
+        """One uint8 [H, W, 3] for each moment, in order; no clip depends on another."""
 
 
 class RunMover:

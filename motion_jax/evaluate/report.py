@@ -65,7 +65,7 @@ class Evaluation(Scores):
 
 @dataclass(frozen=True)
 class Column:
-    """One figure in a table of methods. better: the larger ("max"), the smaller ("min"), neither."""
+    """One figure in a table of methods. better: "max", "min" or "" (neither)."""
 
     key: str
     title: str

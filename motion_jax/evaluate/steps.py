@@ -42,7 +42,7 @@ def evaluate_all(options: EvaluateOptions) -> StepsTable:
             f"{options.run} holds no checkpoint; give the folder that motion-jax train wrote."
         )
     out = options.out or options.run / "evaluation"
-    rows = []
+    rows: list[dict[str, Any]] = []
     for step in steps_of(options.run):
         folder = out / f"step-{step:07d}"
         measured = measure(replace(options, step=str(step), out=folder))

@@ -61,7 +61,7 @@ def measure(options: Options) -> dict[str, Any]:
     from motion_jax.data.pairs import stretches
     from motion_jax.data.records import open_dataset
     from motion_jax.retrieval.options import METHODS, RetrievalOptions
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
 
     dataset = open_dataset(options.data)
     if not 0 < options.holdout < 1:
@@ -76,7 +76,7 @@ def measure(options: Options) -> dict[str, Any]:
     ways = [(method, way) for method in METHODS for way in WAYS]
     for method, way in track(ways, "Ways of retrieval"):
         begin = time.perf_counter()
-        made = retriever(dataset, method, RetrievalOptions(**WAYS[way]), records=training)
+        made = Retriever(dataset, method, RetrievalOptions(**WAYS[way]), records=training)
         rows: dict[str, list[float]] = {
             name: [] for name in ("psnr", "distance", "jumps", "held", "change", "real")
         }

@@ -53,7 +53,7 @@ def measure(options: Options) -> dict[str, Any]:
     from motion_jax import puppet
     from motion_jax.data.records import open_dataset
     from motion_jax.retrieval.options import RetrievalOptions
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
     from motion_jax.transfer.retrieved import output_times
 
     if options.size < 64:
@@ -74,7 +74,7 @@ def measure(options: Options) -> dict[str, Any]:
         dataset = open_dataset(folder)
         for turn in range(options.repeats + 1):
             for way, changes in WAYS.items():
-                made = retriever(dataset, "nearest", RetrievalOptions(**changes))
+                made = Retriever(dataset, "nearest", RetrievalOptions(**changes))
                 at = output_times(times, changes.get("fps"))
                 counts[way] = len(at)
                 with timed() as taken:
@@ -139,7 +139,7 @@ def write(path: Path, pictures: Iterator[Any], times: Any, size: int) -> None:
 def measure_parts(dataset: Any, poses: Any) -> dict[str, float]:
     """Median milliseconds of the parts, each alone."""
     from motion_jax.retrieval.flow import Between, blend, flow
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
 
     taken: dict[str, list[float]] = {}
 
@@ -149,7 +149,7 @@ def measure_parts(dataset: Any, poses: Any) -> dict[str, float]:
         taken.setdefault(name, []).append(1e3 * seconds[0])
         return result
 
-    made = retriever(dataset)
+    made = Retriever(dataset)
     for _ in range(3):
         part(f"choose frames for {len(poses)} poses", lambda: made.choose(poses))
     step = max(1, (len(dataset) - 7) // 20)

@@ -94,9 +94,9 @@ class RetrievalMover:
         records: Int[np.ndarray, " n"],
         size: tuple[int, int],
     ):
-        from motion_jax.retrieval.retriever import retriever
+        from motion_jax.retrieval.retriever import Retriever
 
-        self._retriever = retriever(target, method, records=records, size=size)
+        self._retriever = Retriever(target, method, records=records, size=size)
 
     def move(self, clip: Clip) -> Iterator[Picture]:
         yield from self._retriever.pictures(clip.keypoints)

@@ -1,6 +1,5 @@
 """Scores of several methods against the true frames, in one pass, in constant memory."""
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,8 +187,8 @@ def compare(
         int(i) for i in np.linspace(0, max(total - 1, 0), min(EVEN, total)).round()
     }  # fmt: skip
     even: list[Example] = []
-    best = _Extremes("best", EXTREME, 1)
-    worst = _Extremes("worst", EXTREME, -1)
+    best: list[Example] = []
+    worst: list[Example] = []
     for piece in stream:
         if not scorers:
             scorers = {name: Scorer(batch, lpips) for name in piece.fakes}
@@ -199,54 +198,36 @@ def compare(
                 scorer.reset()
             found = scorer.feed(piece.real, piece.fakes[name], piece.keypoints, piece.face_boxes)
             psnr = psnr if len(psnr) else found["psnr"]
+        begin = result.frames
         for i in range(len(piece.real)):
-            number = result.frames + i
-            value = float(psnr[i])
-            if number in wanted:
-                even.append(_example("evenly spread", number, piece, i, value))
-            for extremes in (best, worst):
-                if extremes.takes(value):
-                    extremes.add(_example(extremes.group, number, piece, i, value))
+            if begin + i in wanted:
+                even.append(_example("evenly spread", begin, piece, i, psnr))
+        for group, extremes, sign in (("best", best, -1), ("worst", worst, 1)):
+            rows = np.argsort(sign * psnr, kind="stable")[:EXTREME]
+            extremes += [_example(group, begin, piece, int(i), psnr) for i in rows]
+            # Of equal ones the earlier frame comes first.
+            extremes.sort(key=lambda example, sign=sign: sign * example.psnr)
+            del extremes[EXTREME:]
         result.frames += len(piece.real)
         result.labels += list(piece.labels)
     result.methods = {name: scorer.summary() for name, scorer in scorers.items()}
     result.per_frame = {name: scorer.per_frame() for name, scorer in scorers.items()}
-    result.examples = even + best.sorted() + worst.sorted()
+    result.examples = even + best + worst
     return result
 
 
-def _example(group: str, number: int, piece: Piece, i: int, psnr: float) -> Example:
+def _example(group: str, begin: int, piece: Piece, i: int, psnr: np.ndarray) -> Example:
+    """Frame i of a piece that begins with frame `begin`."""
     poses = piece.keypoints if piece.pose_pictures is None else piece.pose_pictures
     return Example(
         group,
-        number,
+        begin + i,
         piece.labels[i],
         poses[i].copy(),
         piece.real[i].copy(),
         {name: frames[i].copy() for name, frames in piece.fakes.items()},
-        psnr,
+        float(psnr[i]),
     )
-
-
-class _Extremes:
-    """The `most` examples with the highest (sign 1) or lowest (sign -1) PSNR seen so far."""
-
-    def __init__(self, group: str, most: int, sign: int):
-        self.group, self.most, self.sign = group, most, sign
-        self._heap: list[tuple[float, int, Example]] = []
-
-    def takes(self, psnr: float) -> bool:
-        return len(self._heap) < self.most or self.sign * psnr > self._heap[0][0]
-
-    def add(self, example: Example) -> None:
-        entry = (self.sign * example.psnr, -example.frame, example)
-        if len(self._heap) < self.most:
-            heapq.heappush(self._heap, entry)
-        else:
-            heapq.heapreplace(self._heap, entry)
-
-    def sorted(self) -> list[Example]:
-        return [entry[2] for entry in sorted(self._heap, key=lambda entry: entry[:2])][::-1]
 
 
 def pieces(

@@ -26,7 +26,7 @@ from motion_jax.plan import methods, suggest
 from motion_jax.profiling import cost
 from motion_jax.profiling.cost import fastest, mean
 from motion_jax.recipes import pix2pix
-from motion_jax.retrieval.retriever import retriever
+from motion_jax.retrieval.retriever import Retriever
 from motion_jax.video.reader import frame_times, probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -122,7 +122,7 @@ def test_the_transfer_is_measured_against_the_true_answer(made, dancers):
     training = np.arange(TARGET - round(0.2 * TARGET))
     source = open_dataset(made / "source")
     setup = score.set_up(ben, source, (SIZE, SIZE), [(32, 8)], training, "limbs")
-    shown = np.stack(list(retriever(ben, "nearest", records=training).pictures(setup.poses)))
+    shown = np.stack(list(Retriever(ben, "nearest", records=training).pictures(setup.poses)))
     real = np.stack([frame.image for frame in read_frames(dancers / "truth" / "video.mp4")])
     expected = float(np.mean(psnr(real, shown)))
     figures = json.loads((made / "table.json").read_text())["methods"]["nearest"]

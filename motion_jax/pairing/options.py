@@ -1,4 +1,4 @@
-"""The options of `motion-jax pair`, and what it finds."""
+"""The options of `motion-jax pair`, and the pairs that it finds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +42,13 @@ class PairOptions:
 
 @dataclass(frozen=True)
 class Paired:
-    """What was found.
+    """The pairs of two datasets.
 
     Attributes:
       a, b: the datasets.
-      poses: A's poses in pixels of B's frames.
+      poses: A's poses fitted to B's body, in pixels of B's frames.
       matches: {"train": …, "heldout": …}; a part without frames is left out.
-      runs: the pairs, as they lie in the dataset.
+      runs: the pairs, in the order of the dataset to be made.
       torso: length of B's torso in pixels.
     """
 

@@ -85,7 +85,7 @@ def _grid(height: int, width: int) -> np.ndarray:
 def blend(
     pictures: Sequence[UInt8[np.ndarray, "h w 3"]], weights: Sequence[float]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The mean of several similar pictures, after their parts are moved to the mean of their places.
+    """The mean of several similar pictures, their parts first moved to the mean of their places.
 
     pictures: where they do not agree, the first one's outline counts. weights: of each, not
     negative, with a sum above 0.

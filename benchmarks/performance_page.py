@@ -44,7 +44,7 @@ TITLES = {
 INTRODUCTION = """# Performance
 
 <!-- Made by `python -m benchmarks.performance_page` from benchmarks/results/*.json. Do not edit:
-change benchmarks/notes/*.md or measure again, and make the page anew. -->
+change benchmarks/notes/*.md or measure again, and make the page again. -->
 
 Every figure in a table was measured by a command that stands below it, in the environment that is
 named there (A, B and so on: machine and installed versions, at the end of the page); what is said
@@ -52,9 +52,9 @@ in prose is from notes made on the same machine.
 [benchmarks/README.md](../benchmarks/README.md) says what each command measures and how to run it
 elsewhere.
 
-**Not measured: no GPU and no TPU was at hand.** The benchmarks run on them (images/s beside PyTorch
-eager, autocast and compiled; MFU; latency of one frame). For TPUs there are their compiler's
-estimates.
+**Not measured: GPUs and TPUs.** The benchmarks run on them (images/s beside PyTorch eager, autocast and
+compiled; MFU; latency of one frame), but no figure here comes from one. For TPUs there are their
+compiler's estimates.
 """
 
 

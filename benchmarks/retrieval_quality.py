@@ -1,9 +1,10 @@
-"""The ways of retrieval on held-out frames of a dataset: how near, how steady, how lively.
+"""The ways of retrieval on held-out frames of a dataset: how near, how steady, how much motion.
 
     python -m benchmarks.retrieval_quality --data data/target [--save]
 
-Each held-out frame is to be shown by frames of the training part, found by its pose. A jump is a
-change to a frame that was not filmed within two frames after the one before, nor is it held.
+Each held-out frame is shown by frames of the training part, found by its pose. A jump is a change
+to a frame that was filmed neither at the same moment as the one before nor within two frames after
+it.
 """
 
 import time
@@ -47,7 +48,7 @@ class Options:
     data: Path
     """Dataset folder made by `motion-jax prepare`."""
     holdout: float = 0.2
-    """Share of each clip, its end, that is to be shown; the rest may be shown."""
+    """Share of each clip, its end, whose poses are asked for; frames of the rest are shown."""
     json: bool = False
     """Print the result as JSON, alone."""
     save: bool = False

@@ -2,8 +2,8 @@
 
     python -m benchmarks.retrieval_video [--size 512] [--save]
 
-A drawn dancer's dataset is driven by another dance, once each way: frames as they are, every third
-one chosen with the rest interpolated, twice the frame rate, and three frames blended.
+A drawn dancer's dataset is driven by another dance, once in each way: frames as they are, every
+third frame chosen and the rest interpolated, twice the frame rate, and three frames blended.
 """
 
 import statistics
@@ -100,7 +100,7 @@ def timed() -> Iterator[list[float]]:
 
 
 def make_dataset(folder: Path, options: Options) -> None:
-    """A drawn dancer with poses, JPEG quality 95 as prepared ones are."""
+    """A drawn dancer with poses; JPEGs of quality 95, as `prepare` writes them."""
     import numpy as np
 
     from motion_jax import puppet
@@ -127,7 +127,7 @@ def make_dataset(folder: Path, options: Options) -> None:
 
 
 def write(path: Path, pictures: Iterator[Any], times: Any, size: int) -> None:
-    """As transfer writes them."""
+    """Writes pictures as `transfer` does."""
     from motion_jax.video.background import BackgroundWriter
     from motion_jax.video.writer import VideoWriter
 

@@ -133,19 +133,17 @@ class Times:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training was.
+    """A finished training.
 
     Attributes:
       seconds: of steps; compile_seconds: besides.
       steps, planned: by stage.
-      reused: nothing was left to train.
     """
 
     seconds: float
     compile_seconds: float
     steps: dict[str, int]
     planned: dict[str, int]
-    reused: bool
 
 
 def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) -> Outcome:
@@ -156,10 +154,8 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     from motion_jax.train.loop import train
     from motion_jax.train.run import read_config
 
-    checkpoints = folder / "checkpoints"
-    record, last = newest_record(checkpoints), list(made.limits)[-1]
-    reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
-    if reused:
+    record, last = newest_record(folder / "checkpoints"), list(made.limits)[-1]
+    if record and record["stage"] == last and record.get("ended"):
         before = read_config(folder)
         assert before is not None, "a run with a checkpoint has its config"
         _check_same(name, before, made.config, folder)
@@ -171,10 +167,15 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
         )
         say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
         train(made.config, data, folder, command=command, limits=made.limits)
-        record = newest_record(checkpoints)
+        record = newest_record(folder / "checkpoints")
     config = read_config(folder)
     assert config is not None, "a run that was trained has its config"
-    return _outcome(record, config, reused)
+    return Outcome(
+        sum(record["step_seconds"].values()),
+        record["compile_seconds"],
+        dict(record["steps_done"]),
+        {label: stage.steps for label, stage in config.recipe.stages().items()},
+    )
 
 
 def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> None:
@@ -191,13 +192,3 @@ def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> Non
             f"{folder} was trained with other settings ({'; '.join(wrong[:3])}); remove that "
             f"folder to train {name} again, or choose another {option('out')}."
         )
-
-
-def _outcome(record: Mapping[str, Any], config: "Config", reused: bool) -> Outcome:
-    return Outcome(
-        sum(record["step_seconds"].values()),
-        record["compile_seconds"],
-        dict(record["steps_done"]),
-        {name: stage.steps for name, stage in config.recipe.stages().items()},
-        reused,
-    )

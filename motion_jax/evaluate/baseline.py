@@ -32,7 +32,7 @@ class NearestFrame:
     the baseline of `motion-jax evaluate`, with another video's normalised poses that of a transfer.
 
     frames: the dataset at the size wanted. records: those that may be shown (the training part).
-    batch: poses looked up at once. Raises ValueError without a record.
+    batch: poses are looked up in multiples of so many. Raises ValueError without a record.
     """
 
     def __init__(self, frames: Frames, records: Int[np.ndarray, " r"], batch: int = 16):
@@ -44,12 +44,12 @@ class NearestFrame:
 
     def find(self, keypoints: Float[np.ndarray, "n 137 3"]) -> Int64[np.ndarray, " n"]:
         """The record of the nearest pose to each, in pixels of the size."""
-        found = []
-        for start in range(0, len(keypoints), self.batch):
-            block = np.asarray(keypoints[start : start + self.batch], np.float32)
-            indices = nearest_pose(pad(block, self.batch), self._database)
-            found.append(self.records[indices[: len(block)]])
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        count = len(keypoints)
+        if not count:
+            return np.zeros(0, np.int64)
+        # Repeated shapes compile once.
+        whole = pad(np.asarray(keypoints, np.float32), -(-count // self.batch) * self.batch)
+        return self.records[nearest_pose(whole, self._database)[:count]]
 
     def feed(self, keypoints: Float[np.ndarray, "n 137 3"]) -> UInt8[np.ndarray, "n h w 3"]:
         """Keypoints in pixels of the size → frames."""

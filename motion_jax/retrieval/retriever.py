@@ -3,8 +3,8 @@
 keypoints → nearest frames (features, search) → one for each moment (choice) → pictures (flow)
 """
 
-import collections
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ from motion_jax.progress import say
 from motion_jax.retrieval import choice, features, flow
 from motion_jax.retrieval.options import METHODS, RetrievalOptions
 
-# Pictures that are kept, since moments near in time share them.
+# Frames, and pictures made of them, that are kept, since moments near in time share them.
 KEPT = 64
 
 
@@ -89,7 +89,8 @@ class Retriever:
         self.poses = self._points(keypoints[self.records] * scale)
         self._following = _following(dataset, self.records)
         self._interval = _interval(dataset)
-        self._pictures: collections.OrderedDict[tuple, np.ndarray] = collections.OrderedDict()
+        self._frame = functools.lru_cache(KEPT)(lambda record: self.frames.read(record)[0])
+        self._blended = functools.lru_cache(KEPT)(self._blend)
 
     def _points(self, keypoints: np.ndarray) -> features.Points:
         space: Literal["joints", "angles"] = "joints" if self.method == "nearest" else "angles"
@@ -179,24 +180,12 @@ class Retriever:
             yield between(part)
 
     def _picture(self, chosen: Chosen, moment: int) -> np.ndarray:
-        records, weights = chosen.records[moment], chosen.weights[moment]
-        name = (*records.tolist(), *weights.tolist()) if len(records) > 1 else (int(records[0]),)
-        return self._kept(
-            name, lambda: flow.blend([self._frame(int(r)) for r in records], weights.tolist())
-        )
+        records, weights = chosen.records[moment].tolist(), chosen.weights[moment].tolist()
+        # The same array for the same frames: nothing is interpolated while one is held.
+        return self._blended(tuple(records), tuple(weights))
 
-    def _frame(self, record: int) -> np.ndarray:
-        return self._kept((record,), lambda: self.frames.read(record)[0])
-
-    def _kept(self, name: tuple, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The picture of that name; made, unless it is among the last `KEPT`. For one name it is
-        the same array, so that nothing is interpolated while a frame is held."""
-        if name not in self._pictures:
-            self._pictures[name] = make()
-            if len(self._pictures) > KEPT:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(name)
-        return self._pictures[name]
+    def _blend(self, records: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
+        return flow.blend([self._frame(record) for record in records], weights)
 
 
 def compatible_keypoints(dataset: PoseFrames) -> Float32[np.ndarray, "n 137 3"]:

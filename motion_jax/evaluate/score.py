@@ -202,11 +202,11 @@ def compare(
         for i in range(len(piece.real)):
             if begin + i in wanted:
                 even.append(_example("evenly spread", begin, piece, i, psnr))
-        for group, extremes, sign in (("best", best, -1), ("worst", worst, 1)):
-            rows = np.argsort(sign * psnr, kind="stable")[:EXTREME]
+        for group, extremes, highest in (("best", best, True), ("worst", worst, False)):
+            rows = np.argsort(-psnr if highest else psnr, kind="stable")[:EXTREME]
             extremes += [_example(group, begin, piece, int(i), psnr) for i in rows]
-            # Of equal ones the earlier frame comes first.
-            extremes.sort(key=lambda example, sign=sign: sign * example.psnr)
+            # Of equal ones the earlier frame stays first.
+            extremes.sort(key=lambda example: example.psnr, reverse=highest)
             del extremes[EXTREME:]
         result.frames += len(piece.real)
         result.labels += list(piece.labels)

@@ -6,19 +6,26 @@ its seconds are over (`train(limits=…)`). Seconds are those of steps; compilin
 pictures do not count.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motion_jax import files
+from motion_jax.config import Config, config_hash, differences
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option
+from motion_jax.plan.methods import with_steps
+from motion_jax.plan.suggest import LOOP
+from motion_jax.profiling.cost import step_seconds
 from motion_jax.progress import say
-
-if TYPE_CHECKING:
-    from motion_jax.config import Config
+from motion_jax.train.checkpoint import newest_record
+from motion_jax.train.loop import train
+from motion_jax.train.run import read_config
+from motion_jax.train.step import compiled_step, step_inputs
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Of the seconds planned with: the rest is for a machine that is a little slower than it was.
@@ -53,13 +60,13 @@ class Plan:
       limits: by stage, the seconds after which it ends in any case.
     """
 
-    config: "Config"
+    config: Config
     limits: dict[str, float]
 
 
 def plan(
     name: str,
-    config: "Config",
+    config: Config,
     shares: Mapping[str, float],
     budget: float,
     step_seconds: Mapping[str, float],
@@ -71,8 +78,6 @@ def plan(
       config: as methods.base_config makes it; shares: of its stages, together 1.
       budget: seconds; step_seconds: by stage, of a step, as `measure` gives them.
     """
-    from motion_jax.plan.methods import with_steps
-
     least = sum(step_seconds.values())
     if least > budget:
         what = "one step" if len(shares) == 1 else f"one step of each of its {len(shares)} stages"
@@ -89,12 +94,6 @@ def plan(
 def measure(config: "Config") -> dict[str, float]:
     """Seconds of a step of each stage on this machine, input included: the mean over the stage's
     rhythm of steps (Recipe.rhythm). Compiles a step of each kind and runs it a few times."""
-    from motion_jax.devices import mesh as meshes
-    from motion_jax.plan.methods import with_steps
-    from motion_jax.plan.suggest import LOOP
-    from motion_jax.profiling.cost import step_seconds
-    from motion_jax.train.step import compiled_step, step_inputs
-
     recipe, found = config.recipe, {}
     # The config may have too few steps yet to come to every kind.
     whole = {name: math.lcm(*recipe.rhythm(name).values()) for name in recipe.stages()}
@@ -117,9 +116,6 @@ class Times:
 
     def of(self, name: str, config: "Config", again: bool = False) -> dict[str, float]:
         """By stage; measured where it is not known of this config, or always (`again`)."""
-        import json
-
-        from motion_jax.config import config_hash
 
         known = json.loads(self.path.read_text()) if self.path.is_file() else {}
         key = config_hash(config)
@@ -150,10 +146,6 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     """Trains a run folder within its plan, goes on with it, or finds it done.
 
     Raises UserError where the folder holds a run of other settings."""
-    from motion_jax.train.checkpoint import newest_record
-    from motion_jax.train.loop import train
-    from motion_jax.train.run import read_config
-
     record, last = newest_record(folder / "checkpoints"), list(made.limits)[-1]
     if record and record["stage"] == last and record.get("ended"):
         before = read_config(folder)
@@ -178,10 +170,8 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     )
 
 
-def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> None:
+def _check_same(name: str, before: Config, now: Config, folder: Path) -> None:
     """The number of steps may differ: it depends on how quick the machine was."""
-    from motion_jax.config import differences
-
     wrong = [
         line
         for line in differences(before, now)

@@ -17,29 +17,41 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Int
+from rich.console import Console
 
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
+from motion_jax.compare import page, score
 from motion_jax.compare.movers import Mover, RetrievalMover, RunMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
-from motion_jax.data.records import PoseFrames
+from motion_jax.compare.page import Grids, Table, film_frame, notes, text_table
+from motion_jax.compare.score import ComparedMoment, Setup, check_target
+from motion_jax.config import Config
+from motion_jax.data.making import make
+from motion_jax.data.pairs import reduction
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
+from motion_jax.evaluate import score as scores
+from motion_jax.evaluate.held_out import Stretch
+from motion_jax.evaluate.measure import metered
+from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
+from motion_jax.evaluate.score import Figures
 from motion_jax.events import Observer, Stopped, StopToken
+from motion_jax.pairing.options import PairOptions
+from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
+from motion_jax.train.run import fingerprint, load_run
+from motion_jax.transfer.film import Film, synthetic_tags
+from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
-
-if TYPE_CHECKING:
-    from motion_jax.compare.page import Grids, Table
-    from motion_jax.compare.score import ComparedMoment, Setup
-    from motion_jax.config import Config
-    from motion_jax.evaluate.held_out import Stretch
-    from motion_jax.evaluate.score import Figures
 
 # Torso lengths: no two poses are farther apart than this.
 FARTHEST = 100.0
@@ -58,7 +70,7 @@ def compare(
     *,
     observer: Observer | None = None,
     stop: StopToken | None = None,
-) -> "Table":
+) -> Table:
     """Makes the comparison; returns the contents of table.json.
 
     Args:
@@ -77,10 +89,7 @@ def compare(
     return result
 
 
-def _compare(options: CompareOptions, command: str) -> "Table":
-    from motion_jax.compare import score
-    from motion_jax.data.records import open_dataset
-
+def _compare(options: CompareOptions, command: str) -> Table:
     files.check_outputs(options, "out")
     methods = choose(options.methods)
     seconds = budgets.parse_budget(options.budget)
@@ -100,10 +109,8 @@ def _compare(options: CompareOptions, command: str) -> "Table":
 
 def _check(
     options: CompareOptions, target: PoseFrames
-) -> tuple[list["Stretch"], Int[np.ndarray, " n"]]:
+) -> tuple[list[Stretch], Int[np.ndarray, " n"]]:
     """The target's held-out stretches and training records."""
-    from motion_jax.compare.score import check_target
-
     for name in ("source", "truth"):
         path = getattr(options, name)
         if path is not None and not path.exists():
@@ -127,9 +134,6 @@ def _check(
 
 def _size(options: CompareOptions, target: PoseFrames) -> tuple[int, int]:
     """(height, width) of all pictures."""
-    from motion_jax.data.pairs import reduction
-    from motion_jax.data.prepare_options import parse_size
-
     if options.size is None:
         return target.size
     height, width = parse_size(options.size)
@@ -148,8 +152,6 @@ def _same_as_before(
     options: CompareOptions, target: PoseFrames, size: tuple[int, int]
 ) -> dict[str, Any]:
     """What this comparison is of. Raises UserError where the folder holds anything else."""
-    from motion_jax.train.run import fingerprint
-
     names = "holdout", "normalize", "start", "end", "fps", "video_track", "smooth", "seed"
     now = {name: getattr(options, name) for name in names} | {
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
@@ -186,10 +188,6 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
     """The source's video as a dataset of the table's size, in a folder that says what it is for.
 
     Raises UserError, and leaves no new folder, where nothing can be made of the video."""
-    from motion_jax.data.making import make
-    from motion_jax.data.prepare_options import PrepareOptions
-    from motion_jax.data.records import open_dataset
-
     folder, note = options.out / "source", options.out / OPTIONS
     new = not note.is_file()
     files.write_json(note, settings)
@@ -214,12 +212,10 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
 
 
 def _make(
-    options: CompareOptions, methods: list[Method], setup: "Setup", seconds: float, command: str
+    options: CompareOptions, methods: list[Method], setup: Setup, seconds: float, command: str
 ) -> tuple[dict[str, Mover], dict[str, dict[str, Any]]]:
     """({method: what moves}, {method: what its row says of how it was made}), in the table's
     order."""
-    from motion_jax.train.run import load_run
-
     trained = [method for method in methods if method.trained]
     if any(method.data == "pairs" for method in trained):
         with events.part(0.0, PAIRS_SHARE):
@@ -265,12 +261,10 @@ def _make(
 
 
 def _on_cpu() -> bool:
-    import jax
-
     return jax.default_backend() == "cpu"
 
 
-def _config(options: CompareOptions, method: Method, setup: "Setup") -> "Config":
+def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
     boxes = setup.target.dataset.face_boxes()[setup.training]
     heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / setup.target.factor
     return base_config(
@@ -287,9 +281,6 @@ def _config(options: CompareOptions, method: Method, setup: "Setup") -> "Config"
 
 def _pairs(options: CompareOptions) -> None:
     """The dataset of pairs of the source's and the target's pictures."""
-    from motion_jax.pairing.options import PairOptions
-    from motion_jax.pairing.pair import pair
-
     pair(
         PairOptions(
             a=options.out / "source",
@@ -318,18 +309,12 @@ def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> s
 
 def _score(
     options: CompareOptions,
-    setup: "Setup",
+    setup: Setup,
     movers: Mapping[str, Mover],
     made: dict[str, dict[str, Any]],
     command: str,
-) -> "Table":
+) -> Table:
     """Scores, films and writes."""
-    from motion_jax.compare import page, score
-    from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.measure import metered
-    from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
-    from motion_jax.video.reader import probe
-
     lpips, no_lpips = scores.load_lpips("alex", options.lpips, setup.size)
     detector = choose_detector(setup.target.dataset, options.reestimate, options.pose_model)
     moves = setup.moves()
@@ -347,7 +332,7 @@ def _score(
             detector,
             options.reestimate_frames,
         )
-    film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
+    film, grids = options.out / "side_by_side.mp4", Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
     truth = None
     if options.truth:
@@ -387,16 +372,13 @@ def _score(
 
 
 def _filmed(
-    moments: Iterator["ComparedMoment"],
+    moments: Iterator[ComparedMoment],
     path: Path,
-    grids: "Grids",
+    grids: Grids,
     options: CompareOptions,
     has_audio: bool,
-) -> Iterator["ComparedMoment"]:
+) -> Iterator[ComparedMoment]:
     """Passes the moments on while writing them side by side into a video."""
-    from motion_jax.compare.page import film_frame
-    from motion_jax.transfer.film import Film, synthetic_tags
-
     tags = synthetic_tags(
         options.target.name,
         "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
@@ -441,9 +423,7 @@ def _notes(movers: Mapping[str, Mover], truth: bool) -> list[str]:
     return lines
 
 
-def _facts(options: CompareOptions, setup: "Setup", command: str) -> dict[str, Any]:
-    import jax
-
+def _facts(options: CompareOptions, setup: Setup, command: str) -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "command": command,
@@ -456,12 +436,8 @@ def _facts(options: CompareOptions, setup: "Setup", command: str) -> dict[str, A
     }
 
 
-def show(options: CompareOptions, result: "Table") -> None:
+def show(options: CompareOptions, result: Table) -> None:
     """Prints the table, what it leaves out and why, and where the page and the film are."""
-    from rich.console import Console
-
-    from motion_jax.compare.page import notes, text_table
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result), width=max(console.width, 118))
     for line in notes(result):

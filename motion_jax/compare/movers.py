@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
 from motion_jax.data.records import PoseFrames
+from motion_jax.profiling.arithmetic import count_parameters
+from motion_jax.retrieval.retriever import Retriever
+from motion_jax.train.run import Run
+from motion_jax.transfer.player import Networks, Player
 from motion_jax.transfer.source import Moment, takes_poses
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -69,10 +70,7 @@ class Mover(Protocol):
 class RunMover:
     """A trained run. pictures: it is shown the source's pictures, not poses."""
 
-    def __init__(self, run: "Run", pictures: bool):
-        from motion_jax.profiling.arithmetic import count_parameters
-        from motion_jax.transfer.player import Networks, Player
-
+    def __init__(self, run: Run, pictures: bool):
         self.parameters = count_parameters(run.params)
         self._pictures = ("pose_pictures" if takes_poses(run) else "frames") if pictures else None
         self._player = Player(Networks(run, chunk=CHUNK), CHUNK)
@@ -94,8 +92,6 @@ class RetrievalMover:
         records: Int[np.ndarray, " n"],
         size: tuple[int, int],
     ):
-        from motion_jax.retrieval.retriever import Retriever
-
         self._retriever = Retriever(target, method, records=records, size=size)
 
     def move(self, clip: Clip) -> Iterator[Picture]:

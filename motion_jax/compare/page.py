@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from rich.table import Table as RichTable
 
 from motion_jax.compare.score import ComparedMoment
 from motion_jax.evaluate.report import (
@@ -109,8 +110,6 @@ def markdown(result: Table) -> str:
 
 def text_table(result: Table) -> object:
     """For the terminal (a rich table)."""
-    from rich.table import Table as RichTable
-
     columns = shown_columns(FIRST, result)
     made = RichTable(title=f"{result['frames']} held-out frames", title_justify="left")
     made.add_column("", no_wrap=True)

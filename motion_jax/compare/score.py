@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from motion_jax.compare.movers import CHUNK, Clip, Mover
+from motion_jax.data.crop import Region, cut_out
 from motion_jax.data.pairs import Frames
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
@@ -18,6 +19,10 @@ from motion_jax.evaluate import held_out
 from motion_jax.evaluate.baseline import nearest_pose
 from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training
 from motion_jax.evaluate.score import Comparison, Figures, Piece, pieces
+from motion_jax.pose.skeleton import NAME
+from motion_jax.pose.track import PoseTrack
+from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.video.reader import frame_times, probe, read_frames
 
 METRICS = ("psnr", "ssim", "lpips", "flicker")
 
@@ -78,8 +83,6 @@ def check_target(
 
     Raises UserError where the dataset has no poses of ours, or one of the two is empty.
     """
-    from motion_jax.pose.skeleton import NAME
-
     if dataset.info.skeleton != NAME or not dataset.has_keypoints:
         what = (
             "has no keypoints (only ready pose pictures)"
@@ -103,9 +106,6 @@ def set_up(
     normalize: Literal["global", "limbs", "none"],
 ) -> Setup:
     """The source's poses fitted to the target's body, and all else that methods share."""
-    from motion_jax.pose.track import PoseTrack
-    from motion_jax.transfer.fit import Body, fit_clip
-
     keypoints = source.keypoints()
     track = PoseTrack(keypoints, source.times(), source.size, ("",) * len(keypoints))
     clip = fit_clip(track, Body.of_dataset(target, target.keypoints()[training], size), normalize)
@@ -165,9 +165,6 @@ def transfer(
 def true_frames(path: Path, source: Path, setup: Setup) -> Iterator[np.ndarray]:
     """The frames of --truth, cut out as the target's dataset is, that belong to the source's
     records: uint8 [H, W, 3] each. Raises UserError where the video does not fit the source."""
-    from motion_jax.data.crop import Region, cut_out
-    from motion_jax.video.reader import frame_times, probe, read_frames
-
     times, others = frame_times(path), frame_times(source)
     if len(times) != len(others) or not np.allclose(times, others, atol=0.02):
         raise UserError(

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
+
 from motion_jax import files
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.evaluate.report import Evaluation
+from motion_jax.evaluate.report import Evaluation, remarks, text_table, verdict
+from motion_jax.evaluate.steps import evaluate_all
 
 
 def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
@@ -16,8 +19,6 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
     (see steps.evaluate_all, whose result it returns)."""
     files.check_outputs(options, "out", own=("run",), any_name=True)
     if options.step == "all":
-        from motion_jax.evaluate.steps import evaluate_all
-
         result: Mapping[str, Any] = evaluate_all(options)
     else:
         result = measured = measure(options)
@@ -30,9 +31,6 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
 
 
 def _print(result: Evaluation) -> None:
-    from rich.console import Console
-
-    from motion_jax.evaluate.report import remarks, text_table, verdict
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))

@@ -9,22 +9,27 @@ which training never saw.
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from motion_jax import files
 from motion_jax.data.pairs import Frames
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
+from motion_jax.evaluate import report
+from motion_jax.evaluate.baseline import baseline
 from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training, held_out_pieces
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
 from motion_jax.evaluate.report import NEAREST, Evaluation
-from motion_jax.evaluate.score import Comparison, Piece, load_lpips
+from motion_jax.evaluate.score import Comparison, Piece, compare, load_lpips
+from motion_jax.pairing.report import flattering
+from motion_jax.pose.pose_pictures import poses_of
+from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
+from motion_jax.train.run import Run, fingerprint, load_run
 
 
 def measure(options: EvaluateOptions) -> Evaluation:
@@ -33,10 +38,6 @@ def measure(options: EvaluateOptions) -> Evaluation:
 
     Raises UserError for bad input, before anything is written.
     """
-    from motion_jax.evaluate import report
-    from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
-    from motion_jax.evaluate.score import compare
-    from motion_jax.train.run import load_run
 
     if options.batch < 1:
         raise UserError(
@@ -86,7 +87,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
 
 
 def open_data(
-    options: EvaluateOptions, run: "Run"
+    options: EvaluateOptions, run: Run
 ) -> tuple[Frames, list[Stretch], Int[np.ndarray, " n"]]:
     """(the dataset's frames at the run's size, the held-out stretches, records of the training
     part).
@@ -94,9 +95,6 @@ def open_data(
     Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
     out.
     """
-    from motion_jax.data.records import open_dataset
-    from motion_jax.pose.skeleton import NAME
-
     if not run.config.recipe.paired:
         raise UserError(
             f"The run {options.run} makes pictures of what it is shown that are not paired, so "
@@ -125,16 +123,13 @@ def open_data(
 
 
 def _pieces(
-    run: "Run",
+    run: Run,
     frames: Frames,
     held: list[Stretch],
     training: Int[np.ndarray, " n"],
     options: EvaluateOptions,
 ) -> Iterator[Piece]:
     """The held-out frames with what each method makes of their poses."""
-    from motion_jax.evaluate.baseline import baseline
-    from motion_jax.pose.pose_pictures import poses_of
-
     recipe = run.config.recipe
     # Any: they have `feed` and `reset` alike, of what each is shown.
     methods: dict[str, Any] = {
@@ -170,11 +165,8 @@ def metered(stream: Iterable[Piece], total: int, what: str) -> Iterator[Piece]:
             meter.advance(len(piece.real))
 
 
-def _notes(run: "Run", frames: Frames, training: Int[np.ndarray, " n"], count: int) -> list[str]:
+def _notes(run: Run, frames: Frames, training: Int[np.ndarray, " n"], count: int) -> list[str]:
     """What must be known to read the figures; count: of the held-out frames."""
-    from motion_jax.pairing.report import flattering
-    from motion_jax.train.run import fingerprint
-
     notes, dataset = [], frames.dataset
     info = dataset.info
     if fingerprint(dataset) != run.dataset.get("fingerprint"):

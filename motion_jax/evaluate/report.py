@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
+from rich.table import Table
 
 from motion_jax.evaluate.score import Example
 from motion_jax.metrics import frames as metrics
@@ -125,8 +126,6 @@ def table(columns: Sequence[Column], result: Scores, caption: str, digits: int =
 
 def text_table(result: Scores) -> object:
     """The same for the terminal, methods across (a rich table)."""
-    from rich.table import Table
-
     made = Table(title=f"{result['frames']} frames", title_justify="left")
     made.add_column("")
     for name in result["methods"]:

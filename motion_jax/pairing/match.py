@@ -7,16 +7,16 @@ torso.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int8, Int64
 
+from motion_jax.data.records import PoseFrames
+from motion_jax.pairing.options import Compare
 from motion_jax.pose.match import nearest
 from motion_jax.pose.normalize import Method, PoseStatistics, fit_target, normalize
 from motion_jax.pose.skeleton import BODY
 
-Compare = Literal["frame", "body"]
 # What becomes of a pair; where several reasons speak against it, the first one of these is given.
 REASONS = ("kept", "no common joints", "too far", "not mutual")
 KEPT, NOTHING_COMMON, TOO_FAR, NOT_MUTUAL = range(4)
@@ -149,6 +149,26 @@ class Run:
     b: Int64[np.ndarray, " n"]
     distance: Float32[np.ndarray, " n"]
     held_out: bool
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The pairs of two datasets.
+
+    Attributes:
+      a, b: the datasets.
+      poses: A's poses fitted to B's body, in pixels of B's frames.
+      matches: {"train": …, "heldout": …}; a part without frames is left out.
+      runs: the pairs, in the order of the dataset to be made.
+      torso: length of B's torso in pixels.
+    """
+
+    a: PoseFrames
+    b: PoseFrames
+    poses: Float32[np.ndarray, "n 137 3"]
+    matches: dict[str, Matches]
+    runs: list[Run]
+    torso: float
 
 
 def runs(matches: Matches, clips: Int[np.ndarray, " q"], held_out: bool) -> list[Run]:

@@ -16,9 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from motion_jax.config import Config, Data, load_config
+from motion_jax.data.advice import DIFFERENT, FACE
+from motion_jax.data.coverage import measure
+from motion_jax.data.pairs import stretches, windows
 from motion_jax.data.quality import TrainingAdvice
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
+from motion_jax.nets.blocks import ResidualBlock
+from motion_jax.nets.initial import initialise
+from motion_jax.plan.methods import METHODS, base_config
 from motion_jax.profiling.cost import fastest, memory_of
 from motion_jax.profiling.size import stage_size
 
@@ -196,9 +202,6 @@ def measured_machine() -> Machine:
 
 def _block_flops(dtype: str, accelerator: bool) -> float:
     """FLOP/s of a residual block, forward and backward."""
-    from motion_jax.nets.blocks import ResidualBlock
-    from motion_jax.nets.initial import initialise
-
     batch, side, channels = (8, 64, 256) if accelerator else (4, 32, 64)
     x = jnp.ones((batch, side, side, channels), jnp.dtype(dtype))
     block = ResidualBlock(jnp.dtype(dtype))
@@ -220,10 +223,6 @@ def _block_flops(dtype: str, accelerator: bool) -> float:
 def facts_of(dataset: PoseFrames, holdout: float, place: str) -> Dataset:
     """What the rules need to know of a dataset. holdout: share of each clip that is held out;
     place: the dataset's folder."""
-    from motion_jax.data.advice import DIFFERENT
-    from motion_jax.data.coverage import measure
-    from motion_jax.data.pairs import stretches, windows
-
     height, width = dataset.size
     coverage = measure(dataset.keypoints(), dataset.clips, height, width, holdout)
     far = coverage.distances > DIFFERENT
@@ -264,8 +263,6 @@ def propose(dataset: Dataset, machine: Machine) -> Suggestion:
 def _fitted(name: str, dataset: Dataset) -> Candidate:
     """A shipped config with its widths, sizes and steps made to fit the data; its `against` is set
     where the dataset's size does not allow it."""
-    from motion_jax.data.advice import FACE
-
     config = load_config(name)
     recipe: Any = config.recipe  # generator and discriminator are fields of the shipped ones
     settings: list[str] = []
@@ -430,8 +427,6 @@ def sentences(suggestion: Suggestion, command: str | None = None) -> list[str]:
 
 def _instead(dataset: Dataset, machine: Machine) -> list[str]:
     """What can be done where no shipped config can be trained."""
-    from motion_jax.plan.methods import METHODS, base_config
-
     lines = [
         "Without any training, this works at once: `motion-jax transfer --method nearest --data "
         f"{dataset.place} --source VIDEO --out OUT.mp4`."

@@ -14,6 +14,7 @@ from motion_jax import losses
 from motion_jax.errors import UserError
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from motion_jax.nets.vgg import VGG19
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.recipes import adversarial, schedule
 from motion_jax.recipes.adam import Adam
@@ -24,9 +25,6 @@ from motion_jax.recipes.network import Network, applied, picture, updated
 from motion_jax.recipes.perceptual import vgg19
 from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Params, State
-
-if TYPE_CHECKING:
-    from motion_jax.pose.draw import PoseStyle
 
 
 @dataclass(frozen=True)

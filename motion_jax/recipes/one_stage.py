@@ -8,9 +8,7 @@ from flax import linen as nn
 from motion_jax.errors import UserError
 from motion_jax.recipes import schedule
 from motion_jax.recipes.base import Recipe
-
-if TYPE_CHECKING:
-    from motion_jax.recipes.image_networks import Discriminator, Generator, Test
+from motion_jax.recipes.image_networks import Discriminator, Generator, Test
 
 
 class OnlyStage(Recipe):

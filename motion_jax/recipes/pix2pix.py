@@ -7,7 +7,7 @@ defaults are those of its PyTorch code; docs/reference-behaviour.md lists what d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jax import Array
 
 from motion_jax import losses
 from motion_jax.data.reading import Window
+from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.skeleton import FACE
@@ -33,9 +34,6 @@ from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Kind, Params, State
-
-if TYPE_CHECKING:
-    from motion_jax.data.records import PoseFrames
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Pix2Pix(OneStage):
         super().validate()
         self.conditions.check()
 
-    def check_dataset(self, dataset: "PoseFrames") -> None:
+    def check_dataset(self, dataset: PoseFrames) -> None:
         if self.ready_pictures and not dataset.info.pose_pictures:
             raise UserError(
                 f"The dataset {dataset.folder} has poses, and this config turns one person's "

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from motion_jax.pose.skeleton import BODY, COCO_18, INDEX
+from motion_jax.retrieval import search
 
 # The 17 limbs of the tree of COCO's 18 joints.
 LIMBS = tuple(
@@ -106,8 +107,6 @@ def nearest(
     because few points are easily near. Where fewer than k poses count, all of them do, with missing
     points at their mean over the database. Raises ValueError: k out of range.
     """
-    from motion_jax.retrieval import search
-
     everywhere = queries.seen.any(0) & database.seen.any(0)
     if queries.seen[:, everywhere].all() and database.seen[:, everywhere].all():
         # Nothing is missing: plain vectors.

@@ -4,7 +4,7 @@
 
 For the convolutions of stride 1, which take nearly all of a step's time: the output, the gradient
 towards the input and the gradient towards the kernel, in XLA's own form ("plain") and in those of
-motion_jax/nets/conv_cpu.py, which chooses among them by shape. `chosen` is what it takes.
+motion_jax/nets/conv_cpu.py, which chooses among them by shape. `chosen` is the form that it takes.
 """
 
 import statistics
@@ -48,9 +48,9 @@ class Options:
     """Time the forms of a convolution on this CPU."""
 
     layers: tuple[str, ...] = ()
-    """Layers whose names begin so; default: all."""
+    """Only layers whose names begin with one of these (default: all)."""
     seconds: float = 0.3
-    """How long each form is repeated."""
+    """Seconds for which each form is repeated."""
     json: bool = False
     """Print the result as JSON, alone."""
     save: bool = False

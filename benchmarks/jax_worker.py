@@ -47,7 +47,7 @@ def config_of(setup: Mapping[str, Any]) -> Any:
     from motion_jax.config import Config
     from motion_jax.recipes import everybody_dance_now as edn
 
-    # So many steps that the learning rate stays what it is.
+    # With so many steps the learning rate does not change.
     stage = edn.Stage(
         steps=10**6,
         height=setup["height"],

@@ -142,7 +142,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def make_dataset(options: Options, folder: Path) -> str:
-    """Writes a dataset of one clip of JPEGs, quality 95; what its pictures show."""
+    """Writes a dataset of one clip of JPEGs, quality 95; returns what its pictures show."""
     import numpy as np
 
     from motion_jax import puppet

@@ -7,9 +7,9 @@ import contextlib
 import os
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from benchmarks import reporting
 from benchmarks.workers import Worker, WorkerError, has_torch
@@ -346,8 +346,34 @@ def _order(result: Mapping[str, Any]) -> tuple:
     return settings["device"], settings["stage"], -size, -settings["filters"], settings["batch"]
 
 
+Options = TypeVar("Options", bound=PairOptions)
+
+
+def run(
+    work: str,
+    options_of: type[Options],
+    measure: Callable[[Options], dict[str, Any]],
+    table: Callable[[dict[str, Any]], Any],
+    arguments: Sequence[str] | None,
+) -> None:
+    """The command `python -m benchmarks.WORK`: measures, prints the table and keeps the result."""
+    with reporting.sentences(work):
+        options = reporting.parse(options_of, work, arguments)
+        result = measure(options)
+        if "ratio" in result:
+            say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
+        reporting.report(
+            name_of(work, options, setup_of(options, work)),
+            result,
+            [table(result)],
+            as_json=options.json,
+            keep=options.save,
+            arguments=arguments,
+        )
+
+
 def name_of(work: str, options: PairOptions, setup: Mapping[str, Any]) -> str:
-    """The result's file name: what differs from the usual is told."""
+    """The result's file name, with what differs from the usual settings."""
     parts = [work, f"{setup['width']}x{setup['height']}", str(options.filters)]
     if options.stage != "global":
         parts.append(options.stage)

@@ -5,7 +5,7 @@
 
 A result NAME.json or NAME-….json belongs to the module benchmarks.NAME, which describes it with
 `sections(results) -> str` (all of them together) or `section(result) -> str` (each alone), as
-Markdown without a heading. Words that explain a section stand in benchmarks/notes/NAME.md; there
+Markdown without a heading. The text that explains a section is in benchmarks/notes/NAME.md; there
 {RESULT:KEY} stands for a figure of a result, e.g. {train_step-256x256-64:ratio}, so that no figure
 on the page is written by hand.
 """
@@ -25,7 +25,7 @@ from motion_jax.progress import say
 
 PAGE = reporting.ROOT / "docs" / "performance.md"
 NOTES = reporting.ROOT / "benchmarks" / "notes"
-# In the page's order; what is not here comes last, under its own name.
+# In the order of the page; modules that are not here come last, under their own names.
 TITLES = {
     "train_step": "Training step",
     "synthesis": "Synthesis",
@@ -44,7 +44,7 @@ TITLES = {
 INTRODUCTION = """# Performance
 
 <!-- Made by `python -m benchmarks.performance_page` from benchmarks/results/*.json. Do not edit:
-change benchmarks/notes/*.md or measure again, and make the page anew. -->
+change benchmarks/notes/*.md or measure again, and make the page again. -->
 
 Every figure in a table was measured by a command that stands below it, in the environment that is
 named there (A, B and so on: machine and installed versions, at the end of the page); what is said
@@ -52,9 +52,9 @@ in prose is from notes made on the same machine.
 [benchmarks/README.md](../benchmarks/README.md) says what each command measures and how to run it
 elsewhere.
 
-**Not measured: no GPU and no TPU was at hand.** The benchmarks run on them (images/s beside PyTorch
-eager, autocast and compiled; MFU; latency of one frame). For TPUs there are their compiler's
-estimates.
+**Not measured: GPUs and TPUs.** The benchmarks run on them (images/s beside PyTorch eager, autocast
+and compiled; MFU; latency of one frame), but no figure here comes from one. For TPUs there are
+their compiler's estimates.
 """
 
 
@@ -69,7 +69,7 @@ class Options:
 def results() -> dict[str, dict[str, Any]]:
     """Every saved result by its name.
 
-    Raises UserError for a file that is none.
+    Raises UserError for a file that is no result.
     """
     found = {}
     for path in sorted(reporting.RESULTS.glob("*.json")):

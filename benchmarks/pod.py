@@ -3,13 +3,13 @@ and communicates, and what the compiler estimates.
 
     python -m benchmarks.pod --save                 # 1 to 256 chips, each with the same batch
     python -m benchmarks.pod --case space --save    # pictures of 2048x1024 shared by 4 chips
-    python -m benchmarks.pod --case generator --save      # of that the generator alone
+    python -m benchmarks.pod --case generator --save      # the generator of that alone
 
 Needs libtpu (pip install 'motion-jax[tpu]'). Each compilation takes about 8 minutes of CPU time and
 5 GB of memory (space: more than 8 GB), in a process of its own; what is compiled is kept in
---programs and not compiled again, so that an interrupted run goes on. Nothing here is measured on a
-TPU: see motion_jax.profiling.topology.estimate_of and motion_jax.profiling.collectives for what the
-figures are made of.
+--programs and not compiled again, so that an interrupted run can be resumed. Nothing here is
+measured on a TPU: see motion_jax.profiling.topology.estimate_of and
+motion_jax.profiling.collectives for what the figures are made of.
 """
 
 import contextlib

@@ -3,12 +3,12 @@
     python -m benchmarks.pose_ablation VIDEO [VIDEO ...] --train 2 --train-video VIDEO --save
 
 Real clips tell how much the poses tremble before and after, what was repaired, and how far a filter
-lags behind and moves the poses. They do not tell what is right: that do drawn dancers, whose joints
-are known, with noise, exchanged sides, joints far away and losses put in. --train trains a small
-network on the same clip once with each kind of poses, as many steps each as the first made in that
-time, and measures it on the held-out end. Runs are kept in --out: the same command goes on where it
-was stopped. Lengths are in thousandths of the person's size (the larger side of the box around the
-body, median over the clip).
+lags behind and moves the poses. They do not tell what is right. For that there are drawn dancers,
+whose joints are known, to which noise, exchanged sides, joints far away and missing joints are
+added. --train trains a small network on the same clip once with each kind of poses, each for as
+many steps as the first made in that time, and measures it on the held-out end. Runs are kept in
+--out; the same command resumes them. Lengths are in thousandths of the person's size (the larger
+side of the box around the body, median over the clip).
 """
 
 import contextlib
@@ -109,7 +109,7 @@ class Options:
     train_video: Path | None = None
     """The clip that the networks learn."""
     size: int = 64
-    """Its width and height in pixels."""
+    """Width and height of its pictures in pixels."""
     held_out: int = 160
     """Held-out frames to measure on, at most."""
     out: Path = Path("out/pose_ablation")
@@ -121,7 +121,7 @@ class Options:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Raises UserError where an option cannot be."""
+    """Raises UserError for an option that makes no sense."""
     if options.frames < 50 or options.seeds < 1 or options.train < 0:
         raise UserError("--frames must be at least 50, --seeds 1 and --train 0 or more.")
     if options.train and options.train_video is None:
@@ -208,8 +208,8 @@ def _bodies(track: PoseTrack) -> np.ndarray:
 
 
 def lag(track: PoseTrack, result: PoseTrack) -> float:
-    """Milliseconds by which `result` comes after `track`: least squares of what is between them
-    against the speed."""
+    """Milliseconds by which `result` lags behind `track`: the least-squares fit of their difference
+    to the speed."""
     seen = present(track)
     seen = seen[2:] & seen[1:-1] & seen[:-2]
     times = np.asarray(track.times)

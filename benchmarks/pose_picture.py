@@ -2,8 +2,9 @@
 
     python -m benchmarks.pose_picture VIDEO --first 188 --last 197 --joint ankle
 
-Above, the skeletons of those frames, without the photographs: right limbs orange, left ones blue.
-Below, where the joint of both sides is over a longer stretch. Before on top, after below it.
+The upper half shows the skeletons of those frames, without the photographs: right limbs orange,
+left ones blue. The lower half shows where the joint of both sides is over a longer stretch. In each
+half the poses before mending are above those after it.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def picture(options: Options) -> np.ndarray:
 
 
 def _box(keypoints: list[np.ndarray]) -> tuple[float, float, float]:
-    """Left, top and side of the square around all of the points."""
+    """Left, top and side of the square around all points."""
     points = np.concatenate([k[k[..., 2] > 0][:, :2] for k in keypoints])
     low, high = points.min(0), points.max(0)
     side = 1.08 * float((high - low).max())
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         drawn = picture(options)
         files.check_writable(options.out.parent)
         with files.atomic_path(options.out) as temporary:
-            # Few colours: a palette makes the file a fraction of the size.
+            # There are few colours, so a palette makes the file much smaller.
             Image.fromarray(drawn).quantize(64).save(temporary, "PNG", optimize=True)
         say(f"Wrote {options.out}")
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.retrieval --faiss-python ../faiss/bin/python
 
-Both are given float32 rows in memory (FAISS has them added to its index, ours hands them to the
-device each time) and give the k nearest of every query. Where the indices differ, both answers are
-measured in double precision.
+Both are given float32 rows in memory and return the k nearest of every query. FAISS has the rows
+added to its index beforehand; ours hands them to the device each time. Where the indices differ,
+both distances are computed in double precision.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ class Options:
     """k nearest neighbours of every query, ours beside FAISS's flat index, in turns."""
 
     rows: int = 1_000_000
-    """Of the database: poses to choose from."""
+    """Rows of the database: poses to choose from."""
     queries: int = 1000
     """Poses to find."""
     dimensions: int = 50
-    """Of a pose: 25 joints."""
+    """Numbers in a row: x and y of 25 joints."""
     k: int = 7
-    """Neighbours of each."""
+    """Nearest rows to find for each query."""
     data: Literal["random", "poses"] = "random"
     """Standard normal numbers, or 2,000 poses with small changes."""
     faiss_python: str | None = None

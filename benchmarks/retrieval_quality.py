@@ -1,9 +1,10 @@
-"""The ways of retrieval on held-out frames of a dataset: how near, how steady, how lively.
+"""The ways of retrieval on held-out frames of a dataset: how near, how steady, how much motion.
 
     python -m benchmarks.retrieval_quality --data data/target [--save]
 
-Each held-out frame is to be shown by frames of the training part, found by its pose. A jump is a
-change to a frame that was not filmed within two frames after the one before, nor is it held.
+Each held-out frame is shown by frames of the training part, found by its pose. A jump is a change
+to a frame that was filmed neither at the same moment as the one before nor within two frames after
+it.
 """
 
 import time
@@ -47,7 +48,7 @@ class Options:
     data: Path
     """Dataset folder made by `motion-jax prepare`."""
     holdout: float = 0.2
-    """Share of each clip, its end, that is to be shown; the rest may be shown."""
+    """Share of each clip, its end, whose poses are asked for; frames of the rest are shown."""
     json: bool = False
     """Print the result as JSON, alone."""
     save: bool = False
@@ -61,7 +62,7 @@ def measure(options: Options) -> dict[str, Any]:
     from motion_jax.data.pairs import stretches
     from motion_jax.data.records import open_dataset
     from motion_jax.retrieval.options import METHODS, RetrievalOptions
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
 
     dataset = open_dataset(options.data)
     if not 0 < options.holdout < 1:
@@ -76,7 +77,7 @@ def measure(options: Options) -> dict[str, Any]:
     ways = [(method, way) for method in METHODS for way in WAYS]
     for method, way in track(ways, "Ways of retrieval"):
         begin = time.perf_counter()
-        made = retriever(dataset, method, RetrievalOptions(**WAYS[way]), records=training)
+        made = Retriever(dataset, method, RetrievalOptions(**WAYS[way]), records=training)
         rows: dict[str, list[float]] = {
             name: [] for name in ("psnr", "distance", "jumps", "held", "change", "real")
         }

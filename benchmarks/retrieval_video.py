@@ -2,8 +2,8 @@
 
     python -m benchmarks.retrieval_video [--size 512] [--save]
 
-A drawn dancer's dataset is driven by another dance, once each way: frames as they are, every third
-one chosen with the rest interpolated, twice the frame rate, and three frames blended.
+A drawn dancer's dataset is driven by another dance, once in each way: frames as they are, every
+third frame chosen and the rest interpolated, twice the frame rate, and three frames blended.
 """
 
 import statistics
@@ -53,7 +53,7 @@ def measure(options: Options) -> dict[str, Any]:
     from motion_jax import puppet
     from motion_jax.data.records import open_dataset
     from motion_jax.retrieval.options import RetrievalOptions
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
     from motion_jax.transfer.retrieved import output_times
 
     if options.size < 64:
@@ -74,7 +74,7 @@ def measure(options: Options) -> dict[str, Any]:
         dataset = open_dataset(folder)
         for turn in range(options.repeats + 1):
             for way, changes in WAYS.items():
-                made = retriever(dataset, "nearest", RetrievalOptions(**changes))
+                made = Retriever(dataset, "nearest", RetrievalOptions(**changes))
                 at = output_times(times, changes.get("fps"))
                 counts[way] = len(at)
                 with timed() as taken:
@@ -100,7 +100,7 @@ def timed() -> Iterator[list[float]]:
 
 
 def make_dataset(folder: Path, options: Options) -> None:
-    """A drawn dancer with poses, JPEG quality 95 as prepared ones are."""
+    """A drawn dancer with poses; JPEGs of quality 95, as `prepare` writes them."""
     import numpy as np
 
     from motion_jax import puppet
@@ -127,7 +127,7 @@ def make_dataset(folder: Path, options: Options) -> None:
 
 
 def write(path: Path, pictures: Iterator[Any], times: Any, size: int) -> None:
-    """As transfer writes them."""
+    """Writes pictures as `transfer` does."""
     from motion_jax.video.background import BackgroundWriter
     from motion_jax.video.writer import VideoWriter
 
@@ -139,7 +139,7 @@ def write(path: Path, pictures: Iterator[Any], times: Any, size: int) -> None:
 def measure_parts(dataset: Any, poses: Any) -> dict[str, float]:
     """Median milliseconds of the parts, each alone."""
     from motion_jax.retrieval.flow import Between, blend, flow
-    from motion_jax.retrieval.retriever import retriever
+    from motion_jax.retrieval.retriever import Retriever
 
     taken: dict[str, list[float]] = {}
 
@@ -149,7 +149,7 @@ def measure_parts(dataset: Any, poses: Any) -> dict[str, float]:
         taken.setdefault(name, []).append(1e3 * seconds[0])
         return result
 
-    made = retriever(dataset)
+    made = Retriever(dataset)
     for _ in range(3):
         part(f"choose frames for {len(poses)} poses", lambda: made.choose(poses))
     step = max(1, (len(dataset) - 7) // 20)

@@ -1,6 +1,6 @@
 """A side of benchmarks.retrieval: a process with the rows in memory that is asked to search.
 
-Of the FAISS side's environment only numpy and faiss are imported.
+The FAISS side imports nothing but numpy and faiss.
 """
 
 import time

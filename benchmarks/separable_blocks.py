@@ -4,9 +4,9 @@
 
 Quality: a config is trained on a drawn dancer (the demo's), once for each variant and seed with
 nothing else changed, and measured on the held-out end of his dance. Trainings take minutes each and
-are kept in --out: the same command goes on where it was stopped, and measures again what is
-trained. Speed: one frame through the generator of each of several configs, forward, the variants
-taking turns; for that, run the command again when nothing else runs.
+are kept in --out; the same command resumes them, and measures again what is trained. Speed: one
+frame through the generator of each of several configs, forward, the variants taking turns; for
+that, run the command again when nothing else runs.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def varied(config: Any, variant: str) -> Any:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Raises UserError where an option cannot be."""
+    """Raises UserError for an option that makes no sense."""
     if options.seeds < 1 or options.repeats < 1:
         raise UserError("--seeds and --repeats must be at least 1.")
     runs = [
@@ -165,7 +165,7 @@ def speed(repeats: int) -> list[dict[str, Any]]:
     rows = []
     for name in TIMED:
         base = load_config(name)
-        # Of a CPU's bfloat16 nothing is to be learned here.
+        # bfloat16 on a CPU says nothing about the speed of accelerators.
         base = replace(base, recipe=replace(base.recipe, dtype="float32"))
         found = {variant: _Forward(varied(base, variant)) for variant in VARIANTS}
         seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}

@@ -4,7 +4,7 @@ PyTorch's.
     python -m benchmarks.synthesis --size 256 --filters 64 --against torch --json
 
 Ours is what transfer runs (train.synthesis.Synthesizer): it also draws the pose from keypoints and
-makes uint8 pictures, each frame there and back for the latency. The other gets ready poses and
+makes uint8 pictures; the latency is that of a frame there and back. PyTorch's gets ready poses and
 leaves its pictures on the device, under torch.no_grad().
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks import pair, reporting
 from motion_jax.errors import UserError
-from motion_jax.progress import say
 
 
 @dataclass(frozen=True)
@@ -87,19 +86,8 @@ def sections(results: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    with reporting.sentences("synthesis"):
-        options = reporting.parse(Options, "synthesis", arguments)
-        result = measure(options)
-        if "ratio" in result:
-            say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
-        reporting.report(
-            pair.name_of("synthesis", options, pair.setup_of(options, "synthesis")),
-            result,
-            [table(result)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    """Prints and keeps the result."""
+    pair.run("synthesis", Options, measure, table, arguments)
 
 
 if __name__ == "__main__":

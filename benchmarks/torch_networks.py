@@ -17,7 +17,7 @@ from torch import Tensor, nn
 VGG_LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
 # Modules of torchvision's `features` where the five slices end (each after a ReLU).
 VGG_SLICES = (2, 7, 12, 21, 30)
-# The convolutions behind relu5_1 take no part; the seeded weights are drawn for all sixteen.
+# The convolutions after relu5_1 are not used; the seeded weights are drawn for all sixteen.
 VGG_SEED = 19
 
 

@@ -3,8 +3,8 @@
 Written from its description, not copied; like the published program in what is computed and in
 which order: all losses from one forward pass (three passes through the discriminator, four pictures
 through VGG), then the generator's Adam, then the discriminator's Adam with the gradients of the
-losses that are already there. Like it, it also computes gradients that nobody uses (of the
-discriminator by the generator's loss; of frozen networks in the face stage).
+losses that are already there. Like the published program it computes gradients that nothing uses
+(of the discriminator by the generator's loss; of frozen networks in the face stage).
 
 Two deliberate differences: each parameter is registered once with Adam, and the loss on the face
 discriminator is a mean over the batch. Imports only torch, numpy and the standard library.

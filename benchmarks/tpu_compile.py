@@ -109,7 +109,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _parts(said: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The costliest layers, and the rest."""
+    """The most expensive layers, and the rest."""
     from motion_jax.profiling.topology import by_scope
 
     parts = [

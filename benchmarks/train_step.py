@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import pair, reporting
-from motion_jax.progress import say
 
 STEPS_ON_CARD = 10  # without waiting in between, as training does
 
@@ -69,19 +68,8 @@ def sections(results: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    with reporting.sentences("train_step"):
-        options = reporting.parse(Options, "train_step", arguments)
-        result = measure(options)
-        if "ratio" in result:
-            say(f"ours / PyTorch: time {result['ratio']}, peak memory {result.get('peak_ratio')}")
-        reporting.report(
-            pair.name_of("train_step", options, pair.setup_of(options, "train_step")),
-            result,
-            [table(result)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    """Prints and keeps the result."""
+    pair.run("train_step", Options, measure, table, arguments)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Worker:
         Raises WorkerError where it fails or has ended.
         """
         self._process.send_signal(signal.SIGCONT)
-        with contextlib.suppress(OSError):  # it has ended, which _answer tells
+        with contextlib.suppress(OSError):  # it has ended, which _answer reports
             self._process.stdin.write(json.dumps({"request": request, **arguments}) + "\n")
             self._process.stdin.flush()
         answer = self._answer()
@@ -117,7 +117,7 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Callable[..., dict[str,
     build: setup -> functions by request. Two more are answered for every worker: "memory", and
     "forget" (begin a new peak). What build printed to stdout goes to stderr.
     """
-    # Ctrl-C is the parent's to answer; and a stopped process must not outlive its parent.
+    # The parent answers Ctrl-C; and a stopped process must not outlive its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -142,7 +142,7 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Callable[..., dict[str,
 
 def memory() -> dict[str, float]:
     """Resident memory of this process in GB (10^9 bytes): now, and the highest so far; {} where
-    the system does not tell."""
+    the system does not say."""
     found = {}
     try:
         status = Path("/proc/self/status").read_text()

@@ -19,7 +19,7 @@ from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.demo_options import DemoOptions
 from motion_jax.evaluate.baseline import NearestFrame
-from motion_jax.evaluate.report import text_table, verdict, write_report
+from motion_jax.evaluate.report import Evaluation, text_table, verdict, write_report
 from motion_jax.evaluate.score import compare, pieces
 from motion_jax.plan.suggest import advise
 from motion_jax.pose.draw import draw_host
@@ -44,7 +44,7 @@ TARGET_SECONDS, SOURCE_SECONDS = 32, 6
 TARGET_DANCE, SOURCE_DANCE = 0, 1
 
 
-def demo(options: DemoOptions) -> dict[str, Any]:
+def demo(options: DemoOptions) -> Evaluation:
     """Runs the whole job; returns the contents of evaluation.json."""
     out = options.out
     files.check_writable(out)
@@ -83,7 +83,7 @@ def demo(options: DemoOptions) -> dict[str, Any]:
     return result
 
 
-def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, list, dict]:
+def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[Evaluation, list, dict]:
     """Transfers the source's poses and scores every method against the true answer."""
     source = out / "videos" / SOURCE
     options = TransferOptions(
@@ -132,7 +132,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, li
     labels = [f"{i / FPS:.2f} s" for i in range(len(poses))]
     stream = _filmed(frames(), out / "side_by_side.mp4", options, poses, run)
     found = compare(pieces(stream, true_poses, true_boxes, labels=labels), total=len(poses))
-    result = {
+    result: Evaluation = {
         "methods": found.methods,
         "frames": found.frames,
         "training_frames": len(training),
@@ -169,7 +169,7 @@ def _filmed(
             yield real, made
 
 
-def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
+def _report(out: Path, result: Evaluation, examples: list, per_frame: dict) -> None:
     links = [
         html.link("run/report/index.html", "the training run"),
         html.link(f"datasets/{TARGET}/report/index.html", f"the dataset of {TARGET}"),
@@ -192,7 +192,8 @@ def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
     )
 
 
-def _print(out: Path, result: dict) -> None:
+def _print(out: Path, result: Evaluation) -> None:
+
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))
     console.print(verdict(result), markup=False)

@@ -306,5 +306,5 @@ def suggestion(
         rate = flops / sum(times[n] * stages[n].steps for n in stages)
         how = "calculated from the steps of this config, just measured"
         machine = suggest.this_machine({config.recipe.dtype: rate}, how)
-    described = suggest.describe(dataset, config.data.holdout, str(place))
+    described = suggest.facts_of(dataset, config.data.holdout, str(place))
     return suggest.propose(described, machine).to_json()

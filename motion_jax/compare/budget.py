@@ -1,9 +1,9 @@
 """An equal number of training seconds for every method.
 
-Steps are what a schedule is made of, seconds what is to be equal: a step of each stage is timed
-first, and the stages get as many steps as fit. Where the machine turns out slower, the loop ends a
-stage when its seconds are over (`train(limits=…)`). Seconds are those of steps; compiling, saving
-and sample pictures do not count.
+A schedule is made of steps, but seconds are to be equal: the steps of each stage are timed first,
+and the stages get as many as fit. Where the machine turns out slower, the loop ends a stage when
+its seconds are over (`train(limits=…)`). Seconds are those of steps; compiling, saving and sample
+pictures do not count.
 """
 
 import json
@@ -57,13 +57,11 @@ class Plan:
 
     Attributes:
       config: with the steps that fit.
-      limits: by stage, the seconds after which it ends all the same.
-      step_seconds: by stage, of one step, measured on this machine.
+      limits: by stage, the seconds after which it ends in any case.
     """
 
     config: Config
     limits: dict[str, float]
-    step_seconds: dict[str, float]
 
 
 def plan(
@@ -78,7 +76,7 @@ def plan(
     Args:
       name: of the method, for the message.
       config: as methods.base_config makes it; shares: of its stages, together 1.
-      budget: seconds; step_seconds: by stage, of one step.
+      budget: seconds; step_seconds: by stage, of a step, as `measure` gives them.
     """
     least = sum(step_seconds.values())
     if least > budget:
@@ -90,19 +88,23 @@ def plan(
         )
     limits = {stage: share * budget for stage, share in shares.items()}
     steps = {stage: max(1, int(FILLED * limits[stage] / step_seconds[stage])) for stage in shares}
-    return Plan(with_steps(config, steps), limits, dict(step_seconds))
+    return Plan(with_steps(config, steps), limits)
 
 
-def measure(config: Config) -> dict[str, float]:
-    """Seconds of one step of each stage on this machine, input included: compiles each and runs it
-    a few times."""
-    found = {}
-    for name in config.recipe.stages():
-        mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
-        inputs = step_inputs(config, name, mesh)
-        step: Any = compiled_step(config, name, mesh)  # jit and pmap both can be lowered
-        compiled = step.lower(*inputs).compile()
-        found[name] = LOOP * step_seconds(compiled, inputs, usual=True)
+def measure(config: "Config") -> dict[str, float]:
+    """Seconds of a step of each stage on this machine, input included: the mean over the stage's
+    rhythm of steps (Recipe.rhythm). Compiles a step of each kind and runs it a few times."""
+    recipe, found = config.recipe, {}
+    # The config may have too few steps yet to come to every kind.
+    whole = {name: math.lcm(*recipe.rhythm(name).values()) for name in recipe.stages()}
+    config = with_steps(config, whole)
+    for name, stage in config.recipe.stages().items():
+        mesh = meshes.of_stage(config.devices, stage, name)
+        inputs, seconds = step_inputs(config, name, mesh), 0.0
+        for kind, share in config.recipe.kinds(name).items():
+            step: Any = compiled_step(config, name, mesh, kind)  # jit and pmap both can be lowered
+            seconds += share * step_seconds(step.lower(*inputs).compile(), inputs, usual=True)
+        found[name] = LOOP * seconds
     return found
 
 
@@ -112,12 +114,13 @@ class Times:
     def __init__(self, path: Path):
         self.path = path
 
-    def of(self, name: str, config: Config, anew: bool = False) -> dict[str, float]:
-        """By stage; measured where it is not known of this config, or `anew`."""
+    def of(self, name: str, config: "Config", again: bool = False) -> dict[str, float]:
+        """By stage; measured where it is not known of this config, or always (`again`)."""
+
         known = json.loads(self.path.read_text()) if self.path.is_file() else {}
         key = config_hash(config)
-        if anew or known.get(name, {}).get("config") != key:
-            if not anew:
+        if again or known.get(name, {}).get("config") != key:
+            if not again:
                 say(f"{name}: compiling, to see how long a step takes here …")
             known[name] = {"config": key, "step_seconds": measure(config)}
             files.write_json(self.path, known)
@@ -126,29 +129,25 @@ class Times:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training was.
+    """A finished training.
 
     Attributes:
       seconds: of steps; compile_seconds: besides.
       steps, planned: by stage.
-      reused: nothing was left to train.
     """
 
     seconds: float
     compile_seconds: float
     steps: dict[str, int]
     planned: dict[str, int]
-    reused: bool
 
 
 def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) -> Outcome:
     """Trains a run folder within its plan, goes on with it, or finds it done.
 
     Raises UserError where the folder holds a run of other settings."""
-    checkpoints = folder / "checkpoints"
-    record, last = newest_record(checkpoints), list(made.limits)[-1]
-    reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
-    if reused:
+    record, last = newest_record(folder / "checkpoints"), list(made.limits)[-1]
+    if record and record["stage"] == last and record.get("ended"):
         before = read_config(folder)
         assert before is not None, "a run with a checkpoint has its config"
         _check_same(name, before, made.config, folder)
@@ -160,10 +159,15 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
         )
         say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
         train(made.config, data, folder, command=command, limits=made.limits)
-        record = newest_record(checkpoints)
+        record = newest_record(folder / "checkpoints")
     config = read_config(folder)
     assert config is not None, "a run that was trained has its config"
-    return _outcome(record, config, reused)
+    return Outcome(
+        sum(record["step_seconds"].values()),
+        record["compile_seconds"],
+        dict(record["steps_done"]),
+        {label: stage.steps for label, stage in config.recipe.stages().items()},
+    )
 
 
 def _check_same(name: str, before: Config, now: Config, folder: Path) -> None:
@@ -176,15 +180,5 @@ def _check_same(name: str, before: Config, now: Config, folder: Path) -> None:
     if wrong:
         raise UserError(
             f"{folder} was trained with other settings ({'; '.join(wrong[:3])}); remove that "
-            f"folder to train {name} anew, or choose another {option('out')}."
+            f"folder to train {name} again, or choose another {option('out')}."
         )
-
-
-def _outcome(record: Mapping[str, Any], config: Config, reused: bool) -> Outcome:
-    return Outcome(
-        sum(record["step_seconds"].values()),
-        record["compile_seconds"],
-        dict(record["steps_done"]),
-        {name: stage.steps for name, stage in config.recipe.stages().items()},
-        reused,
-    )

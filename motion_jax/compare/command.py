@@ -21,26 +21,28 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 from rich.console import Console
 
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
 from motion_jax.compare import page, score
-from motion_jax.compare.movers import RetrievalMover, RunMover, frame_seconds
+from motion_jax.compare.movers import Mover, RetrievalMover, RunMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
-from motion_jax.compare.page import film_frame, notes, text_table
-from motion_jax.compare.score import check_target
-from motion_jax.data.already_made import folder_digest
+from motion_jax.compare.page import Grids, Table, film_frame, notes, text_table
+from motion_jax.compare.score import ComparedMoment, Setup, check_target
+from motion_jax.config import Config
 from motion_jax.data.making import make
-from motion_jax.data.pairs import limit, reduction
+from motion_jax.data.pairs import reduction
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
-from motion_jax.data.records import open_dataset
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate import score as scores
+from motion_jax.evaluate.held_out import Stretch
 from motion_jax.evaluate.measure import metered
-from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
+from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
+from motion_jax.evaluate.score import Figures
 from motion_jax.events import Observer, Stopped, StopToken
-from motion_jax.metrics.lpips import BACKBONES, load
 from motion_jax.pairing.options import PairOptions
 from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
@@ -51,9 +53,9 @@ from motion_jax.transfer.film import Film, synthetic_tags
 from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
 
-# Torso lengths between two poses that are paired: farther apart no two are.
+# Torso lengths: no two poses are farther apart than this.
 FARTHEST = 100.0
-# Says what a folder compares; written first.
+# The file that says what a folder compares; written first.
 OPTIONS = "options.json"
 # Shares of the whole that are done when training begins, and when it ends.
 UNTIL_TRAINING, UNTIL_SCORES = 0.15, 0.75
@@ -68,7 +70,7 @@ def compare(
     *,
     observer: Observer | None = None,
     stop: StopToken | None = None,
-) -> dict[str, Any]:
+) -> Table:
     """Makes the comparison; returns the contents of table.json.
 
     Args:
@@ -87,7 +89,7 @@ def compare(
     return result
 
 
-def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
+def _compare(options: CompareOptions, command: str) -> Table:
     files.check_outputs(options, "out")
     methods = choose(options.methods)
     seconds = budgets.parse_budget(options.budget)
@@ -98,18 +100,20 @@ def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
     settings = _same_as_before(options, target, size)
     with events.stage("source", 0.0, UNTIL_TRAINING):
         source = _source(options, size, settings)
-    stage = score.set_stage(target, source, size, held, training, options.normalize)
+    setup = score.set_up(target, source, size, held, training, options.normalize)
     with events.stage("training", UNTIL_TRAINING, UNTIL_SCORES):
-        movers, made = _make(options, methods, stage, seconds, command)
+        movers, made = _make(options, methods, setup, seconds, command)
     with events.stage("scores", UNTIL_SCORES, 1.0):
-        return _score(options, stage, movers, made, command)
+        return _score(options, setup, movers, made, command)
 
 
-def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The target's held-out runs of frames and training records."""
+def _check(
+    options: CompareOptions, target: PoseFrames
+) -> tuple[list[Stretch], Int[np.ndarray, " n"]]:
+    """The target's held-out stretches and training records."""
     for name in ("source", "truth"):
         path = getattr(options, name)
-        if path is not None and not path.is_file():
+        if path is not None and not path.exists():
             raise UserError(f"There is no file {path}; check {option(name)}.")
     if not 0.0 <= options.holdout <= 0.9:
         raise UserError(
@@ -125,17 +129,10 @@ def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]],
             f"The dataset {target.folder} does not say which part of the picture it shows, so "
             f"{option('truth')} cannot be cut out alike; make it with motion-jax prepare."
         )
-    held, training = check_target(target, options.holdout)
-    if options.max_frames is not None:
-        if options.max_frames < 1:
-            raise UserError(
-                f"{option('max_frames')} {options.max_frames} is less than 1; give a number."
-            )
-        held = limit(held, options.max_frames)
-    return held, training
+    return check_target(target, options.holdout, options.max_frames)
 
 
-def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
+def _size(options: CompareOptions, target: PoseFrames) -> tuple[int, int]:
     """(height, width) of all pictures."""
     if options.size is None:
         return target.size
@@ -151,14 +148,16 @@ def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
     return height, width
 
 
-def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> dict[str, Any]:
+def _same_as_before(
+    options: CompareOptions, target: PoseFrames, size: tuple[int, int]
+) -> dict[str, Any]:
     """What this comparison is of. Raises UserError where the folder holds anything else."""
-    names = ("budget", "holdout", "normalize", "start", "end", "video_track", "smooth", "seed")
+    names = "holdout", "normalize", "start", "end", "fps", "video_track", "smooth", "seed"
     now = {name: getattr(options, name) for name in names} | {
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "target": fingerprint(target),
         "source": files.sha256(options.source),
-        "poses": None if options.poses is None else folder_digest(options.poses),
+        "poses": None if options.poses is None else files.sha256(options.poses),
         "size": f"{size[1]}x{size[0]}",
     }
     path = options.out / OPTIONS
@@ -169,7 +168,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
         )
     if path.is_file():
         before = json.loads(path.read_text())
-        # What only training depends on may change as long as nothing is trained.
+        # Nothing but training depends on these, so they may change until something is trained.
         free = () if (options.out / "runs").is_dir() else ("budget", "seed")
         wrong = [name for name in now if before.get(name) != now[name] and name not in free]
         if wrong:
@@ -185,7 +184,7 @@ def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int])
     return now
 
 
-def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, Any]) -> Any:
+def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, Any]) -> PoseFrames:
     """The source's video as a dataset of the table's size, in a folder that says what it is for.
 
     Raises UserError, and leaves no new folder, where nothing can be made of the video."""
@@ -213,35 +212,38 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
 
 
 def _make(
-    options: CompareOptions, methods: list[Method], stage: Any, seconds: float, command: str
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """({method: Mover}, {method: what its row says of how it was made}), in the table's order."""
+    options: CompareOptions, methods: list[Method], setup: Setup, seconds: float, command: str
+) -> tuple[dict[str, Mover], dict[str, dict[str, Any]]]:
+    """({method: what moves}, {method: what its row says of how it was made}), in the table's
+    order."""
     trained = [method for method in methods if method.trained]
     if any(method.data == "pairs" for method in trained):
         with events.part(0.0, PAIRS_SHARE):
             _pairs(options)
-    configs = {method.name: _config(options, method, stage) for method in trained}
+    configs = {method.name: _config(options, method, setup) for method in trained}
     times = budgets.Times(options.out / "step_seconds.json")
 
-    def planned(method: Method, anew: bool = False) -> budgets.Plan:
+    def planned(method: Method, again: bool = False) -> budgets.Plan:
         config = configs[method.name]
-        took = times.of(method.name, config, anew)
+        took = times.of(method.name, config, again)
         return budgets.plan(method.name, config, stage_shares(method, config), seconds, took)
 
     # All of them before the first is trained: a budget that is too small is said at once.
     for method in trained:
         planned(method)
-    movers: dict[str, Any] = {}
+    movers: dict[str, Mover] = {}
     made: dict[str, dict[str, Any]] = {}
     for method in methods:
         if not method.trained:
-            movers[method.name] = RetrievalMover(stage, method.retrieval)
-            made[method.name] = {"made": f"Chooses from {len(stage.training)} frames."}
+            movers[method.name] = RetrievalMover(
+                setup.target.dataset, method.retrieval, setup.training, setup.size
+            )
+            made[method.name] = {"made": f"Chooses from {len(setup.training)} frames."}
             continue
         folder = options.out / "runs" / method.name
         data = options.out / "pairs" if method.data == "pairs" else options.target
-        # Hours later the machine may be busier or less; a run that is begun keeps its steps.
-        plan = planned(method, anew=not (folder / "config.json").is_file())
+        # Hours later the machine may be more or less busy; a run that is begun keeps its steps.
+        plan = planned(method, again=not (folder / "config.json").is_file())
         share = (1 - PAIRS_SHARE) / len(trained)
         begin = PAIRS_SHARE + share * trained.index(method)
         with events.part(begin, begin + share):
@@ -262,12 +264,12 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _config(options: CompareOptions, method: Method, stage: Any) -> Any:
-    boxes = stage.target.dataset.face_boxes()[stage.training]
-    heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / stage.target.factor
+def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
+    boxes = setup.target.dataset.face_boxes()[setup.training]
+    heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / setup.target.factor
     return base_config(
         method,
-        stage.size,
+        setup.size,
         on_cpu=_on_cpu(),
         holdout=options.holdout,
         seed=options.seed,
@@ -287,7 +289,7 @@ def _pairs(options: CompareOptions) -> None:
             kind="pics2pics",
             holdout=options.holdout,
             normalize=options.normalize,
-            # Every frame of the source has its partner, near or not, as for the other methods.
+            # As for the other methods, every frame of the source has a partner, near or not.
             max_distance=FARTHEST,
         )
     )
@@ -307,62 +309,58 @@ def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> s
 
 def _score(
     options: CompareOptions,
-    stage: Any,
-    movers: Mapping[str, Any],
+    setup: Setup,
+    movers: Mapping[str, Mover],
     made: dict[str, dict[str, Any]],
     command: str,
-) -> dict[str, Any]:
+) -> Table:
     """Scores, films and writes."""
-    lpips, no_lpips = load("alex", options.lpips)
-    if lpips and min(stage.size) < BACKBONES["alex"].least:
-        least = BACKBONES["alex"].least
-        lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
-    detector = choose_detector(stage.target.dataset, options.reestimate, options.pose_model)
-    moves = stage.moves()
+    lpips, no_lpips = scores.load_lpips("alex", options.lpips, setup.size)
+    detector = choose_detector(setup.target.dataset, options.reestimate, options.pose_model)
+    moves = setup.moves()
     longest = max(moves, key=len)
     for name, mover in movers.items():
         made[name] |= {
             "frame_seconds": frame_seconds(mover, longest),
             "parameters": mover.parameters,
         }
-    total = sum(count for _, count in stage.held)
+    total = sum(count for _, count in setup.held)
     with events.part(0.0, HELD_OUT_SHARE):
         found, poses = score_with_poses(
             lambda stream: scores.compare(stream, total=total, lpips=lpips),
-            metered(score.held_out_pieces(stage, movers), total, "Held-out frames"),
+            metered(score.held_out_pieces(setup, movers), total, "Held-out frames"),
             detector,
             options.reestimate_frames,
         )
-    film, grids = options.out / "side_by_side.mp4", page.Grids(sum(map(len, moves)))
+    film, grids = options.out / "side_by_side.mp4", Grids(sum(map(len, moves)))
     has_audio = probe(options.source).has_audio
     truth = None
     if options.truth:
-        truth = score.true_frames(options.truth, options.source, stage)
-    moments = _filmed(score.transfer(stage, movers, truth), film, grids, options, has_audio)
-    moved: dict[str, dict[str, Any]] = {}
+        truth = score.true_frames(options.truth, options.source, setup)
+    moments = _filmed(score.transfer(setup, movers, truth), film, grids, options, has_audio)
+    moved: dict[str, Figures] = {}
     with events.part(HELD_OUT_SHARE, 1.0):
         if truth is None:
             for _ in moments:
                 pass
         else:
-            found_moves = scores.compare(score.truth_pieces(moments), lpips=lpips)
+            found_moves = scores.compare(score.truth_pieces(moments, moves), lpips=lpips)
             moved = score.transfer_figures(found_moves)
-    reasons = {"lpips": no_lpips, **poses.absent()}
-    result = {
+    result: Table = {
         "methods": {
-            name: found.methods[name] | poses.of(name) | moved.get(name, {}) | made[name]
-            for name in movers
+            name: {**figures, **moved.get(name, {}), **made[name]}
+            for name, figures in poses.added_to(found.methods).items()
         },
         "frames": found.frames,
         "moments": grids.total,
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
         "sound": has_audio,
-        "reestimated_real": poses.methods.get("real"),
+        "reestimated_real": poses.methods.get(REAL),
         "reestimated_frames": poses.frames,
-        "absent": {name: reason for name, reason in reasons.items() if reason},
+        "absent": poses.absent(no_lpips),
         "notes": _notes(movers, truth is not None),
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
-        "facts": _facts(options, stage, command),
+        "facts": _facts(options, setup, command),
     }
     files.write_text(options.out / "table.md", page.markdown(result))
     page.write_page(options.out / "index.html", result, found.examples, grids.kept, film)
@@ -374,8 +372,12 @@ def _score(
 
 
 def _filmed(
-    moments: Iterator[Any], path: Path, grids: Any, options: CompareOptions, has_audio: bool
-) -> Iterator[Any]:
+    moments: Iterator[ComparedMoment],
+    path: Path,
+    grids: Grids,
+    options: CompareOptions,
+    has_audio: bool,
+) -> Iterator[ComparedMoment]:
     """Passes the moments on while writing them side by side into a video."""
     tags = synthetic_tags(
         options.target.name,
@@ -394,7 +396,7 @@ def _filmed(
             yield moment
 
 
-def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
+def _notes(movers: Mapping[str, Mover], truth: bool) -> list[str]:
     """What each method was shown."""
     pictures = [n for n in movers if n in METHODS and METHODS[n].shown == "picture"]
     lines = [
@@ -421,20 +423,20 @@ def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
     return lines
 
 
-def _facts(options: CompareOptions, stage: Any, command: str) -> dict[str, Any]:
+def _facts(options: CompareOptions, setup: Setup, command: str) -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "command": command,
-        "target": f"{options.target} ({len(stage.training)} training frames)",
-        "source": f"{options.source} ({len(stage.poses)} frames with a pose)",
-        "size": f"{stage.size[1]}x{stage.size[0]}",
+        "target": f"{options.target} ({len(setup.training)} training frames)",
+        "source": f"{options.source} ({len(setup.poses)} frames with a pose)",
+        "size": f"{setup.size[1]}x{setup.size[0]}",
         "normalize": options.normalize,
         "device": f"{device.platform} {device.device_kind}, {os.cpu_count()} CPU cores",
         "software": f"jax {jax.__version__}, Python {platform.python_version()}",
     }
 
 
-def show(options: CompareOptions, result: Mapping[str, Any]) -> None:
+def show(options: CompareOptions, result: Table) -> None:
     """Prints the table, what it leaves out and why, and where the page and the film are."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result), width=max(console.width, 118))

@@ -1,17 +1,21 @@
-"""Methods at work: moments in, pictures out, whether they were trained or look frames up."""
+"""Methods ready to be used, trained or looking frames up: moments in, pictures out."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int, UInt8
 
+from motion_jax.data.records import PoseFrames
 from motion_jax.profiling.arithmetic import count_parameters
-from motion_jax.retrieval.retriever import retriever
+from motion_jax.retrieval.retriever import Retriever
 from motion_jax.train.run import Run
 from motion_jax.transfer.player import Networks, Player
 from motion_jax.transfer.source import Moment, takes_poses
+
+Picture = UInt8[np.ndarray, "h w 3"]
 
 # Frames computed at once.
 CHUNK = 16
@@ -24,23 +28,22 @@ class Clip:
     """Consecutive moments.
 
     Attributes:
-      keypoints: float32 [N, 137, 3], as the target would take the poses, in pixels of the table's
-        size; face_boxes: float32 [N, 4] in them.
-      pictures: (first, last) -> uint8 [last - first, H, W, 3], the source's pictures that belong to
-        those moments.
-      times: float64 [N], seconds.
+      keypoints: as the target would take the poses, in pixels of the table's size; face_boxes: in
+        them.
+      pictures: (first, last) -> the source's pictures that belong to those moments.
+      times: seconds.
     """
 
-    keypoints: np.ndarray
-    face_boxes: np.ndarray
-    pictures: Callable[[int, int], np.ndarray]
-    times: np.ndarray
+    keypoints: Float32[np.ndarray, "n 137 3"]
+    face_boxes: Float32[np.ndarray, "n 4"]
+    pictures: Callable[[int, int], UInt8[np.ndarray, "m h w 3"]]
+    times: Float64[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def first(self, count: int) -> "Clip":
-        """Its beginning."""
+        """Its first `count` moments."""
         parts = self.keypoints[:count], self.face_boxes[:count]
         return Clip(*parts, self.pictures, self.times[:count])
 
@@ -60,8 +63,8 @@ class Mover(Protocol):
 
     parameters: int
 
-    def move(self, clip: Clip) -> Iterator[np.ndarray]:
-        """One uint8 [H, W, 3] for each moment, in order; every clip begins anew."""
+    def move(self, clip: Clip) -> Iterator[Picture]:
+        """A picture for each moment, in order; no clip depends on another."""
 
 
 class RunMover:
@@ -72,30 +75,32 @@ class RunMover:
         self._pictures = ("pose_pictures" if takes_poses(run) else "frames") if pictures else None
         self._player = Player(Networks(run, chunk=CHUNK), CHUNK)
 
-    def move(self, clip: Clip) -> Iterator[np.ndarray]:
+    def move(self, clip: Clip) -> Iterator[Picture]:
         return (picture for _, picture in self._player.play(clip.moments(self._pictures)))
 
 
 class RetrievalMover:
-    """Frames of the target's training part, as `motion-jax transfer --method NAME` chooses them by
-    default, a clip at a time.
-
-    stage: score.Stage. Raises UserError as retrieval.retriever does.
-    """
+    """Frames of the target, as `motion-jax transfer --method NAME` chooses them by default, a clip
+    at a time. Arguments and errors as of retrieval.retriever."""
 
     parameters = 0
 
-    def __init__(self, stage: Any, name: str):
-        dataset = stage.target.dataset
-        self._retriever = retriever(dataset, name, records=stage.training, size=stage.size)
+    def __init__(
+        self,
+        target: PoseFrames,
+        method: str,
+        records: Int[np.ndarray, " n"],
+        size: tuple[int, int],
+    ):
+        self._retriever = Retriever(target, method, records=records, size=size)
 
-    def move(self, clip: Clip) -> Iterator[np.ndarray]:
+    def move(self, clip: Clip) -> Iterator[Picture]:
         yield from self._retriever.pictures(clip.keypoints)
 
 
 def frame_seconds(mover: Mover, clip: Clip) -> float:
-    """Seconds of a picture, once everything is compiled: the mean over the clip's beginning, with
-    what the method reads and looks up for it."""
+    """Seconds for a picture once everything is compiled, what the method reads and looks up for it
+    included: the mean over the clip's beginning."""
     clip = clip.first(TIMED)
     for _ in mover.move(clip.first(WARM_UP)):
         pass

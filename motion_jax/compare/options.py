@@ -16,7 +16,8 @@ class CompareOptions(PoseSource):
     target: Path
     """Dataset of the person who is to move, made by `motion-jax prepare`."""
     source: Path
-    """Video of the person whose motion is taken."""
+    """Video of the person whose motion is taken (any kind that FFmpeg reads), or with --fps a
+    folder of numbered pictures."""
     out: Path
     """Folder of the page, the table, the runs and all else; the same command again goes on."""
     methods: str = ",".join(METHODS)
@@ -26,7 +27,7 @@ class CompareOptions(PoseSource):
     Seconds of training steps; compiling comes besides."""
     truth: Path | None = None
     """Video of the target really performing the source's motion, frame by frame, where there is
-    one (drawn dancers): measures the transfer itself."""
+    one (drawn dancers): measures the transfer itself. With --fps also a folder of pictures."""
     size: str | None = None
     """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
     holdout: float = 0.2
@@ -41,8 +42,8 @@ class CompareOptions(PoseSource):
     max_frames: int | None = None
     """At most so many held-out frames (default: all)."""
     reestimate: Literal["auto", "yes", "no"] = "auto"
-    """Estimate poses anew on the results, as in `motion-jax evaluate`."""
+    """Estimate poses again, on the results, as in `motion-jax evaluate`."""
     reestimate_frames: int = 100
-    """At most so many frames of each method are estimated anew."""
+    """At most so many frames of each method are estimated again."""
     lpips: Path | None = None
     """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""

@@ -1,25 +1,67 @@
 """The comparison as people read it: a page, a table in Markdown, grids of pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
+from jaxtyping import UInt8
+from rich.table import Table as RichTable
 
-from motion_jax.compare.score import Moment
-from motion_jax.evaluate.report import COLUMNS, Column
+from motion_jax.compare.score import ComparedMoment
+from motion_jax.evaluate.report import (
+    COLUMNS,
+    Column,
+    Scores,
+    absences,
+    definitions,
+    detector_sentence,
+    pose_panel,
+    shown_columns,
+    table,
+)
 from motion_jax.evaluate.score import Example
-from motion_jax.metrics import frames as metrics
 from motion_jax.plan.methods import METHODS
-from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.report import html, montage
+
+Picture = UInt8[np.ndarray, "_ _ 3"]
 
 # Moments of the transfer in the grid, and of the held-out frames.
 MOMENTS = 6
 # A longer video lies beside the page instead of in it.
 EMBEDDED_BYTES = 48 << 20
+
+
+class StepsColumn(Column):
+    """Numbers of steps, by stage."""
+
+    def value(self, figures: Mapping[str, Any]) -> str | None:
+        steps = figures.get(self.key)
+        return " + ".join(str(count) for count in steps.values()) if steps else None
+
+
+class CountColumn(Column):
+    """A number, of which 0 is none."""
+
+    def value(self, figures: Mapping[str, Any]) -> int | None:
+        return figures.get(self.key) or None
+
+
+class Table(Scores):
+    """What the page shows: the contents of table.json, where methods have more than metrics.
+
+    moments: number of the transfer's moments.
+    budget: as --budget takes it.
+    sound: whether the source has sound.
+    subtitle: who dances whose dance; facts: what was compared, by name.
+    """
+
+    moments: int
+    budget: str
+    sound: bool
+    subtitle: str
+    facts: Mapping[str, Any]
+
 
 FIRST = (
     Column("psnr", "PSNR, dB", "max"),
@@ -35,111 +77,55 @@ FIRST = (
     Column("transfer_flicker", "transfer flicker", "min"),
     Column("train_seconds", "training, s", ""),
     Column("frame_seconds", "s a frame", "min"),
-    Column("parameters", "parameters", ""),
+    CountColumn("parameters", "parameters", ""),
 )
 MORE = (
     *(c for c in COLUMNS if c.key not in {column.key for column in FIRST}),
     Column("compile_seconds", "compiling, s", ""),
-    Column("steps", "steps", ""),
+    StepsColumn("steps", "steps", ""),
 )
 
 
-def value(figures: Mapping[str, Any], column: Column) -> Any:
-    """Of one cell: None where there is none."""
-    if column.key == "steps":
-        steps = figures.get("steps")
-        return " + ".join(str(count) for count in steps.values()) if steps else None
-    if column.key == "parameters":
-        return figures.get("parameters") or None
-    return figures.get(column.key)
+def _cell(column: Column, figures: Mapping[str, Any], result: Table, bold: tuple[str, str]) -> str:
+    """One cell as text; the best of its column between the signs of bold type."""
+    value = column.value(figures)
+    text = html.format_value(value, digits=3).replace("\u202f", ",")
+    return text.join(bold) if value is not None and value == column.best(result) else text
 
 
-def shown(columns: Sequence[Column], result: Mapping[str, Any]) -> list[Column]:
-    """Those for which any method has a figure."""
-    methods = result["methods"].values()
-    return [c for c in columns if any(value(figures, c) is not None for figures in methods)]
-
-
-def table(columns: Sequence[Column], result: Mapping[str, Any], caption: str) -> str:
-    """HTML, the best of each column marked."""
-    columns = shown(columns, result)
-    rows = [
-        [name, *(value(figures, column) for column in columns)]
-        for name, figures in result["methods"].items()
-    ]
-    best = {i: column.better for i, column in enumerate(columns, 1) if column.better}
-    return html.table(["method", *(c.title for c in columns)], rows, caption, best=best, digits=3)
-
-
-def cell(figures: Mapping[str, Any], column: Column) -> str:
-    """As text."""
-    return html.format_value(value(figures, column), digits=3).replace("\u202f", ",")
-
-
-def markdown(result: Mapping[str, Any]) -> str:
+def markdown(result: Table) -> str:
     """The table and its notes."""
     lines = []
     for columns in (FIRST, MORE):
-        known = shown(columns, result)
-        lines += [
-            "| method | " + " | ".join(column.title for column in known) + " |",
-            "|---|" + "---|" * len(known),
-        ]
+        known = shown_columns(columns, result)
+        lines.append("| method | " + " | ".join(column.title for column in known) + " |")
+        lines.append("|---|" + "---|" * len(known))
         for name, figures in result["methods"].items():
-            cells = []
-            for column in known:
-                text = cell(figures, column)
-                cells.append(f"**{text}**" if _best(column, name, result) else text)
+            cells = [_cell(column, figures, result, ("**", "**")) for column in known]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         lines.append("")
     lines += [f"* {note}" for note in notes(result)]
     return "\n".join(lines) + "\n"
 
 
-def _best(column: Column, name: str, result: Mapping[str, Any]) -> bool:
-    if not column.better:
-        return False
-    known = {m: value(f, column) for m, f in result["methods"].items()}
-    known = {m: v for m, v in known.items() if v is not None}
-    if name not in known or len(set(known.values())) < 2:
-        return False
-    return known[name] == (max if column.better == "max" else min)(known.values())
-
-
-def text_table(result: Mapping[str, Any]) -> object:
+def text_table(result: Table) -> object:
     """For the terminal (a rich table)."""
-    columns = shown(FIRST, result)
-    made = Table(title=f"{result['frames']} held-out frames", title_justify="left")
+    columns = shown_columns(FIRST, result)
+    made = RichTable(title=f"{result['frames']} held-out frames", title_justify="left")
     made.add_column("", no_wrap=True)
     for column in columns:
         made.add_column(column.title, justify="right", min_width=5)
     for name, figures in result["methods"].items():
-        made.add_row(
-            name,
-            *(
-                f"[bold]{cell(figures, column)}[/bold]"
-                if _best(column, name, result)
-                else cell(figures, column)
-                for column in columns
-            ),
-        )
+        cells = (_cell(column, figures, result, ("[bold]", "[/bold]")) for column in columns)
+        made.add_row(name, *cells)
     return made
 
 
-def notes(result: Mapping[str, Any]) -> list[str]:
+def notes(result: Table) -> list[str]:
     """What must be known to read the table, a sentence or two each."""
-    absent: dict[str, list[str]] = {}
-    for name, reason in (result.get("absent") or {}).items():
-        absent.setdefault(reason, []).append("LPIPS" if name == "lpips" else name.replace("_", " "))
-    lines = [f"No {' and '.join(which)}: {reason}." for reason, which in absent.items()]
-    real = result.get("reestimated_real")
-    if real:
-        lines.append(
-            f"On the true frames themselves the detector is "
-            f"{html.format_value(real['pose_distance'], 3)} pixels off and misses "
-            f"{html.format_value(real['missed_detections'], 3)} joints a frame (means "
-            f"over {result['reestimated_frames']} frames)."
-        )
+    lines = absences(result)
+    if sentence := detector_sentence(result):
+        lines.append(sentence)
     nobody = [
         name
         for name, figures in result["methods"].items()
@@ -150,32 +136,26 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"The detector finds nobody in the pictures of {', '.join(nobody)}, so they have no "
             "pose distance (it needs a person of some size and sharpness, with a face or hands)."
         )
-    return lines + list(result["notes"])
+    return [*lines, *result.get("notes", [])]
 
 
-@dataclass
 class Grids:
-    """Pictures to keep while the moments pass by: MOMENTS of them, evenly spread.
+    """Keeps MOMENTS of the moments that pass by, evenly spread. total: moments to come."""
 
-    total: moments to come.
-    """
-
-    total: int
-
-    def __post_init__(self) -> None:
-        last = max(self.total - 1, 0)
-        count = min(MOMENTS, self.total)
+    def __init__(self, total: int):
+        last, count = max(total - 1, 0), min(MOMENTS, total)
         self._wanted = set(np.linspace(0, last, count + 2)[1:-1].round().astype(int).tolist())
-        self._seen = 0
-        self.kept: list[Moment] = []
+        self.total, self._seen = total, 0
+        self.kept: list[ComparedMoment] = []
 
-    def look(self, moment: Moment) -> None:
+    def look(self, moment: ComparedMoment) -> None:
+        """The next moment."""
         if self._seen in self._wanted:
             self.kept.append(moment)
         self._seen += 1
 
 
-def moment_panels(moment: Moment) -> dict[str, np.ndarray]:
+def moment_panels(moment: ComparedMoment) -> dict[str, Picture]:
     """The pictures of one moment by label."""
     panels = {"source": moment.source}
     if moment.truth is not None:
@@ -183,20 +163,18 @@ def moment_panels(moment: Moment) -> dict[str, np.ndarray]:
     return panels | _titled(moment.fakes)
 
 
-def _titled(fakes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _titled(fakes: Mapping[str, Picture]) -> dict[str, Picture]:
     """By names that may be wrapped between words."""
     return {name.replace("-", " "): picture for name, picture in fakes.items()}
 
 
-def example_panels(example: Example) -> dict[str, np.ndarray]:
+def example_panels(example: Example) -> dict[str, Picture]:
     """The same of a held-out frame."""
-    height, width = example.real.shape[:2]
-    pose = draw_host(example.pose, height, width, PoseStyle(stroke=2))
-    return {"pose": pose, "true frame": example.real} | _titled(example.fakes)
+    return {"pose": pose_panel(example), "true frame": example.real} | _titled(example.fakes)
 
 
-def grid(rows: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Moments below each other, methods beside each other, labels on top. uint8 [H, W, 3]."""
+def grid(rows: Sequence[Mapping[str, Picture]]) -> Picture:
+    """Moments below each other, methods beside each other, labels on top."""
     made = []
     for i, row in enumerate(rows):
         labels = list(row) if i == 0 else None
@@ -205,7 +183,7 @@ def grid(rows: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
     return np.concatenate(made[:-1])
 
 
-def film_frame(moment: Moment) -> np.ndarray:
+def film_frame(moment: ComparedMoment) -> Picture:
     """One picture of the side-by-side video: all panels, in two rows where there are many."""
     panels = moment_panels(moment)
     width = montage.enlarge(moment.source).shape[1]
@@ -220,9 +198,9 @@ def film_frame(moment: Moment) -> np.ndarray:
 
 def write_page(
     path: Path,
-    result: Mapping[str, Any],
+    result: Table,
     examples: Sequence[Example],
-    moments: Sequence[Moment],
+    moments: Sequence[ComparedMoment],
     film: Path,
 ) -> None:
     """Writes the page; the video is inside it, unless it is large: then it must lie beside it."""
@@ -238,7 +216,9 @@ def write_page(
         for name, figures in result["methods"].items()
     ]
     sections = [
-        html.section("Table", table(FIRST, result, caption_first), html.bullets(notes(result))),
+        html.section(
+            "Table", table(FIRST, result, caption_first, digits=3), html.bullets(notes(result))
+        ),
         html.section("In motion", html.video(film if embedded else film.name, caption)),
         html.section(
             "The same moments of the transfer",
@@ -258,14 +238,8 @@ def write_page(
                 quality=92,
             ),
         ),
-        html.section("How each was made", html.bullets(abouts), table(MORE, result, "")),
+        html.section("How each was made", html.bullets(abouts), table(MORE, result, "", digits=3)),
         html.section("What was compared", html.facts(result["facts"])),
-        html.section(
-            "What the figures mean",
-            html.bullets(
-                " ".join(entry.removeprefix("- ").split())
-                for entry in metrics.definitions().split("\n- ")
-            ),
-        ),
+        html.section("What the figures mean", html.bullets(definitions())),
     ]
     html.write(path, html.page("Ways to move a person", sections, result["subtitle"]))

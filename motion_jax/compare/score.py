@@ -1,23 +1,24 @@
-"""All methods against the truth: on held-out frames of the target, and where it is known on the
-transfer itself."""
+"""All methods against the truth: on held-out frames of the target, and on the transfer itself where
+the truth is known."""
 
-import bisect
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32, Int, UInt8
 
 from motion_jax.compare.movers import CHUNK, Clip, Mover
 from motion_jax.data.crop import Region, cut_out
-from motion_jax.data.pairs import Frames, stretches
+from motion_jax.data.pairs import Frames
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
-from motion_jax.evaluate.content import within
-from motion_jax.evaluate.score import Piece
-from motion_jax.pose.match import nearest
+from motion_jax.evaluate import held_out
+from motion_jax.evaluate.baseline import nearest_pose
+from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training
+from motion_jax.evaluate.score import Comparison, Figures, Piece, pieces
 from motion_jax.pose.skeleton import NAME
 from motion_jax.pose.track import PoseTrack
 from motion_jax.transfer.fit import Body, fit_clip
@@ -27,26 +28,26 @@ METRICS = ("psnr", "ssim", "lpips", "flicker")
 
 
 @dataclass(frozen=True)
-class Stage:
+class Setup:
     """What all methods have in common.
 
     Attributes:
-      target, source: datasets; size: (height, width) of the table's pictures.
-      held: held-out runs of the target's frames, (first record, number); training: its other
-        records, int64 [N].
-      poses: float32 [M, 137, 3], the source's as the target would take them, in pixels of size;
-        boxes: float32 [M, 4].
+      target, source: the frames of both datasets, at the table's size.
+      held: held-out stretches of the target; training: its other records.
+      poses: of the source as the target would take them, in pixels of the table's size; boxes: of
+        their faces.
     """
 
     target: Frames
     source: Frames
-    held: list[tuple[int, int]]
-    training: np.ndarray
-    poses: np.ndarray
-    boxes: np.ndarray
+    held: list[Stretch]
+    training: Int[np.ndarray, " n"]
+    poses: Float32[np.ndarray, "m 137 3"]
+    boxes: Float32[np.ndarray, "m 4"]
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) of the table's pictures."""
         return self.target.height, self.target.width
 
     def held_out(self, first: int, count: int) -> Clip:
@@ -75,19 +76,13 @@ class Stage:
         return clips
 
 
-def nearest_pose(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
-    """int64 [Q]: of each pose [Q, 137, 3] the nearest of [N, 137, 3], in pixels of one size."""
-    distances, indices = nearest(queries, database, k=1)
-    if not np.isfinite(distances).all():
-        # No pose shares half of the joints: then what is hidden counts too.
-        _, others = nearest(queries, database, k=1, masked=False)
-        indices = np.where(np.isfinite(distances), indices, others)
-    return indices[:, 0].astype(np.int64)
+def check_target(
+    dataset: PoseFrames, holdout: float, most: int | None = None
+) -> tuple[list[Stretch], Int[np.ndarray, " n"]]:
+    """(held-out stretches of at most `most` frames together, records of the training part).
 
-
-def check_target(dataset: PoseFrames, holdout: float) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """(held-out runs of frames, records of the training part). Raises UserError where the dataset
-    has no poses of ours, or one of the two is empty."""
+    Raises UserError where the dataset has no poses of ours, or one of the two is empty.
+    """
     if dataset.info.skeleton != NAME or not dataset.has_keypoints:
         what = (
             "has no keypoints (only ready pose pictures)"
@@ -98,24 +93,18 @@ def check_target(dataset: PoseFrames, holdout: float) -> tuple[list[tuple[int, i
             f"The dataset {dataset.folder} {what}, so poses cannot be compared; make "
             f"{option('target')} with motion-jax prepare."
         )
-    held, parts = (stretches(dataset, holdout, part) for part in ("heldout", "train"))
-    if not held or not parts:
-        missing = "held-out" if not held else "training"
-        raise UserError(
-            f"The dataset {dataset.folder} has no {missing} frames at {option('holdout')} "
-            f"{holdout:g}; give a share such as 0.2, or a longer video."
-        )
-    return held, np.concatenate([np.arange(first, first + count) for first, count in parts])
+    how = f"at {option('holdout')} {holdout:g}; give a share such as 0.2, or a longer video."
+    return held_and_training(dataset, holdout, how, most)
 
 
-def set_stage(
+def set_up(
     target: PoseFrames,
     source: PoseFrames,
     size: tuple[int, int],
-    held: list[tuple[int, int]],
-    training: np.ndarray,
+    held: list[Stretch],
+    training: Int[np.ndarray, " n"],
     normalize: Literal["global", "limbs", "none"],
-) -> Stage:
+) -> Setup:
     """The source's poses fitted to the target's body, and all else that methods share."""
     keypoints = source.keypoints()
     track = PoseTrack(keypoints, source.times(), source.size, ("",) * len(keypoints))
@@ -124,71 +113,56 @@ def set_stage(
     frames, others = (
         Frames(dataset, height, width, cache_bytes=1 << 29) for dataset in (target, source)
     )
-    return Stage(frames, others, held, training, clip.keypoints, clip.boxes)
+    return Setup(frames, others, held, training, clip.keypoints, clip.boxes)
 
 
-def held_out_pieces(stage: Stage, movers: Mapping[str, Mover]) -> Iterator[Piece]:
-    """The held-out frames with what each method makes of their poses."""
-    dataset = stage.target.dataset
-    times, starts = dataset.times(), [first for first, _ in dataset.clips]
-    for first, count in stage.held:
-        clip, number = stage.held_out(first, count), bisect.bisect_right(starts, first) - 1
+def held_out_pieces(setup: Setup, movers: Mapping[str, Mover]) -> Iterator[Piece]:
+    """The held-out frames with what each method makes of their poses, without the bars of
+    letterboxed ones."""
+
+    def begin(stretch: Stretch) -> Methods:
+        clip = setup.held_out(*stretch)
         streams = {name: mover.move(clip) for name, mover in movers.items()}
-        for start in range(first, first + count, CHUNK):
-            length = min(CHUNK, first + count - start)
-            window = stage.target.window(start, length)
-            piece = Piece(
-                real=window["frames"],
-                fakes={
-                    name: np.stack(list(itertools.islice(stream, length)))
-                    for name, stream in streams.items()
-                },
-                keypoints=window["keypoints"],
-                face_boxes=window["face_boxes"],
-                first=start == first,
-                labels=[f"clip {number}, {times[r]:.2f} s" for r in range(start, start + length)],
-            )
-            # The bars of letterboxed frames are not measured.
-            yield from within(piece, stage.target, start)
+        return lambda window: {
+            name: np.stack(list(itertools.islice(stream, len(window["frames"]))))
+            for name, stream in streams.items()
+        }
+
+    return held_out.held_out_pieces(setup.target, setup.held, CHUNK, begin)
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One moment of the transfer: pictures are uint8 [H, W, 3].
+class ComparedMoment:
+    """One moment of the transfer, as all methods show it.
 
     Attributes:
       time: seconds of the source.
-      first: whether a clip begins here.
-      source: its picture; pose: [137, 3], as the target takes it.
-      fakes: by method; truth: the true picture, where it is known.
+      source: its picture; fakes: those of each method.
+      truth: the true picture, where it is known.
     """
 
     time: float
-    first: bool
-    source: np.ndarray
-    pose: np.ndarray
-    fakes: Mapping[str, np.ndarray]
-    truth: np.ndarray | None
+    source: UInt8[np.ndarray, "h w 3"]
+    fakes: Mapping[str, UInt8[np.ndarray, "h w 3"]]
+    truth: UInt8[np.ndarray, "h w 3"] | None
 
 
 def transfer(
-    stage: Stage, movers: Mapping[str, Mover], truth: Iterator[np.ndarray] | None
-) -> Iterator[Moment]:
+    setup: Setup, movers: Mapping[str, Mover], truth: Iterator[np.ndarray] | None
+) -> Iterator[ComparedMoment]:
     """The source's moments in order, by every method. truth: the true picture of each."""
-    for clip in stage.moves():
+    for clip in setup.moves():
         streams = {name: mover.move(clip) for name, mover in movers.items()}
         for i, made in enumerate(zip(*streams.values(), strict=True)):
-            yield Moment(
+            yield ComparedMoment(
                 float(clip.times[i]),
-                i == 0,
                 clip.pictures(i, i + 1)[0],
-                clip.keypoints[i],
                 dict(zip(streams, made, strict=True)),
                 None if truth is None else next(truth),
             )
 
 
-def true_frames(path: Path, source: Path, stage: Stage) -> Iterator[np.ndarray]:
+def true_frames(path: Path, source: Path, setup: Setup) -> Iterator[np.ndarray]:
     """The frames of --truth, cut out as the target's dataset is, that belong to the source's
     records: uint8 [H, W, 3] each. Raises UserError where the video does not fit the source."""
     times, others = frame_times(path), frame_times(source)
@@ -198,51 +172,41 @@ def true_frames(path: Path, source: Path, stage: Stage) -> Iterator[np.ndarray]:
             f"{len(others)}, or at other times; the true answer shows the same moments, frame by "
             "frame."
         )
-    entry, info = stage.target.dataset.info.sources[0], probe(path)
+    entry, info = setup.target.dataset.info.sources[0], probe(path)
     if (info.height, info.width) != (entry["height"], entry["width"]):
         raise UserError(
             f"{option('truth')} {path} is {info.width}x{info.height}, the target's video was "
             f"{entry['width']}x{entry['height']}; the true answer must be filmed by its camera."
         )
     region = Region(**entry["crop"])
-    # The records' own times: frames where the person was lost are not among them.
-    wanted = iter(np.abs(others[None] - stage.source.dataset.times()[:, None]).argmin(1).tolist())
+    # The records' own times: frames where the person was lost are not among them. With --fps a
+    # frame may stand for several of them.
+    wanted = iter(np.abs(others[None] - setup.source.dataset.times()[:, None]).argmin(1).tolist())
     number = next(wanted, None)
     for frame in read_frames(path):
-        if frame.index == number:
-            yield cut_out(frame.image, region, *stage.size)
+        while frame.index == number:
+            yield cut_out(frame.image, region, *setup.size)
             number = next(wanted, None)
 
 
-def truth_pieces(moments: Iterator[Moment]) -> Iterator[Piece]:
-    """For evaluate.score.compare: full frames alone, since only the picture is known."""
+def truth_pieces(moments: Iterator[ComparedMoment], clips: Sequence[Clip]) -> Iterator[Piece]:
+    """For evaluate.score.compare: the full frames alone, since only the picture is known.
 
-    def truth(moment: Moment) -> np.ndarray:
-        assert moment.truth is not None, "asked for with the true answer alone"
-        return moment.truth
+    moments: all those of the clips, with their true pictures.
+    """
 
-    def piece(rows: list[Moment]) -> Piece:
-        return Piece(
-            real=np.stack([truth(row) for row in rows]),
-            fakes={name: np.stack([row.fakes[name] for row in rows]) for name in rows[0].fakes},
-            keypoints=np.zeros((len(rows), 137, 3), np.float32),
-            face_boxes=np.zeros((len(rows), 4), np.float32),
-            first=rows[0].first,
-            labels=[f"{row.time:.2f} s" for row in rows],
-        )
+    def pairs() -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray]]]:
+        for moment in moments:
+            assert moment.truth is not None, "asked for with the true answer alone"
+            yield moment.truth, moment.fakes
 
-    waiting: list[Moment] = []
-    for moment in moments:
-        if waiting and (moment.first or len(waiting) == CHUNK):
-            yield piece(waiting)
-            waiting = []
-        waiting.append(moment)
-    if waiting:
-        yield piece(waiting)
+    ends = np.cumsum([len(clip) for clip in clips]).tolist()
+    nowhere = np.zeros((ends[-1], 137, 3), np.float32), np.zeros((ends[-1], 4), np.float32)
+    return pieces(pairs(), *nowhere, starts=ends, batch=CHUNK)
 
 
-def transfer_figures(found: Any) -> dict[str, dict[str, float | None]]:
-    """By method, "transfer_psnr" and the like of evaluate.score.compare's findings."""
+def transfer_figures(found: Comparison) -> dict[str, Figures]:
+    """By method "transfer_psnr" and so on."""
     return {
         method: {f"transfer_{name}": figures.get(name) for name in METRICS}
         for method, figures in found.methods.items()

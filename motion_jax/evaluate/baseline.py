@@ -13,14 +13,26 @@ from motion_jax.pose.pose_pictures import is_ready
 SIDE = 24
 
 
+def nearest_pose(
+    queries: Float[np.ndarray, "q 137 3"], database: Float[np.ndarray, "n 137 3"]
+) -> Int64[np.ndarray, " q"]:
+    """The index of the pose nearest to each query, all in pixels of one size. Where no pose shares
+    half of a query's joints, hidden joints count too."""
+    distances, indices = nearest(queries, database, k=1)
+    if not np.isfinite(distances).all():
+        _, others = nearest(queries, database, k=1, masked=False)
+        indices = np.where(np.isfinite(distances), indices, others)
+    return indices[:, 0].astype(np.int64)
+
+
 class NearestFrame:
     """For each pose the frame of a set of records whose body joints are nearest to it.
 
     Has `feed` and `reset` of a run's synthesizer: with the held-out poses of the same dataset it is
     the baseline of `motion-jax evaluate`, with another video's normalised poses that of a transfer.
 
-    frames: the dataset at the size wanted. records: int [N], those that may be shown (the training
-    part). batch: poses looked up at once. Raises ValueError without a record.
+    frames: the dataset at the size wanted. records: those that may be shown (the training part).
+    batch: poses are looked up in multiples of so many. Raises ValueError without a record.
     """
 
     def __init__(self, frames: Frames, records: Int[np.ndarray, " r"], batch: int = 16):
@@ -32,16 +44,12 @@ class NearestFrame:
 
     def find(self, keypoints: Float[np.ndarray, "n 137 3"]) -> Int64[np.ndarray, " n"]:
         """The record of the nearest pose to each, in pixels of the size."""
-        found = []
-        for start in range(0, len(keypoints), self.batch):
-            block = np.asarray(keypoints[start : start + self.batch], np.float32)
-            distances, indices = nearest(pad(block, self.batch), self._database, k=1)
-            if not np.isfinite(distances).all():
-                # No pose shares half of the joints: then what is hidden counts too.
-                _, others = nearest(pad(block, self.batch), self._database, k=1, masked=False)
-                indices = np.where(np.isfinite(distances), indices, others)
-            found.append(self.records[np.asarray(indices)[: len(block), 0]])
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        count = len(keypoints)
+        if not count:
+            return np.zeros(0, np.int64)
+        # Repeated shapes compile once.
+        whole = pad(np.asarray(keypoints, np.float32), -(-count // self.batch) * self.batch)
+        return self.records[nearest_pose(whole, self._database)[:count]]
 
     def feed(self, keypoints: Float[np.ndarray, "n 137 3"]) -> UInt8[np.ndarray, "n h w 3"]:
         """Keypoints in pixels of the size → frames."""
@@ -54,8 +62,8 @@ class NearestFrame:
 
 
 class NearestPicture:
-    """The same for datasets that know poses as ready pictures: the training frame whose pose
-    picture, made small, differs least (sum of squares). Arguments as of NearestFrame."""
+    """The same for datasets whose poses are ready pictures: the frame whose pose picture, made
+    small, differs least (sum of squares). Arguments as of NearestFrame."""
 
     def __init__(self, frames: Frames, records: Int[np.ndarray, " r"]):
         if not len(records):
@@ -70,7 +78,7 @@ class NearestPicture:
         return small.astype(np.float32).ravel() / 255
 
     def feed(self, poses: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
-        """Ready pose pictures → frames."""
+        """Ready pose pictures → frames. Raises ValueError for other pictures."""
         if not is_ready(poses):
             raise ValueError("ready pose pictures are uint8")
         shown = []
@@ -85,10 +93,10 @@ class NearestPicture:
 
 
 def baseline(
-    frames: Frames, records: np.ndarray, batch: int = 16
+    frames: Frames, records: Int[np.ndarray, " r"], batch: int = 16
 ) -> NearestFrame | NearestPicture | None:
-    """Of these records the one for the kind of poses that the dataset has; None where it has
-    none."""
+    """The baseline for the kind of poses that the dataset has; None where it has none. Arguments as
+    of NearestFrame."""
     if frames.dataset.info.pose_pictures:
         return NearestPicture(frames, records)
     return NearestFrame(frames, records, batch) if frames.dataset.has_keypoints else None

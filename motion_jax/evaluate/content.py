@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from motion_jax.data.fitting import in_frame
+from motion_jax.data.fitting import Box, in_frame
 from motion_jax.data.pairs import Frames
 from motion_jax.evaluate.score import Piece
 
 
 def within(piece: Piece, frames: Frames, start: int) -> Iterator[Piece]:
-    """A piece of consecutive records from `start` as pieces without bars: one, or where pictures of
-    several shapes follow one another one for each; flicker is not measured from one to the next."""
+    """A piece of consecutive records from `start` as pieces without bars: one, or one for each
+    shape where pictures of several shapes follow one another. Flicker is not measured from one to
+    the next."""
     count = len(piece.real)
     boxes = frames.dataset.info.contents[start : start + count]
     size, run = frames.dataset.size, (frames.height, frames.width)
@@ -22,7 +23,7 @@ def within(piece: Piece, frames: Frames, start: int) -> Iterator[Piece]:
     edges = [0, *(np.flatnonzero(np.diff(boxes, axis=0).any(1)) + 1).tolist(), count]
     for first, last in zip(edges, edges[1:], strict=False):
         box = in_frame(tuple(boxes[first]), size, run, frames.crop)
-        part = _rows(piece, slice(first, last), piece.first if not first else True)
+        part = _rows(piece, slice(first, last), begins=bool(first) or piece.first)
         yield _cut(part, box)
 
 
@@ -40,7 +41,7 @@ def _rows(piece: Piece, rows: slice, begins: bool) -> Piece:
     )
 
 
-def _cut(piece: Piece, box: tuple[int, int, int, int]) -> Piece:
+def _cut(piece: Piece, box: Box) -> Piece:
     top, left, bottom, right = box
     poses = piece.pose_pictures
 

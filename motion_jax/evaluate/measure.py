@@ -6,42 +6,38 @@ Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stag
 which training never saw.
 """
 
-import bisect
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from motion_jax import files
-from motion_jax.data.pairs import Frames, limit, stretches
+from motion_jax.data.pairs import Frames
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate import report
 from motion_jax.evaluate.baseline import baseline
-from motion_jax.evaluate.content import within
+from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training, held_out_pieces
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.evaluate.score import Piece, compare
-from motion_jax.metrics.lpips import BACKBONES, load
+from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
+from motion_jax.evaluate.report import NEAREST, Evaluation
+from motion_jax.evaluate.score import Comparison, Piece, compare, load_lpips
 from motion_jax.pairing.report import flattering
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
-from motion_jax.train.run import fingerprint, load_run
-
-# The method that any trained one must beat.
-NEAREST = "nearest_frame"
+from motion_jax.train.run import Run, fingerprint, load_run
 
 
-def measure(options: EvaluateOptions) -> dict[str, Any]:
-    """Evaluates one checkpoint and writes evaluation.json, frames.csv and index.html.
+def measure(options: EvaluateOptions) -> Evaluation:
+    """Evaluates one checkpoint and writes evaluation.json, frames.csv and index.html; returns the
+    contents of evaluation.json.
 
-    Returns the contents of evaluation.json: "methods" {method: {metric: mean or None}}, "absent"
-    {metric: why it is None}, "frames", "run", "step", "checkpoint", "data", "size", "notes".
     Raises UserError for bad input, before anything is written.
     """
-    from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
 
     if options.batch < 1:
         raise UserError(
@@ -51,10 +47,7 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     out = options.out or options.run / "evaluation"
-    lpips, no_lpips = load(options.lpips_network, options.lpips)
-    least = BACKBONES[options.lpips_network].least
-    if lpips and min(run.size) < least:
-        lpips, no_lpips = None, f"frames under {least} pixels are too small for it"
+    lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
     files.check_writable(out)
     total = sum(count for _, count in held)
@@ -64,14 +57,22 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
         detector,
         options.reestimate_frames,
     )
-    result = _result(options, run, frames, found, training)
-    for name, figures in result["methods"].items():
-        figures |= poses.of(name)
-    result["reestimated_real"] = poses.methods.get("real")
-    result["reestimated_frames"] = poses.frames
-    result["lpips_network"] = options.lpips_network
-    reasons = {"lpips": no_lpips, **poses.absent()}
-    result["absent"] = {name: reason for name, reason in reasons.items() if reason}
+    height, width = run.size
+    result: Evaluation = {
+        "methods": poses.added_to(found.methods),
+        "frames": found.frames,
+        "training_frames": len(training),
+        "run": str(options.run),
+        "step": run.step,
+        "checkpoint": run.checkpoint,
+        "data": str(frames.dataset.folder),
+        "size": f"{width}x{height}",
+        "notes": _notes(run, frames, training, found.frames),
+        "reestimated_real": poses.methods.get(REAL),
+        "reestimated_frames": poses.frames,
+        "lpips_network": options.lpips_network,
+        "absent": poses.absent(no_lpips),
+    }
     files.write_json(out / "evaluation.json", result)
     files.write_text(out / "frames.csv", _csv(found))
     report.write_report(
@@ -85,9 +86,11 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     return result
 
 
-def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, int]], np.ndarray]:
-    """(the dataset's frames at the run's size, held-out runs of frames (first record, number),
-    records of the training part).
+def open_data(
+    options: EvaluateOptions, run: Run
+) -> tuple[Frames, list[Stretch], Int[np.ndarray, " n"]]:
+    """(the dataset's frames at the run's size, the held-out stretches, records of the training
+    part).
 
     Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
     out.
@@ -110,70 +113,51 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
             f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
-    height, width = run.size
-    frames = Frames(dataset, height, width, crop=run.config.data.augment.crop)
+    frames = Frames(dataset, *run.size, crop=run.config.data.augment.crop)
     holdout = run.config.data.holdout
-    held = stretches(dataset, holdout, "heldout")
-    parts = stretches(dataset, holdout, "train")
-    if not held or not parts:
-        missing = "held-out" if not held else "training"
-        raise UserError(
-            f"The dataset {path} has no {missing} frames with the run's holdout = {holdout:g}; "
-            f"train with {option('data.holdout')} 0.2 or give another dataset with "
-            f"{option('data')}."
-        )
-    if options.max_frames is not None:
-        if options.max_frames < 1:
-            raise UserError(
-                f"{option('max_frames')} {options.max_frames} is less than 1; give a number."
-            )
-        held = limit(held, options.max_frames)
-    training = np.concatenate([np.arange(first, first + count) for first, count in parts])
-    return frames, held, training
+    how = (
+        f"with the run's holdout = {holdout:g}; train with {option('data.holdout')} 0.2 or give "
+        f"another dataset with {option('data')}."
+    )
+    return frames, *held_and_training(dataset, holdout, how, options.max_frames)
 
 
 def _pieces(
-    run: Any,
-    frames: Any,
-    held: list[tuple[int, int]],
-    training: np.ndarray,
+    run: Run,
+    frames: Frames,
+    held: list[Stretch],
+    training: Int[np.ndarray, " n"],
     options: EvaluateOptions,
-) -> Iterator[Any]:
+) -> Iterator[Piece]:
     """The held-out frames with what each method makes of their poses."""
     recipe = run.config.recipe
-    methods = {"trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch)}
+    # Any: they have `feed` and `reset` alike, of what each is shown.
+    methods: dict[str, Any] = {
+        "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch)
+    }
     if recipe.recurrent:
         alone = run.synthesizer(recurrent=False, face=True, chunk=options.batch)
         methods["frame_by_frame"] = alone
     nearest = baseline(frames, training, options.batch)
     if nearest is not None:
         methods[NEAREST] = nearest
-    dataset, times = frames.dataset, frames.dataset.times()
-    starts = [first for first, _ in dataset.clips]
-    for first, count in held:
-        clip = bisect.bisect_right(starts, first) - 1
+
+    def made(window: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        seen, poses = recipe.seen(window), poses_of(window)
+        return {
+            name: method.feed(poses if name == NEAREST else seen)
+            for name, method in methods.items()
+        }
+
+    def begin(_: Stretch) -> Methods:
         for method in methods.values():
             method.reset()
-        for start in range(first, first + count, options.batch):
-            length = min(options.batch, first + count - start)
-            window = frames.window(start, length)
-            seen, poses = recipe.seen(window), poses_of(window)
-            piece = Piece(
-                real=window["frames"],
-                fakes={
-                    name: method.feed(poses if name == NEAREST else seen)
-                    for name, method in methods.items()
-                },
-                keypoints=window["keypoints"],
-                face_boxes=window["face_boxes"],
-                pose_pictures=window.get("pose_pictures"),
-                first=start == first,
-                labels=[f"clip {clip}, {times[r]:.2f} s" for r in range(start, start + length)],
-            )
-            yield from within(piece, frames, start)
+        return made
+
+    return held_out_pieces(frames, held, options.batch, begin)
 
 
-def metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+def metered(stream: Iterable[Piece], total: int, what: str) -> Iterator[Piece]:
     """The same pieces, while it is shown how many of `total` frames they are."""
     with Meter(what, total) as meter:
         for piece in stream:
@@ -181,48 +165,36 @@ def metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
             meter.advance(len(piece.real))
 
 
-def _result(
-    options: EvaluateOptions, run: Any, frames: Any, found: Any, training: np.ndarray
-) -> dict[str, Any]:
-    notes = []
-    if fingerprint(frames.dataset) != run.dataset.get("fingerprint"):
+def _notes(run: Run, frames: Frames, training: Int[np.ndarray, " n"], count: int) -> list[str]:
+    """What must be known to read the figures; count: of the held-out frames."""
+    notes, dataset = [], frames.dataset
+    info = dataset.info
+    if fingerprint(dataset) != run.dataset.get("fingerprint"):
         notes.append(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "
             f"the {len(training)} frames of its training part, the model has seen none of them."
         )
-    info = frames.dataset.info
     if info.options.get("made_by") == "pair" and not info.held_out:
         notes.append(flattering(info.options["holdout"]))
-    if not frames.dataset.has_keypoints:
+    if not dataset.has_keypoints:
+        nearest = (
+            "the nearest frame is the one whose pose picture differs least."
+            if info.pose_pictures
+            else "there is no nearest frame to compare with."
+        )
         notes.append(
             "The dataset has no keypoints, so there are no figures of the body and no pose "
-            "distance; "
-            + (
-                "the nearest frame is the one whose pose picture differs least."
-                if info.pose_pictures
-                else "there is no nearest frame to compare with."
-            )
+            f"distance; {nearest}"
         )
     notes += run.config.recipe.caveats()
-    if (frames.dataset.info.contents != (0, 0, *frames.dataset.size)).any():
+    if (info.contents != (0, 0, *dataset.size)).any():
         notes.append("The bars of letterboxed frames are cut off and not measured.")
-    if len(found.labels) < 50:
-        notes.append(f"Only {found.frames} frames: the means are uncertain.")
-    height, width = run.size
-    return {
-        "methods": found.methods,
-        "frames": found.frames,
-        "training_frames": len(training),
-        "run": str(options.run),
-        "step": run.step,
-        "checkpoint": run.checkpoint,
-        "data": str(frames.dataset.folder),
-        "size": f"{width}x{height}",
-        "notes": notes,
-    }
+    if count < 50:
+        notes.append(f"Only {count} frames: the means are uncertain.")
+    return notes
 
 
-def _csv(found: Any) -> str:
+def _csv(found: Comparison) -> str:
     """One row for each frame and method."""
     text = io.StringIO()
     writer = csv.writer(text)

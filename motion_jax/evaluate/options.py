@@ -29,10 +29,10 @@ class EvaluateOptions:
     lpips_network: Literal["alex", "vgg"] = "alex"
     """Network of LPIPS; alex is the one that its authors recommend for measuring."""
     reestimate: Literal["auto", "yes", "no"] = "auto"
-    """Estimate poses anew on the results, for pose distance and missed detections; auto: where the
-    dataset's poses were estimated and the model is on this machine."""
+    """Estimate poses again, on the results, for pose distance and missed detections; auto: where
+    the dataset's poses were estimated and the model is on this machine."""
     reestimate_frames: int = 300
-    """At most so many frames of each method are estimated anew."""
+    """At most so many frames of each method are estimated again."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS or the cache)."""
     statistics: Literal["batch", "running"] | None = None

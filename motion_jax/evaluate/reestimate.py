@@ -1,4 +1,4 @@
-"""Poses estimated anew on the results: does the detector find the body where it should be?
+"""Poses estimated again, on the results: does the detector find the body where it should be?
 
 The frames of some held-out stretches are written to temporary videos, one for each method and
 stretch, and go through the same estimator as `motion-jax prepare`. The true frames do too: what is
@@ -7,16 +7,16 @@ missed on those, at this size, is the detector's fault.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
-from motion_jax.evaluate.score import Piece
+from motion_jax.evaluate.score import Figures, Piece
 from motion_jax.metrics import frames as metrics
 from motion_jax.pose import bundles
 from motion_jax.pose.estimate import estimate_video
@@ -29,53 +29,67 @@ REAL = "real"
 SHORTEST = 12
 # Small frames are enlarged so that the video's halved colour resolution costs nothing.
 HEIGHT = 256
+# Of the temporary videos.
+FPS = 25.0
+
+# Names of the figures over all joints.
+FIGURES = ("pose_distance", "missed_detections")
 
 T = TypeVar("T")
 
 
-def choose_detector(
-    dataset: PoseFrames, wish: str, model: Path | None
-) -> tuple[Path | None, str, str]:
-    """Whether and with what poses can be estimated anew.
+@dataclass(frozen=True)
+class Detector:
+    """What poses are estimated with.
+
+    Attributes:
+      bundle: path of the model; None: poses are not estimated.
+      detail: what it finds.
+      why_not: why there is no bundle, for people.
+    """
+
+    bundle: Path | None
+    detail: Literal["holistic", "body"]
+    why_not: str = ""
+
+
+def choose_detector(dataset: PoseFrames, wish: str, model: Path | None) -> Detector:
+    """Whether poses can be estimated again, and with what.
 
     Args:
       wish: "yes", "no", or "auto" (yes where the dataset's poses were estimated and the detector's
         model is on this machine).
       model: --pose-model.
-
-    Returns:
-      (path of the model bundle or None, "holistic" or "body", why not).
     Raises UserError for "yes" where the model cannot be had.
     """
     estimators = [source.get("estimator") or {} for source in dataset.info.sources]
-    detail = "body" if any(_detail(e) == "body" for e in estimators) else "holistic"
+    details = [(estimator.get("options") or {}).get("detail") for estimator in estimators]
+    detail: Literal["holistic", "body"] = "body" if "body" in details else "holistic"
     if wish == "no":
-        return None, detail, "not asked for (--reestimate no)"
+        return Detector(None, detail, "not asked for (--reestimate no)")
     if not dataset.has_keypoints:
-        return None, detail, "the dataset has no keypoints to compare with"
+        return Detector(None, detail, "the dataset has no keypoints to compare with")
     if wish == "auto" and not all(e.get("name") == "mediapipe" for e in estimators):
-        return None, detail, (
+        why_not = (
             "the dataset's poses come from files, and another estimator's joints are not the same "
             "points; --reestimate yes does it nevertheless"
-        )  # fmt: skip
+        )
+        return Detector(None, detail, why_not)
     file = bundles.kind_of(detail).file
     if wish == "auto" and model is None:
         folders = [os.environ.get("MOTION_JAX_MODELS"), bundles.models_folder()]
         if not any(folder and (Path(folder).expanduser() / file).is_file() for folder in folders):
-            return None, detail, (
+            why_not = (
                 f"the pose model {file} is not on this machine; give its place with --pose-model "
                 "or in $MOTION_JAX_MODELS"
-            )  # fmt: skip
-    return bundles.find_bundle(detail, model).path, detail, ""
-
-
-def _detail(estimator: dict) -> str:
-    return (estimator.get("options") or {}).get("detail", "")
+            )
+            return Detector(None, detail, why_not)
+    return Detector(bundles.find_bundle(detail, model).path, detail)
 
 
 @dataclass(frozen=True)
 class PoseFigures:
-    """What came of it.
+    """What the poses found in the pictures say.
 
     Attributes:
       methods: {method: its figures, see `summary`}, and "real": those of the true frames.
@@ -83,50 +97,46 @@ class PoseFigures:
       why_not: why there are none; "": there are.
     """
 
-    methods: dict[str, dict]
+    methods: dict[str, Figures]
     frames: int
     why_not: str
 
-    def of(self, method: str) -> dict:
-        """Figures of a method; None each where there are none."""
-        nothing = {"pose_distance": None, "missed_detections": None}
-        return self.methods.get(method) or nothing
+    def added_to(self, methods: Mapping[str, Figures]) -> dict[str, Figures]:
+        """The figures of each method with those of its poses, None each where there are none."""
+        nothing: Figures = dict.fromkeys(FIGURES)
+        return {name: known | self.methods.get(name, nothing) for name, known in methods.items()}
 
-    def absent(self) -> dict[str, str]:
-        """{figure that nobody has: why}."""
-        return dict.fromkeys(("pose_distance", "missed_detections"), self.why_not)
+    def absent(self, no_lpips: str) -> dict[str, str]:
+        """{figure that no method has: why}. no_lpips: why LPIPS is absent; "": it is not."""
+        reasons = {"lpips": no_lpips} | dict.fromkeys(FIGURES, self.why_not)
+        return {name: reason for name, reason in reasons.items() if reason}
 
 
 def score_with_poses(
-    score: Callable[[Iterable[Piece]], T],
-    stream: Iterable[Piece],
-    detector: tuple[Path | None, str, str],
-    most: int,
+    score: Callable[[Iterable[Piece]], T], stream: Iterable[Piece], detector: Detector, most: int
 ) -> tuple[T, PoseFigures]:
     """What `score` makes of a stream of pieces, and what poses are found in its pictures.
 
-    detector: as `choose_detector` gives it; most: frames of each method that are looked at.
+    most: frames of each method in which poses are looked for.
     """
-    bundle, detail, why_not = detector
-    if bundle is None:
-        return score(stream), PoseFigures({}, 0, why_not)
-    with Reestimation(bundle, detail, most) as again:
-        found = score(again.tap(stream))
-        figures, frames = again.results()
-    if not frames:
-        why_not = "the held-out stretches are too short for the pose estimator"
-    return found, PoseFigures(figures, frames, why_not)
+    if detector.bundle is None:
+        return score(stream), PoseFigures({}, 0, detector.why_not)
+    with Reestimation(detector.bundle, detector.detail, most) as reestimation:
+        found = score(reestimation.tap(stream))
+        figures, frames = reestimation.results()
+    short = "the held-out stretches are too short for the pose estimator"
+    return found, PoseFigures(figures, frames, "" if frames else short)
 
 
 class Reestimation:
-    """Taps a stream of pieces, keeps the frames of its first `most` in temporary videos, and then
-    estimates poses on them. A context manager: the videos are removed at its end.
+    """Taps a stream of pieces, keeps its first frames in temporary videos, and then estimates poses
+    on them. A context manager: the videos are removed at its end.
 
-    bundle, detail: see `choose_detector`. most: frames of each method. fps: of the videos.
+    bundle, detail: see `Detector`. most: frames of each method that are kept.
     """
 
-    def __init__(self, bundle: Path, detail: str, most: int, fps: float = 25.0):
-        self.bundle, self.detail, self.most, self.fps = bundle, detail, most, fps
+    def __init__(self, bundle: Path, detail: Literal["holistic", "body"], most: int):
+        self.bundle, self.detail, self.most = bundle, detail, most
         self._clips: list[tuple[dict[str, Path], np.ndarray, int]] = []
 
     def __enter__(self) -> "Reestimation":
@@ -167,20 +177,19 @@ class Reestimation:
                         path = self._folder / f"{len(self._clips)}-{name}.mp4"
                         writers[name] = VideoWriter(path, height, width, crf=6).__enter__()
                     for i, frame in enumerate(frames[:count]):
-                        time = (done + i) / self.fps
-                        writers[name].write(montage.enlarge(frame, HEIGHT), time)
+                        writers[name].write(montage.enlarge(frame, HEIGHT), (done + i) / FPS)
                 poses.append(piece.keypoints[:count])
                 left -= count
             yield piece
         close()
 
-    def results(self) -> tuple[dict[str, dict], int]:
-        """({method or "real": {pose_distance, missed_detections and both for body, face, hands}},
-        number of frames that they are means over)."""
+    def results(self) -> tuple[dict[str, Figures], int]:
+        """({method or "real": its figures, see `summary`}, number of frames that they are means
+        over)."""
         found: dict[str, list[dict]] = {}
         frames = 0
         if self._clips:
-            say("Estimating poses anew on the true frames and on each method's …")
+            say("Estimating poses on the true frames and on each method's …")
         for paths, true, factor in self._clips:
             if len(true) < SHORTEST:
                 continue
@@ -205,12 +214,13 @@ class Reestimation:
         return keypoints.astype(np.float32)
 
 
-def summary(parts: list[dict]) -> dict[str, float | None]:
-    """Means over all frames, the group "all" under the plain names."""
-    result: dict[str, float | None] = {}
+def summary(parts: list[dict[str, np.ndarray]]) -> Figures:
+    """Means over all frames, of all joints under the names `FIGURES`, of body, face and hands with
+    _body and so on behind. parts: of metrics.frames.pose_distance."""
+    result: Figures = {}
     for group in metrics.GROUPS:
         suffix = "" if group == "all" else f"_{group}"
-        for name, key in (("pose_distance", "pose_distance"), ("missed_detections", "missed")):
+        for name, key in zip(FIGURES, ("pose_distance", "missed"), strict=True):
             values = np.concatenate([part[f"{key}_{group}"] for part in parts])
             result[name + suffix] = metrics.mean(values)
     return result

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,16 +20,68 @@ TITLES = {
     "frame_by_frame": "frame by frame",
     "nearest_frame": "nearest training frame",
 }
+# The method that any trained one must beat.
+NEAREST = "nearest_frame"
+LPIPS = (
+    "LPIPS v0.1 (Zhang et al. 2018): distance of the features of an ImageNet network; smaller is "
+    "more alike. In crops, the mean over the part of each layer's map that the crop covers."
+)
 # A picture lower than this is enlarged by a whole number.
 PICTURE_HEIGHT = 224
 
 
+class Scores(TypedDict):
+    """What tables of methods are made of.
+
+    methods: {method: {metric: mean, or None where there is none; and other facts}}.
+    frames: number of held-out frames that the means are over.
+    reestimated_real: figures of poses estimated on the true frames; reestimated_frames: how many.
+    absent: {metric: why no method has it}.
+    notes: what must be known to read the figures.
+    """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    frames: int
+    reestimated_real: NotRequired[Mapping[str, Any] | None]
+    reestimated_frames: NotRequired[int]
+    absent: NotRequired[Mapping[str, str]]
+    notes: NotRequired[Sequence[str]]
+
+
+class Evaluation(Scores):
+    """What a page shows; of `motion-jax evaluate` the contents of evaluation.json.
+
+    training_frames: number of frames that the nearest frame is chosen from.
+    run, step, checkpoint: what was evaluated; data: the dataset's folder; size: WIDTHxHEIGHT.
+    """
+
+    training_frames: NotRequired[int]
+    run: NotRequired[str]
+    step: NotRequired[int]
+    checkpoint: NotRequired[str]
+    data: NotRequired[str]
+    size: NotRequired[str]
+    lpips_network: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class Column:
+    """One figure in a table of methods. better: "max", "min" or "" (neither)."""
+
     key: str
     title: str
-    better: str
-    digits: int = 4
+    better: Literal["max", "min", ""]
+
+    def value(self, figures: Mapping[str, Any]) -> Any:
+        """Of a method; None where it has none."""
+        return figures.get(self.key)
+
+    def best(self, result: Scores) -> Any:
+        """The best value of the methods; None where none is better than another."""
+        values = {self.value(figures) for figures in result["methods"].values()} - {None}
+        if not self.better or len(values) < 2:
+            return None
+        return (max if self.better == "max" else min)(values)
 
 
 COLUMNS = (
@@ -49,69 +102,57 @@ COLUMNS = (
 
 
 def title(method: str) -> str:
+    """A method's name for people."""
     return TITLES.get(method, method.replace("_", " "))
 
 
-def shown_columns(result: Mapping) -> list[Column]:
+def shown_columns(columns: Sequence[Column], result: Scores) -> list[Column]:
     """Those for which any method has a figure."""
     methods = result["methods"].values()
-    return [c for c in COLUMNS if any(m.get(c.key) is not None for m in methods)]
+    return [c for c in columns if any(c.value(figures) is not None for figures in methods)]
 
 
-def table(result: Mapping) -> str:
+def table(columns: Sequence[Column], result: Scores, caption: str, digits: int = 4) -> str:
     """The methods' figures, the best of each column marked. HTML."""
-    columns = shown_columns(result)
+    columns = shown_columns(columns, result)
     rows = [
-        [title(name), *(figures.get(column.key) for column in columns)]
+        [title(name), *(column.value(figures) for column in columns)]
         for name, figures in result["methods"].items()
     ]
-    return html.table(
-        ["method", *(column.title for column in columns)],
-        rows,
-        f"Means over {result['frames']} frames; the best of each column is green.",
-        best={i: column.better for i, column in enumerate(columns, 1)},
-    )
+    best = {i: column.better for i, column in enumerate(columns, 1) if column.better}
+    header = ["method", *(column.title for column in columns)]
+    return html.table(header, rows, caption, best=best, digits=digits)
 
 
-def text_table(result: Mapping) -> object:
+def text_table(result: Scores) -> object:
     """The same for the terminal, methods across (a rich table)."""
     made = Table(title=f"{result['frames']} frames", title_justify="left")
     made.add_column("")
     for name in result["methods"]:
         made.add_column(title(name), justify="right")
-    for column in shown_columns(result):
-        values = [figures.get(column.key) for figures in result["methods"].values()]
-        known = [value for value in values if value is not None]
-        best = (max if column.better == "max" else min)(known)
-        made.add_row(
-            column.title,
-            *(
-                f"[bold]{html.format_value(value)}[/bold]"
-                if value == best and len(set(known)) > 1
-                else html.format_value(value)
-                for value in values
-            ),
-        )
+    for column in shown_columns(COLUMNS, result):
+        cells, best = [], column.best(result)
+        for figures in result["methods"].values():
+            value = column.value(figures)
+            text = html.format_value(value)
+            cells.append(f"[bold]{text}[/bold]" if value is not None and value == best else text)
+        made.add_row(column.title, *cells)
     return made
 
 
-def verdict(result: Mapping) -> str:
+def verdict(result: Scores) -> str:
     """One sentence: does the first method beat the baseline? Empty without a baseline."""
     methods = result["methods"]
-    if "nearest_frame" not in methods or len(methods) < 2:
+    if NEAREST not in methods or len(methods) < 2:
         return ""
     name = next(iter(methods))
     won: list[str] = []
     lost: list[str] = []
-    for key, label in (
-        ("psnr", "PSNR"),
-        ("ssim", "SSIM"),
-        ("body_psnr", "body PSNR"),
-        ("body_ssim", "body SSIM"),
-    ):
-        ours, theirs = methods[name].get(key), methods["nearest_frame"].get(key)
+    for key in ("psnr", "ssim", "body_psnr", "body_ssim"):
+        ours, theirs = methods[name].get(key), methods[NEAREST].get(key)
         if ours is None or theirs is None:
             continue
+        label = key.replace("psnr", "PSNR").replace("ssim", "SSIM").replace("_", " ")
         (won if ours > theirs else lost).append(f"{label} {ours:.4g} against {theirs:.4g}")
     parts = []
     if won:
@@ -121,27 +162,44 @@ def verdict(result: Mapping) -> str:
     return f"The {title(name)} model is {'; '.join(parts)}." if parts else ""
 
 
-def remarks(result: Mapping) -> list[str]:
-    """What is absent and why, one sentence for each reason, then the notes."""
+def absences(result: Scores) -> list[str]:
+    """What is absent and why, one sentence for each reason."""
     names: dict[str, list[str]] = {}
-    for name, reason in (result.get("absent") or {}).items():
+    for name, reason in result.get("absent", {}).items():
         names.setdefault(reason, []).append("LPIPS" if name == "lpips" else name.replace("_", " "))
-    absent = [f"No {' and '.join(which)}: {reason}." for reason, which in names.items()]
-    return absent + list(result.get("notes") or [])
+    return [f"No {' and '.join(which)}: {reason}." for reason, which in names.items()]
+
+
+def remarks(result: Scores) -> list[str]:
+    """What is absent and why, then the notes."""
+    return [*absences(result), *result.get("notes", [])]
+
+
+def detector_sentence(result: Scores) -> str | None:
+    """How well the pose detector does on the true frames; None where it did not look at them."""
+    real = result.get("reestimated_real")
+    if not real:
+        return None
+    return (
+        "On the true frames themselves the detector is "
+        f"{html.format_value(real['pose_distance'])} pixels off and misses "
+        f"{html.format_value(real['missed_detections'])} joints a frame (means over "
+        f"{result['reestimated_frames']} frames, as for the methods)."
+    )
+
+
+def pose_panel(example: Example, factor: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+    """The pose of an example: its ready picture, or its keypoints drawn `factor` times as large."""
+    if is_ready(example.pose):
+        return example.pose
+    height, width = example.real.shape[:2]
+    keypoints = example.pose * np.array([factor, factor, 1], np.float32)
+    return draw_host(keypoints, height * factor, width * factor, PoseStyle(stroke=2))
 
 
 def picture_row(example: Example) -> UInt8[np.ndarray, "h w 3"]:
     """Pose, true frame, every method, and how far the first one is off, in a row with labels."""
-    height, width = example.real.shape[:2]
-    factor = max(1, -(-PICTURE_HEIGHT // height))
-    pose = example.pose
-    if not is_ready(pose):
-        pose = draw_host(
-            pose * np.array([factor, factor, 1], np.float32),
-            height * factor,
-            width * factor,
-            PoseStyle(stroke=2),
-        )
+    pose = pose_panel(example, max(1, -(-PICTURE_HEIGHT // example.real.shape[0])))
     first = next(iter(example.fakes))
     pictures = [pose, example.real, *example.fakes.values()]
     pictures.append(montage.difference(example.real, example.fakes[first]))
@@ -151,39 +209,28 @@ def picture_row(example: Example) -> UInt8[np.ndarray, "h w 3"]:
 
 def write_report(
     path: Path,
-    result: Mapping,
-    examples: Sequence[Example] = (),
-    per_frame: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    result: Evaluation,
+    examples: Sequence[Example],
+    per_frame: Mapping[str, Mapping[str, np.ndarray]],
     *,
-    heading: str = "Evaluation",
+    heading: str,
     extra: Sequence[str] = (),
 ) -> None:
     """Writes the page.
 
     Args:
       path: of the HTML file.
-      result: "methods" {method: {metric: mean or None}} and "frames"; optionally "run", "step",
-        "checkpoint", "data", "size", "absent" {metric: reason}, "notes" [text].
-      examples: frames to show, as `compare` gives them.
-      per_frame: {method: {metric: [N]}} for the chart over time.
+      examples: frames to show; per_frame: {method: {metric: [N]}} for the charts over time; both
+        as score.compare gives them.
       heading: title of the page; extra: more sections (HTML) after the table.
     """
-    table_parts = [html.paragraph(verdict(result))] if verdict(result) else []
-    table_parts.append(table(result))
-    reestimated = result.get("reestimated_real")
-    if reestimated:
-        table_parts.append(
-            html.paragraph(
-                f"On the true frames themselves the detector is "
-                f"{html.format_value(reestimated['pose_distance'])} pixels off and misses "
-                f"{html.format_value(reestimated['missed_detections'])} joints a frame (means "
-                f"over {result['reestimated_frames']} frames, as for the methods)."
-            )
-        )
-    notes = remarks(result)
-    if notes:
-        table_parts.append(html.bullets(notes))
-    sections = [html.section("Figures", *table_parts), *extra]
+    caption = f"Means over {result['frames']} frames; the best of each column is green."
+    figures = [html.paragraph(text) for text in (verdict(result),) if text]
+    figures.append(table(COLUMNS, result, caption))
+    figures += [html.paragraph(text) for text in (detector_sentence(result),) if text]
+    if notes := remarks(result):
+        figures.append(html.bullets(notes))
+    sections = [html.section("Figures", *figures), *extra]
     for group in dict.fromkeys(example.group for example in examples):
         rows = [
             html.image(
@@ -197,40 +244,34 @@ def write_report(
         ]
         by = " (by PSNR)" if group in ("best", "worst") else ""
         sections.append(html.section(f"Frames: {group}{by}", *rows))
-    if per_frame:
-        sections.append(html.section("Over time", *_charts(per_frame)))
-    facts = {
-        name: result[name]
-        for name in ("run", "step", "checkpoint", "data", "size", "frames")
-        if result.get(name) is not None
-    }
-    if facts:
-        sections.append(html.section("What was evaluated", html.facts(facts)))
-    sections.append(html.section("What the figures mean", *_definitions()))
+    sections.append(html.section("Over time", _charts(per_frame)))
+    names = ("run", "step", "checkpoint", "data", "size", "frames")
+    facts = {name: result.get(name) for name in names if result.get(name) is not None}
+    sections.append(html.section("What was evaluated", html.facts(facts)))
+    sections.append(
+        html.section(
+            "What the figures mean",
+            html.paragraph(
+                "Every figure is the mean over the frames that have it. PSNR and SSIM reward what "
+                "is right on average, also where it is blurred; look at the pictures too."
+            ),
+            html.bullets([*definitions(), LPIPS]),
+        )
+    )
     html.write(path, html.page(heading, sections, str(result.get("run") or "")))
 
 
-def _charts(per_frame: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
+def _charts(per_frame: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     made = []
     for key, label in (("psnr", "PSNR, full frame"), ("body_psnr", "PSNR, body"),
                        ("flicker", "Flicker")):  # fmt: skip
         series = {title(name): figures[key] for name, figures in per_frame.items()}
         unit = "grey levels" if key == "flicker" else "dB"
         made.append(html.chart(series, label, x_label="held-out frame", y_label=unit))
-    return [html.columns(*made)]
+    return html.columns(*made)
 
 
-def _definitions() -> list[str]:
+def definitions() -> list[str]:
+    """What each figure is, a text for each, without LPIPS."""
     entries = metrics.definitions().split("\n- ")
-    texts = [" ".join(entry.removeprefix("- ").split()) for entry in entries]
-    texts.append(
-        "LPIPS v0.1 (Zhang et al. 2018): distance of the features of an ImageNet network; smaller "
-        "is more alike. In crops, the mean over the part of each layer's map that the crop covers."
-    )
-    return [
-        html.paragraph(
-            "Every figure is the mean over the frames that have it. PSNR and SSIM reward what is "
-            "right on average, also where it is blurred; look at the pictures too."
-        ),
-        html.bullets(texts),
-    ]
+    return [" ".join(entry.removeprefix("- ").split()) for entry in entries]

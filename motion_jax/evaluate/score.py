@@ -1,17 +1,19 @@
 """Scores of several methods against the true frames, in one pass, in constant memory."""
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Real, UInt8
 
 from motion_jax.metrics import frames as metrics
 from motion_jax.metrics.frames import FlickerMeter, frame_scores, pad
-from motion_jax.metrics.lpips import Lpips
+from motion_jax.metrics.lpips import BACKBONES, Lpips, load
 from motion_jax.pose.face import face_boxes as boxes_of
 
+# Of one method: {metric: its mean, or None where there is none}.
+Figures = dict[str, float | None]
 # Frames in one call of the compiled programs.
 BATCH = 16
 PICTURE_METRICS = ("psnr", "ssim", "body_psnr", "body_ssim", "face_psnr", "face_ssim")
@@ -19,6 +21,20 @@ LPIPS_METRICS = ("lpips", "body_lpips", "face_lpips")
 FLICKER_METRICS = ("flicker", "background_flicker")
 # Examples kept for a report: evenly spread, best and worst.
 EVEN, EXTREME = 6, 3
+
+
+def load_lpips(
+    network: str, folder: Path | None, size: tuple[int, int]
+) -> tuple[Lpips | None, str]:
+    """(LPIPS for frames of `size` (height, width) or None, why there is none).
+
+    network, folder: as metrics.lpips.load takes them.
+    """
+    lpips, why_not = load(network, folder)
+    least = BACKBONES[network].least
+    if lpips and min(size) < least:
+        return None, f"frames under {least} pixels are too small for it"
+    return lpips, why_not
 
 
 class Scorer:
@@ -49,20 +65,20 @@ class Scorer:
           keypoints, face_boxes: of the true frames, in their pixels.
 
         Returns:
-          Each metric's figures, NaN where a frame has no such figure. Raises ValueError where real
-          and fake differ in shape.
+          Each metric's figures, NaN where a frame has no such figure.
+        Raises ValueError where real and fake differ in shape.
         """
         if real.shape != fake.shape:
             raise ValueError(f"true frames of {real.shape}, synthesised ones of {fake.shape}")
         boxes = metrics.body_boxes(keypoints, *real.shape[1:3])
-        results: dict[str, list[np.ndarray]] = {}
+        faces = np.asarray(face_boxes, np.float32)
+        parts: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(real), self.batch):
             rows = slice(start, start + self.batch)
-            for name, values in self._batch(
-                real[rows], fake[rows], boxes[rows], np.asarray(face_boxes, np.float32)[rows]
-            ).items():
-                results.setdefault(name, []).append(values)
-        joined = {name: np.concatenate(values) for name, values in results.items()}
+            found = self._batch(real[rows], fake[rows], boxes[rows], faces[rows])
+            for name, values in found.items():
+                parts.setdefault(name, []).append(values)
+        joined = {name: np.concatenate(values) for name, values in parts.items()}
         for name, values in joined.items():
             self._parts.setdefault(name, []).append(values)
         return joined
@@ -84,7 +100,7 @@ class Scorer:
         """Each metric's figures of all frames fed so far."""
         return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
-    def summary(self) -> dict[str, float | None]:
+    def summary(self) -> Figures:
         """Means over the frames that have a figure; None where none has. LPIPS is None where its
         weights are absent."""
         found = metrics.means(self.per_frame())
@@ -92,41 +108,12 @@ class Scorer:
         return {name: found.get(name) for name in names}
 
 
-def score(
-    real: Iterable[UInt8[np.ndarray, "h w 3"]],
-    fake: Iterable[UInt8[np.ndarray, "h w 3"]],
-    keypoints: Float[np.ndarray, "n 137 3"],
-    face_boxes: Real[np.ndarray, "n 4"] | None = None,
-    *,
-    starts: Sequence[int] = (0,),
-    batch: int = BATCH,
-    lpips: Lpips | None = None,
-) -> dict[str, float | None]:
-    """Scores one method from two streams of frames.
-
-    Args:
-      real, fake: in order.
-      keypoints: of the true frames, in their pixels.
-      face_boxes: in their pixels; None computes them from the keypoints.
-      starts: numbers of the frames with which a clip begins.
-
-    Returns:
-      {metric: mean}, see `Scorer.summary`, and "frames": N.
-    Raises ValueError where the streams or the keypoints have different lengths.
-    """
-    stream = ((a, {"": b}) for a, b in zip(real, fake, strict=True))
-    found = compare(
-        pieces(stream, keypoints, face_boxes, starts=starts, batch=batch), batch=batch, lpips=lpips
-    )
-    return found.methods[""] | {"frames": found.frames}
-
-
 @dataclass(frozen=True)
 class Piece:
     """Consecutive frames of one clip.
 
     Attributes:
-      fakes: the frames by each method.
+      real: the true frames; fakes: those of each method.
       keypoints, face_boxes: of the true frames, in their pixels.
       first: whether a clip begins here.
       labels: n short texts, for example "clip 2, 1.24 s".
@@ -144,8 +131,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Example:
-    """One frame as all methods show it, for a report. group: "evenly spread", "best", "worst";
-    pose: keypoints [137, 3] or a ready pose picture."""
+    """One frame as all methods show it, for a report.
+
+    Attributes:
+      group: why it was chosen: "evenly spread", "best" or "worst".
+      frame, label: its number among all, and a short text.
+      pose: keypoints, or a ready pose picture.
+      real: the true frame; fakes: those of each method.
+      psnr: of the first method, dB.
+    """
 
     group: str
     frame: int
@@ -169,7 +163,7 @@ class Comparison:
     """
 
     frames: int = 0
-    methods: dict[str, dict] = field(default_factory=dict)
+    methods: dict[str, Figures] = field(default_factory=dict)
     per_frame: dict[str, dict[str, Float32[np.ndarray, " n"]]] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
@@ -183,10 +177,10 @@ def compare(
     lpips: Lpips | None = None,
 ) -> Comparison:
     """Scores all methods of a stream of pieces. Memory does not grow with the pictures: only the
-    figures and a fixed number of examples are kept.
+    figures and a fixed number of examples are kept, evenly spread ones and the best and worst by
+    the first method's PSNR.
 
-    total: frames to come, for examples evenly spread over them; None: no such examples. Best and
-    worst go by the PSNR of the first method.
+    total: frames to come; None: no examples that are evenly spread.
     """
     scorers: dict[str, Scorer] = {}
     result = Comparison()
@@ -194,8 +188,8 @@ def compare(
         int(i) for i in np.linspace(0, max(total - 1, 0), min(EVEN, total)).round()
     }  # fmt: skip
     even: list[Example] = []
-    best = _Extremes("best", EXTREME, 1)
-    worst = _Extremes("worst", EXTREME, -1)
+    best: list[Example] = []
+    worst: list[Example] = []
     for piece in stream:
         if not scorers:
             scorers = {name: Scorer(batch, lpips) for name in piece.fakes}
@@ -205,54 +199,36 @@ def compare(
                 scorer.reset()
             found = scorer.feed(piece.real, piece.fakes[name], piece.keypoints, piece.face_boxes)
             psnr = psnr if len(psnr) else found["psnr"]
+        begin = result.frames
         for i in range(len(piece.real)):
-            number = result.frames + i
-            value = float(psnr[i])
-            if number in wanted:
-                even.append(_example("evenly spread", number, piece, i, value))
-            for extremes in (best, worst):
-                if extremes.takes(value):
-                    extremes.add(_example(extremes.group, number, piece, i, value))
+            if begin + i in wanted:
+                even.append(_example("evenly spread", begin, piece, i, psnr))
+        for group, extremes, highest in (("best", best, True), ("worst", worst, False)):
+            rows = np.argsort(-psnr if highest else psnr, kind="stable")[:EXTREME]
+            extremes += [_example(group, begin, piece, int(i), psnr) for i in rows]
+            # Of equal ones the earlier frame stays first.
+            extremes.sort(key=lambda example: example.psnr, reverse=highest)
+            del extremes[EXTREME:]
         result.frames += len(piece.real)
         result.labels += list(piece.labels)
     result.methods = {name: scorer.summary() for name, scorer in scorers.items()}
     result.per_frame = {name: scorer.per_frame() for name, scorer in scorers.items()}
-    result.examples = even + best.sorted() + worst.sorted()
+    result.examples = even + best + worst
     return result
 
 
-def _example(group: str, number: int, piece: Piece, i: int, psnr: float) -> Example:
+def _example(group: str, begin: int, piece: Piece, i: int, psnr: np.ndarray) -> Example:
+    """Frame i of a piece that begins with frame `begin`."""
     poses = piece.keypoints if piece.pose_pictures is None else piece.pose_pictures
     return Example(
         group,
-        number,
+        begin + i,
         piece.labels[i],
         poses[i].copy(),
         piece.real[i].copy(),
         {name: frames[i].copy() for name, frames in piece.fakes.items()},
-        psnr,
+        float(psnr[i]),
     )
-
-
-class _Extremes:
-    """The `most` examples with the highest (sign 1) or lowest (sign -1) PSNR seen so far."""
-
-    def __init__(self, group: str, most: int, sign: int):
-        self.group, self.most, self.sign = group, most, sign
-        self._heap: list[tuple[float, int, Example]] = []
-
-    def takes(self, psnr: float) -> bool:
-        return len(self._heap) < self.most or self.sign * psnr > self._heap[0][0]
-
-    def add(self, example: Example) -> None:
-        entry = (self.sign * example.psnr, -example.frame, example)
-        if len(self._heap) < self.most:
-            heapq.heappush(self._heap, entry)
-        else:
-            heapq.heapreplace(self._heap, entry)
-
-    def sorted(self) -> list[Example]:
-        return [entry[2] for entry in sorted(self._heap, key=lambda entry: entry[:2])][::-1]
 
 
 def pieces(
@@ -266,8 +242,14 @@ def pieces(
 ) -> Iterator[Piece]:
     """From single frames (true frame, {method: frame}) to pieces for `compare`.
 
-    Arguments as in `score`; labels: N texts (default the frame's number). Raises ValueError where
-    the stream and the keypoints have different lengths.
+    Args:
+      stream: in order.
+      keypoints: of the true frames, in their pixels.
+      face_boxes: in their pixels; None computes them from the keypoints.
+      starts: numbers of the frames with which a clip begins.
+      labels: N texts (default: the frames' numbers).
+      batch: frames in a piece, at most.
+    Raises ValueError where the stream and the keypoints have different lengths.
     """
     begins, count = set(starts), len(keypoints)
     waiting: list[tuple[np.ndarray, Mapping[str, np.ndarray]]] = []

@@ -1,8 +1,8 @@
-"""Which frames of B belong to a frame of A: k nearest neighbours among normalised poses.
+"""Which frames of B belong to a frame of A: the k nearest by pose.
 
-A's poses are first fitted to B's body and place in the picture as `transfer` fits a driving pose,
-so that a network that learns from the pairs is later shown poses of the same kind. The distance of
-two poses is the root of the mean squared distance of the joints that both show, in lengths of B's
+A's poses are first fitted to B's body and place in the picture, as `transfer` fits the source's, so
+that a network that learns from the pairs is later shown poses of the same kind. The distance of two
+poses is the root of the mean squared distance of the joints that both show, in lengths of B's
 torso.
 """
 
@@ -17,7 +17,7 @@ from motion_jax.pose.match import nearest
 from motion_jax.pose.normalize import Method, PoseStatistics, fit_target, normalize
 from motion_jax.pose.skeleton import BODY
 
-# Why a pair is left out, in the order in which the reasons are tested.
+# What becomes of a pair; where several reasons speak against it, the first one of these is given.
 REASONS = ("kept", "no common joints", "too far", "not mutual")
 KEPT, NOTHING_COMMON, TOO_FAR, NOT_MUTUAL = range(4)
 
@@ -45,6 +45,11 @@ class Matches:
         """Which make a pair."""
         return self.reason == KEPT
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many were dropped for each reason."""
+        return {name: int((self.reason == i).sum()) for i, name in enumerate(REASONS) if i}
+
 
 def fitted(
     poses: Float[np.ndarray, "n 137 3"],
@@ -68,8 +73,8 @@ def fitted(
 
 
 def torso_length(keypoints: Float[np.ndarray, "n 137 3"], aspect: float = 1.0) -> float:
-    """The torso of B's statistics in pixels; a third of the body's height where too little of it is
-    seen."""
+    """The length of a person's torso in pixels, by all poses together; a third of the body's height
+    where too little of the torso is seen. aspect: width of a pixel by its height."""
     statistics: PoseStatistics = fit_target(keypoints, aspect)
     if (torso := statistics.limbs.get("torso", 0.0)) > 0:
         return float(torso)
@@ -102,7 +107,7 @@ def match(
       k: 1 ... the number of B's records.
       torso: length of B's torso in pixels, the unit of the distances.
       max_distance: a pair further apart is dropped.
-      mutual: a pair also needs A's frame to be among the k nearest of A for B's frame.
+      mutual: drop a pair where A's frame is not among the k nearest of A for B's frame.
       compare: "frame": as they lie in the picture; "body": without place and size.
       aspect: width of a pixel by its height.
     Raises ValueError for k out of range.
@@ -130,11 +135,12 @@ def match(
 
 @dataclass(frozen=True)
 class Run:
-    """Pairs of consecutive frames of A, all of one rank: a clip of the dataset to be.
+    """Pairs of consecutive frames of A, all of one rank: a clip of the dataset to be made.
 
     Attributes:
       rank: 0 for nearest frames, 1 for second nearest, ...
       a, b: records.
+      distance: of the poses, in torso lengths.
       held_out: whether they are kept out of training.
     """
 
@@ -147,13 +153,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Paired:
-    """What was found.
+    """The pairs of two datasets.
 
     Attributes:
       a, b: the datasets.
-      poses: A's poses in pixels of B's frames.
+      poses: A's poses fitted to B's body, in pixels of B's frames.
       matches: {"train": …, "heldout": …}; a part without frames is left out.
-      runs: the pairs, as they lie in the dataset.
+      runs: the pairs, in the order of the dataset to be made.
       torso: length of B's torso in pixels.
     """
 
@@ -166,7 +172,7 @@ class Paired:
 
 
 def runs(matches: Matches, clips: Int[np.ndarray, " q"], held_out: bool) -> list[Run]:
-    """The kept pairs, cut wherever a frame of A is missing or its clip ends, by rank and then by
+    """The kept pairs, cut where a frame of A is missing or its clip ends; in order of rank, then of
     time. clips: the clip of each frame of A."""
     found = []
     for rank in range(matches.a.shape[1]):

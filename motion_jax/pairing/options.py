@@ -1,4 +1,4 @@
-"""Options of `motion-jax pair`."""
+"""The options of `motion-jax pair`."""
 
 from dataclasses import dataclass
 from pathlib import Path

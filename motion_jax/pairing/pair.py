@@ -1,7 +1,7 @@
 """`motion-jax pair`: a dataset of two people's frames that show the same pose.
 
 pose2pics: A's pose (fitted to B's body) with B's picture; pics2pics: A's picture with B's picture.
-The parts of A and B that are held out are paired with each other alone, so that no frame of either
+The parts of A and B that are held out are only paired with each other, so that no frame of either
 is both trained on and measured with.
 """
 
@@ -24,7 +24,7 @@ from motion_jax.data.info import SourceEntry
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, flag, marked, option
-from motion_jax.pairing.match import REASONS, Matches, Paired, fitted, match, runs, torso_length
+from motion_jax.pairing.match import Paired, fitted, match, runs, torso_length
 from motion_jax.pairing.options import PairOptions
 from motion_jax.pairing.report import flattering, summary, write_report
 from motion_jax.pose import skeleton
@@ -38,33 +38,31 @@ MADE_BY = "pair"
 
 
 def pair(options: PairOptions) -> Path:
-    """Makes the dataset `options.out`, or finds it made; returns the page about it.
+    """Makes the dataset `options.out`, or finds it made; returns the report's page.
 
-    Raises UserError for everything a user can mend, before anything is written.
+    Raises UserError for bad input, before anything is written.
     """
     files.check_outputs(options, "out")
     _check(options)
     a, b = open_dataset(options.a), open_dataset(options.b)
-    for name, dataset in (("--a", a), ("--b", b)):
-        _check_side(name, dataset)
+    for name, dataset in (("a", a), ("b", b)):
+        _check_side(option(name), dataset)
     resolved = _resolved(options, a, b)
     out, partial = options.out, options.out / ".partial"
     page = out / "report" / "index.html"
     if is_made(out, partial, resolved):
         say(f"{out} is up to date: the same datasets and options; nothing to do.")
-        if not open_dataset(out).info.held_out:
-            say(f"Warning: {flattering(options.holdout)}")
-        return page
-    paired = find_pairs(options, a, b)
-    files.check_writable(out)
-    files.check_writable(partial)
-    files.write_json(partial / "options.json", resolved)
-    _write(options, paired, resolved, out, partial)
-    write_report(out, options, paired)
-    files.remove_tree(partial)
-    say(f"{summary(paired)} Pairing report: {page}")
-    say(_hint(options.kind, out, paired.b.size))
-    if not any(run.held_out for run in paired.runs):
+    else:
+        paired = find_pairs(options, a, b)
+        files.check_writable(out)
+        files.check_writable(partial)
+        files.write_json(partial / "options.json", resolved)
+        _write(options, paired, resolved, out, partial)
+        write_report(out, options, paired)
+        files.remove_tree(partial)
+        say(f"{summary(paired)} Pairing report: {page}")
+        say(_hint(options.kind, out, paired.b.size))
+    if not open_dataset(out).info.held_out:
         say(f"Warning: {flattering(options.holdout)}")
     return page
 
@@ -94,8 +92,8 @@ def _check(options: PairOptions) -> None:
         raise UserError(f"{option('k')} {options.k} is less than 1; give a number of frames.")
     if not options.max_distance > 0:
         raise UserError(
-            f"{option('max_distance')} {options.max_distance:g} keeps nothing; give torso lengths "
-            "above 0."
+            f"{option('max_distance')} {options.max_distance:g} keeps no pair; give a number of "
+            "torso lengths above 0."
         )
     if not 0.0 <= options.holdout <= 0.9:
         raise UserError(
@@ -112,7 +110,7 @@ def _check_side(name: str, dataset: PoseFrames) -> None:
     if dataset.info.skeleton != skeleton.NAME:
         raise UserError(
             f"The dataset {dataset.folder} ({name}) has the skeleton {dataset.info.skeleton!r}, "
-            f"pairs are found by {skeleton.NAME!r}; prepare it again."
+            f"but pairs are found by {skeleton.NAME!r}; prepare it again."
         )
     body = dataset.keypoints()[:, skeleton.BODY, 2] > 0
     if not body.any():
@@ -123,7 +121,7 @@ def _check_side(name: str, dataset: PoseFrames) -> None:
 
 
 def _resolved(options: PairOptions, a: PoseFrames, b: PoseFrames) -> dict[str, Any]:
-    """The options as the metadata keep them: datasets by name and content, not by place."""
+    """The options as the metadata keep them: datasets by name and content, not by their folder."""
     chosen = {
         name: value for name, value in asdict(options).items() if name not in ("a", "b", "out")
     }
@@ -137,7 +135,7 @@ def _resolved(options: PairOptions, a: PoseFrames, b: PoseFrames) -> dict[str, A
         }
         for name, dataset in (("a", a), ("b", b))
     }
-    # As they will be read again, to be compared.
+    # As they are when they are read again, to be compared.
     return json.loads(json.dumps({"made_by": MADE_BY, **sides, **chosen}))
 
 
@@ -152,10 +150,10 @@ def find_pairs(options: PairOptions, a: PoseFrames, b: PoseFrames) -> Paired:
     for part in ("train", "heldout"):
         left, right = (_records(dataset, options.holdout, part) for dataset in (a, b))
         if part == "train":
-            for name, chosen in (("--a", left), ("--b", right)):
+            for name, chosen in (("a", left), ("b", right)):
                 if not len(chosen):
                     raise UserError(
-                        f"The dataset of {name} has no frames for training after "
+                        f"The dataset of {option(name)} has no frames for training after "
                         f"{option('holdout')} {options.holdout:g}; hold out less or give a longer "
                         "video."
                     )
@@ -179,7 +177,7 @@ def find_pairs(options: PairOptions, a: PoseFrames, b: PoseFrames) -> Paired:
             aspect=aspects[1],
         )
         found += runs(matches[part], clips[left], part == "heldout")
-    if not any(not run.held_out for run in found):
+    if all(run.held_out for run in found):
         near = matches["train"].distance[:, 0]
         near = near[np.isfinite(near)]
         raise UserError(
@@ -225,7 +223,7 @@ def _write(
     for number in range(count):
         os.replace(partial / f"{number:05d}.array_record", records.shard_path(out, number, count))
     starts = np.concatenate([[0], np.cumsum([len(run.a) for run in paired.runs])])
-    train = paired.matches["train"]
+    dropped = paired.matches["train"].dropped
     records.finish_dataset(
         out,
         records.DatasetInfo(
@@ -236,7 +234,7 @@ def _write(
             detection={
                 "frames": int(sum(len(found.a) for found in paired.matches.values())),
                 "kept": total,
-                "rejected": rejected(train),
+                "rejected": {name: n for name, n in dropped.items() if n},
             },
             options=resolved,
             picture=info.picture,
@@ -248,14 +246,8 @@ def _write(
     )
 
 
-def rejected(matches: Matches) -> dict[str, int]:
-    """How many pairs were dropped for which reason."""
-    counts = {name: int((matches.reason == i).sum()) for i, name in enumerate(REASONS)}
-    return {name: n for name, n in counts.items() if n and name != "kept"}
-
-
 def _source(options: PairOptions, paired: Paired, kept: int) -> SourceEntry:
-    """The pairs stand for one video; what a picture is, is B's."""
+    """The pairs as if they came from one video, whose pictures are like B's."""
     a, b = paired.a.info, paired.b.info
     first = b.sources[0] if b.sources else SourceEntry()
     entry: SourceEntry = {

@@ -1,6 +1,6 @@
-"""The methods that a comparison knows. Another one is another entry of METHODS.
+"""The methods that a comparison knows; another one is another entry of METHODS.
 
-A method is made by training a config of configs/, with changes for the machine and the pictures'
+A method is a config of configs/ that is trained, with changes for the machine and the pictures'
 size, or it shows frames of the target (motion_jax/retrieval) and needs no training.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Shown = Literal["pose", "picture"]
 Settings = Mapping[str, Any]
 
-# The halvings of a U-Net: at most (unet_256), and at least.
+# How often a U-Net halves its picture: at most (unet_256), and at least.
 DEEPEST, SHALLOWEST = 8, 5
 # Faces lower than this, in pixels, leave a face stage nothing to learn.
 LEAST_FACE = 16
@@ -33,8 +33,8 @@ class Method:
       name: as --methods takes it.
       about: one sentence for the table's notes.
       shown: see Shown.
-      retrieval: its name there, of a method without training.
-      cpu, accelerator: name of the config that is trained on such a machine, and its changes.
+      retrieval: of a method without training: its name there; "" of the others.
+      cpu, accelerator: the config that is trained on such a machine, and its changes.
       data: what it is trained on: the target's own pairs, pairs of source and target
         (motion_jax/pairing), or pictures of both that are not paired.
       sizes: by stage, the share of the table's height and width that it is trained at.
@@ -217,7 +217,7 @@ def base_config(
     for stage, share in method.sizes.items():
         for side, pixels in zip(("height", "width"), size, strict=True):
             settings[f"recipe.{stage}_stage.{side}"] = round(pixels * share)
-        # So many as to be there; how many is chosen when it is known how long one takes.
+        # So that there is a stage; the number is chosen when it is known how long a step takes.
         settings[f"recipe.{stage}_stage.steps"] = 2
         settings[f"recipe.{stage}_stage.decay_steps"] = 1
     if "face" in method.sizes and face_height < LEAST_FACE:
@@ -246,19 +246,19 @@ def halvings(size: tuple[int, int]) -> int:
 
 
 def stage_shares(method: Method, config: "Config") -> dict[str, float]:
-    """The shares of the budget of the stages that the config has, together 1."""
+    """By stage of the config, its share of the budget; together 1."""
     present = {name: method.shares[name] for name in config.recipe.stages()}
     return {name: share / sum(present.values()) for name, share in present.items()}
 
 
 def with_steps(config: "Config", steps: Mapping[str, int]) -> "Config":
-    """The config with so many steps in each stage, the last half of which lower the learning
-    rate. A stage that another one follows keeps its rate."""
+    """The config with other numbers of steps, by stage. In the second half of a stage's steps the
+    learning rate falls, but not in a global stage that another one follows."""
     last = list(steps)[-1]
     recipe = config.recipe
     for name, count in steps.items():
-        # Enhancers and faces are stages that end with a picture to keep; a global stage before
-        # them only begins what they go on with.
+        # The pictures of the other stages are final; a global stage only begins what later stages
+        # go on with.
         decay = 0 if name != last and name == "global" else count // 2
         stage = replace(getattr(recipe, f"{name}_stage"), steps=count, decay_steps=decay)
         recipe = replace(recipe, **{f"{name}_stage": stage})

@@ -1,8 +1,7 @@
 """Which of the shipped configs fits this machine and this dataset, and how long it would take.
 
-Everything rests on three things: the dataset's frames, the machine's memory and its measured speed.
-`propose` is a pure function of them; its rules about data are judgements, each a constant with its
-reason.
+`propose` is a pure function of the dataset's frames, the machine's memory and its measured speed.
+Its rules about data are judgements, each a constant with its reason.
 """
 
 import functools
@@ -21,7 +20,7 @@ from motion_jax.data.advice import DIFFERENT, FACE
 from motion_jax.data.coverage import measure
 from motion_jax.data.pairs import stretches, windows
 from motion_jax.data.quality import TrainingAdvice
-from motion_jax.data.records import open_dataset
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.nets.blocks import ResidualBlock
 from motion_jax.nets.initial import initialise
@@ -29,29 +28,29 @@ from motion_jax.plan.methods import METHODS, base_config
 from motion_jax.profiling.cost import fastest, memory_of
 from motion_jax.profiling.size import stage_size
 
-# Best result first. Second: training frames below which a config is not proposed. What
-# everybody_dance_now says of itself ("a thousand frames are too few") begins somewhere above.
+# (config, training frames below which it is not proposed), best result first. A thousand frames are
+# too few for everybody_dance_now, as it says itself; 3,000 is a guess above that.
 CANDIDATES = (("everybody_dance_now", 3000), ("small", 0), ("two_cores", 0))
-# (training frames, widest generator). The published training sets of Everybody Dance Now have 9,948
-# frames and more for a width of 64; an author who trained on 1,300 pairs cut the network down by
-# hand against overfitting; half the width (a quarter of the parameters) was trained here on 1,257
-# frames without the held-out PSNR falling. In between, and for a few seconds of film: guesses.
+# (training frames, channels of the widest generator). The published training sets of Everybody
+# Dance Now have 9,948 frames and more for a width of 64. An author who trained on 1,300 pairs made
+# the network smaller against overfitting. Half the width (a quarter of the parameters) was trained
+# here on 1,257 frames, and the held-out PSNR did not fall. The rest are guesses.
 WIDTHS = ((10_000, 64), (3_000, 48), (300, 32), (0, 16))
-# Passes over the data in one stage after which a config is cut short: the published program's.
+# A stage is cut short after so many passes over the data: those of the published program.
 PASSES = 200
-# Longer than a night is not proposed while there is something quicker.
+# What takes longer than a night is not proposed while there is something quicker.
 NIGHT_HOURS = 12.0
 # Share of the machine's memory that a training may take.
 MEMORY_SHARE = 0.75
-# What Python, the compiler and the decoded frames take of a computer's memory besides the arrays
-# (peak of the demo's and two_cores' runs on two cores: 2.1 GB, 0.2 GB of it arrays).
+# Memory that Python, the compiler and the decoded frames take on a CPU, besides the arrays (the
+# runs of demo and two_cores on two cores took 2.1 GB at most, 0.2 GB of it arrays).
 PROGRAM_BYTES = 2e9
-# Steps of less arithmetic tell nothing of wider networks: their channels are too few to be quick.
+# Steps of less arithmetic say nothing about wider networks: with few channels hardware is slow.
 TELLING_FLOPS = 5e9
-# A training step reaches so much of the FLOP/s of one residual block alone (measured on 2 cores).
+# A training step reaches this share of the FLOP/s of a residual block alone (measured on 2 cores).
 STEP_SHARE = 0.7
-# What a step takes in training, with batches, logs and samples, of what it takes alone (two_cores:
-# 1.05 in the local stage, 1.12 in the global, 1.25 in the short face stage).
+# How much longer a step takes in training, with batches, logs and samples, than alone (two_cores:
+# 1.05 times in the local stage, 1.12 in the global, 1.25 in the short face stage).
 LOOP = 1.1
 
 
@@ -79,8 +78,8 @@ class Dataset:
     """What decides how large a network can be with these frames.
 
     Attributes:
-      frames: for training, held-out ones taken off.
-      pairs: of neighbouring frames among them.
+      frames: for training, without the held-out ones.
+      pairs: pairs of neighbouring frames among them.
       height, width: of its frames, pixels.
       alone: share of the held-out poses that resemble no training pose, 0...1.
       faces: share of the frames with a face.
@@ -169,7 +168,7 @@ def _plain(candidate: Candidate | None) -> dict[str, Any]:
 
 
 def this_machine(step_flops: Mapping[str, float], how: str) -> Machine:
-    """The device that jax would train on, with a speed that was measured somehow."""
+    """The device that jax would train on. Arguments: see Machine."""
     device, count = jax.devices()[0], jax.device_count()
     accelerator = device.platform != "cpu"
     if accelerator:
@@ -182,8 +181,8 @@ def this_machine(step_flops: Mapping[str, float], how: str) -> Machine:
 
 @functools.cache
 def measured_machine() -> Machine:
-    """The same with the speed of a residual block, forward and backward, as a measure: about two
-    seconds, most of them compiling.
+    """This machine, its speed estimated from that of a residual block, forward and backward. Takes
+    about two seconds, most of them compiling.
 
     Where the device cannot run even that (another program has its memory, for instance), `how` says
     so and step_flops is empty.
@@ -221,8 +220,9 @@ def _block_flops(dtype: str, accelerator: bool) -> float:
 # --- the rules ------------------------------------------------------------------------------------
 
 
-def describe(dataset: Any, holdout: float, place: str) -> Dataset:
-    """What the rules need of a data.records.PoseFrames."""
+def facts_of(dataset: PoseFrames, holdout: float, place: str) -> Dataset:
+    """What the rules need to know of a dataset. holdout: share of each clip that is held out;
+    place: the dataset's folder."""
     height, width = dataset.size
     coverage = measure(dataset.keypoints(), dataset.clips, height, width, holdout)
     far = coverage.distances > DIFFERENT
@@ -238,21 +238,18 @@ def describe(dataset: Any, holdout: float, place: str) -> Dataset:
 
 
 def widest(dataset: Dataset) -> int:
-    """Channels of the widest generator that this much data is thought to bear.
+    """Channels of the widest generator for which this much data is thought to be enough.
 
-    A pose that resembles no other is learned by heart, not as a movement; where many held-out poses
-    do, as many of the training frames are taken to.
+    A frame whose pose resembles no other is learned by heart and does not count. Their share among
+    the training frames is taken to be that among the held-out ones.
     """
     counted = dataset.frames * (1 - dataset.alone)
     return next(width for least, width in WIDTHS if counted >= least)
 
 
 def propose(dataset: Dataset, machine: Machine) -> Suggestion:
-    """The best of the shipped configs that the data, the memory and a night allow.
-
-    Where all would take longer than a night, the quickest; with no speed measured, time does not
-    count.
-    """
+    """Chooses the best of the shipped configs that the data, the memory and a night allow; where
+    all take longer than a night, the quickest. Without a measured speed, time does not count."""
     candidates = [
         _judged(_fitted(name, dataset), least, dataset, machine) for name, least in CANDIDATES
     ]
@@ -264,10 +261,8 @@ def propose(dataset: Dataset, machine: Machine) -> Suggestion:
 
 
 def _fitted(name: str, dataset: Dataset) -> Candidate:
-    """A shipped config with its widths, sizes and steps made to fit the data.
-
-    Its `against` is set where the dataset's size does not allow it.
-    """
+    """A shipped config with its widths, sizes and steps made to fit the data; its `against` is set
+    where the dataset's size does not allow it."""
     config = load_config(name)
     recipe: Any = config.recipe  # stages are fields of the shipped ones
     settings: list[str] = []
@@ -296,16 +291,17 @@ def _fitted(name: str, dataset: Dataset) -> Candidate:
         stages[stage_name] = replace(stage, **changes)
     recipe = replace(recipe, **{f"{key}_stage": stage for key, stage in stages.items()})
     config = replace(config, recipe=recipe)
+    against = ""
     try:
         config.validate()
     except UserError as error:
-        return Candidate(name, config, tuple(settings), against=str(error))
-    return Candidate(name, config, tuple(settings))
+        against = str(error)
+    return Candidate(name, config, tuple(settings), against=against)
 
 
 def _sizes(recipe: Any, dataset: Dataset) -> dict[str, tuple[int, int]] | None:
-    """(height, width) of each stage: the config's, or of the dataset's shape and at most as many
-    pixels; None where the dataset has no such size."""
+    """(height, width) of each stage: of the dataset's shape, with at most as many pixels as in the
+    config; None where the dataset's frames cannot be made so small."""
     stages = recipe.stages()
     largest = max(stage.height * stage.width for stage in stages.values())
     last_name, last = list(stages.items())[-1]
@@ -316,7 +312,7 @@ def _sizes(recipe: Any, dataset: Dataset) -> dict[str, tuple[int, int]] | None:
             continue
         if height % multiple or width % multiple or height * width > largest:
             continue
-        # A quarter of the pixels would be another config.
+        # Far fewer pixels would be another config.
         if 2 * height * width < largest or min(height, width) < 2 * multiple:
             return None
         return {
@@ -327,7 +323,8 @@ def _sizes(recipe: Any, dataset: Dataset) -> dict[str, tuple[int, int]] | None:
 
 
 def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine) -> Candidate:
-    """The candidate with its memory and time, and what speaks against it."""
+    """The candidate with its memory and time, and what speaks against it. least: training frames
+    below which it is not proposed."""
     recipe = candidate.config.recipe
     sizes = {stage: stage_size(recipe, stage) for stage in recipe.stages()}
     memory = max(
@@ -340,9 +337,8 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
     if rate:
         flops = sum(recipe.stages()[stage].steps * size.flops for stage, size in sizes.items())
         seconds = LOOP * flops / rate
-    against = candidate.against
-    if against:
-        pass
+    if candidate.against:
+        against = candidate.against
     elif dataset.frames < least:
         against = f"wants {least:,} training frames or more"
     elif machine.memory_bytes and memory > MEMORY_SHARE * machine.memory_bytes:
@@ -350,6 +346,8 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
             f"needs about {memory / 1e9:.0f} GB of memory, and there are "
             f"{machine.memory_bytes / 1e9:.0f}, not all of them free"
         )
+    else:
+        against = ""
     return replace(candidate, memory_bytes=memory, seconds=seconds, against=against)
 
 
@@ -357,7 +355,7 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
 
 
 def _against(candidate: Candidate) -> list[str]:
-    """All that speaks against it, in words."""
+    """All that speaks against a candidate, in words."""
     reasons = [candidate.against] if candidate.against else []
     if candidate.seconds is not None and candidate.seconds > NIGHT_HOURS * 3600:
         reasons.append(f"would take {duration(candidate.seconds)}")
@@ -374,8 +372,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
-def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
-    """The suggestion for people. what: stands for the command, where it is shown beside them."""
+def sentences(suggestion: Suggestion, command: str | None = None) -> list[str]:
+    """The suggestion for people. command: a word in its place, where it is shown beside them."""
     dataset, machine, chosen = suggestion.dataset, suggestion.machine, suggestion.chosen
     lines = [
         f"You have {dataset.frames:,} training frames of {dataset.width}x{dataset.height} "
@@ -385,12 +383,12 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
         reasons = "; ".join(f"{c.name} {c.against}" for c in suggestion.candidates)
         lines.append(f"None of the shipped configs can be trained here: {reasons}.")
         return [*lines, *_instead(dataset, machine)]
-    what = what or f"`{suggestion.command}`"
+    command = command or f"`{suggestion.command}`"
     if chosen.seconds is None:
-        lines.append(f"Train with {what}. How long it takes is not known: {machine.how}.")
+        lines.append(f"Train with {command}. How long it takes is not known: {machine.how}.")
     else:
         lines.append(
-            f"{what} takes about {duration(chosen.seconds)} on this machine ({machine.device}): "
+            f"{command} takes about {duration(chosen.seconds)} on this machine ({machine.device}): "
             f"{chosen.steps:,} steps of {chosen.seconds / chosen.steps:.2g} s on average, "
             f"{machine.how}; and about {chosen.memory_bytes / 1e9:.1f} GB of memory."
         )
@@ -415,7 +413,7 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
 
 
 def _instead(dataset: Dataset, machine: Machine) -> list[str]:
-    """What can be done with frames that no shipped config can be trained on."""
+    """What can be done where no shipped config can be trained."""
     lines = [
         "Without any training, this works at once: `motion-jax transfer --method nearest --data "
         f"{dataset.place} --source VIDEO --out OUT.mp4`."
@@ -443,23 +441,19 @@ HEADINGS = ("config", "size", "width", "blocks", "steps", "memory", "time", "")
 
 def rows(suggestion: Suggestion) -> list[list[str]]:
     """A row a candidate, under HEADINGS."""
-    result = []
-    for candidate in suggestion.candidates:
-        recipe = candidate.config.recipe
-        memory = candidate.memory_bytes
-        result.append(
-            [
-                candidate.name,
-                candidate.size,
-                str(recipe.network_size("width")),
-                str(recipe.network_size("blocks")),
-                f"{candidate.steps:,}",
-                f"{memory / 1e9:.1f} GB" if memory else "–",
-                duration(candidate.seconds) if candidate.seconds else "–",
-                "proposed" if candidate is suggestion.chosen else "; ".join(_against(candidate)),
-            ]
-        )
-    return result
+    return [
+        [
+            candidate.name,
+            candidate.size,
+            str(candidate.config.recipe.network_size("width")),
+            str(candidate.config.recipe.network_size("blocks")),
+            f"{candidate.steps:,}",
+            f"{candidate.memory_bytes / 1e9:.1f} GB" if candidate.memory_bytes else "–",
+            duration(candidate.seconds) if candidate.seconds else "–",
+            "proposed" if candidate is suggestion.chosen else "; ".join(_against(candidate)),
+        ]
+        for candidate in suggestion.candidates
+    ]
 
 
 def advise(folder: Path) -> TrainingAdvice:
@@ -467,8 +461,8 @@ def advise(folder: Path) -> TrainingAdvice:
 
     Raises UserError where there is no dataset in the folder.
     """
-    described = describe(open_dataset(folder), Data().holdout, str(folder))
-    return in_words(propose(described, measured_machine()))
+    dataset = facts_of(open_dataset(folder), Data().holdout, str(folder))
+    return in_words(propose(dataset, measured_machine()))
 
 
 def in_words(suggestion: Suggestion) -> TrainingAdvice:

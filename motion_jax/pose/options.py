@@ -24,6 +24,9 @@ class PoseSource:
     """Begin at this second of the video."""
     end: float | None = None
     """End before this second of the video."""
+    fps: float | None = None
+    """Resample the video to so many frames a second (default: every frame with its own time); of a
+    folder of pictures: so many of them are a second."""
     video_track: int | None = None
     """Which picture track of the video, counted from 1, where it has several (default: the one that
     is marked as default, which players show)."""
@@ -35,9 +38,6 @@ class PoseSource:
 class PoseOptions(PoseSource):
     """All that `motion.motion_of` can be told."""
 
-    fps: float | None = None
-    """Resample the video to so many frames a second (default: every frame with its own time); of a
-    folder of pictures: so many of them are a second."""
     person: str = "largest"
     """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
     from left to right."""

@@ -9,9 +9,10 @@ from motion_jax.retrieval.features import Points, between
 def thresholded(
     queries: Points, database: Points, nearest: Int[np.ndarray, " t"], threshold: float
 ) -> Int64[np.ndarray, " t"]:
-    """Frame thresholding: indices into the database.
+    """Indices into the database by frame thresholding: the frame before is kept until the nearest
+    one is clearly nearer. With B̂_t the nearest frame,
 
-    With B̂_t the nearest frame, B_t = B̂_t if d(A_t, B̂_t) < d(A_t, B_(t-1)) - λ, else B_(t-1).
+        B_t = B̂_t if d(A_t, B̂_t) < d(A_t, B_(t-1)) - λ, else B_(t-1).
 
     Args:
       nearest: the nearest frame B̂_t of each query.
@@ -37,16 +38,15 @@ def path(
 ) -> Int64[np.ndarray, " t"]:
     """The cheapest way through the candidates, by dynamic programming.
 
-    The cost is Σ d_t + jump · Σ d(what follows B_(t-1), B_t): the video may go on from a frame to
-    the one that was filmed next without cost, and to any other at the distance of its pose from
-    that one's (Schödl et al.: Video Textures. SIGGRAPH 2000).
+    The cost is Σ d_t + jump · Σ d(what follows B_(t-1), B_t): to go on from a frame to the one that
+    was filmed next costs nothing, to any other it costs the distance between the poses of the two
+    (Schödl et al.: Video Textures. SIGGRAPH 2000). Of equally cheap ways the one through earlier
+    candidates is taken.
 
     Args:
       distances, candidates: of the frames to choose from at each moment.
       following: of each pose of the database the frame filmed next; itself where there is none.
       jump: weight of the jumps, 0 or more.
-
-    Of equally cheap ways the one through earlier candidates.
     """
     distances = np.where(np.isfinite(distances), distances, 1e6).astype(np.float64)
     cost, came = distances[0], np.zeros(candidates.shape, np.int64)
@@ -55,7 +55,7 @@ def path(
         here = database[candidates[t]]
         seen = Points(goes_on.values[:, None], goes_on.seen[:, None])
         step = between(seen, Points(here.values[None], here.seen[None]))
-        # Poses that share nothing: as far as two poses can be, in either space.
+        # Poses that share nothing are as far apart as two poses can be, in either space.
         step = np.where(np.isfinite(step), step, 2.0)
         total = cost[:, None] + jump * step
         came[t] = total.argmin(0)

@@ -1,6 +1,5 @@
 """What two poses are compared by: places of joints, or directions of limbs."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -33,10 +32,10 @@ Space = Literal["joints", "angles"]
 
 @dataclass(frozen=True)
 class Points:
-    """Poses as points that may be missing.
+    """Poses as points, of which some may be missing; their values are 0.
 
-    values: 0 where missing.
-    Their distance is the root of the mean of |difference|² over the points that both have.
+    The distance of two poses is the root of the mean of |difference|² over the points that both
+    have.
     """
 
     values: Float32[np.ndarray, "*n p 2"]
@@ -77,8 +76,8 @@ def with_medians(
 ) -> tuple[Float32[np.ndarray, "n 137 3"], int]:
     """Missing body joints put where the joint is in the median over the frames that show it.
 
-    keypoints: of one video. Returns them and how many joints were filled. A joint that no
-    frame shows stays missing.
+    keypoints: of one video. Returns them and how many joints were filled. A joint that is in no
+    frame stays missing.
     """
     filled, count = np.array(keypoints, np.float32), 0
     for joint in range(BODY.start, BODY.stop):
@@ -104,9 +103,9 @@ def nearest(
 ) -> tuple[Float32[np.ndarray, "q {k}"], Int[np.ndarray, "q {k}"]]:
     """The k nearest poses of the database: distances, ascending, and indices.
 
-    A pose that shares fewer than the part `least_common` of the query's points does not count (few
-    points are easily near). Where fewer than k poses count, all do, and a missing point lies where
-    it is in the mean over the database. Raises ValueError: k out of range.
+    A pose that shares fewer than the part `least_common` of the query's points does not count,
+    because few points are easily near. Where fewer than k poses count, all of them do, with missing
+    points at their mean over the database. Raises ValueError: k out of range.
     """
     everywhere = queries.seen.any(0) & database.seen.any(0)
     if queries.seen[:, everywhere].all() and database.seen[:, everywhere].all():
@@ -126,10 +125,8 @@ def nearest(
 
 
 def _centred(poses: Points, database: Points) -> Points:
-    """Missing points at the mean of the database's."""
+    """The poses with missing points at their mean over the database."""
     number = np.maximum(database.seen.sum(0), 1)[:, None]
     middle = (database.values * database.seen[..., None]).sum(0) / number
     values = np.where(poses.seen[..., None], poses.values, middle)
-    return dataclasses.replace(
-        poses, values=values.astype(np.float32), seen=np.ones_like(poses.seen)
-    )
+    return Points(values.astype(np.float32), np.ones_like(poses.seen))

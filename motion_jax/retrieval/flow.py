@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-# DIS needs some pixels for its coarsest scale; smaller pictures are taken to stand still.
+# DIS needs so many pixels a side for its coarsest scale; smaller pictures count as standing still.
 SMALLEST = 32
-# Warped pictures that differ by more grey levels than this (blurred) do not show the same thing.
+# Warped pictures that differ, once blurred, by more grey levels than this show different things.
 DIFFERENT = 20
 
 
@@ -42,7 +42,7 @@ class Between:
         self._flows: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, t: float) -> UInt8[np.ndarray, "h w 3"]:
-        """t: 0...1, at whose ends it is `a` and `b` themselves."""
+        """The picture at a time t, 0...1; at the ends `a` and `b` themselves."""
         if t <= 0 or t >= 1 or self.a is self.b:
             return self.a if t <= 0 or self.a is self.b else self.b
         if self._flows is None:
@@ -67,7 +67,7 @@ class Between:
 def warp(
     picture: Shaped[np.ndarray, "h w c"], by: Float32[np.ndarray, "h w 2"]
 ) -> Shaped[np.ndarray, "h w c"]:
-    """What `picture` shows at p + by(p), for every p; beyond the edge its last pixels."""
+    """What `picture` shows at p + by(p), for every pixel p; beyond its edge what is at the edge."""
     places = by + _grid(*picture.shape[:2])
     settings = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
     # OpenCV's stubs do not know that None stands for y where x and y are in one array.
@@ -85,10 +85,10 @@ def _grid(height: int, width: int) -> np.ndarray:
 def blend(
     pictures: Sequence[UInt8[np.ndarray, "h w 3"]], weights: Sequence[float]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """One picture of several alike: each is moved to the mean of their places, and the mean taken.
+    """The mean of several similar pictures, their parts first moved to the mean of their places.
 
-    pictures: the first is the one whose outline counts where they do not agree. weights: one for
-    each, not negative, with a sum above 0.
+    pictures: where they do not agree, the first one's outline counts. weights: of each, not
+    negative, with a sum above 0.
     """
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     kept = [(p, w) for p, w in zip(pictures, shares, strict=True) if w > 1e-3]
@@ -100,16 +100,11 @@ def blend(
     mean = np.zeros_like(still)
     for (_, share), way in zip(kept, flows, strict=True):
         mean += np.float32(share) * way
-    # A pixel p of the first goes to p + mean(p). Which one comes to p: found by going back, twice.
+    # A pixel p of the first goes to p + mean(p). Which one comes to p is found in two steps back.
     back = -mean
     for _ in range(2):
-        back = -_sampled(mean, back)
+        back = -warp(mean, back)
     total = np.zeros(first.shape, np.float32)
     for (picture, share), way in zip(kept, flows, strict=True):
-        total += np.float32(share) * warp(picture, back + _sampled(way, back))
+        total += np.float32(share) * warp(picture, back + warp(way, back))
     return np.clip(np.rint(total), 0, 255).astype(np.uint8)
-
-
-def _sampled(field: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """field(p + by(p)) for every p."""
-    return warp(field, by)

@@ -3,12 +3,13 @@
 keypoints → nearest frames (features, search) → one for each moment (choice) → pictures (flow)
 """
 
-import collections
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float32, Int, Int64, UInt8
 
 from motion_jax.data.pairs import Frames
 from motion_jax.data.records import PoseFrames
@@ -18,7 +19,7 @@ from motion_jax.progress import say
 from motion_jax.retrieval import choice, features, flow
 from motion_jax.retrieval.options import METHODS, RetrievalOptions
 
-# Decoded pictures kept: neighbours in time share them.
+# Frames, and pictures made of them, that are kept, since moments near in time share them.
 KEPT = 64
 
 
@@ -27,56 +28,45 @@ class Chosen:
     """What is shown at T moments.
 
     Attributes:
-      records: int64 [T, k], of the dataset: the chosen frame first, then the next nearest.
-      weights: float32 [T, k], each row's sum is 1.
-      distances: float32 [T], of the chosen frame's pose, in shares of the frame's height
-        ("nearest") or of the limbs' length ("nearest-angle").
+      records: of the dataset: the chosen frame first, then the next nearest.
+      weights: each row's sum is 1.
+      distances: of the chosen frame's pose, in shares of the frame's height ("nearest") or of the
+        limbs' length ("nearest-angle").
     """
 
-    records: np.ndarray
-    weights: np.ndarray
-    distances: np.ndarray
+    records: Int64[np.ndarray, "t k"]
+    weights: Float32[np.ndarray, "t k"]
+    distances: Float32[np.ndarray, " t"]
 
 
-def retriever(
-    dataset: PoseFrames,
-    method: str = "nearest",
-    options: RetrievalOptions | None = None,
-    records: np.ndarray | None = None,
-    size: tuple[int, int] | None = None,
-) -> "Retriever":
-    """Makes pictures for poses out of frames of the dataset.
+class Retriever:
+    """Makes pictures for poses out of frames of a dataset.
 
-        made = retriever(dataset, "nearest", RetrievalOptions(), records=training)
+        made = Retriever(dataset, "nearest", RetrievalOptions(), records=training)
         for picture in made.pictures(keypoints): ...   # as many as there are keypoints
 
     Args:
       dataset: of the target, see `open_dataset`.
       method: "nearest" (places of the joints) or "nearest-angle" (directions of the limbs).
       options: see RetrievalOptions; its `fps` does not count here (`pictures` takes times).
-      records: int [M], the only frames that may be shown, ascending; for held-out evaluation those
-        of the training part (`stretches(dataset, holdout, "train")`). None: all.
+      records: the only frames that may be shown, ascending; for held-out evaluation those of the
+        training part (`stretches(dataset, holdout, "train")`). None: all.
       size: (height, width) of the pictures and of the poses given: the dataset's or a whole
         fraction of it (default: the dataset's).
 
     Raises UserError: a dataset without keypoints or of an unknown skeleton, fewer frames than the
     options ask for, options out of range.
     """
-    return Retriever(dataset, method, options or RetrievalOptions(), records, size)
-
-
-class Retriever:
-    """See `retriever`. Also has `feed`, `begin` and `reset` of a run's synthesizer, so that the two
-    are exchangeable in an evaluation; each call of them is a video of its own."""
 
     def __init__(
         self,
         dataset: PoseFrames,
-        method: str,
-        options: RetrievalOptions,
-        records: np.ndarray | None,
-        size: tuple[int, int] | None,
+        method: str = "nearest",
+        options: RetrievalOptions | None = None,
+        records: Int[np.ndarray, " m"] | None = None,
+        size: tuple[int, int] | None = None,
     ):
+        options = options or RetrievalOptions()
         if method not in METHODS:
             raise UserError(f"There is no method {method!r}; choose {' or '.join(METHODS)}.")
         if problem := options.error():
@@ -84,9 +74,9 @@ class Retriever:
         self.method, self.options = method, options
         self.size = size or dataset.size
         self.frames = Frames(dataset, *self.size)
-        every = np.arange(len(dataset)) if records is None else np.asarray(records, np.int64)
         keypoints = compatible_keypoints(dataset)
-        self.records = every[(keypoints[every, skeleton.BODY, 2] > 0).any(1)]
+        allowed = np.arange(len(dataset)) if records is None else np.asarray(records, np.int64)
+        self.records = allowed[(keypoints[allowed, skeleton.BODY, 2] > 0).any(1)]
         if len(self.records) < max(1, options.k):
             raise UserError(
                 f"{option('retrieval.k')} {options.k} is more than the {len(self.records)} frames "
@@ -99,14 +89,15 @@ class Retriever:
         self.poses = self._points(keypoints[self.records] * scale)
         self._following = _following(dataset, self.records)
         self._interval = _interval(dataset)
-        self._pictures: collections.OrderedDict[tuple, np.ndarray] = collections.OrderedDict()
+        self._frame = functools.lru_cache(KEPT)(lambda record: self.frames.read(record)[0])
+        self._blended = functools.lru_cache(KEPT)(self._blend)
 
     def _points(self, keypoints: np.ndarray) -> features.Points:
         space: Literal["joints", "angles"] = "joints" if self.method == "nearest" else "angles"
         return features.points(keypoints, space, self.size[0], self._aspect)
 
-    def choose(self, keypoints: np.ndarray, steps: int = 1) -> Chosen:
-        """Which frames are shown for poses [T, 137, 3] of consecutive moments, in pixels of `size`.
+    def choose(self, keypoints: Float[np.ndarray, "t 137 3"], steps: int = 1) -> Chosen:
+        """Which frames are shown for poses of consecutive moments, in pixels of `size`.
 
         steps: how many frames of the target pass from a moment to the next, for "path".
         """
@@ -114,7 +105,7 @@ class Retriever:
         if options.missing == "median":
             keypoints, filled = features.with_medians(keypoints)
             if filled:
-                say(f"{filled} joints that were not seen in the source: their median is taken.")
+                say(f"{filled} joints were not seen in the source; their median is taken.")
         queries = self._points(keypoints)
         wanted = max(options.k, options.candidates if options.choice == "path" else 1)
         wanted = min(wanted, len(self.records))
@@ -127,13 +118,13 @@ class Retriever:
             taken = choice.path(distances, near, self.poses, later, options.jump)
         elif options.choice == "threshold":
             taken = choice.thresholded(queries, self.poses, near[:, 0], options.threshold)
-            # A frame that is kept keeps its company, or the picture would not stand still.
+            # A frame that is kept keeps what is blended into it: the picture must stand still.
             kept = np.concatenate([[False], taken[1:] == taken[:-1]])
             origin = np.maximum.accumulate(np.where(kept, 0, origin))
         else:
             taken = near[:, 0].astype(np.int64)
         shown = np.stack(
-            [_with_company(t, near[o], options.k) for t, o in zip(taken, origin, strict=True)]
+            [_with_others(t, near[o], options.k) for t, o in zip(taken, origin, strict=True)]
         )
         apart = features.between(
             features.Points(queries.values[origin, None], queries.seen[origin, None]),
@@ -148,17 +139,17 @@ class Retriever:
 
     def pictures(
         self,
-        keypoints: np.ndarray,
-        times: np.ndarray | None = None,
-        at: np.ndarray | None = None,
-    ) -> Iterator[np.ndarray]:
-        """One picture, uint8 [H, W, 3], for each of the times `at`.
+        keypoints: Float[np.ndarray, "t 137 3"],
+        times: Float[np.ndarray, " t"] | None = None,
+        at: Float[np.ndarray, " s"] | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """One picture for each of the times `at`.
 
         Args:
-          keypoints: [T, 137, 3] in pixels of `size`.
-          times: seconds [T], ascending (default: at the dataset's own frame rate).
-          at: seconds [S], ascending (default: `times`); what lies between two chosen frames is
-            interpolated, what lies before the first or after the last shows that one.
+          keypoints: in pixels of `size`.
+          times: seconds, ascending (default: at the dataset's own frame rate).
+          at: seconds, ascending (default: `times`); between two chosen frames the picture is
+            interpolated, before the first and after the last it is that one.
         """
         if times is None:
             times = np.arange(len(keypoints)) * self._interval
@@ -168,13 +159,13 @@ class Retriever:
         keys = np.arange(0, len(keypoints), self.options.every)
         if keys[-1] != len(keypoints) - 1:
             keys = np.append(keys, len(keypoints) - 1)
-        times = np.asarray(times)[keys]
+        times = times[keys]
         apart = float(np.median(np.diff(times))) if len(keys) > 1 else self._interval
         chosen = self.choose(keypoints[keys], max(1, round(apart / self._interval)))
         pair = -1
         between: flow.Between | None = None
         for time in at:
-            # Times are often sums: what is a frame's time up to rounding is that frame.
+            # Times are often sums, so a frame's own time may differ from `time` by rounding.
             left = int(np.clip(np.searchsorted(times, time + 1e-6) - 1, 0, len(keys) - 1))
             right = min(left + 1, len(keys) - 1)
             length = times[right] - times[left]
@@ -189,40 +180,16 @@ class Retriever:
             yield between(part)
 
     def _picture(self, chosen: Chosen, moment: int) -> np.ndarray:
-        records, weights = chosen.records[moment], chosen.weights[moment]
-        name = (*records.tolist(), *weights.tolist()) if len(records) > 1 else (int(records[0]),)
-        return self._kept(
-            name, lambda: flow.blend([self._frame(int(r)) for r in records], weights.tolist())
-        )
+        records, weights = chosen.records[moment].tolist(), chosen.weights[moment].tolist()
+        # The same array for the same frames: nothing is interpolated while one is held.
+        return self._blended(tuple(records), tuple(weights))
 
-    def _frame(self, record: int) -> np.ndarray:
-        return self._kept((record,), lambda: self.frames.read(record)[0])
-
-    def _kept(self, name: tuple, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The picture of that name, made where it is not among the last `KEPT`: the same array
-        again, so that a frame held needs no interpolation."""
-        if name not in self._pictures:
-            self._pictures[name] = make()
-            if len(self._pictures) > KEPT:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(name)
-        return self._pictures[name]
-
-    def begin(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> Iterator:
-        """The pictures for [n, 137, 3] keypoints; face boxes are not looked at."""
-        return self.pictures(poses)
-
-    def feed(self, poses: np.ndarray, face_boxes: np.ndarray | None = None) -> np.ndarray:
-        """The same as one array, uint8 [n, H, W, 3]."""
-        made = list(self.pictures(poses))
-        return np.stack(made) if made else np.zeros((0, *self.size, 3), np.uint8)
-
-    def reset(self) -> None:
-        """Nothing is remembered from call to call."""
+    def _blend(self, records: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
+        return flow.blend([self._frame(record) for record in records], weights)
 
 
-def compatible_keypoints(dataset: PoseFrames) -> np.ndarray:
-    """The dataset's keypoints in this version's layout: float32 [N, 137, 3].
+def compatible_keypoints(dataset: PoseFrames) -> Float32[np.ndarray, "n 137 3"]:
+    """The dataset's keypoints in this version's layout.
 
     Bodies of OpenPose's 25, 23 or 18 joints are converted. Raises UserError for other skeletons and
     where no frame has a keypoint.
@@ -247,7 +214,7 @@ def compatible_keypoints(dataset: PoseFrames) -> np.ndarray:
     return converted[name](dataset.keypoints())
 
 
-def _with_company(taken: int, near: np.ndarray, k: int) -> np.ndarray:
+def _with_others(taken: int, near: np.ndarray, k: int) -> np.ndarray:
     """[k]: the chosen frame, and the nearest others."""
     others = near[near != taken][: k - 1]
     return np.concatenate([[taken], others]).astype(np.int64)
@@ -263,8 +230,8 @@ def _clip_medians(dataset: PoseFrames, keypoints: np.ndarray, records: np.ndarra
 
 
 def _following(dataset: PoseFrames, records: np.ndarray) -> np.ndarray:
-    """int64 [M]: the row of the record that was filmed after each, itself where it is none of
-    these."""
+    """int64 [M]: the row of the record that was filmed after each; its own row where that record is
+    not among them."""
     rows = np.arange(len(records))
     clip = np.searchsorted([start for start, _ in dataset.clips], records, side="right")
     goes_on = (np.diff(records) == 1) & (np.diff(clip) == 0)

@@ -1,12 +1,12 @@
 """Exact k nearest neighbours in blocks, on the device.
 
-Distances to a block of the database come from one matrix product, ‖x‖² - 2 q·x. Of each group of
-`GROUP` rows only the least is kept, so that what has to be sorted is `GROUP` times shorter: the k
-nearest rows lie in the k groups with the least minima. (For the product the rows' mean is moved to
-the origin: smaller numbers are rounded by less.) The rows of those groups (and of `SPARE` more) are
-then compared again by Σ (q - x)², which does not cancel, and sorted by (distance, index). Whether
-rounding of the product can have hidden a nearer row is checked; the rare queries of which that
-cannot be excluded are compared with every row.
+Distances to a block of the database come from one matrix product, ‖x‖² - 2 q·x. (For the product
+the rows' mean is moved to the origin: smaller numbers are rounded by less.) Of each group of
+`GROUP` rows only the least distance is kept, so that `GROUP` times fewer have to be sorted: the k
+nearest rows lie in the k groups with the least minima. The rows of those groups, and of `SPARE`
+more, are then compared again by Σ (q - x)², where nothing cancels, and sorted by (distance, index).
+A query for which rounding of the product may have hidden a nearer row is compared with every row;
+that is rare.
 
 Memory: the database as it is, and BLOCK x QUERIES distances.
 """
@@ -22,7 +22,7 @@ GROUP = 32
 SPARE = 5
 BLOCK = 8192
 QUERIES = 512
-# Farther than any row, and with which sums do not overflow.
+# Farther than any row, and small enough that sums do not overflow.
 FAR = 1e30
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -37,8 +37,8 @@ def flat(
       k: 1 ... the number of the database's rows.
 
     Returns:
-      squared distances, ascending, and indices; of equal distances the
-      smaller index comes first. Raises ValueError: k out of range.
+      squared distances, ascending, and indices; of equal distances the smaller index comes first.
+    Raises ValueError: k out of range.
     """
     queries, database = np.asarray(queries, np.float32), np.asarray(database, np.float32)
     return _search(queries, database, k, None)
@@ -52,7 +52,7 @@ def masked(
     k: int,
     least_common: float = 0.5,
 ) -> tuple[Float32[np.ndarray, "q {k}"], Int[np.ndarray, "q {k}"]]:
-    """As `flat` for rows of points that are not all there.
+    """Does what `flat` does for rows of points of which some are missing.
 
     The squared distance is the mean of |q - x|² over the points that both rows have.
 
@@ -60,13 +60,13 @@ def masked(
       least_common: a row that shares less than this part of the query's points is infinitely far,
         because few points are easily near.
 
-    Returns: as `flat`; infinite distances come last, and then the index means nothing.
+    Returns: as `flat`; infinite distances come last, and their indices mean nothing.
     """
     return _search(_packed(queries, queries_seen), _packed(database, seen), k, least_common)
 
 
 def _packed(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """float32 [n, 3 P]: 1 for a point that is there, x, y; 0 where it is missing."""
+    """float32 [n, 3 P]: whether each point is there (0 or 1), its x, its y (0 where missing)."""
     seen = np.asarray(seen, np.float32)
     points = np.where(seen[..., None] > 0, np.asarray(points, np.float32), 0)
     return np.concatenate([seen, points[..., 0], points[..., 1]], axis=1)
@@ -80,7 +80,7 @@ def _search(
         raise ValueError(f"k is {k}; it must be from 1 to the {count} rows there are")
     if not len(queries):
         return np.zeros((0, k), np.float32), np.zeros((0, k), np.int32)
-    # Few rows: small blocks, of sizes that repeat, so that few programs are compiled.
+    # Few rows are searched in small blocks, whose sizes repeat, so that few programs are compiled.
     block = min(BLOCK, max(GROUP, 1 << (count - 1).bit_length()))
     if count < block:
         database = np.pad(database, ((0, block - count), (0, 0)))
@@ -109,19 +109,19 @@ def _block(queries, database, centre, largest, count, k, block, mask):
     made = _query_features(moved, mask)
 
     def minima(_, number):
-        # The last block begins earlier, so that it is whole; what was seen before does not count.
+        # The last block begins earlier, to be whole; rows of the block before it do not count.
         start = jnp.minimum(number * block, len(database) - block)
         rows = jax.lax.dynamic_slice_in_dim(database, start, block)
         index = start + jnp.arange(block)
         real = (index >= number * block) & (index < count)
         scores = _scores(made, _moved(rows, centre, mask), real[:, None], mask)
-        # A group is every `groups`-th row: the minimum is then one of whole vectors.
+        # A group is every `groups`-th row, so that whole vectors are compared.
         return None, scores.reshape(-1, GROUP, groups).min(1)
 
     _, least = jax.lax.scan(minima, None, jnp.arange(blocks))
     least = least.transpose(1, 0, 2).reshape(len(queries), blocks * groups)
     chosen = min(k + SPARE, blocks * groups)
-    # Nothing may slice these: XLA's CPU compiler then sorts the whole rows.
+    # These must not be sliced: XLA's CPU compiler would then sort the whole rows.
     values, winners = jax.lax.top_k(-least, chosen)
     start = jnp.minimum(winners // groups * block, len(database) - block)
     index = start[..., None] + winners[..., None] % groups + groups * jnp.arange(GROUP)
@@ -136,7 +136,7 @@ def _block(queries, database, centre, largest, count, k, block, mask):
     rest = jnp.max(-values, 1)  # No row outside these groups scores less.
     rest = rest + own if mask is None else rest
     # More than rounding can change a sum of so many terms of this size: Σ |terms| is at most
-    # 2 (‖x‖² + ‖q‖²), each is rounded D + 3 times by EPSILON / 2; the same again for the exact sum.
+    # 2 (‖x‖² + ‖q‖²), each is rounded D + 3 times by EPSILON / 2, and likewise in the exact sum.
     worst = 3 * (database.shape[1] + 3) * EPSILON * (largest + own)
     return found, places, (rest - worst > found[:, -1]) | (rest >= FAR)
 
@@ -186,12 +186,12 @@ def _query_features(queries, mask):
 
 
 def _scores(made, rows, real, mask):
-    """[q, block]: ordered as the squared distances; without a mask they lack ‖q‖². At least FAR
-    for rows that are not `real` [block, 1]: told by the rows, because a pass over the result
-    would take as long as the product."""
+    """[q, block]: in the order of the squared distances; without a mask they lack ‖q‖². They are at
+    least FAR for rows that are not `real` [block, 1]. That is done to the rows, because a pass over
+    the result would take as long as the product."""
     product = functools.partial(jnp.dot, precision=jax.lax.Precision.HIGHEST)
     if mask is None:
-        # ‖x‖² as one more column: a sum after the product would pass over it once more.
+        # ‖x‖² is one more column: a sum after the product would be another pass over it.
         square = jnp.where(real, jnp.sum(jnp.square(rows), -1, keepdims=True), FAR)
         return product(made, jnp.concatenate([rows, square], -1).T)
     features, own, points = made

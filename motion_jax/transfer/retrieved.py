@@ -17,7 +17,7 @@ from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.retrieval.options import RetrievalOptions
-from motion_jax.retrieval.retriever import Retriever, compatible_keypoints, retriever
+from motion_jax.retrieval.retriever import Retriever, compatible_keypoints
 from motion_jax.transfer.film import COMPOSITE, beside_source, synthetic_tags
 from motion_jax.transfer.fit import Body
 from motion_jax.transfer.options import TransferOptions
@@ -40,7 +40,7 @@ def performance(options: TransferOptions) -> Performance:
     assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)
     dataset = open_dataset(options.data)
-    made = retriever(dataset, options.method, options.retrieval)
+    made = Retriever(dataset, options.method, options.retrieval)
     track = source_track(options)
     body = Body.of_dataset(dataset, compatible_keypoints(dataset))
     clip = laid_clip(track, body, options, steady=options.stabilise == "pose")

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from motion_jax import cli, events, puppet
 from motion_jax.compare import budget, command, page, score
@@ -21,10 +22,12 @@ from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.metrics.frames import psnr
-from motion_jax.plan import methods
+from motion_jax.plan import methods, suggest
+from motion_jax.profiling import cost
 from motion_jax.profiling.cost import fastest, mean
-from motion_jax.retrieval.retriever import retriever
-from motion_jax.video.reader import probe, read_frames
+from motion_jax.recipes import pix2pix
+from motion_jax.retrieval.retriever import Retriever
+from motion_jax.video.reader import frame_times, probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
 SIZE, FPS = 32, 25
@@ -118,8 +121,8 @@ def test_the_transfer_is_measured_against_the_true_answer(made, dancers):
     ben = open_dataset(dancers / "ben_data")
     training = np.arange(TARGET - round(0.2 * TARGET))
     source = open_dataset(made / "source")
-    stage = score.set_stage(ben, source, (SIZE, SIZE), [(32, 8)], training, "limbs")
-    shown = np.stack(list(retriever(ben, "nearest", records=training).pictures(stage.poses)))
+    setup = score.set_up(ben, source, (SIZE, SIZE), [(32, 8)], training, "limbs")
+    shown = np.stack(list(Retriever(ben, "nearest", records=training).pictures(setup.poses)))
     real = np.stack([frame.image for frame in read_frames(dancers / "truth" / "video.mp4")])
     expected = float(np.mean(psnr(real, shown)))
     figures = json.loads((made / "table.json").read_text())["methods"]["nearest"]
@@ -142,8 +145,8 @@ def test_the_page_and_the_video(made):
 
 
 def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, tiny, monkeypatch):
-    """Watched by another observer than the terminal."""
-    # 54 steps, which the limit never ends.
+    """Watched by another observer than the terminal. 57 steps are planned, however slow they are,
+    so that a step is reported before the last one is made."""
     monkeypatch.setattr(budget, "measure", lambda config: {"main": 1.0})
     out, stop, seen = tmp_path / "out", events.StopToken(), []
 
@@ -153,12 +156,12 @@ def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, ti
             stop.stop("the page")
 
     with pytest.raises(events.Interrupted, match="Stopped by the page after step .* saved"):
-        compare(options(dancers, out, budget="1m"), observer=watch, stop=stop)
+        compare(options(dancers, out, budget="60s"), observer=watch, stop=stop)
     assert not any((out / name).exists() for name in ("table.json", "index.html"))
     begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
     assert begun == ["source", "poses", "frames", "training", "main"]
     seen.clear()
-    compare(options(dancers, out, budget="1m"), observer=seen.append)
+    compare(options(dancers, out, budget="60s"), observer=seen.append)
     begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
     assert begun[0] == "source" and begun[-1] == "scores" and "poses" not in begun
     shares = [event.share for event in seen]
@@ -349,15 +352,15 @@ def test_sizes_that_networks_cannot_have():
 def test_held_out_frames_are_never_shown(dancers, made):
     ben, source = open_dataset(dancers / "ben_data"), open_dataset(made / "source")
     held, training = score.check_target(ben, 0.2)
-    stage = score.set_stage(ben, source, (SIZE, SIZE), held, training, "limbs")
-    clip = stage.held_out(*held[0])
+    setup = score.set_up(ben, source, (SIZE, SIZE), held, training, "limbs")
+    clip = setup.held_out(*held[0])
     allowed = {ben[int(record)]["frame"].tobytes() for record in training}
     for name in ("nearest", "nearest-angle"):
-        shown = list(RetrievalMover(stage, name).move(clip))
+        shown = list(RetrievalMover(ben, name, training, setup.size).move(clip))
         assert len(shown) == len(clip) and all(x.tobytes() in allowed for x in shown)
     # What methods that see pictures are shown then: the source's of the nearest pose.
     gap = np.linalg.norm(
-        stage.poses[None, :, :15, :2] - clip.keypoints[:, None, :15, :2], axis=-1
+        setup.poses[None, :, :15, :2] - clip.keypoints[:, None, :15, :2], axis=-1
     ).mean(-1)
     given = clip.pictures(0, len(clip))
     for i, picture in enumerate(given):
@@ -391,6 +394,52 @@ def test_steps_are_planned_by_what_they_take_just_before(tmp_path, dancers, monk
     with pytest.raises(Planned) as planned:
         compare(options(dancers, tmp_path / "out", methods="pose2pics", budget="2s"))
     assert planned.value.args == (47,), "95 % of 2 s at 0.04 s a step"
+
+
+class Rhythmic(pix2pix.Pix2Pix):
+    """pix2pix that does more in every fourth step."""
+
+    def rhythm(self, name):
+        return {"more": 4}
+
+    def train_step(self, state, batch, name, frozen, kind=()):
+        state, metrics = super().train_step(state, batch, name, frozen)
+        return state, metrics | dict.fromkeys(kind, 0.0)
+
+
+def test_a_step_is_timed_in_its_rhythm(monkeypatch):
+    """The usual step takes 0.1 s here, every fourth one 0.5 s, by a clock that looks at what the
+    compiled step gives."""
+    monkeypatch.setattr(cost, "mean", lambda run, least: 0.5 if "more" in run()[1] else 0.1)
+    small = methods.base_config(
+        dataclasses.replace(methods.METHODS["pose2pics"], cpu=("pix2pix", TINY)),
+        (32, 32), on_cpu=True, holdout=0.2, seed=0,
+    )  # fmt: skip
+    assert small.recipe.main_stage.steps < 4, "how many steps fit is not known yet"
+    recipe = Rhythmic(
+        **{f.name: getattr(small.recipe, f.name) for f in dataclasses.fields(small.recipe)}
+    )
+    took = budget.measure(dataclasses.replace(small, recipe=recipe))
+    assert took == {"main": pytest.approx(suggest.LOOP * (0.75 * 0.1 + 0.25 * 0.5))}
+
+
+def test_a_folder_of_pictures_is_a_source(tmp_path, dancers, capsys):
+    """As for transfer: with --fps, and without it one sentence."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for frame in read_frames(dancers / "ada" / "video.mp4"):
+        Image.fromarray(frame.image).save(folder / f"{frame.index}.png")
+    call = options(dancers, tmp_path / "out", source=folder, methods="nearest")
+    with pytest.raises(UserError, match=r"pictures is a folder; .* say with fps"):
+        compare(call)
+    assert not (tmp_path / "out").exists()
+    made = compare(dataclasses.replace(call, fps=FPS))
+    assert made["moments"] == SOURCE and not made["sound"]
+    assert made["methods"]["nearest"]["transfer_psnr"] > 8
+    times = frame_times(tmp_path / "out" / "side_by_side.mp4")
+    np.testing.assert_allclose(times, np.arange(SOURCE) / FPS, atol=1e-3)
+    with pytest.raises(UserError, match=r"holds a comparison with fps 25; choose another"):
+        compare(dataclasses.replace(call, fps=2 * FPS))
 
 
 def test_a_shared_machine_is_planned_with_as_it_is():

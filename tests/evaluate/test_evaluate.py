@@ -231,22 +231,25 @@ def test_score_does_not_depend_on_pieces_and_checks_lengths():
     keypoints = poses(0, 7)
     real = np.stack([render(points) for points in keypoints])
     fake = np.clip(real + rng.normal(size=real.shape) * 9, 0, 255).astype(np.uint8)
-    results = [
-        score.score(iter(real), iter(fake), keypoints, batch=batch, starts=(0, 3))
-        for batch in (2, 4)
-    ]
+
+    def scored(real, keypoints, **cut):
+        stream = ((a, {"m": b}) for a, b in zip(real, fake, strict=False))
+        return score.compare(score.pieces(stream, keypoints, **cut), batch=cut.get("batch", 4))
+
+    found = [scored(real, keypoints, batch=batch, starts=(0, 3)) for batch in (2, 4)]
+    results = [each.methods["m"] for each in found]
     for name, value in results[0].items():
         assert value == (None if value is None else pytest.approx(results[1][name], rel=1e-5))
-    assert results[0]["frames"] == 7 and results[0]["lpips"] is None
+    assert found[0].frames == 7 and results[0]["lpips"] is None
     by_hand = [
         np.abs((fake[i] - fake[i - 1].astype(float)) - (real[i] - real[i - 1].astype(float))).mean()
         for i in (1, 2, 4, 5, 6)
     ]
     assert results[0]["flicker"] == pytest.approx(np.mean(by_hand), rel=1e-4)
     with pytest.raises(ValueError, match="6 frames for 7 poses"):
-        score.score(real[:6], fake[:6], keypoints)
+        scored(real[:6], keypoints)
     with pytest.raises(ValueError, match="more frames"):
-        score.score(real, fake, keypoints[:6])
+        scored(real, keypoints[:6])
 
 
 def test_examples_are_the_best_the_worst_and_evenly_spread():
@@ -288,7 +291,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
     true = records.open_dataset(run.data_path).keypoints()
 
     def choose(dataset, wish, model):
-        return Path("model"), "body", ""
+        return reestimate.Detector(Path("model"), "body")
 
     def estimate(path, *, detail, model):
         frames = [frame.image for frame in read_frames(path)]
@@ -304,7 +307,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
         found[3] = False
         return SimpleNamespace(keypoints=keypoints, found=found)
 
-    monkeypatch.setattr(reestimate, "choose_detector", choose)
+    monkeypatch.setattr("motion_jax.evaluate.measure.choose_detector", choose)
     monkeypatch.setattr("motion_jax.evaluate.reestimate.estimate_video", estimate)
     result = evaluate(options(run, reestimate="yes", json=True))
     methods = result["methods"]
@@ -319,11 +322,12 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
 
 def test_choosing_the_detector(run, tmp_path, shared, monkeypatch):
     files = records.open_dataset(run.data_path)
-    assert reestimate.choose_detector(files, "no", None)[0] is None
+    assert reestimate.choose_detector(files, "no", None).bundle is None
     info = replace(files.info, sources=({"estimator": {"name": "mediapipe"}},))
     estimated = SimpleNamespace(info=info, has_keypoints=True)
-    bundle, detail, reason = reestimate.choose_detector(estimated, "auto", None)
-    assert bundle is None and detail == "holistic" and "not on this machine" in reason
+    detector = reestimate.choose_detector(estimated, "auto", None)
+    assert detector.bundle is None and detector.detail == "holistic"
+    assert "not on this machine" in detector.why_not
     monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))
-    bundle, _, reason = reestimate.choose_detector(estimated, "auto", None)
-    assert bundle.name == "holistic_landmarker.task" and reason == ""
+    detector = reestimate.choose_detector(estimated, "auto", None)
+    assert detector.bundle.name == "holistic_landmarker.task" and detector.why_not == ""

@@ -237,7 +237,7 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(dancers, tmp
         ({"k": 65}, "k 65 is more than the 64 training frames"),
         ({"k": 0}, "k 0 is less than 1"),
         ({"max_distance": 0.0001}, "the most similar poses are 0.* torso lengths apart"),
-        ({"max_distance": 0.0}, "keeps nothing"),
+        ({"max_distance": 0.0}, "keeps no pair"),
         ({"holdout": 0.95}, "not a share between 0 and 0.9"),
     ],
 )

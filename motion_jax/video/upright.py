@@ -18,11 +18,14 @@ class Shown:
       size: (height, width) of the pictures; frames of another size are brought to it.
       aspect: how many times as wide as high the stored pixels are.
       colour: None where the film is plain SDR.
+      fields: "tff" or "bff" where all frames are interlaced, whatever they say: the top or the
+        bottom field is the first; None: they are as they say.
     """
 
     size: tuple[int, int]
     aspect: float
     colour: colours.Colour | None = None
+    fields: str | None = None
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:

@@ -86,5 +86,6 @@ def source_frames(options: TransferOptions) -> Iterator[np.ndarray]:
     """The source's chosen frames, uint8 [H, W, 3] each."""
     from motion_jax.video.reader import read_frames
 
-    span = {"start": options.start, "end": options.end, "fps": options.fps}
-    return (frame.image for frame in read_frames(options.source, **span))
+    start, end, fps = options.start, options.end, options.fps
+    reading = read_frames(options.source, start=start, end=end, fps=fps)
+    return (frame.image for frame in reading)

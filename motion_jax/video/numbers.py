@@ -23,7 +23,7 @@ class SeveralSequences(Exception):
 
 def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
     """What each name is ordered by: the one number in it that varies, or a number of several parts
-    such as a time. None where the names have no number at all, which leaves the order of letters.
+    such as a time. None where the names have no number at all, or there are fewer than two.
 
     Raises SeveralOrders, SeveralSequences.
     """
@@ -55,8 +55,8 @@ def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
         return joined
     if len(set(joined)) < len(stems):
         same = next(stem for stem, key in zip(stems, joined, strict=True) if joined.count(key) > 1)
-        raise SeveralOrders(f"for two names have the same number ({same})")
-    # Counted anew for each value of another number: one sequence for each.
+        raise SeveralOrders(f"because two names have the same number ({same})")
+    # The last number starts again for each value of another one: one sequence for each value.
     other = columns[varying[0]]
     second = next(number for number in range(len(stems)) if other[number] != other[0])
     raise SeveralSequences((stems[0], stems[second]))
@@ -78,7 +78,7 @@ def missing(stems: Sequence[str]) -> list[int]:
     numbers = sorted(key[0] for key in keys)
     steps = [after - before for before, after in pairwise(numbers)]
     step = min(steps)
-    if 2 * steps.count(step) < len(steps) or any(one % step for one in steps):
+    if 2 * steps.count(step) < len(steps) or any(other % step for other in steps):
         return []
     there = set(numbers)
     return [number for number in range(numbers[0], numbers[-1], step) if number not in there]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from motion_jax.errors import UserError, option
@@ -57,15 +58,15 @@ def chosen(
     if not len(inside):
         raise UserError(
             f"{folder} has no picture between {option('start')} {first:g} and {option('end')} "
-            f"{last:g} seconds: its last is at {times[-1]:.2f} s; give another stretch."
+            f"{last:g} seconds: its last is at {times[-1]:.2f} s; choose other times."
         )
     return [(float(times[number]), files[number]) for number in inside]
 
 
 def read(
     folder: Path, start: float | None, end: float | None, fps: float | None
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields (time, uint8 [height, width, 3] RGB)."""
+) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    """Yields (time, RGB picture); all pictures have the size of the first."""
     height, width = size_of(folder)
     for time, file in chosen(folder, start, end, fps):
         picture = read_picture(file)

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -60,9 +60,13 @@ def chosen(
             raise UserError(
                 f"{option(f'{kind}_track')} {number} is no track; they are counted from 1."
             )
-    given = {"video": video, "audio": audio, "rate": rate}
+    outer = current()
     token = _current.set(
-        replace(current(), **{name: value for name, value in given.items() if value is not None})
+        Choice(
+            outer.video if video is None else video,
+            outer.audio if audio is None else audio,
+            outer.rate if rate is None else rate,
+        )
     )
     try:
         yield

@@ -37,7 +37,7 @@ class VideoInfo:
     Attributes:
       path: the file.
       width, height: pixels as shown (after rotation flags and non-square pixels).
-      frames: number of frames by the header, 0 where it does not say; `count_frames` counts.
+      frames: number of frames by the header, 0 where it does not say; `frame_times` counts.
       duration: seconds, 0.0 where the header does not say.
       fps: average frames per second (the true times may be irregular).
       rotation: degrees clockwise by which stored frames are turned for showing: 0, 90, 180, 270.
@@ -161,17 +161,6 @@ def frame_times(
     else:
         times = [time for time, _, _ in _picked(path, start, end, fps, choice)]
     return np.array(times, np.float64)
-
-
-def count_frames(
-    path: Path,
-    *,
-    start: float | None = None,
-    end: float | None = None,
-    fps: float | None = None,
-) -> int:
-    """How many frames `read_frames` gives."""
-    return len(frame_times(path, start=start, end=end, fps=fps))
 
 
 def choose(

@@ -37,7 +37,7 @@ class PoseOptions(PoseSource):
 
     fps: float | None = None
     """Resample the video to so many frames a second (default: every frame with its own time); of a
-    folder of pictures: so many of them are a second."""
+    folder of pictures: so many of them are a second (missing numbers make no pause)."""
     person: str = "largest"
     """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
     from left to right."""

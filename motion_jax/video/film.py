@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -188,15 +189,22 @@ class Film:
             raise damage.damaged(path, latest, count)
 
     def runs(self, length: int, places: Sequence[float]) -> Iterator[list[av.VideoFrame]]:
-        """At most `length` neighbouring frames from each of some places (0 to 1) of the film; as
-        many from its beginning where it cannot be jumped in."""
+        """At most `length` neighbouring frames from the key frame before each of some places (0 to
+        1) of the film, and where that was given already, from where it ended; as many from the
+        beginning of a film that cannot be jumped in."""
         if not self._seekable or not self.seconds:
             places, length = [0.0], length * len(places)
+        visits: Counter[float] = Counter()
         for place in places:
             # Whatever is wrong there is said when the film is read.
             with contextlib.suppress(UserError, av.error.FFmpegError):
                 frames = self.frames(place * self.seconds)
-                yield [frame for _, frame in itertools.islice(frames, length)]
+                for begin, first in frames:
+                    past = visits[begin] * (length - 1)
+                    visits[begin] += 1
+                    onward = itertools.chain([first], (frame for _, frame in frames))
+                    yield list(itertools.islice(onward, past, past + length))
+                    break
 
     def check_whole(self, end: float | None) -> None:
         """Raises UserError, before any work is done, where the index of an MP4 lists frames before
@@ -234,16 +242,17 @@ def _shown_by_file(name: str, size: int, changed: int, number: int | None) -> Sh
             raise damage.no_frames(path)
         frame = first[1]
         shown = _shown_by_frame(path, frame, film.stream)
-        if shown.colour is not None and shown.colour.transfer:
-            try:
+        try:
+            if shown.colour is not None and shown.colour.transfer:
                 others = [other for run in film.runs(1, _LIGHT_PLACES) for other in run]
                 peak = peak_of([frame, *others], shown.colour)
-            except av.error.FFmpegError as error:
-                raise damage.damaged(path, None, 0) from error
-            return replace(shown, colour=replace(shown.colour, peak=peak))
-        if shown.fields or frame.interlaced_frame or film.stream.height > _MOST_ROWS:
-            return shown
-        return replace(shown, fields=combed_fields(film.runs(RUN, _COMB_PLACES)))
+                return replace(shown, colour=replace(shown.colour, peak=peak))
+            if shown.fields or frame.interlaced_frame or film.stream.height > _MOST_ROWS:
+                return shown
+            return replace(shown, fields=combed_fields(film.runs(RUN, _COMB_PLACES)))
+        except av.error.FFmpegError as error:
+            # The frames can be decoded, but not converted.
+            raise damage.damaged(path, None, 0) from error
 
 
 def check_size(path: Path, pictures: av.VideoStream | av.VideoFrame) -> None:

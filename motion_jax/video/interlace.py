@@ -80,10 +80,10 @@ def _grey(frame: av.VideoFrame) -> Int16[np.ndarray, "h w"]:
 
 
 def _fields_by_motion(
-    before: Int16[np.ndarray, "h w"], now: Int16[np.ndarray, "h w"]
+    before: Int16[np.ndarray, "h w"], now: Int16[np.ndarray, "_ _"]
 ) -> str | None:
     """ "tff", "bff" or "progressive" by the grey values of two neighbouring frames; None where too
-    little moves."""
+    little moves, or their sizes differ."""
     if before.shape != now.shape or len(now) < 4:
         return None
     moves = np.abs(now - before) > _MOVES

@@ -252,6 +252,14 @@ def test_combs_that_nothing_tells_of_are_deinterlaced(tmp_path, capsys, name):
             np.testing.assert_array_equal(late.image, found[7 + late.index].image)
 
 
+def test_combs_after_a_still_beginning(tmp_path, capsys):
+    """One key frame alone, and at first nothing moves."""
+    frames = [block(0)] * 8 + woven(8)
+    path = film(tmp_path / "a.mp4", frames, rate=25)
+    assert max(combing(image) for image in shown(path)[9:-1]) < 2.5
+    assert "is interlaced" in capsys.readouterr().err
+
+
 def striped(number: int, period: int, right: float, down: float) -> np.ndarray:
     """A person in clothes with fine stripes, before a calm ground."""
     image = np.full((HEIGHT, WIDTH, 3), (40, 60, 120), np.uint8)

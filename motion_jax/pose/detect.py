@@ -9,7 +9,7 @@ it likes, and can end a process; none of that may happen in the caller's.
 import os
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from motion_jax.errors import UserError
 from motion_jax.pose import bundles
 from motion_jax.pose.landmarks import Found, RecordFile
 from motion_jax.pose.person import disagreement, mirrored
+from motion_jax.video import tracks
 from motion_jax.video.reader import read_frames
 from motion_jax.workers import advance, run_jobs
 
@@ -36,13 +37,14 @@ GREY = 127
 @dataclass(frozen=True)
 class Source:
     """Which frames of which video: see `motion_jax.video.reader`. `times` are those of all frames
-    considered, in seconds."""
+    considered, in seconds; `choice`: of the command that made this."""
 
     path: Path
     start: float | None
     end: float | None
     fps: float | None
     times: Float64[np.ndarray, " n"]
+    choice: tracks.Choice = field(default_factory=tracks.current)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ def frames(
     # Resampling takes the frame nearest to a tick, which may lie before it: begin a little earlier.
     begin = max(0, first - 2)
     start = source.start if begin == 0 else float(source.times[begin])
-    reading = read_frames(source.path, start=start, end=source.end, fps=source.fps)
+    reading = read_frames(
+        source.path, start=start, end=source.end, fps=source.fps, choice=source.choice
+    )
     number = begin
     for frame in reading:
         if abs(frame.time - source.times[number]) > 2e-3:

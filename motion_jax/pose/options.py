@@ -26,7 +26,7 @@ class PoseSource:
     """End before this second of the video."""
     fps: float | None = None
     """Resample the video to so many frames a second (default: every frame with its own time); of a
-    folder of pictures: so many of them are a second."""
+    folder of pictures: so many of them are a second (missing numbers make no pause)."""
     video_track: int | None = None
     """Which picture track of the video, counted from 1, where it has several (default: the one that
     is marked as default, which players show)."""

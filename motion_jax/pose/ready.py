@@ -8,6 +8,7 @@ order.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ class ReadyPoses:
         """
         self.source, self.size = Path(source), (height, width)
         self._smaller = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_AREA
-        self._span = {"start": start, "end": end, "fps": fps}
+        self._span: dict[str, Any] = {"start": start, "end": end, "fps": fps}
         self._convert = convert
         self._files: list[Path] = []
         if self.source.is_dir():

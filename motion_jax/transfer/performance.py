@@ -85,5 +85,6 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
 
 def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The source's chosen frames."""
-    span = {"start": options.start, "end": options.end, "fps": options.fps}
-    return (frame.image for frame in read_frames(options.source, **span))
+    start, end, fps = options.start, options.end, options.fps
+    reading = read_frames(options.source, start=start, end=end, fps=fps)
+    return (frame.image for frame in reading)

@@ -1,4 +1,4 @@
-"""Writing a video in a thread, so that whoever makes the pictures goes on with the next."""
+"""Writing a video in a thread, while the caller makes the next pictures."""
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,11 +1,11 @@
-"""Films of more colours and brightness than SDR has: BT.2020 and Display P3, PQ and HLG, to BT.709.
+"""Films with more colours or brightness than SDR: BT.2020, Display P3, PQ and HLG to BT.709.
 
     code values → light (BT.2100, relative to SDR's white) → BT.709's primaries (BT.2087)
     → highlights rolled off → code values of an SDR display (BT.1886)
 
-SDR's white is at 203 cd/m2 (BT.2408). What is darker than KNEE of it keeps its brightness, so that
-an SDR film that was stored as HDR comes back; what is brighter is rolled off so far that the film's
-own highlights stay below white. A film without highlights is only cut off at white.
+SDR's white is at 203 cd/m2 (BT.2408). Light below KNEE times white keeps its brightness, so that an
+SDR film that was stored as HDR comes back. Brighter light is rolled off so far that the film's own
+highlights stay below white. A film without highlights is only cut off at white.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
+from jaxtyping import Float32, Float64, UInt8
 
 from motion_jax.errors import UserError
 
@@ -28,7 +29,7 @@ _FULL = 2
 
 WHITE = 203.0
 KNEE = 0.8
-# Coding overshoots: highlights this little above white are none.
+# Coding overshoots: light below this is not a highlight.
 NO_HIGHLIGHTS = 1.25
 # BT.2100's nominal display of HLG.
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
@@ -93,8 +94,10 @@ def peak_of(frames: Sequence[av.VideoFrame], colour: Colour) -> float:
     return 1.0 if peak <= NO_HIGHLIGHTS else peak
 
 
-def to_sdr(frame: av.VideoFrame, colour: Colour, width: int, height: int) -> np.ndarray:
-    """uint8 [height, width, 3]: full range R'G'B' of BT.709 as an SDR display would show it."""
+def to_sdr(
+    frame: av.VideoFrame, colour: Colour, width: int, height: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Full-range R'G'B' of BT.709 as an SDR display would show it, in height x width pixels."""
     light = _light(frame, colour, width, height)
     if colour.peak > 1:
         brightest = cv2.max(cv2.max(light[..., 0], light[..., 1]), light[..., 2])
@@ -104,7 +107,7 @@ def to_sdr(frame: av.VideoFrame, colour: Colour, width: int, height: int) -> np.
     return cv2.convertScaleAbs(shown, alpha=255)
 
 
-def _rolled_off(brightest: np.ndarray, peak: float) -> np.ndarray:
+def _rolled_off(brightest: Float32[np.ndarray, "h w"], peak: float) -> Float32[np.ndarray, "h w"]:
     """The factors that bring light (in SDR whites) below 1: Reinhard's extended curve above KNEE,
     which reaches 1 at the peak."""
     above = np.maximum(brightest - KNEE, 0) / (1 - KNEE)
@@ -113,8 +116,10 @@ def _rolled_off(brightest: np.ndarray, peak: float) -> np.ndarray:
     return np.where(above > 0, curved / np.maximum(brightest, KNEE), np.float32(1))
 
 
-def _light(frame: av.VideoFrame, colour: Colour, width: int, height: int) -> np.ndarray:
-    """float32 [height, width, 3]: linear light of BT.709's primaries, 1 at SDR's white."""
+def _light(
+    frame: av.VideoFrame, colour: Colour, width: int, height: int
+) -> Float32[np.ndarray, "h w 3"]:
+    """Linear light of BT.709's primaries, 1 at SDR's white, in height x width pixels."""
     matrix = None
     if frame.colorspace == _UNSPECIFIED or frame.colorspace in _BT2020_MATRICES:
         matrix = Colorspace.BT2020 if colour.primaries == _BT2020 else Colorspace.ITU709
@@ -132,8 +137,8 @@ def _light(frame: av.VideoFrame, colour: Colour, width: int, height: int) -> np.
 
 
 @lru_cache(maxsize=4)
-def _curve(transfer: int, full: bool) -> np.ndarray:
-    """float32 [65536]: light of each 16-bit code value; in SDR whites, of HLG the scene's (0 … 1).
+def _curve(transfer: int, full: bool) -> Float32[np.ndarray, "65536"]:
+    """Light of each 16-bit code value in SDR whites; for HLG the scene's light (0 … 1).
 
     swscale fills 16 bits with a video's bits shifted up, so its white of limited range is 255 * 256
     (measured)."""
@@ -154,12 +159,12 @@ def _curve(transfer: int, full: bool) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _to_bt709(primaries: int) -> np.ndarray:
-    """float32 [3, 3]: linear light of some primaries → of BT.709's."""
+def _to_bt709(primaries: int) -> Float32[np.ndarray, "3 3"]:
+    """The matrix from linear light of some primaries to that of BT.709's."""
     return (np.linalg.inv(_to_xyz(_BT709)) @ _to_xyz(primaries)).astype(np.float32)
 
 
-def _to_xyz(primaries: int) -> np.ndarray:
+def _to_xyz(primaries: int) -> Float64[np.ndarray, "3 3"]:
     xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in _PRIMARIES[primaries]]).T
     x, y = _D65
     return xyz * np.linalg.solve(xyz, [x / y, 1, (1 - x - y) / y])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from motion_jax.errors import UserError
@@ -26,6 +27,8 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 # Pictures have more different values than maps of labels.
 _FEW_LABELS = 64
 BICUBIC, NEAREST = Image.Resampling.BICUBIC, Image.Resampling.NEAREST
+# What Pillow raises for damaged files.
+_DAMAGE = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 
 
 class Unreadable(UserError):
@@ -44,15 +47,15 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def number(stem: str) -> tuple[str, int] | None:
-    """("frame_", 12) of "frame_000012": what comes before a name's last number, which must be at
-    its end, and the number; None where there is none."""
+    """("frame_", 12) of "frame_000012": the number at the end of a name, and what comes before it;
+    None where there is none."""
     match = _NUMBERED.fullmatch(stem)
     return (match[1], int(match[2])) if match else None
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files by the number that varies in their names; where there is no such, by what comes before
-    the number at their end, then by that; without numbers by name."""
+    """Files by the one number that varies in their names; where that is not one, by what comes
+    before the number at their end, then by this number; without numbers by name."""
     files = sorted(files)
     with contextlib.suppress(SeveralOrders, SeveralSequences):
         if numbers := frame_numbers([file.stem for file in files]):
@@ -66,15 +69,18 @@ def in_order(files: Iterable[Path]) -> list[Path]:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder by their numbers; those of X_0012_IUV.png stand before the last
-    word, and the X_0012_INDS.png beside them do not count."""
+    """The pictures in a folder by their numbers; the number of X_0012_IUV.png is before its last
+    word, and X_0012_INDS.png beside it is no picture.
+
+    Says what pictures of more than 8 bits are taken for. Raises UserError where the names can be
+    ordered in two ways."""
     files = [f for f in list_pictures(folder) if not f.name.lower().endswith(_NO_PICTURES)]
     ends = {file.stem.rsplit("_", 1)[-1].lower() for file in files}
     if ends == {"iuv"}:
         by_stem = {file.with_name(file.stem[:-4] + file.suffix): file for file in files}
         return [by_stem[name] for name in in_order(by_stem)]
-    for file in files[:1]:
-        tell_depth(file)
+    if files:
+        tell_depth(files[0])
     try:
         frame_numbers([file.stem for file in files])
     except SeveralOrders as error:
@@ -91,9 +97,9 @@ def picture_files(folder: Path) -> list[Path]:
 def clips(stems: Sequence[str], frames: bool) -> list[tuple[int, int]]:
     """Runs (first, last + 1) of files, given in order, that are neighbours in time.
 
-    frames: neighbours are the files whose numbers are one step apart, the step being the smallest
+    frames: neighbours are the files whose numbers are one step apart. The step is the smallest
     difference of two numbers (published data is numbered in steps too). A larger step is a gap, and
-    another name another video. Otherwise every picture is a run of its own.
+    another name is another video. Without `frames` every picture is a run of its own.
     """
     if not frames:
         return [(i, i + 1) for i in range(len(stems))]
@@ -137,16 +143,16 @@ def picture_size(file: Path) -> tuple[int, int]:
             return height, width
         with Image.open(file) as image:
             return image.height, image.width
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise Unreadable(_damaged(file, error)) from error
 
 
 def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
     """The whole picture as 8-bit RGB, as the reference programs read it: an alpha channel is
-    dropped, and a camera's note of how it was held does not count. Values of more than 8 bits are
+    dropped, and a camera's note of how it was held is ignored. Values of more than 8 bits are
     scaled by their depth.
 
-    data: the file's bytes where they are at hand. Raises Unreadable: absent, damaged, cut short.
+    data: the file's bytes where the caller has them. Raises Unreadable: absent, damaged, cut short.
     """
     try:
         with Image.open(file if data is None else io.BytesIO(data)) as image:
@@ -154,13 +160,13 @@ def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
             if image.mode in _DEEP:
                 return Image.fromarray(_eight_bits(np.asarray(image), file)).convert("RGB")
             return image if image.mode == "RGB" else image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise Unreadable(_damaged(file, error)) from error
 
 
-def _eight_bits(values: np.ndarray, file: Path) -> np.ndarray:
-    """Grey values of 16 bits, or of 32 bits as far as they are in the range of 16, or shares from 0
-    to 1 → uint8. Raises Unreadable for others, of which nothing says what is white."""
+def _eight_bits(values: Shaped[np.ndarray, "h w"], file: Path) -> UInt8[np.ndarray, "h w"]:
+    """Grey values of 16 bits, or of 32 bits in the range of 16, or shares from 0 to 1 → 8 bits.
+    Raises Unreadable for others: nothing says which of their values is white."""
     low, high = (float(end) for end in (values.min(), values.max()))
     if values.dtype.kind == "f":
         if not (low >= 0 and high <= 1):
@@ -178,15 +184,15 @@ def _eight_bits(values: np.ndarray, file: Path) -> np.ndarray:
 
 
 def tell_depth(file: Path) -> None:
-    """Says of the folder of a picture that it holds grey values of more than 8 bits, and what they
-    look like: brightness, or labels or depths, of which scaling leaves little. Says nothing of
-    others, and of what cannot be read."""
+    """Where a picture has grey values of more than 8 bits, says that of its folder, and whether
+    they look like brightness, or like labels or depths, of which scaling leaves little. Says
+    nothing about other pictures, nor about what cannot be read."""
     try:
         with Image.open(file) as image:
             if image.mode not in _DEEP:
                 return
             values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+    except _DAMAGE:
         return
     different, high = len(np.unique(values)), float(values.max())
     if values.dtype.kind == "f":
@@ -200,7 +206,7 @@ def tell_depth(file: Path) -> None:
         )
     elif values.dtype.kind != "f" and high < 65535 / 4:
         said += (
-            f"; values up to {high:g} alone look like a map of depths, not like brightness: "
+            f"; values up to {high:g} look like a map of depths, not like brightness: "
             "stretch them to 0 … 65535, or the pictures stay dark"
         )
     note(file.parent, f"The pictures in {file.parent} (such as {file.name}) hold {said}.")
@@ -212,8 +218,8 @@ def _damaged(file: Path, error: Exception) -> str:
 
 
 def stored_as(data: bytes) -> str | None:
-    """ "png" or "jpeg" where these bytes can be kept as they are, because every reader makes the
-    same 8-bit RGB picture of them; else None."""
+    """ "png" or "jpeg" where a file's bytes can be kept, because every reader makes the same 8-bit
+    RGB picture of them; else None."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         # Depth 8, colour type 2 (RGB without alpha), and no colour that stands for transparent.
         plain = data[24:26] == b"\x08\x02" and b"tRNS" not in data[:4096]

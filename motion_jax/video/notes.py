@@ -6,30 +6,34 @@ Only the process that a person started speaks; its workers read the same films.
 import contextlib
 import multiprocessing
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from motion_jax.progress import say
 
-_said: set[tuple[str, str]] = set()
-_commands = 0
+# (path, sentence) said by the command that runs here, or outside of commands.
+_said: ContextVar[set[tuple[str, str]] | None] = ContextVar("notes said", default=None)
+_said_outside: set[tuple[str, str]] = set()
 
 
 @contextlib.contextmanager
 def command() -> Iterator[None]:
-    """Around what a user asked for: the next thing asked for says it all again. Within another
-    command it does nothing."""
-    global _commands
-    if not _commands:
-        _said.clear()
-    _commands += 1
+    """Around what a user asked for: the next thing asked for says it all again, and so does what
+    runs at the same time in another thread. Within another command it does nothing."""
+    if _said.get() is not None:
+        yield
+        return
+    token = _said.set(set())
     try:
         yield
     finally:
-        _commands -= 1
+        _said.reset(token)
 
 
 def note(path: Path, sentence: str) -> None:
-    """Says a sentence about a file, unless this process has said it already."""
-    if multiprocessing.parent_process() is None and (str(path), sentence) not in _said:
-        _said.add((str(path), sentence))
+    """Says a sentence about a file, unless the command has said it already."""
+    said = _said.get()
+    said = _said_outside if said is None else said
+    if multiprocessing.parent_process() is None and (str(path), sentence) not in said:
+        said.add((str(path), sentence))
         say(sentence)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 _NUMBER = re.compile(r"(\d+)")
 # Between the parts of one number: 00:01:02.040, 12.040, 1h02m03s.
@@ -22,7 +23,7 @@ class SeveralSequences(Exception):
 
 def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
     """What each name is ordered by: the one number in it that varies, or a number of several parts
-    such as a time. None where the names have no number at all, which leaves the order of letters.
+    such as a time. None where the names have no number at all, or there are fewer than two.
 
     Raises SeveralOrders, SeveralSequences.
     """
@@ -54,11 +55,33 @@ def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
         return joined
     if len(set(joined)) < len(stems):
         same = next(stem for stem, key in zip(stems, joined, strict=True) if joined.count(key) > 1)
-        raise SeveralOrders(f"for two names have the same number ({same})")
-    # Counted anew for each value of another number: one sequence for each.
+        raise SeveralOrders(f"because two names have the same number ({same})")
+    # The last number starts again for each value of another one: one sequence for each value.
     other = columns[varying[0]]
     second = next(number for number in range(len(stems)) if other[number] != other[0])
     raise SeveralSequences((stems[0], stems[second]))
+
+
+def missing(stems: Sequence[str]) -> list[int]:
+    """The numbers that lie between those of a sequence's names and are not there; [] where the
+    names are no evenly numbered sequence.
+
+    Numbers may go in steps (every fifth frame). Where less than half of the steps are the smallest,
+    or one is no multiple of it, the numbers are of another kind, such as times.
+    """
+    try:
+        keys = frame_numbers(stems)
+    except (SeveralOrders, SeveralSequences):
+        return []
+    if keys is None or len(keys[0]) > 1:
+        return []
+    numbers = sorted(key[0] for key in keys)
+    steps = [after - before for before, after in pairwise(numbers)]
+    step = min(steps)
+    if 2 * steps.count(step) < len(steps) or any(other % step for other in steps):
+        return []
+    there = set(numbers)
+    return [number for number in range(numbers[0], numbers[-1], step) if number not in there]
 
 
 def _nth(column: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 
 from motion_jax.errors import UserError, option
-from motion_jax.video.tracks import picture_track, sound_track
+from motion_jax.video.tracks import current, picture_track, sound_track
 
 # Codecs that players take inside an MP4, so that copying loses nothing.
 _COPIED = {"aac", "mp3", "mp3float", "ac3", "eac3"}
@@ -37,7 +37,9 @@ class Sound:
                 f"The sound of {path} cannot be read; check the path or drop the sound."
             ) from error
         try:
-            track, pictures = sound_track(path, source), picture_track(path, source)
+            choice = current()
+            track = sound_track(path, source, choice.audio)
+            pictures = picture_track(path, source, choice.video)
         except UserError:
             source.close()
             raise

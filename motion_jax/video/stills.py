@@ -4,36 +4,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from motion_jax.errors import UserError, option
-from motion_jax.video import tracks
 from motion_jax.video.image_files import picture_files, picture_size, read_picture
 from motion_jax.video.notes import note
+from motion_jax.video.numbers import missing
 
 # Times this close (seconds) are the same, as in video.reader.
 _SAME = 6e-4
 
 
-def rate(folder: Path, fps: float | None) -> float:
-    """Frames a second: `fps`, or what the command was asked for (`tracks.chosen`).
-
-    Raises UserError where nothing says it.
-    """
-    given = fps if fps is not None else tracks.asked_rate()
-    if given is None:
+def known_rate(folder: Path, fps: float | None) -> float:
+    """`fps`, frames a second. Raises UserError where it is None."""
+    if fps is None:
         raise UserError(
             f"{folder} is a folder; name a video file, or say with {option('fps')} how many of "
             "its pictures are a second of film."
         )
-    return given
+    return fps
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Its pictures in order. Raises UserError where there is none."""
+    """Its pictures in order. Says which numbers are missing between theirs. Raises UserError where
+    there is no picture."""
     files = picture_files(folder)
     if not files:
         raise UserError(f"{folder} is a folder without pictures; name a video file.")
+    if lost := missing([file.stem for file in files]):
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        note(
+            folder,
+            f"Picture {lost[0]}{more} of {folder} {'is' if len(lost) == 1 else 'are'} missing; the "
+            f"film goes on without a pause with the {len(files)} that there are.",
+        )
     return files
 
 
@@ -47,21 +52,21 @@ def chosen(
 ) -> list[tuple[float, Path]]:
     """(time, picture) of those with start <= time < end. Raises UserError where there is none."""
     files = files_of(folder)
-    times = np.arange(len(files)) / rate(folder, fps)
+    times = np.arange(len(files)) / known_rate(folder, fps)
     first, last = start or 0.0, np.inf if end is None else end
     inside = np.flatnonzero((times >= first - _SAME) & (times < last - _SAME))
     if not len(inside):
         raise UserError(
             f"{folder} has no picture between {option('start')} {first:g} and {option('end')} "
-            f"{last:g} seconds: its last is at {times[-1]:.2f} s; give another stretch."
+            f"{last:g} seconds: its last is at {times[-1]:.2f} s; choose other times."
         )
     return [(float(times[number]), files[number]) for number in inside]
 
 
 def read(
     folder: Path, start: float | None, end: float | None, fps: float | None
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields (time, uint8 [height, width, 3] RGB)."""
+) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    """Yields (time, RGB picture); all pictures have the size of the first."""
     height, width = size_of(folder)
     for time, file in chosen(folder, start, end, fps):
         picture = read_picture(file)

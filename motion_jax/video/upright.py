@@ -6,6 +6,7 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
+from jaxtyping import UInt8
 
 from motion_jax.video import colour as colours
 
@@ -18,11 +19,14 @@ class Shown:
       size: (height, width) of the pictures; frames of another size are brought to it.
       aspect: how many times as wide as high the stored pixels are.
       colour: None where the film is plain SDR.
+      fields: "tff" or "bff" where all frames are interlaced, whatever they say: the top or the
+        bottom field is the first; None: they are as they say.
     """
 
     size: tuple[int, int]
     aspect: float
     colour: colours.Colour | None = None
+    fields: str | None = None
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
@@ -41,6 +45,7 @@ def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
 
 
 def rotation(frame: av.VideoFrame) -> int:
+    """Degrees clockwise by which a frame is turned for showing: 0, 90, 180, 270."""
     a, b, _, _ = _matrix(frame)
     return int(round(np.degrees(np.arctan2(b, a)) / 90.0)) * 90 % 360
 
@@ -58,20 +63,20 @@ def _square_width(frame: av.VideoFrame, aspect: float) -> int:
 
 
 def pixel_aspect(stream: av.VideoStream) -> float:
+    """How many times as wide as high the stored pixels are; 1.0 where that is not said."""
     aspect = stream.sample_aspect_ratio
     return float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
 
 
-def upright(frame: av.VideoFrame, shown: Shown) -> np.ndarray:
-    """uint8 [height, width, 3] RGB as shown: right angles of turning, and mirroring; a matrix with
-    any other angle is rounded to the nearest right angle. A frame of another size than the film's
-    is stretched to it, as FFmpeg does."""
+def upright(frame: av.VideoFrame, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+    """The RGB picture, turned by right angles and mirrored as the frame says; any other angle is
+    rounded to the nearest right angle. A frame of another size than the film's is stretched to it,
+    as FFmpeg does."""
     a, b, c, d = _matrix(frame)
     turned = abs(b) > abs(a)
-    width, height = _square_width(frame, shown.aspect), frame.height
-    usual = shown.size[::-1] if not turned else shown.size
-    smooth: dict[str, Any] = {} if (width, height) == usual else {"interpolation": "BICUBIC"}
-    width, height = usual
+    width, height = shown.size if turned else shown.size[::-1]
+    usual = (_square_width(frame, shown.aspect), frame.height) == (width, height)
+    smooth: dict[str, Any] = {} if usual else {"interpolation": "BICUBIC"}
     if shown.colour is None:
         image = frame.to_ndarray(format="rgb24", width=width, height=height, **smooth)
     else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -185,23 +186,15 @@ class VideoWriter:
         return self._leave(error)
 
 
-class _disk:
-    """Turns FFmpeg's errors while writing into one sentence."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, av.error.FFmpegError) and error.errno in (
-            errno.ENOSPC,
-            errno.EFBIG,
-            errno.EDQUOT,
-            errno.EIO,
-        ):
-            raise UserError(
-                f"The disk is full: {self.path} could not be written; free some space and run the "
-                "same command again."
-            ) from error
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Turns FFmpeg's errors of a full disk into one sentence."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):
+            raise
+        raise UserError(
+            f"The disk is full: {path} could not be written; free some space and run the same "
+            "command again."
+        ) from error

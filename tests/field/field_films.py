@@ -136,21 +136,25 @@ def ten_bits(signal: np.ndarray, full: bool = False) -> av.VideoFrame:
 # --- interlaced film ------
 
 
+def block(moved: int) -> np.ndarray:
+    """A white block on grey ground that went so many pixels to the right; it comes round again."""
+    image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    at = 4 + moved % 60
+    image[8:40, at : at + 16] = 230
+    return image
+
+
+def weave(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    frame = top.copy()
+    frame[1::2] = bottom[1::2]
+    return frame
+
+
 def woven(count: int, top_first: bool = True) -> list[np.ndarray]:
     """Frames of two fields: a white block moves 3 pixels to the right with each field."""
-    frames = []
-    for number in range(count):
-        fields = []
-        for part in range(2):
-            image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
-            at = 4 + 3 * (2 * number + part)
-            image[8:40, at : at + 16] = 230
-            fields.append(image)
-        first, second = (0, 1) if top_first else (1, 0)
-        frame = np.empty_like(fields[0])
-        frame[first::2], frame[second::2] = fields[0][first::2], fields[1][second::2]
-        frames.append(frame)
-    return frames
+    moments = [block(3 * number) for number in range(2 * count)]
+    pairs = zip(moments[::2], moments[1::2], strict=True)
+    return [weave(a, b) if top_first else weave(b, a) for a, b in pairs]
 
 
 def combing(image: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from field_films import (
     HEIGHT,
     RATE,
     WIDTH,
+    block,
     combing,
     film,
     hlg,
@@ -20,6 +21,7 @@ from field_films import (
     poses,
     pq,
     ten_bits,
+    weave,
     woven,
 )  # fmt: skip
 
@@ -226,6 +228,67 @@ def test_interlaced_films_are_deinterlaced(tmp_path, capsys, name):
         left = np.flatnonzero(frame.image[20, :, 1] > 130)[0]
         assert abs(left - (4 + 6 * frame.index)) <= 2
     assert capsys.readouterr().err.count("deinterlaced") == 1
+
+
+@pytest.mark.parametrize("name", ["top.mp4", "bottom.avi"])
+def test_combs_that_nothing_tells_of_are_deinterlaced(tmp_path, capsys, name):
+    codec = {"avi": "mpeg4", "mp4": "libx264"}[name[-3:]]
+    path = film(tmp_path / name, woven(16, name == "top.mp4"), codec, options={"b": "4M"}, rate=25)
+    with av.open(str(path)) as container:
+        raw = [frame for frame in container.decode(video=0)]
+        assert not any(frame.interlaced_frame for frame in raw)
+        assert combing(raw[4].to_ndarray(format="rgb24")) > 10
+    found = list(read_frames(path))
+    assert len(found) == 16
+    for frame in found[1:-1]:
+        assert combing(frame.image) < 2.5
+        left = np.flatnonzero(frame.image[20, :, 1] > 130)[0]
+        assert abs(left - (4 + 6 * frame.index) % 60) <= 2
+    assert capsys.readouterr().err.count(f"{name} is interlaced, though nothing in it says so") == 1
+    assert peculiarities(path) == "interlaced"
+    if name == "top.mp4":
+        # The frames before the first wanted one are looked at too.
+        for late in read_frames(path, start=found[7].time):
+            np.testing.assert_array_equal(late.image, found[7 + late.index].image)
+
+
+def test_combs_after_a_still_beginning(tmp_path, capsys):
+    """One key frame alone, and at first nothing moves."""
+    frames = [block(0)] * 8 + woven(8)
+    path = film(tmp_path / "a.mp4", frames, rate=25)
+    assert max(combing(image) for image in shown(path)[9:-1]) < 2.5
+    assert "is interlaced" in capsys.readouterr().err
+
+
+def striped(number: int, period: int, right: float, down: float) -> np.ndarray:
+    """A person in clothes with fine stripes, before a calm ground."""
+    image = np.full((HEIGHT, WIDTH, 3), (40, 60, 120), np.uint8)
+    top, left = int(8 + down * number), int(6 + right * number)
+    rows = np.arange(HEIGHT - 16)
+    shirt = np.where((rows // (period // 2) % 2)[:, None, None], 230, 30)
+    image[top : top + len(rows), left : left + 24] = shirt[: HEIGHT - top]
+    return image
+
+
+@pytest.mark.parametrize("right, down", [(2, 0), (3.3, 0), (1, 1), (0, 0.5), (0, 2), (1.5, 0.3)])
+@pytest.mark.parametrize("period", [2, 4, 6])
+def test_stripes_are_no_combs(tmp_path, capsys, period, right, down):
+    frames = [striped(number % 8, period, right, down) for number in range(16)]
+    assert combing(frames[3]) > 10 or period > 2
+    path = film(tmp_path / "a.mp4", frames, options={"g": "8"})
+    assert shown(path).shape == (16, HEIGHT, WIDTH, 3)
+    assert capsys.readouterr().err == "" and peculiarities(path) == ""
+
+
+def test_telecined_film_stays_as_it_is(tmp_path, capsys):
+    """Four pictures as five frames: two are woven of two pictures each."""
+    moments, frames = [block(3 * number) for number in range(16)], []
+    for first in range(0, 16, 4):
+        a, b, c, d = moments[first : first + 4]
+        frames += [a, b, weave(b, c), weave(c, d), d]
+    path = film(tmp_path / "a.mkv", frames, "ffv1", "bgr0")
+    np.testing.assert_array_equal(shown(path), np.stack(frames))
+    assert capsys.readouterr().err == ""
 
 
 def interlaced(frame: av.VideoFrame, top_first: bool) -> av.VideoFrame:

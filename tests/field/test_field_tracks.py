@@ -1,10 +1,16 @@
 """Several picture and sound tracks: the default ones, and those that are asked for."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 from field_films import RATE, beep, beep_in, film_of_tracks, pictures, poses
 
 from motion_jax.cli import main
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.video import tracks
 from motion_jax.video.reader import peculiarities, probe, read_frames
@@ -63,6 +69,39 @@ def test_the_default_picture(tmp_path, capsys, suffix):
         probe(path)
     with pytest.raises(UserError, match="video_track 0"), tracks.chosen(0):
         pass
+
+
+def test_within_a_choice_another_adds_to_it():
+    with tracks.chosen(2, rate=5), tracks.chosen(None, 3):
+        assert tracks.current() == tracks.Choice(2, 3, 5)
+    assert tracks.current() == tracks.Choice()
+
+
+def test_threads_and_their_workers_have_choices_of_their_own(tmp_path, capsys):
+    """Two calls at the same time, each with a track, and with processes that read it."""
+    source = film_of_tracks(
+        tmp_path / "a.mkv", [(pictures(24), True), ([255 - i for i in pictures(24)], False)], []
+    )
+    folder, chosen_both = poses(tmp_path / "poses", 24), Barrier(2, timeout=60)
+
+    def make(number):
+        with tracks.chosen(number):
+            chosen_both.wait()
+            means = []
+            for frame in read_frames(source):
+                means.append(frame.image.mean())
+                chosen_both.wait()
+        out = tmp_path / str(number)
+        prepare(PrepareOptions((source,), out, poses=folder, size="32x32", workers=1,
+                               video_track=number))  # fmt: skip
+        return np.mean(means), open_dataset(out)[0]["frame"].mean()
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, first_made), (second, second_made) = pool.map(make, (1, 2))
+    expected = np.mean(pictures(24))
+    assert first == pytest.approx(expected, abs=3) and second == pytest.approx(255 - first, abs=3)
+    # A dataset's picture may reach beyond the film's, where it is black.
+    assert second - first > 30 and second_made - first_made > 30
 
 
 @pytest.fixture(scope="module")

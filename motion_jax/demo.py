@@ -5,15 +5,35 @@ Ben is made to move like Ada, and the result is compared with Ben really drawn i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
+from rich.console import Console
 
-from motion_jax import files
+from motion_jax import files, puppet
+from motion_jax.config import load_config
+from motion_jax.data.pairs import Frames, stretches
+from motion_jax.data.prepare import prepare
+from motion_jax.data.prepare_options import PrepareOptions
+from motion_jax.data.records import open_dataset
+from motion_jax.demo_options import DemoOptions
+from motion_jax.evaluate.baseline import NearestFrame
+from motion_jax.evaluate.report import text_table, verdict, write_report
+from motion_jax.evaluate.score import compare, pieces
+from motion_jax.plan.suggest import advise
+from motion_jax.pose.draw import draw_host
+from motion_jax.pose.face import face_boxes
 from motion_jax.progress import say, track
+from motion_jax.report import html, montage
+from motion_jax.train.loop import train
+from motion_jax.train.run import load_run
+from motion_jax.transfer.command import run_tags, transfer
+from motion_jax.transfer.film import Film
+from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.performance import source_track
+from motion_jax.video.reader import read_frames
 
 SOURCE, TARGET = "ada", "ben"
 FPS = 25
@@ -24,25 +44,8 @@ TARGET_SECONDS, SOURCE_SECONDS = 32, 6
 TARGET_DANCE, SOURCE_DANCE = 0, 1
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """Prepare, train, transfer and evaluate on two drawn dancers."""
-
-    out: Path = Path("out/demo")
-    """Folder of the demo's videos, datasets, run and reports; a second run goes on in it."""
-    config: tyro.conf.Positional[str] = "demo"
-    """The config that is trained."""
-
-
 def demo(options: DemoOptions) -> dict[str, Any]:
     """Runs the whole job; returns the contents of evaluation.json."""
-    from motion_jax import puppet
-    from motion_jax.config import load_config
-    from motion_jax.data.prepare import prepare
-    from motion_jax.data.prepare_options import PrepareOptions
-    from motion_jax.plan.suggest import advise
-    from motion_jax.train.loop import train
-
     out = options.out
     files.check_writable(out)
     config = load_config(options.config)
@@ -82,18 +85,6 @@ def demo(options: DemoOptions) -> dict[str, Any]:
 
 def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[dict, list, dict]:
     """Transfers the source's poses and scores every method against the true answer."""
-    from motion_jax import puppet
-    from motion_jax.data.pairs import Frames, stretches
-    from motion_jax.data.records import open_dataset
-    from motion_jax.evaluate.baseline import NearestFrame
-    from motion_jax.evaluate.score import compare, pieces
-    from motion_jax.pose.face import face_boxes
-    from motion_jax.train.run import load_run
-    from motion_jax.transfer.command import transfer
-    from motion_jax.transfer.fit import Body, fit_clip
-    from motion_jax.transfer.options import TransferOptions
-    from motion_jax.transfer.performance import source_track
-
     source = out / "videos" / SOURCE
     options = TransferOptions(
         run=folder,
@@ -166,12 +157,6 @@ def _filmed(
     run: Any,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Passes the stream on while writing it side by side into a video."""
-    from motion_jax.pose.draw import draw_host
-    from motion_jax.report import montage
-    from motion_jax.transfer.command import run_tags
-    from motion_jax.transfer.film import Film
-    from motion_jax.video.reader import read_frames
-
     labels = ["source", "pose", "result", "true answer", "nearest frame"]
     height, width = run.size
     with Film(path, run_tags(run, options)) as film:
@@ -185,9 +170,6 @@ def _filmed(
 
 
 def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
-    from motion_jax.evaluate.report import write_report
-    from motion_jax.report import html
-
     links = [
         html.link("run/report/index.html", "the training run"),
         html.link(f"datasets/{TARGET}/report/index.html", f"the dataset of {TARGET}"),
@@ -211,10 +193,6 @@ def _report(out: Path, result: dict, examples: list, per_frame: dict) -> None:
 
 
 def _print(out: Path, result: dict) -> None:
-    from rich.console import Console
-
-    from motion_jax.evaluate.report import text_table, verdict
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))
     console.print(verdict(result), markup=False)

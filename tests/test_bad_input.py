@@ -7,8 +7,6 @@ import json
 import re
 import resource
 import shutil
-import sys
-import types
 from pathlib import Path
 
 import av
@@ -45,9 +43,7 @@ class NoiseRun:
 
 @pytest.fixture
 def run(monkeypatch):
-    fake = types.ModuleType("motion_jax.train.run")
-    fake.load_run = lambda folder, step: NoiseRun()
-    monkeypatch.setitem(sys.modules, "motion_jax.train.run", fake)
+    monkeypatch.setattr("motion_jax.transfer.command.load_run", lambda folder, step: NoiseRun())
 
 
 @pytest.fixture

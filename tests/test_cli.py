@@ -73,17 +73,13 @@ def options_of(verb):
     from motion_jax.data.export_data import ExportOptions as DataExportOptions
     from motion_jax.data.import_data import ImportOptions as DataImportOptions
     from motion_jax.data.prepare_options import PrepareOptions
-    from motion_jax.demo import DemoOptions
+    from motion_jax.demo_options import DemoOptions
     from motion_jax.evaluate.options import EvaluateOptions
     from motion_jax.fetch import FetchOptions
     from motion_jax.pairing.options import PairOptions
-    from motion_jax.port.export_run import ExportOptions
-    from motion_jax.port.import_run import ImportOptions
-    from motion_jax.port.inspect import InspectOptions
-    from motion_jax.port.parity import ParityOptions
-    from motion_jax.profiling.compile import CompileOptions
-    from motion_jax.profiling.profile import ProfileOptions
-    from motion_jax.transfer.command import TransferOptions
+    from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
+    from motion_jax.profiling.options import CompileOptions, ProfileOptions
+    from motion_jax.transfer.options import TransferOptions
 
     return {
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,

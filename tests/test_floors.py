@@ -2,10 +2,13 @@
 
 A module imports only from its own room and from lower floors, inside functions and for type
 checking too, and no modules import each other in a circle. Imports inside functions are for
-start-up time alone: they stand in modules that `motion-jax VERB --help` reads.
+libraries that a module must do without: because `--help` reads it and they take long to import,
+because worker processes read it, or because a machine may lack them.
 """
 
 import ast
+import functools
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ PACKAGE = "motion_jax"
 # Lowest first. A name is a room (a folder) or a module of the package's root; those on one line
 # stand side by side and do not know each other.
 FLOORS = (
-    ("errors", "memory"),
+    ("errors", "memory", "demo_options"),
     ("events", "parsing", "entry_points"),
     ("files",),
     ("progress",),
@@ -47,13 +50,39 @@ FLOORS = (
 )
 
 
+# What a machine may lack, or what only some of the work needs.
+EXTRAS = {
+    "apache_beam", "array_record", "grain", "libtpu", "mediapipe", "onnx", "onnxruntime",
+    "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "absl",
+}  # fmt: skip
+# Half a second or more.
+JAX = {"flax", "jax", "optax", "orbax", "safetensors"}
+# Rooms whose modules work in processes without jax, and those that need no video files: they run
+# where PyAV is not installed.
+WITHOUT_JAX = {"data", "pose", "puppet", "report", "video"}
+WITHOUT_VIDEO = {
+    "devices", "evaluate", "metrics", "nets", "plan", "port", "profiling", "puppet", "recipes",
+    "train", "weights",
+}  # fmt: skip
+# Of the data room: what makes datasets from videos.
+MAKES_DATASETS = ("assemble", "import", "making", "parts", "prepare", "quality", "shards")
+# Read before a verb's options are known, in roots and rooms that need not be light.
+LIGHT = {
+    "devices.processes", "devices.roll_call", "download", "entry_points", "errors", "events",
+    "files", "memory", "parsing", "plan.methods", "progress", "recipes", "workers",
+}  # fmt: skip
+# The command line's own modules that only come after the options.
+AFTER_OPTIONS = {"cli.beam", "cli.terminal"}
+
+
 class Import(NamedTuple):
-    """One import of a module of this package by another."""
+    """One import of a module of this package by another, or of another package's."""
 
     importer: str
     imported: str
     line: int
     inside: bool  # a function
+    typing: bool  # for type checking alone
 
 
 def modules() -> dict[str, Path]:
@@ -66,12 +95,26 @@ def modules() -> dict[str, Path]:
 
 
 def imports() -> Iterator[Import]:
+    """Of this package's modules."""
+    return (each for each in all_imports() if each.imported.split(".")[0] == PACKAGE)
+
+
+@functools.cache
+def all_imports() -> tuple[Import, ...]:
+    """Of other packages their names alone, the standard library left out."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[Import]:
     known = modules()
     for name, path in known.items():
         tree = ast.parse(path.read_text())
         functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.Lambda)]
         inside = {id(node) for function in functions for node in ast.walk(function)}
+        checked = [n for n in ast.walk(tree) if isinstance(n, ast.If) and _is_typing(n.test)]
+        typing = {id(node) for block in checked for node in ast.walk(block)}
         for node in ast.walk(tree):
+            where = id(node) in inside, id(node) in typing
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}:{node.lineno}: a relative import"
                 targets = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -80,12 +123,21 @@ def imports() -> Iterator[Import]:
             else:
                 continue
             for target in targets:
-                if target.split(".")[0] != PACKAGE:
+                package = target.split(".")[0]
+                if package != PACKAGE:
+                    if package not in sys.stdlib_module_names:
+                        yield Import(
+                            name, package, node.lineno, id(node) in inside, id(node) in typing
+                        )
                     continue
                 while target not in known:
                     target = target.rpartition(".")[0]
                 if target not in (name, PACKAGE):
-                    yield Import(name, target, node.lineno, id(node) in inside)
+                    yield Import(name, target, node.lineno, *where)
+
+
+def _is_typing(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def room(module: str) -> str:
@@ -114,6 +166,64 @@ def test_nothing_is_imported_upwards():
         and floor(each.imported) >= floor(each.importer)
     ]
     assert not upwards, "\n".join(upwards)
+
+
+def does_without(module: str) -> set[str]:
+    """The libraries that the module must not import at its top, nor what it imports there."""
+    name = module.partition(".")[2]
+    if name in LIGHT or name.endswith("options"):
+        return EXTRAS | JAX | {"av", "cv2", "rich", "scipy"}
+    if room(module) in WITHOUT_JAX:
+        makes = any(part in name for part in MAKES_DATASETS)
+        reads_only = room(module) == "data" and not makes
+        jax = JAX | {"rich", "scipy"}
+    else:
+        jax, reads_only = set(), False
+    video = {"av"} if reads_only or room(module) in WITHOUT_VIDEO else set()
+    return EXTRAS | jax | video
+
+
+@functools.cache
+def brought(name: str) -> frozenset[str]:
+    """The other packages that are imported when the module is; of a package, itself."""
+    above = defaultdict(set)
+    for each in all_imports():
+        if not (each.inside or each.typing):
+            above[each.importer].add(each.imported)
+    seen, left = set(), [name]
+    while left:
+        one = left.pop()
+        if one not in seen:
+            seen.add(one)
+            parts = one.split(".")
+            packages = {".".join(parts[:end]) for end in range(1, len(parts))}
+            left += above[one] | (packages if parts[0] == PACKAGE else set())
+    return frozenset(one for one in seen if one.split(".")[0] != PACKAGE)
+
+
+def test_imports_stand_at_the_top_but_for_a_reason():
+    """In the command line itself every import waits until it is needed."""
+    needless = [
+        f"{each.importer}:{each.line} imports {each.imported}"
+        for each in all_imports()
+        if each.inside
+        and room(each.importer) != "cli"
+        and not (brought(each.imported) - brought(each.importer)) & does_without(each.importer)
+    ]
+    assert not needless, "\n".join(needless)
+
+
+def test_what_help_reads_is_light():
+    """`motion-jax VERB --help` reads the command line and the verb's options. Those of train,
+    profile and compile are the config's, which needs jax."""
+    heavy = {
+        name: sorted(found)
+        for name in modules()
+        if name.endswith("options")
+        or (name.startswith("motion_jax.cli") and name.partition(".")[2] not in AFTER_OPTIONS)
+        if (found := brought(name) & (JAX | EXTRAS | {"av", "cv2", "scipy"}))
+    }
+    assert not heavy
 
 
 def test_no_circles():

@@ -112,17 +112,22 @@ def _near(word: str) -> str:
 
 def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
     """Options of a verb; an unknown one is a UserError that suggests the right one."""
+    options, unknown = _parse(kind, verb, arguments, **settings)
+    if unknown:
+        raise UserError(_unknown(kind, verb, unknown[0]))
+    return options
+
+
+def _parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> tuple[Any, list[str]]:
+    """Options of a verb, and the arguments that are none of them."""
     import tyro
 
     from motion_jax.parsing import one_sentence
 
     with one_sentence(verb, arguments):
-        options, unknown = tyro.cli(
+        return tyro.cli(
             kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
         )
-    if unknown:
-        raise UserError(_unknown(kind, verb, unknown[0]))
-    return options
 
 
 def _unknown(kind: type, verb: str, word: str) -> str:
@@ -153,26 +158,31 @@ def _options(kind: Any, before: str = "--") -> list[str]:
 
 
 def _prepare(arguments: list[str]) -> None:
-    from motion_jax.data.prepare import prepare
     from motion_jax.data.prepare_options import PrepareOptions
 
     options = parse(PrepareOptions, "prepare", arguments)
+    from motion_jax.data.prepare import prepare
     from motion_jax.plan.suggest import advise
 
     prepare(options, advise=advise)
 
 
 def _import_data(arguments: list[str]) -> None:
-    from motion_jax.data.import_data import ImportOptions, import_data
+    from motion_jax.data.import_options import ImportOptions
 
-    import_data(parse(ImportOptions, "import-data", arguments))
+    options = parse(ImportOptions, "import-data", arguments)
+    from motion_jax.data.import_data import import_data
+
+    import_data(options)
 
 
 def _pair(arguments: list[str]) -> None:
     from motion_jax.pairing.options import PairOptions
+
+    options = parse(PairOptions, "pair", arguments)
     from motion_jax.pairing.pair import pair
 
-    pair(parse(PairOptions, "pair", arguments))
+    pair(options)
 
 
 def _export_data(arguments: list[str]) -> None:
@@ -188,63 +198,88 @@ def _train(arguments: list[str]) -> None:
 
 
 def _transfer(arguments: list[str]) -> None:
-    from motion_jax.transfer.command import TransferOptions, transfer
+    from motion_jax.transfer.options import TransferOptions
 
-    transfer(parse(TransferOptions, "transfer", arguments))
+    options = parse(TransferOptions, "transfer", arguments)
+    from motion_jax.transfer.command import transfer
+
+    transfer(options)
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from motion_jax.evaluate.evaluate import evaluate
     from motion_jax.evaluate.options import EvaluateOptions
 
-    evaluate(parse(EvaluateOptions, "evaluate", arguments))
+    options = parse(EvaluateOptions, "evaluate", arguments)
+    from motion_jax.evaluate.evaluate import evaluate
+
+    evaluate(options)
 
 
 def _compare(arguments: list[str]) -> None:
-    from motion_jax.cli.signals import answered
-    from motion_jax.compare.command import compare, show
     from motion_jax.compare.options import CompareOptions
 
     options = parse(CompareOptions, "compare", arguments)
+    from motion_jax.cli.signals import answered
+    from motion_jax.compare.command import compare, show
+
     with answered():
         show(options, compare(options, "motion-jax compare " + shlex.join(arguments)))
 
 
 def _profile(arguments: list[str]) -> None:
+    from motion_jax.profiling.options import ProfileOptions, split_settings
+
+    own, settings = split_settings(arguments)
+    options, rest = _parse(ProfileOptions, "profile", own)
     from motion_jax.profiling.profile import run
 
-    run(arguments)
+    run(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
 
 
 def _compile(arguments: list[str]) -> None:
+    from motion_jax.profiling.options import CompileOptions, split_settings
+
+    own, settings = split_settings(arguments)
+    options, rest = _parse(CompileOptions, "compile", own)
     from motion_jax.profiling.compile import run
 
-    run(arguments)
+    run(options, [*rest, *settings])
 
 
 def _import(arguments: list[str]) -> None:
-    from motion_jax.port.import_run import ImportOptions, import_run
+    from motion_jax.port.options import ImportOptions
 
-    command = "motion-jax import " + shlex.join(arguments)
-    import_run(parse(ImportOptions, "import", arguments), command)
+    options = parse(ImportOptions, "import", arguments)
+    from motion_jax.port.import_run import import_run
+
+    import_run(options, "motion-jax import " + shlex.join(arguments))
 
 
 def _export(arguments: list[str]) -> None:
-    from motion_jax.port.export_run import ExportOptions, export
+    from motion_jax.port.options import ExportOptions
 
-    export(parse(ExportOptions, "export", arguments))
+    options = parse(ExportOptions, "export", arguments)
+    from motion_jax.port.export_run import export
+
+    export(options)
 
 
 def _inspect(arguments: list[str]) -> None:
-    from motion_jax.port.inspect import InspectOptions, inspect
+    from motion_jax.port.options import InspectOptions
 
-    inspect(parse(InspectOptions, "inspect", arguments))
+    options = parse(InspectOptions, "inspect", arguments)
+    from motion_jax.port.inspect import inspect
+
+    inspect(options)
 
 
 def _parity(arguments: list[str]) -> None:
-    from motion_jax.port.parity import ParityOptions, parity
+    from motion_jax.port.options import ParityOptions
 
-    parity(parse(ParityOptions, "parity", arguments))
+    options = parse(ParityOptions, "parity", arguments)
+    from motion_jax.port.parity import parity
+
+    parity(options)
 
 
 def _fetch(arguments: list[str]) -> None:
@@ -254,9 +289,12 @@ def _fetch(arguments: list[str]) -> None:
 
 
 def _demo(arguments: list[str]) -> None:
-    from motion_jax.demo import DemoOptions, demo
+    from motion_jax.demo_options import DemoOptions
 
-    demo(parse(DemoOptions, "demo", arguments))
+    options = parse(DemoOptions, "demo", arguments)
+    from motion_jax.demo import demo
+
+    demo(options)
 
 
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {

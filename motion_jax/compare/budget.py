@@ -6,19 +6,26 @@ stage when its seconds are over (`train(limits=…)`). Seconds are those of step
 and sample pictures do not count.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motion_jax import files
+from motion_jax.config import Config, config_hash, differences
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option
+from motion_jax.plan.methods import with_steps
+from motion_jax.plan.suggest import LOOP
+from motion_jax.profiling.cost import step_seconds
 from motion_jax.progress import say
-
-if TYPE_CHECKING:
-    from motion_jax.config import Config
+from motion_jax.train.checkpoint import newest_record
+from motion_jax.train.loop import train
+from motion_jax.train.run import read_config
+from motion_jax.train.step import compiled_step, step_inputs
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Of the seconds planned with: the rest is for a machine that is a little slower than it was.
@@ -54,14 +61,14 @@ class Plan:
       step_seconds: by stage, of one step, measured on this machine.
     """
 
-    config: "Config"
+    config: Config
     limits: dict[str, float]
     step_seconds: dict[str, float]
 
 
 def plan(
     name: str,
-    config: "Config",
+    config: Config,
     shares: Mapping[str, float],
     budget: float,
     step_seconds: Mapping[str, float],
@@ -73,8 +80,6 @@ def plan(
       config: as methods.base_config makes it; shares: of its stages, together 1.
       budget: seconds; step_seconds: by stage, of one step.
     """
-    from motion_jax.plan.methods import with_steps
-
     least = sum(step_seconds.values())
     if least > budget:
         what = "one step" if len(shares) == 1 else f"one step of each of its {len(shares)} stages"
@@ -88,14 +93,9 @@ def plan(
     return Plan(with_steps(config, steps), limits, dict(step_seconds))
 
 
-def measure(config: "Config") -> dict[str, float]:
+def measure(config: Config) -> dict[str, float]:
     """Seconds of one step of each stage on this machine, input included: compiles each and runs it
     a few times."""
-    from motion_jax.devices import mesh as meshes
-    from motion_jax.plan.suggest import LOOP
-    from motion_jax.profiling.cost import step_seconds
-    from motion_jax.train.step import compiled_step, step_inputs
-
     found = {}
     for name in config.recipe.stages():
         mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
@@ -112,12 +112,8 @@ class Times:
     def __init__(self, path: Path):
         self.path = path
 
-    def of(self, name: str, config: "Config", anew: bool = False) -> dict[str, float]:
+    def of(self, name: str, config: Config, anew: bool = False) -> dict[str, float]:
         """By stage; measured where it is not known of this config, or `anew`."""
-        import json
-
-        from motion_jax.config import config_hash
-
         known = json.loads(self.path.read_text()) if self.path.is_file() else {}
         key = config_hash(config)
         if anew or known.get(name, {}).get("config") != key:
@@ -149,10 +145,6 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     """Trains a run folder within its plan, goes on with it, or finds it done.
 
     Raises UserError where the folder holds a run of other settings."""
-    from motion_jax.train.checkpoint import newest_record
-    from motion_jax.train.loop import train
-    from motion_jax.train.run import read_config
-
     checkpoints = folder / "checkpoints"
     record, last = newest_record(checkpoints), list(made.limits)[-1]
     reused = bool(record) and record["stage"] == last and bool(record.get("ended"))
@@ -174,10 +166,8 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
     return _outcome(record, config, reused)
 
 
-def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> None:
+def _check_same(name: str, before: Config, now: Config, folder: Path) -> None:
     """The number of steps may differ: it depends on how quick the machine was."""
-    from motion_jax.config import differences
-
     wrong = [
         line
         for line in differences(before, now)
@@ -190,7 +180,7 @@ def _check_same(name: str, before: "Config", now: "Config", folder: Path) -> Non
         )
 
 
-def _outcome(record: Mapping[str, Any], config: "Config", reused: bool) -> Outcome:
+def _outcome(record: Mapping[str, Any], config: Config, reused: bool) -> Outcome:
     return Outcome(
         sum(record["step_seconds"].values()),
         record["compile_seconds"],

@@ -19,16 +19,36 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+from rich.console import Console
 
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
+from motion_jax.compare import page, score
+from motion_jax.compare.movers import RetrievalMover, RunMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
+from motion_jax.compare.page import film_frame, notes, text_table
+from motion_jax.compare.score import check_target
+from motion_jax.data.already_made import folder_digest
+from motion_jax.data.making import make
+from motion_jax.data.pairs import limit, reduction
+from motion_jax.data.prepare_options import PrepareOptions, parse_size
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
+from motion_jax.evaluate import score as scores
+from motion_jax.evaluate.measure import metered
+from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
 from motion_jax.events import Observer, Stopped, StopToken
+from motion_jax.metrics.lpips import BACKBONES, load
+from motion_jax.pairing.options import PairOptions
+from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
+from motion_jax.train.run import fingerprint, load_run
+from motion_jax.transfer.film import Film, synthetic_tags
+from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
 
 # Torso lengths between two poses that are paired: farther apart no two are.
@@ -68,9 +88,6 @@ def compare(
 
 
 def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
-    from motion_jax.compare import score
-    from motion_jax.data.records import open_dataset
-
     files.check_outputs(options, "out")
     methods = choose(options.methods)
     seconds = budgets.parse_budget(options.budget)
@@ -90,9 +107,6 @@ def _compare(options: CompareOptions, command: str) -> dict[str, Any]:
 
 def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]], np.ndarray]:
     """The target's held-out runs of frames and training records."""
-    from motion_jax.compare.score import check_target
-    from motion_jax.data.pairs import limit
-
     for name in ("source", "truth"):
         path = getattr(options, name)
         if path is not None and not path.is_file():
@@ -123,9 +137,6 @@ def _check(options: CompareOptions, target: Any) -> tuple[list[tuple[int, int]],
 
 def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
     """(height, width) of all pictures."""
-    from motion_jax.data.pairs import reduction
-    from motion_jax.data.prepare_options import parse_size
-
     if options.size is None:
         return target.size
     height, width = parse_size(options.size)
@@ -142,9 +153,6 @@ def _size(options: CompareOptions, target: Any) -> tuple[int, int]:
 
 def _same_as_before(options: CompareOptions, target: Any, size: tuple[int, int]) -> dict[str, Any]:
     """What this comparison is of. Raises UserError where the folder holds anything else."""
-    from motion_jax.data.already_made import folder_digest
-    from motion_jax.train.run import fingerprint
-
     names = ("budget", "holdout", "normalize", "start", "end", "video_track", "smooth", "seed")
     now = {name: getattr(options, name) for name in names} | {
         "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
@@ -181,10 +189,6 @@ def _source(options: CompareOptions, size: tuple[int, int], settings: dict[str, 
     """The source's video as a dataset of the table's size, in a folder that says what it is for.
 
     Raises UserError, and leaves no new folder, where nothing can be made of the video."""
-    from motion_jax.data.making import make
-    from motion_jax.data.prepare_options import PrepareOptions
-    from motion_jax.data.records import open_dataset
-
     folder, note = options.out / "source", options.out / OPTIONS
     new = not note.is_file()
     files.write_json(note, settings)
@@ -212,9 +216,6 @@ def _make(
     options: CompareOptions, methods: list[Method], stage: Any, seconds: float, command: str
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """({method: Mover}, {method: what its row says of how it was made}), in the table's order."""
-    from motion_jax.compare.movers import RetrievalMover, RunMover
-    from motion_jax.train.run import load_run
-
     trained = [method for method in methods if method.trained]
     if any(method.data == "pairs" for method in trained):
         with events.part(0.0, PAIRS_SHARE):
@@ -258,8 +259,6 @@ def _make(
 
 
 def _on_cpu() -> bool:
-    import jax
-
     return jax.default_backend() == "cpu"
 
 
@@ -280,9 +279,6 @@ def _config(options: CompareOptions, method: Method, stage: Any) -> Any:
 
 def _pairs(options: CompareOptions) -> None:
     """The dataset of pairs of the source's and the target's pictures."""
-    from motion_jax.pairing.options import PairOptions
-    from motion_jax.pairing.pair import pair
-
     pair(
         PairOptions(
             a=options.out / "source",
@@ -317,14 +313,6 @@ def _score(
     command: str,
 ) -> dict[str, Any]:
     """Scores, films and writes."""
-    from motion_jax.compare import page, score
-    from motion_jax.compare.movers import frame_seconds
-    from motion_jax.evaluate import score as scores
-    from motion_jax.evaluate.measure import metered
-    from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
-    from motion_jax.metrics.lpips import BACKBONES, load
-    from motion_jax.video.reader import probe
-
     lpips, no_lpips = load("alex", options.lpips)
     if lpips and min(stage.size) < BACKBONES["alex"].least:
         least = BACKBONES["alex"].least
@@ -389,9 +377,6 @@ def _filmed(
     moments: Iterator[Any], path: Path, grids: Any, options: CompareOptions, has_audio: bool
 ) -> Iterator[Any]:
     """Passes the moments on while writing them side by side into a video."""
-    from motion_jax.compare.page import film_frame
-    from motion_jax.transfer.film import Film, synthetic_tags
-
     tags = synthetic_tags(
         options.target.name,
         "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
@@ -437,8 +422,6 @@ def _notes(movers: Mapping[str, Any], truth: bool) -> list[str]:
 
 
 def _facts(options: CompareOptions, stage: Any, command: str) -> dict[str, Any]:
-    import jax
-
     device = jax.devices()[0]
     return {
         "command": command,
@@ -453,10 +436,6 @@ def _facts(options: CompareOptions, stage: Any, command: str) -> dict[str, Any]:
 
 def show(options: CompareOptions, result: Mapping[str, Any]) -> None:
     """Prints the table, what it leaves out and why, and where the page and the film are."""
-    from rich.console import Console
-
-    from motion_jax.compare.page import notes, text_table
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result), width=max(console.width, 118))
     for line in notes(result):

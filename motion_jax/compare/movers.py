@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from motion_jax.profiling.arithmetic import count_parameters
+from motion_jax.retrieval.retriever import retriever
+from motion_jax.train.run import Run
+from motion_jax.transfer.player import Networks, Player
 from motion_jax.transfer.source import Moment, takes_poses
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
 
 # Frames computed at once.
 CHUNK = 16
@@ -66,10 +67,7 @@ class Mover(Protocol):
 class RunMover:
     """A trained run. pictures: it is shown the source's pictures, not poses."""
 
-    def __init__(self, run: "Run", pictures: bool):
-        from motion_jax.profiling.arithmetic import count_parameters
-        from motion_jax.transfer.player import Networks, Player
-
+    def __init__(self, run: Run, pictures: bool):
         self.parameters = count_parameters(run.params)
         self._pictures = ("pose_pictures" if takes_poses(run) else "frames") if pictures else None
         self._player = Player(Networks(run, chunk=CHUNK), CHUNK)
@@ -88,8 +86,6 @@ class RetrievalMover:
     parameters = 0
 
     def __init__(self, stage: Any, name: str):
-        from motion_jax.retrieval.retriever import retriever
-
         dataset = stage.target.dataset
         self._retriever = retriever(dataset, name, records=stage.training, size=stage.size)
 

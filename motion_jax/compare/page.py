@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from motion_jax.compare.score import Moment
 from motion_jax.evaluate.report import COLUMNS, Column
@@ -107,8 +108,6 @@ def _best(column: Column, name: str, result: Mapping[str, Any]) -> bool:
 
 def text_table(result: Mapping[str, Any]) -> object:
     """For the terminal (a rich table)."""
-    from rich.table import Table
-
     columns = shown(FIRST, result)
     made = Table(title=f"{result['frames']} held-out frames", title_justify="left")
     made.add_column("", no_wrap=True)

@@ -11,11 +11,17 @@ from typing import Any, Literal
 import numpy as np
 
 from motion_jax.compare.movers import CHUNK, Clip, Mover
+from motion_jax.data.crop import Region, cut_out
 from motion_jax.data.pairs import Frames, stretches
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate.content import within
 from motion_jax.evaluate.score import Piece
+from motion_jax.pose.match import nearest
+from motion_jax.pose.skeleton import NAME
+from motion_jax.pose.track import PoseTrack
+from motion_jax.transfer.fit import Body, fit_clip
+from motion_jax.video.reader import frame_times, probe, read_frames
 
 METRICS = ("psnr", "ssim", "lpips", "flicker")
 
@@ -71,8 +77,6 @@ class Stage:
 
 def nearest_pose(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
     """int64 [Q]: of each pose [Q, 137, 3] the nearest of [N, 137, 3], in pixels of one size."""
-    from motion_jax.pose.match import nearest
-
     distances, indices = nearest(queries, database, k=1)
     if not np.isfinite(distances).all():
         # No pose shares half of the joints: then what is hidden counts too.
@@ -84,8 +88,6 @@ def nearest_pose(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
 def check_target(dataset: PoseFrames, holdout: float) -> tuple[list[tuple[int, int]], np.ndarray]:
     """(held-out runs of frames, records of the training part). Raises UserError where the dataset
     has no poses of ours, or one of the two is empty."""
-    from motion_jax.pose.skeleton import NAME
-
     if dataset.info.skeleton != NAME or not dataset.has_keypoints:
         what = (
             "has no keypoints (only ready pose pictures)"
@@ -115,9 +117,6 @@ def set_stage(
     normalize: Literal["global", "limbs", "none"],
 ) -> Stage:
     """The source's poses fitted to the target's body, and all else that methods share."""
-    from motion_jax.pose.track import PoseTrack
-    from motion_jax.transfer.fit import Body, fit_clip
-
     keypoints = source.keypoints()
     track = PoseTrack(keypoints, source.times(), source.size, ("",) * len(keypoints))
     clip = fit_clip(track, Body.of_dataset(target, target.keypoints()[training], size), normalize)
@@ -192,9 +191,6 @@ def transfer(
 def true_frames(path: Path, source: Path, stage: Stage) -> Iterator[np.ndarray]:
     """The frames of --truth, cut out as the target's dataset is, that belong to the source's
     records: uint8 [H, W, 3] each. Raises UserError where the video does not fit the source."""
-    from motion_jax.data.crop import Region, cut_out
-    from motion_jax.video.reader import frame_times, probe, read_frames
-
     times, others = frame_times(path), frame_times(source)
     if len(times) != len(others) or not np.allclose(times, others, atol=0.02):
         raise UserError(

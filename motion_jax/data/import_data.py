@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from motion_jax import files
-from motion_jax.data import import_shards, records
+from motion_jax.data import import_report, import_shards, records
 from motion_jax.data.already_made import is_made
 from motion_jax.data.edn_files import CANVAS, read_aspect
 from motion_jax.data.folders import NEEDED, Group, counted, detect
@@ -33,9 +33,13 @@ from motion_jax.data.import_plan import (
     resolve,
     with_keypoints,
 )
+from motion_jax.data.import_report import write_report
 from motion_jax.data.import_shards import ImportJob
+from motion_jax.data.prepare_options import parse_size
 from motion_jax.errors import UserError
 from motion_jax.errors import option as named
+from motion_jax.pose.draw import PoseStyle
+from motion_jax.pose.ready import looks_drawn
 from motion_jax.progress import say
 from motion_jax.video.image_files import Resize, picture_size
 from motion_jax.video.tracks import follow_options
@@ -87,8 +91,6 @@ def import_data(options: ImportOptions) -> Path:
             with pool(min(workers, len(missing)), ("motion_jax.data.import_shards",)):
                 import_shards.write(missing, workers, f"Pictures to {out}")
         info = _finish(options, layout, groups, shards, resolved, size, out, dense)
-        from motion_jax.data.import_report import write_report
-
         write_report(page, records.open_dataset(out))
         files.remove_tree(partial)
     except KeyboardInterrupt:
@@ -126,8 +128,6 @@ def _layout(options: ImportOptions) -> str:
 
 
 def _warn_of_a_plain_video(options: ImportOptions) -> None:
-    from motion_jax.pose.ready import looks_drawn
-
     if not looks_drawn(options.source, options.start, options.end):
         say(
             f"Warning: {options.source} does not look like drawn skeletons (no one colour fills "
@@ -171,8 +171,6 @@ def _resize(options: ImportOptions, layout: str) -> Resize:
         raise UserError(
             f"{named('size')} and {named('resize')} contradict each other; give one of them."
         )
-    from motion_jax.data.prepare_options import parse_size
-
     fit = None if options.fit == "stretch" else options.fit
     return Resize("size", size=parse_size(options.size), fit=fit)
 
@@ -321,8 +319,6 @@ def _dense_entry(dense: DensePlan, options: ImportOptions) -> dict[str, Any]:
 
 
 def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None:
-    from motion_jax.pose.draw import PoseStyle
-
     body: str = options.drawn_as
     if body == "auto":
         counts = [group.poses_of.get("body_points", []) for group in groups]
@@ -334,8 +330,6 @@ def _style(options: ImportOptions, groups: list[Group]) -> dict[str, Any] | None
 
 
 def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: Path) -> None:
-    from motion_jax.data import import_report
-
     skipped = info.detection["skipped"]
     kept = info.detection["kept"]
     dataset = records.open_dataset(options.out)

@@ -7,7 +7,7 @@ The output of any detector: a folder of raw IUV pictures, or a coloured video or
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,8 +86,6 @@ class Dense:
 
 
 def _same_place(placed: Any, frame: Image.Image) -> Any:
-    from dataclasses import replace
-
     return replace(placed, part=(0, 0, frame.width, frame.height))
 
 

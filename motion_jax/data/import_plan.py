@@ -19,8 +19,12 @@ from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
 from motion_jax.data.import_shards import Films, ImportJob, Item
 from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
+from motion_jax.pose.detect import Source
+from motion_jax.pose.face import face_boxes
+from motion_jax.pose.files import read_named, read_poses
 from motion_jax.progress import track
 from motion_jax.video.image_files import Resize, Unreadable, picture_size, tell_depth
+from motion_jax.video.reader import frame_times, probe
 
 
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
@@ -36,8 +40,6 @@ def read_groups(options: ImportOptions, layout: str) -> list[Group]:
             for name in {*group.frames[:1], *group.poses[:1]}:
                 tell_depth(options.source / name)
         return groups
-    from motion_jax.video.reader import frame_times
-
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     count = len(frame_times(options.source, **span))
     if options.frames is not None:
@@ -57,8 +59,6 @@ def common_size(
 ) -> tuple[int, int]:
     """(height, width) of the dataset; UserError where the pictures would get different sizes."""
     if layout == VIDEO:
-        from motion_jax.video.reader import probe
-
         info = probe(options.source)
         if options.frames is not None and options.fit != "stretch":
             other = probe(options.frames)
@@ -202,8 +202,6 @@ def _test_keypoints(options: ImportOptions, groups: list[Group]) -> Path | None:
 def with_keypoints(options: ImportOptions, layout: str, group: Group) -> Group:
     """The group with its keypoints, in pixels of its frames (edn: of its labels)."""
     if layout == "vid2vid":
-        from motion_jax.pose.files import read_poses
-
         size = picture_size(options.source / group.frames[0])
         times = np.arange(len(group.frames)) / (options.fps or FPS)
         found = read_poses(Path(group.poses_of["folder"]), times, size, options.person)
@@ -218,8 +216,6 @@ def with_keypoints(options: ImportOptions, layout: str, group: Group) -> Group:
         folder = _test_keypoints(options, [group])
     if folder is None:
         return group
-    from motion_jax.pose.files import read_named
-
     named = read_named(folder, [Path(name).stem for name in group.frames], options.person)
     label = picture_size(options.source / group.poses[0])
     points = on_label(named.keypoints, _pixels(options.keypoints_size), label)
@@ -292,9 +288,6 @@ def _times(options: ImportOptions, layout: str, count: int) -> np.ndarray:
 
 
 def _film(options: ImportOptions, path: Path) -> Any:
-    from motion_jax.pose.detect import Source
-    from motion_jax.video.reader import frame_times
-
     span = options.start, options.end, options.fps
     times = frame_times(path, start=span[0], end=span[1], fps=span[2])
     return Source(path, *span, times)
@@ -315,8 +308,6 @@ def _poses(
     options: ImportOptions, layout: str, group: Group, chosen: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(keypoints [n, 137, 3], face boxes [n, 4]) of the chosen frames in pixels of the dataset."""
-    from motion_jax.pose.face import face_boxes
-
     keypoints = np.zeros((len(chosen), skeleton.COUNT, 3), np.float32)
     boxes = np.zeros((len(chosen), 4), np.float32)
     if layout in (VIDEO, DENSEPOSE) or (group.keypoints is None and not group.boxes):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from motion_jax import files
 from motion_jax.data.fitting import BLACK, Fit, Placement, place
+from motion_jax.data.records import ShardWriter
 from motion_jax.errors import UserError, option
-from motion_jax.pose.detect import Source
+from motion_jax.pose.detect import Source, frames
 from motion_jax.pose.ready import ground
 from motion_jax.video.image_files import (
     BICUBIC,
@@ -136,8 +137,6 @@ def write(jobs: list[ImportJob], workers: int, description: str) -> None:
 
 
 def _write(job: ImportJob) -> None:
-    from motion_jax.data.records import ShardWriter
-
     digest, skipped, content = hashlib.sha256(), [], []
     figures: Counter[str] = Counter()
     writer = ShardWriter(job.path, job.height, job.width, job.picture, job.pose_picture)
@@ -261,8 +260,6 @@ def _encoded(
 
 
 def _of_films(job: ImportJob, source: Films, digest: "hashlib._Hash") -> Iterator[dict]:
-    from motion_jax.pose.detect import frames
-
     first, last = source.first, source.first + len(source.items)
     films = {"frame": (source.frame, BICUBIC), "pose_picture": (source.pose, _METHODS[job.label])}
     if source.frame.path == source.pose.path:

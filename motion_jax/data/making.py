@@ -13,28 +13,27 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
 from motion_jax import events, files
-from motion_jax.data import assemble, records, shards, statistics
+from motion_jax.data import assemble, quality, records, shards, statistics
 from motion_jax.data.already_made import folder_digest, is_made
 from motion_jax.data.crop import choose_region, into_region
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
 from motion_jax.errors import UserError, option
 from motion_jax.events import Stopped
+from motion_jax.pose.bundles import find_bundle
 from motion_jax.pose.detect import Source
+from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.person import check_person
 from motion_jax.pose.smooth import runs
 from motion_jax.progress import say
+from motion_jax.video.reader import VideoInfo, probe
 from motion_jax.video.tracks import follow_options
 from motion_jax.workers import pool, worker_count
-
-if TYPE_CHECKING:
-    from motion_jax.data.quality import Adviser
-    from motion_jax.video.reader import VideoInfo
 
 # A training example is two frames.
 SHORTEST_CLIP = 2
@@ -49,7 +48,7 @@ def make(options: PrepareOptions) -> bool:
     """Makes the dataset without its report; False where it was there already."""
     height, width = check_options(options)
     workers = worker_count(options.workers)
-    infos = [_probe(path) for path in options.videos]
+    infos = [probe(path) for path in options.videos]
     digests = [files.sha256(path) for path in options.videos]
     resolved = resolved_options(options, digests)
     out = options.out
@@ -131,12 +130,6 @@ def check_options(options: PrepareOptions) -> tuple[int, int]:
     return height, width
 
 
-def _probe(path: Path) -> "VideoInfo":
-    from motion_jax.video.reader import probe
-
-    return probe(path)
-
-
 def poses_folder(options: PrepareOptions, video: Path) -> Path:
     """Where in --poses those of one of the videos are: of several, in a folder named like the video
     without its suffix; videos of one name are told apart by as many of their own folders' names as
@@ -185,8 +178,6 @@ def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
     if options.poses is not None:
         values["poses"] = [folder_digest(poses_folder(options, p)) for p in options.videos]
     elif options.pose_model is not None:
-        from motion_jax.pose.bundles import find_bundle
-
         values["pose_model"] = find_bundle(options.detail, options.pose_model).sha256
     return json.loads(json.dumps(values))
 
@@ -202,15 +193,13 @@ def begin(out: Path, partial: Path, resolved: dict) -> None:
         files.write_json(begun, resolved)
 
 
-def prepare_video(options: PrepareOptions, info: "VideoInfo", digest: str) -> statistics.Prepared:
+def prepare_video(options: PrepareOptions, info: VideoInfo, digest: str) -> statistics.Prepared:
     """Poses, clips and region of one video; it depends on no other video.
 
     Args:
       info, digest: of the video; the file is read at `info.path`.
     Raises UserError where the video or its poses cannot be used.
     """
-    from motion_jax.pose.face import face_boxes
-
     height, width = parse_size(options.size)
     folder = None if options.poses is None else poses_folder(options, info.path)
     motion = motion_of(
@@ -342,13 +331,11 @@ def _finish(
     assemble.finish(out, options, resolved, figures, lengths)
 
 
-def write_report(out: Path, advise: "Adviser | None" = None) -> Path:
+def write_report(out: Path, advise: quality.Adviser | None = None) -> Path:
     """The quality report of a finished dataset, and what to train on it where somebody advises; its
     partial folder goes."""
-    from motion_jax.data.quality import write_report
-
     suggestion = None if advise is None else advise(out)
-    page = write_report(out, suggestion)
+    page = quality.write_report(out, suggestion)
     files.remove_tree(out / ".partial")
     figures = records.open_dataset(out).info.detection
     why = "; ".join(f"{reason}: {count}" for reason, count in figures["rejected"].items())

@@ -18,6 +18,7 @@ from motion_jax.data.coverage import Coverage, measure
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.pose.mend import Repairs
 from motion_jax.report import html, montage
 
 FILE = "quality.json"
@@ -204,8 +205,6 @@ def _smoothing(smoothing: dict) -> str:
 
 def _mended(quality: dict) -> str:
     """What prepare put right in the estimated poses, over all videos."""
-    from motion_jax.pose.mend import Repairs
-
     found = [video["repairs"] for video in quality["videos"] if "repairs" in video]
     if not found:
         return "not recorded"

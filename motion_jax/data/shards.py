@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax import files
 from motion_jax.data.crop import Region, cut_out
+from motion_jax.data.records import ShardWriter
 from motion_jax.pose.detect import Source, frames
 from motion_jax.workers import advance, run_jobs
 
@@ -93,8 +94,6 @@ def write(jobs: list[WriteJob], workers: int, description: str) -> None:
 def write_job(job: WriteJob) -> None:
     """Writes the shards of a job and, beside each, its measurements; the one function that turns
     frames of a video into records, whoever calls it."""
-    from motion_jax.data.records import ShardWriter
-
     reading = frames(job.source, job.shards[0].first, job.shards[-1].last)
     for shard in job.shards:
         blur = []

@@ -4,9 +4,13 @@ import json
 import sys
 from typing import Any
 
+from rich.console import Console
+
 from motion_jax import files
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.evaluate.report import remarks, text_table, verdict
+from motion_jax.evaluate.steps import evaluate_all
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -14,8 +18,6 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     steps.evaluate_all, whose result it returns)."""
     files.check_outputs(options, "out", own=("run",), any_name=True)
     if options.step == "all":
-        from motion_jax.evaluate.steps import evaluate_all
-
         return evaluate_all(options)
     result = measure(options)
     _print(result, options.json)
@@ -27,10 +29,6 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
         json.dump(result, sys.stdout, indent=2)
         print(flush=True)
         return
-    from rich.console import Console
-
-    from motion_jax.evaluate.report import remarks, text_table, verdict
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))
     for line in (verdict(result), *remarks(result)):

@@ -15,9 +15,20 @@ from typing import Any
 import numpy as np
 
 from motion_jax import files
+from motion_jax.data.pairs import Frames, limit, stretches
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
+from motion_jax.evaluate import report
+from motion_jax.evaluate.baseline import baseline
+from motion_jax.evaluate.content import within
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.evaluate.score import Piece, compare
+from motion_jax.metrics.lpips import BACKBONES, load
+from motion_jax.pairing.report import flattering
+from motion_jax.pose.pose_pictures import poses_of
+from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
+from motion_jax.train.run import fingerprint, load_run
 
 # The method that any trained one must beat.
 NEAREST = "nearest_frame"
@@ -30,11 +41,7 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     {metric: why it is None}, "frames", "run", "step", "checkpoint", "data", "size", "notes".
     Raises UserError for bad input, before anything is written.
     """
-    from motion_jax.evaluate import report
     from motion_jax.evaluate.reestimate import choose_detector, score_with_poses
-    from motion_jax.evaluate.score import compare
-    from motion_jax.metrics.lpips import BACKBONES, load
-    from motion_jax.train.run import load_run
 
     if options.batch < 1:
         raise UserError(
@@ -85,10 +92,6 @@ def open_data(options: EvaluateOptions, run: Any) -> tuple[Any, list[tuple[int, 
     Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
     out.
     """
-    from motion_jax.data.pairs import Frames, limit, stretches
-    from motion_jax.data.records import open_dataset
-    from motion_jax.pose.skeleton import NAME
-
     if not run.config.recipe.paired:
         raise UserError(
             f"The run {options.run} makes pictures of what it is shown that are not paired, so "
@@ -137,11 +140,6 @@ def _pieces(
     options: EvaluateOptions,
 ) -> Iterator[Any]:
     """The held-out frames with what each method makes of their poses."""
-    from motion_jax.evaluate.baseline import baseline
-    from motion_jax.evaluate.content import within
-    from motion_jax.evaluate.score import Piece
-    from motion_jax.pose.pose_pictures import poses_of
-
     recipe = run.config.recipe
     methods = {"trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch)}
     if recipe.recurrent:
@@ -186,9 +184,6 @@ def metered(stream: Iterable[Any], total: int, what: str) -> Iterator[Any]:
 def _result(
     options: EvaluateOptions, run: Any, frames: Any, found: Any, training: np.ndarray
 ) -> dict[str, Any]:
-    from motion_jax.pairing.report import flattering
-    from motion_jax.train.run import fingerprint
-
     notes = []
     if fingerprint(frames.dataset) != run.dataset.get("fingerprint"):
         notes.append(

@@ -19,6 +19,7 @@ from motion_jax.errors import UserError
 from motion_jax.evaluate.score import Piece
 from motion_jax.metrics import frames as metrics
 from motion_jax.pose import bundles
+from motion_jax.pose.estimate import estimate_video
 from motion_jax.progress import say
 from motion_jax.report import montage
 from motion_jax.video.writer import VideoWriter
@@ -192,8 +193,6 @@ class Reestimation:
 
     def _estimate(self, path: Path, count: int) -> np.ndarray:
         """[count, 137, 3] in pixels of the video; zeros where nobody is found."""
-        from motion_jax.pose.estimate import estimate_video
-
         try:
             track = estimate_video(path, detail=self.detail, model=self.bundle)
         except UserError as error:

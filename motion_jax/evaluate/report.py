@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from rich.table import Table
 
 from motion_jax.evaluate.score import Example
 from motion_jax.metrics import frames as metrics
@@ -74,8 +75,6 @@ def table(result: Mapping) -> str:
 
 def text_table(result: Mapping) -> object:
     """The same for the terminal, methods across (a rich table)."""
-    from rich.table import Table
-
     made = Table(title=f"{result['frames']} frames", title_justify="left")
     made.add_column("")
     for name in result["methods"]:

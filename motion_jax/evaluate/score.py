@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Real, UInt8
 from motion_jax.metrics import frames as metrics
 from motion_jax.metrics.frames import FlickerMeter, frame_scores, pad
 from motion_jax.metrics.lpips import Lpips
+from motion_jax.pose.face import face_boxes as boxes_of
 
 # Frames in one call of the compiled programs.
 BATCH = 16
@@ -277,8 +278,6 @@ def pieces(
         rows = slice(done, done + len(waiting))
         real = np.stack([a for a, _ in waiting])
         if face_boxes is None:
-            from motion_jax.pose.face import face_boxes as boxes_of
-
             face_boxes = boxes_of(keypoints, *real.shape[1:3])
         made = Piece(
             real,

@@ -5,11 +5,18 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from motion_jax import files
 from motion_jax.errors import UserError
+from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.evaluate.report import remarks
 from motion_jax.progress import say
 from motion_jax.report import html
+from motion_jax.train.checkpoint import has_checkpoint
+from motion_jax.train.which_checkpoint import TABLE, steps_of
 
 # What the table shows, and which way is better.
 SHOWN = {"psnr": "max", "ssim": "max", "lpips": "min", "flicker": "min", "pose_distance": "min"}
@@ -23,11 +30,6 @@ def evaluate_all(options: EvaluateOptions) -> dict[str, Any]:
     later one) and "steps", a list of {"step", metric: mean or None}.
     Raises UserError as evaluate does.
     """
-    from motion_jax.evaluate.measure import measure
-    from motion_jax.evaluate.report import remarks
-    from motion_jax.train.checkpoint import has_checkpoint
-    from motion_jax.train.which_checkpoint import TABLE, steps_of
-
     if not has_checkpoint(options.run / "checkpoints"):
         raise UserError(
             f"{options.run} holds no checkpoint; give the folder that motion-jax train wrote."
@@ -74,9 +76,6 @@ def _columns(rows: list[dict[str, Any]]) -> tuple[list[str], dict[int, str]]:
 
 
 def _print(header: list[str], table: list[list[Any]], best: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     shown = Table("step", *header)
     for row in table:
         cells = [html.format_value(value) for value in row]

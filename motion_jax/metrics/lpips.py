@@ -27,6 +27,7 @@ from jaxtyping import Float, Float32, Real, Shaped
 
 from motion_jax import files
 from motion_jax.errors import UserError, option
+from motion_jax.weights.torch import read_pth
 
 # Of the published implementation's scaling layer, for pictures in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)
@@ -245,8 +246,6 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         if folder:
             raise UserError(f"{reason}; put them there or leave {option('lpips')} out.")
         return None, f"{reason}; give another folder with --lpips"
-    from motion_jax.weights.torch import read_pth
-
     try:
         return from_state(network, read_pth(backbone), read_pth(heads)), ""
     except (KeyError, ValueError) as error:

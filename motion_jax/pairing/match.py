@@ -7,16 +7,16 @@ torso.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int8, Int64
 
+from motion_jax.data.records import PoseFrames
+from motion_jax.pairing.options import Compare
 from motion_jax.pose.match import nearest
 from motion_jax.pose.normalize import Method, PoseStatistics, fit_target, normalize
 from motion_jax.pose.skeleton import BODY
 
-Compare = Literal["frame", "body"]
 # Why a pair is left out, in the order in which the reasons are tested.
 REASONS = ("kept", "no common joints", "too far", "not mutual")
 KEPT, NOTHING_COMMON, TOO_FAR, NOT_MUTUAL = range(4)
@@ -143,6 +143,26 @@ class Run:
     b: Int64[np.ndarray, " n"]
     distance: Float32[np.ndarray, " n"]
     held_out: bool
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What was found.
+
+    Attributes:
+      a, b: the datasets.
+      poses: A's poses in pixels of B's frames.
+      matches: {"train": …, "heldout": …}; a part without frames is left out.
+      runs: the pairs, as they lie in the dataset.
+      torso: length of B's torso in pixels.
+    """
+
+    a: PoseFrames
+    b: PoseFrames
+    poses: Float32[np.ndarray, "n 137 3"]
+    matches: dict[str, Matches]
+    runs: list[Run]
+    torso: float
 
 
 def runs(matches: Matches, clips: Int[np.ndarray, " q"], held_out: bool) -> list[Run]:

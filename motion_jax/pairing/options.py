@@ -1,15 +1,12 @@
-"""The options of `motion-jax pair`, and what it finds."""
+"""Options of `motion-jax pair`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Float32
-
 from motion_jax.data.advice import DIFFERENT
-from motion_jax.data.records import PoseFrames
-from motion_jax.pairing.match import Compare, Matches, Run
+
+Compare = Literal["frame", "body"]
 
 
 @dataclass(frozen=True)
@@ -38,23 +35,3 @@ class PairOptions:
     holdout: float = 0.2
     """Share of each clip, its end, that is held out; 0...0.9. Where a dataset marks clips as held
     out, its marks count."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """What was found.
-
-    Attributes:
-      a, b: the datasets.
-      poses: A's poses in pixels of B's frames.
-      matches: {"train": …, "heldout": …}; a part without frames is left out.
-      runs: the pairs, as they lie in the dataset.
-      torso: length of B's torso in pixels.
-    """
-
-    a: PoseFrames
-    b: PoseFrames
-    poses: Float32[np.ndarray, "n 137 3"]
-    matches: dict[str, Matches]
-    runs: list[Run]
-    torso: float

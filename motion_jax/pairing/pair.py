@@ -16,14 +16,19 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_jax import files
+from motion_jax.config import load_config
 from motion_jax.data import records
 from motion_jax.data.already_made import is_made
+from motion_jax.data.crop import cut_out, whole
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, flag, marked, option
-from motion_jax.pairing.match import Matches, fitted, match, runs, torso_length
-from motion_jax.pairing.options import Paired, PairOptions
+from motion_jax.pairing.match import REASONS, Matches, Paired, fitted, match, runs, torso_length
+from motion_jax.pairing.options import PairOptions
+from motion_jax.pairing.report import flattering, summary, write_report
+from motion_jax.pose import skeleton
 from motion_jax.progress import Meter, say
+from motion_jax.train.run import fingerprint
 
 # Records in a shard.
 SHARD = 1024
@@ -36,8 +41,6 @@ def pair(options: PairOptions) -> Path:
 
     Raises UserError for everything a user can mend, before anything is written.
     """
-    from motion_jax.pairing.report import flattering, summary, write_report
-
     files.check_outputs(options, "out")
     _check(options)
     a, b = open_dataset(options.a), open_dataset(options.b)
@@ -81,8 +84,6 @@ def settings_for(kind: str, height: int, width: int) -> list[str]:
 
     Raises UserError where no network of its kind takes them.
     """
-    from motion_jax.config import load_config
-
     settings = load_config(kind).recipe.for_size(height, width)
     return [f"{flag(f'recipe.{name}')} {value}" for name, value in settings.items()]
 
@@ -107,8 +108,6 @@ def _check(options: PairOptions) -> None:
 
 
 def _check_side(name: str, dataset: PoseFrames) -> None:
-    from motion_jax.pose import skeleton
-
     if dataset.info.skeleton != skeleton.NAME:
         raise UserError(
             f"The dataset {dataset.folder} ({name}) has the skeleton {dataset.info.skeleton!r}, "
@@ -124,8 +123,6 @@ def _check_side(name: str, dataset: PoseFrames) -> None:
 
 def _resolved(options: PairOptions, a: PoseFrames, b: PoseFrames) -> dict[str, Any]:
     """The options as the metadata keep them: datasets by name and content, not by place."""
-    from motion_jax.train.run import fingerprint
-
     chosen = {
         name: value for name, value in asdict(options).items() if name not in ("a", "b", "out")
     }
@@ -252,8 +249,6 @@ def _write(
 
 def rejected(matches: Matches) -> dict[str, int]:
     """How many pairs were dropped for which reason."""
-    from motion_jax.pairing.match import REASONS
-
     counts = {name: int((matches.reason == i).sum()) for i, name in enumerate(REASONS)}
     return {name: n for name, n in counts.items() if n and name != "kept"}
 
@@ -304,7 +299,5 @@ def letterboxed(
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """A picture of another size undistorted, with black bars, as
     `prepare --fit letterbox` makes them."""
-    from motion_jax.data.crop import cut_out, whole
-
     rows, columns, _ = image.shape
     return cut_out(image, whole(rows, columns, height, width), height, width)

@@ -10,8 +10,8 @@ import numpy as np
 from motion_jax import files
 from motion_jax.data.advice import percent
 from motion_jax.data.quality import overlay
-from motion_jax.pairing.match import REASONS, Matches
-from motion_jax.pairing.options import Paired, PairOptions
+from motion_jax.pairing.match import REASONS, Matches, Paired
+from motion_jax.pairing.options import PairOptions
 from motion_jax.report import html, montage
 from motion_jax.report.charts import Values
 

@@ -17,9 +17,15 @@ import jax
 import jax.numpy as jnp
 
 from motion_jax.config import Config, Data, load_config
+from motion_jax.data.advice import DIFFERENT, FACE
+from motion_jax.data.coverage import measure
+from motion_jax.data.pairs import stretches, windows
 from motion_jax.data.quality import TrainingAdvice
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
+from motion_jax.nets.blocks import ResidualBlock
+from motion_jax.nets.initial import initialise
+from motion_jax.plan.methods import METHODS, base_config
 from motion_jax.profiling.cost import fastest, memory_of
 from motion_jax.profiling.size import stage_size
 
@@ -197,9 +203,6 @@ def measured_machine() -> Machine:
 
 def _block_flops(dtype: str, accelerator: bool) -> float:
     """FLOP/s of a residual block, forward and backward."""
-    from motion_jax.nets.blocks import ResidualBlock
-    from motion_jax.nets.initial import initialise
-
     batch, side, channels = (8, 64, 256) if accelerator else (4, 32, 64)
     x = jnp.ones((batch, side, side, channels), jnp.dtype(dtype))
     block = ResidualBlock(jnp.dtype(dtype))
@@ -220,10 +223,6 @@ def _block_flops(dtype: str, accelerator: bool) -> float:
 
 def describe(dataset: Any, holdout: float, place: str) -> Dataset:
     """What the rules need of a data.records.PoseFrames."""
-    from motion_jax.data.advice import DIFFERENT
-    from motion_jax.data.coverage import measure
-    from motion_jax.data.pairs import stretches, windows
-
     height, width = dataset.size
     coverage = measure(dataset.keypoints(), dataset.clips, height, width, holdout)
     far = coverage.distances > DIFFERENT
@@ -269,8 +268,6 @@ def _fitted(name: str, dataset: Dataset) -> Candidate:
 
     Its `against` is set where the dataset's size does not allow it.
     """
-    from motion_jax.data.advice import FACE
-
     config = load_config(name)
     recipe: Any = config.recipe  # stages are fields of the shipped ones
     settings: list[str] = []
@@ -419,8 +416,6 @@ def sentences(suggestion: Suggestion, what: str | None = None) -> list[str]:
 
 def _instead(dataset: Dataset, machine: Machine) -> list[str]:
     """What can be done with frames that no shipped config can be trained on."""
-    from motion_jax.plan.methods import METHODS, base_config
-
     lines = [
         "Without any training, this works at once: `motion-jax transfer --method nearest --data "
         f"{dataset.place} --source VIDEO --out OUT.mp4`."

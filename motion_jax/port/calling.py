@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from motion_jax import __version__
 
 FROM_FRAME = "uint8 = round((frame + 1) * 127.5), clipped to 0...255"
@@ -90,8 +92,6 @@ def any_network(inputs: tuple[Any, ...]) -> dict[str, Any]:
 
     inputs: examples, as recipes.network.Network has them.
     """
-    import jax
-
     leaves = jax.tree_util.tree_flatten_with_path(inputs)[0]
     return {
         "inputs": [

@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
+from flax import traverse_util
 
 from motion_jax.errors import UserError
 from motion_jax.files import entries
-from motion_jax.port import options as option_files
+from motion_jax.port import original_options as option_files
+from motion_jax.port.reference import network_from_description
+from motion_jax.port.run_networks import networks_of
+from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
+from motion_jax.train.imported import laid_out_with
+from motion_jax.train.run import read_config
+from motion_jax.train.step import abstract_state
+from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
 
@@ -36,14 +46,9 @@ class Weights:
     def sha256(self) -> str:
         """Of the parameters by our names: the same for a file and for the run that it came from.
         Of an unknown network, of its arrays by their keys."""
-        from motion_jax.train.checkpoint import parameter_hash
-
         if self.params is not None:
             tree = {"params": self.params["params"]}
         elif self.config is not None:
-            from motion_jax.port.reference import network_from_description
-            from motion_jax.weights import names
-
             _, entries = network_from_description(self.config)
             tree = {"params": names.from_torch(self.arrays, entries(), "the file")["params"]}
         else:
@@ -132,13 +137,6 @@ def _run(folder: Path) -> Contents:
 def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
     """(config, record, state) of the newest checkpoint; parameters and averages alone are read, as
     arrays of numpy."""
-    import jax
-
-    from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
-    from motion_jax.train.imported import laid_out_with
-    from motion_jax.train.run import read_config
-    from motion_jax.train.step import abstract_state
-
     config: Any = read_config(folder)  # a run with a checkpoint has one
     if not has_checkpoint(folder / "checkpoints"):
         raise UserError(
@@ -158,12 +156,6 @@ def _restored(folder: Path) -> tuple[Any, dict[str, Any], Any]:
 
 
 def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> Weights:
-    from types import SimpleNamespace
-
-    from flax import traverse_util
-
-    from motion_jax.port.run_networks import networks_of
-
     # Of a run its config and stage are all that is looked at.
     run: Any = SimpleNamespace(config=config, stage=stage)
     try:

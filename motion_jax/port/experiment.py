@@ -13,7 +13,7 @@ from typing import Any
 from motion_jax.errors import UserError, option
 from motion_jax.files import entries, sha256
 from motion_jax.port.network import Network, load_network
-from motion_jax.port.options import read_options
+from motion_jax.port.original_options import read_options
 
 # What the programs call their networks; E is pix2pixHD's encoder of instance features.
 NETWORKS = ("G", "D", "Gface", "Dface", "G_A", "G_B", "D_A", "D_B", "E")

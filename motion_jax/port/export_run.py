@@ -13,42 +13,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
+import jax
 import numpy as np
-import tyro
+import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
-from motion_jax.port import calling
-from motion_jax.port.network import Network
+from motion_jax.port import calling, onnx, stablehlo
+from motion_jax.port.experiment import is_weight_file
+from motion_jax.port.network import Network, load_network
+from motion_jax.port.options import ExportOptions
+from motion_jax.port.run_networks import (
+    departures,
+    has_original,
+    networks_of,
+    options_of,
+    options_text,
+)
+from motion_jax.port.run_state import all_params
 from motion_jax.progress import say
-
-Format = Literal["torch", "safetensors", "orbax", "stablehlo", "onnx"]
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """Write the networks of a run, or of a weight file, for other programs."""
-
-    source: Annotated[Path | None, tyro.conf.Positional] = None
-    """One weight file (.pth, .pt, .safetensors) in place of --run."""
-    run: Path | None = None
-    """Run folder whose newest checkpoint is exported."""
-    format: Format = "torch"
-    """torch and safetensors: the original's files and keys; orbax: the generator's parameters;
-    stablehlo and onnx: the generator as a program."""
-    out: Path = Path("export")
-    """Folder to write to; files that are there already are not written over."""
-    weights: Literal["default", "averaged", "raw"] = "default"
-    """The generators' averaged or raw parameters (default: averaged where the run keeps them, as
-    transfer uses)."""
-    half: bool = False
-    """Store weights as float16, in half the space (torch, safetensors, onnx; onnx still computes in
-    float32)."""
-    size: str | None = None
-    """Size of the pictures, WIDTHxHEIGHT, for --format stablehlo of a weight file (a run's size is
-    known; onnx takes any)."""
+from motion_jax.weights.safetensors import write_safetensors
+from motion_jax.weights.torch import write_pth
 
 
 @dataclass(frozen=True)
@@ -112,9 +99,6 @@ def export(options: ExportOptions) -> list[Path]:
 
 
 def _job_of_run(options: ExportOptions) -> _Job:
-    from motion_jax.port.run_networks import has_original, networks_of
-    from motion_jax.port.run_state import all_params
-
     assert options.run is not None, "one of the two is given"
     run, params = all_params(options.run, options.weights)
     weights = options.weights
@@ -135,9 +119,6 @@ def _job_of_run(options: ExportOptions) -> _Job:
 
 
 def _job_of_file(options: ExportOptions) -> _Job:
-    from motion_jax.port.experiment import is_weight_file
-    from motion_jax.port.network import load_network
-
     if options.weights != "default":
         raise UserError(f"{option('weights')} is for runs; a weight file holds one set.")
     assert options.source is not None, "one of the two is given"
@@ -155,14 +136,10 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
 
 def _torch(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.weights.torch import write_pth
-
     return _weight_files(job, options, ".pth", write_pth)
 
 
 def _safetensors(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.weights.safetensors import write_safetensors
-
     def write(path: Path, weights: dict[str, np.ndarray]) -> None:
         # The entry by which the Transformers library and others know PyTorch's layout.
         write_safetensors(path, weights, {"format": "pt"})
@@ -171,8 +148,6 @@ def _safetensors(job: _Job, options: ExportOptions) -> Files:
 
 
 def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) -> Files:
-    from motion_jax.port.run_networks import options_of, options_text
-
     # All of them before the first is written: a network may have no such form.
     weights = {name: network.state_dict() for name, network in job.networks.items()}
     if options.half:
@@ -187,8 +162,6 @@ def _weight_files(job: _Job, options: ExportOptions, suffix: str, write: Any) ->
 
 
 def _say_departures(run: Any) -> None:
-    from motion_jax.port.run_networks import departures
-
     if found := departures(run):
         say(found)
 
@@ -208,9 +181,6 @@ def _orbax(job: _Job, options: ExportOptions) -> Files:
 
 
 def _write_orbax(path: Path, network: Network) -> None:
-    import jax
-    import orbax.checkpoint as ocp
-
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.absolute(), jax.tree.map(np.asarray, dict(network.params)))
 
@@ -219,8 +189,6 @@ def _write_orbax(path: Path, network: Network) -> None:
 
 
 def _onnx(job: _Job, options: ExportOptions) -> Files:
-    from motion_jax.port import onnx
-
     files: Files = {}
     for name, network in _generators(job).items():
         convention = _convention(job, name, network, "NCHW", ("height", "width"))
@@ -243,10 +211,6 @@ def _onnx(job: _Job, options: ExportOptions) -> Files:
 
 
 def _stablehlo(job: _Job, options: ExportOptions) -> Files:
-    import jax
-
-    from motion_jax.port import stablehlo
-
     files: Files = {}
     for name, network in _generators(job).items():
         if name in job.inputs:

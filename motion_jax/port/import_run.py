@@ -6,43 +6,27 @@ What comes out is a run directory like that of `motion-jax train`, with one chec
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from motion_jax.data.reading import Domains
+from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, marked, option
 from motion_jax.files import check_outputs, check_writable, is_empty, remove_tree
+from motion_jax.port import import_edn, import_pix2pix
+from motion_jax.port.experiment import read_experiment
 from motion_jax.port.export_run import parse_size
+from motion_jax.port.import_edn import Plan
+from motion_jax.port.options import ImportOptions
+from motion_jax.port.run_state import all_params
 from motion_jax.progress import say
+from motion_jax.train import imported
+from motion_jax.train import run as runs
+from motion_jax.train.dataset import check_data
 
 STILL_WORKS = (
     "motion-jax inspect FILE, motion-jax export FILE and motion_jax.port.load_network work with it"
 )
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """Make a run of the weights of an original PyTorch experiment, or of another run."""
-
-    source: Annotated[Path, tyro.conf.Positional]
-    """Checkpoints folder of the experiment (latest_net_G.pth and so on, and opt.txt where there is
-    one), one weight file, or a run folder."""
-    run: Path
-    """Run folder to make."""
-    epoch: str = "latest"
-    """Which of the saved epochs: "latest" or its number."""
-    data: Path | None = None
-    """Dataset of the target (motion-jax prepare or import-data): fits poses to the target's body in
-    transfer, and is what train and evaluate take. Can be given to them later."""
-    size: str | None = None
-    """Size of the pictures, WIDTHxHEIGHT, where weights and options do not tell it (default: the
-    dataset's, else the options', else the published one)."""
-    face_size: int | None = None
-    """Side of the square around the face in pixels (default: a quarter of the height)."""
-    face: bool = True
-    """Import the face networks where there are any."""
 
 
 def import_run(options: ImportOptions, command: str = "") -> Path:
@@ -51,10 +35,6 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     Raises UserError, and leaves nothing behind, where the source cannot be read, is of a system
     that no recipe trains, or does not fit the size or the dataset.
     """
-    from motion_jax.data.records import open_dataset
-    from motion_jax.train import imported
-    from motion_jax.train import run as runs
-
     check_outputs(options, "run")
     existed = options.run.exists()
     if existed and (not options.run.is_dir() or not is_empty(options.run)):
@@ -86,8 +66,6 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
 
 def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]:
     """(config, stage and parameters, where they came from)."""
-    from motion_jax.port.experiment import read_experiment
-
     size = _size(options, dataset)
     if (options.source / "config.json").is_file():
         return _of_run(options, size)
@@ -99,8 +77,6 @@ def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]
 
 def _of_experiment(experiment: Any, size: tuple[int, int] | None, options: ImportOptions) -> Any:
     """The plan of the first recipe that the networks fit."""
-    from motion_jax.port import import_edn, import_pix2pix
-
     if import_edn.fits(experiment):
         return import_edn.plan(experiment, size, options.face_size, main_only=not options.face)
     plan = import_pix2pix.plan(experiment, size)
@@ -131,9 +107,6 @@ def _untrainable(experiment: Any) -> str:
 
 def _of_run(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Any, dict[str, Any]]:
     """The last state of a run as the beginning of another."""
-    from motion_jax.port.import_edn import Plan
-    from motion_jax.port.run_state import all_params
-
     if size is not None and options.size is not None:
         raise UserError(f"A run brings its size along; leave {option('size')} out.")
     run, params = all_params(options.source)
@@ -155,8 +128,6 @@ def _size(options: ImportOptions, dataset: Any) -> tuple[int, int] | None:
 
 def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
     """The size that the options tell, where the dataset's pictures can be reduced to it."""
-    from motion_jax.port import import_edn
-
     known = import_edn.ours_of(experiment).get("size")
     known = known or import_edn.published_size(experiment.options)
     info = dataset.info
@@ -167,9 +138,6 @@ def _size_within(dataset: Any, experiment: Any) -> tuple[int, int] | None:
 
 def _check_trainable(dataset: Any, config: Any) -> None:
     """Raises UserError where motion-jax train would refuse the dataset."""
-    from motion_jax.data.reading import Domains
-    from motion_jax.train.dataset import check_data
-
     try:
         for stage in config.recipe.stages():
             check_data(dataset, config, stage)

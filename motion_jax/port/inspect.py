@@ -4,31 +4,21 @@ differs."""
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from motion_jax.errors import UserError
 from motion_jax.port.contents import Contents, Weights, look_into
+from motion_jax.port.options import InspectOptions
+from motion_jax.port.original_options import network_of
+from motion_jax.port.run_networks import FILES
 from motion_jax.weights import architecture
 from motion_jax.weights.architecture import STATISTICS
-
-
-@dataclass(frozen=True)
-class InspectOptions:
-    """Show what weight files, checkpoint folders and runs hold; of two, what differs."""
-
-    source: Annotated[Path, tyro.conf.Positional]
-    """A .pth, .pt or .safetensors file, a checkpoints folder of the original code, or a run."""
-    other: Annotated[Path | None, tyro.conf.Positional] = None
-    """A second one, to compare with."""
-    layers: bool = False
-    """Show every layer, not the networks alone."""
-    json: bool = False
-    """Print JSON, every layer in it (nothing else goes to standard output)."""
 
 
 def inspect(options: InspectOptions) -> dict[str, Any]:
@@ -119,9 +109,6 @@ def _layer(name: str, array: np.ndarray) -> dict[str, Any]:
 
 
 def _print_summary(result: Mapping[str, Any], every_layer: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
     facts = [f"{k} {v}" for k, v in result.items() if k in ("recipe", "stage", "step", "epoch")]
     if result.get("other epochs"):
@@ -146,8 +133,6 @@ def _print_summary(result: Mapping[str, Any], every_layer: bool) -> None:
 
 def console() -> Any:
     """Standard output; in a pipe wide enough for every table."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() else 160
     return Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
 
@@ -201,8 +186,6 @@ def comparison(a: Contents, b: Contents) -> dict[str, Any]:
 def _by_role(a: Contents, b: Contents) -> list[tuple[str, str]]:
     """A run's generator and an experiment's G, and so on; the averaged ones first, as export and
     transfer take them."""
-    from motion_jax.port.options import network_of
-    from motion_jax.port.run_networks import FILES
 
     def roles(contents: Contents) -> dict[str, str]:
         found = {}
@@ -262,9 +245,6 @@ def difference(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def _print_comparison(result: Mapping[str, Any], every_layer: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
 
     def say(text: str) -> None:

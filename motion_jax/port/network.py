@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 
 from motion_jax.errors import UserError, marked
-from motion_jax.port import options as option_files
+from motion_jax.port import original_options as option_files
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
 from motion_jax.weights.read import read_weights, recognise

@@ -8,39 +8,28 @@ one process.
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-import tyro
+from flax import linen as nn
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
 
 from motion_jax.errors import UserError, option
+from motion_jax.nets.packed import Packed, unpacked
+from motion_jax.port.contents import look_into
+from motion_jax.port.export_run import parse_size
+from motion_jax.port.inspect import console, difference
+from motion_jax.port.network import Network, load_network
+from motion_jax.port.options import ParityOptions
+from motion_jax.port.reference import network_from_description
 from motion_jax.weights.unpickle import quoted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-
-
-@dataclass(frozen=True)
-class ParityOptions:
-    """Run two networks layer by layer on one input and name the first layer that differs."""
-
-    a: Annotated[Path, tyro.conf.Positional]
-    """A weight file (.pth, .pt, .safetensors) or a run."""
-    b: Annotated[Path, tyro.conf.Positional]
-    """Another one, or an .npz of layer outputs by PyTorch's module names, [N, C, H, W]."""
-    input: str | None = None
-    """A picture file (its channels are repeated where the network wants more), an .npy of
-    [N, H, W, C] in [-1, 1], or random:SEED (default: the array "input" of B's .npz)."""
-    size: str = "256x256"
-    """WIDTHxHEIGHT of a random input."""
-    network: str = "generator"
-    """Which network of a run."""
-    tolerance: float = 1e-4
-    """Largest difference that counts as equal, of values up to 1; of a layer with larger ones, as a
-    share of its largest."""
-    json: bool = False
-    """Print JSON (nothing else goes to standard output)."""
 
 
 def parity(options: ParityOptions) -> dict[str, Any]:
@@ -93,8 +82,6 @@ def compare(
     """{"first", "layers", "only in A", "only in B"} of two sets of layer outputs, in A's order; see
     parity. A layer is equal up to tolerance * max(1, its largest absolute value): rounding grows
     with the values."""
-    from motion_jax.port.inspect import difference
-
     layers, first = [], None
     for name, value in one.items():
         if name not in two:
@@ -130,12 +117,6 @@ def layer_runner(network: Any) -> Callable[[Any, np.ndarray], dict[str, np.ndarr
     network gives it), float32 [N, C, H, W]. Norms without weights and activations have no layer of
     their own here.
     """
-    import jax
-    import jax.numpy as jnp
-    from flax import linen as nn
-
-    from motion_jax.nets.packed import Packed, unpacked
-
     names = _module_names(network)
     order: list[str] = []
 
@@ -175,8 +156,6 @@ def layer_runner(network: Any) -> Callable[[Any, np.ndarray], dict[str, np.ndarr
 
 def _module_names(network: Any) -> dict[tuple[str, ...], str]:
     """Path of a Linen module -> name of PyTorch's module that gives the same."""
-    from motion_jax.port.reference import network_from_description
-
     _, entries = network_from_description(network.config)
     names = {path: prefix for path, prefix, _ in entries()}
     for path, prefix in list(names.items()):
@@ -190,13 +169,8 @@ def _module_names(network: Any) -> dict[tuple[str, ...], str]:
 
 
 def _network(path: Path, name: str) -> Any:
-    from motion_jax.port.network import Network, load_network
-
     if not path.is_dir():
         return load_network(path)
-    from motion_jax.port.contents import look_into
-    from motion_jax.port.reference import network_from_description
-
     contents = look_into(path)
     if contents.kind != "run":
         raise UserError(f"{path} is a folder of weight files; give one of its files.")
@@ -257,8 +231,6 @@ def _input(
 
 
 def _random(options: ParityOptions, channels: int) -> np.ndarray:
-    from motion_jax.port.export_run import parse_size
-
     assert options.input is not None, "random:SEED"
     seed = options.input.removeprefix("random:")
     if not seed.isdigit():
@@ -271,8 +243,6 @@ def _random(options: ParityOptions, channels: int) -> np.ndarray:
 
 
 def _picture(path: Path, channels: int) -> np.ndarray:
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"), np.float32) / 127.5 - 1
@@ -283,11 +253,6 @@ def _picture(path: Path, channels: int) -> np.ndarray:
 
 
 def _print(result: Mapping[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from motion_jax.port.inspect import console
-
     out = console()
     table = Table()
     table.add_column("layer", no_wrap=True)

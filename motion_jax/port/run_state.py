@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from motion_jax.errors import option
+from motion_jax.errors import UserError, option
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.imported import laid_out_with
 from motion_jax.train.run import Run, load_run
@@ -18,8 +18,6 @@ def all_params(folder: Path, weights: str = "default") -> tuple[Run, dict[str, A
     weights: "averaged" or "raw" generators; "default": averaged where averaging is on.
     Raises UserError where the folder is no run, or "averaged" is asked for and not there.
     """
-    from motion_jax.errors import UserError
-
     run = load_run(folder)
     with Checkpoints(Path(folder) / "checkpoints", read_only=True) as checkpoints:
         latest = checkpoints.latest()

@@ -19,6 +19,7 @@ from jaxtyping import Float, Float64, UInt8
 from motion_jax.errors import UserError
 from motion_jax.pose import bundles
 from motion_jax.pose.person import disagreement, mirrored
+from motion_jax.video.reader import read_frames
 from motion_jax.workers import advance, run_jobs
 
 # Frames that a fresh landmarker sees before the first one that counts: its smoothing settles.
@@ -109,8 +110,6 @@ def frames(
     """(number, RGB picture) of the frames first ... last - 1 of a source.
 
     Raises UserError where the video gives other frames than the first time."""
-    from motion_jax.video.reader import read_frames
-
     # Resampling takes the frame nearest to a tick, which may lie before it: begin a little earlier.
     begin = max(0, first - 2)
     start = source.start if begin == 0 else float(source.times[begin])

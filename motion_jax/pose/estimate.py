@@ -9,7 +9,10 @@ with a reason, never somebody else.
 """
 
 import hashlib
+import importlib.metadata
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from motion_jax.pose import bundles, detect, skeleton
 from motion_jax.pose import person as people
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
+from motion_jax.video.reader import frame_times, peculiarities
 from motion_jax.workers import pool, worker_count
 
 # Part of the key of cached poses: increase it when the same video would give other poses.
@@ -81,8 +85,6 @@ def estimate_cached(
 ) -> PoseTrack:
     """As `estimate_video`, but what was estimated once from the same file content with the same
     model and options comes from the cache folder (`poses/` in it)."""
-    from motion_jax.video.reader import peculiarities
-
     path = Path(path)
     people.check_person(person)
     bundle = bundles.find_bundle(detail, model)
@@ -138,9 +140,6 @@ def save_track(path: Path, track: PoseTrack) -> None:
 
 def load_track(path: Path) -> PoseTrack | None:
     """Reads what `save_track` wrote; None where the file is damaged or of another kind."""
-    import zipfile
-    import zlib
-
     try:
         # Opened here: np.load leaves a damaged file open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -160,8 +159,6 @@ def load_track(path: Path) -> PoseTrack | None:
 
 
 def _mediapipe_version() -> str:
-    import importlib.metadata
-
     return importlib.metadata.version("mediapipe")
 
 
@@ -190,8 +187,6 @@ def _estimate_in_pool(
     fps: float | None,
     workers: int | None,
 ) -> PoseTrack:
-    from motion_jax.video.reader import frame_times
-
     workers = worker_count(workers)
     times = frame_times(path, start=start, end=end, fps=fps)
     count = len(times)

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from motion_jax.pose.bones import drop_long_bones
 from motion_jax.pose.options import Filter
 from motion_jax.pose.sides import undo_swaps
+from motion_jax.pose.skeleton import BODY_NAMES
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF, fill_gaps, smooth_track
 from motion_jax.pose.track import PoseTrack
 from motion_jax.pose.zero_lag import zero_lag_track
@@ -105,8 +106,6 @@ def mend(
 
 
 def _names(joints: Bool[np.ndarray, "n 25"]) -> dict[str, int]:
-    from motion_jax.pose.skeleton import BODY_NAMES
-
     return dict(Counter(BODY_NAMES[joint] for joint in joints.nonzero()[1]).most_common())
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from motion_jax.pose.estimate import estimate_cached
+from motion_jax.pose.files import read_poses
 from motion_jax.pose.mend import Repairs, mend, tell
 from motion_jax.pose.options import PoseOptions
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF
 from motion_jax.pose.track import PoseTrack
+from motion_jax.video.reader import check_choice, choose, frame_times, nothing_between, probe
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,6 @@ def motion_of(
 
 def _measured(video: Path, options: PoseOptions, workers: int | None) -> PoseTrack:
     if options.poses is None:
-        from motion_jax.pose.estimate import estimate_cached
-
         return estimate_cached(
             video,
             detail=options.detail,
@@ -77,9 +78,6 @@ def _measured(video: Path, options: PoseOptions, workers: int | None) -> PoseTra
             fps=options.fps,
             workers=workers,
         )
-    from motion_jax.pose.files import read_poses
-    from motion_jax.video.reader import check_choice, choose, frame_times, nothing_between, probe
-
     span = options.start, options.end, options.fps
     check_choice(video, *span)
     info, times = probe(video), frame_times(video)

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float32, Int, Real, UInt8
 
 from motion_jax.errors import UserError, option
+from motion_jax.video.image_files import picture_files, read_picture
+from motion_jax.video.reader import frame_times, read_frames
 
 # Proportions this close are the same: sizes are rounded to whole pixels.
 SAME_SHAPE = 0.02
@@ -69,8 +71,6 @@ class ReadyPoses:
         if self.source.is_dir():
             self._list(start, end, fps or FOLDER_FPS)
         else:
-            from motion_jax.video.reader import frame_times
-
             self.times = frame_times(self.source, **self._span)
         first = next(self._raw())
         self.shape = first.shape[:2]
@@ -81,8 +81,6 @@ class ReadyPoses:
         self._at, self._picture = -1, first
 
     def _list(self, start: float | None, end: float | None, fps: float) -> None:
-        from motion_jax.video.image_files import picture_files
-
         files = picture_files(self.source)
         times = np.arange(len(files)) / fps
         chosen = (times >= (start or 0.0)) & (times < (np.inf if end is None else end))
@@ -100,13 +98,9 @@ class ReadyPoses:
 
     def _decoded(self) -> Iterator[np.ndarray]:
         if self._files:
-            from motion_jax.video.image_files import read_picture
-
             for file in self._files:
                 yield np.asarray(read_picture(file))
             return
-        from motion_jax.video.reader import read_frames
-
         for frame in read_frames(self.source, **self._span):
             yield frame.image
 
@@ -182,8 +176,6 @@ class ReadyPoses:
 def looks_drawn(path: Path, start: float | None = None, end: float | None = None) -> bool:
     """Whether one colour fills most of a video's first picture and of its middle one, as it does
     behind drawn poses."""
-    from motion_jax.video.reader import frame_times, read_frames
-
     times = frame_times(path, start=start, end=end)
     pictures = [
         next(read_frames(path, start=float(t))).image for t in (times[0], times[len(times) // 2])

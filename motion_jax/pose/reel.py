@@ -9,9 +9,10 @@ from jaxtyping import Float64, UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.errors import option as named
-from motion_jax.pose.detect import Source
+from motion_jax.pose.detect import Source, frames
 from motion_jax.pose.region import Cut, find_region
 from motion_jax.video.image_files import Unreadable, picture_files, read_picture
+from motion_jax.video.reader import frame_times
 
 FOLDER_FPS = 25.0
 _SAMPLES = 4
@@ -53,8 +54,6 @@ class Reel:
                     continue
                 yield self._part(picture, file)
             return
-        from motion_jax.pose.detect import frames
-
         reading = frames(self.film, first, last)
         for _, image in reading:
             yield self._part(image, self.path)
@@ -104,8 +103,6 @@ def open_reel(
     if not path.exists():
         raise UserError(f"There is no file or folder {path}; check its name.")
     if path.is_file():
-        from motion_jax.video.reader import frame_times
-
         times = frame_times(path, start=start, end=end, fps=fps)
         return Reel(path, times, film=Source(path, start, end, fps, times))
     files = picture_files(path)

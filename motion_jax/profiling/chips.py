@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from motion_jax.errors import UserError
 
 _GIB = 1 << 30
@@ -140,9 +143,6 @@ def measure_host() -> Chip:
     bfloat16, and adding one array of 128 MB to another for the memory. Takes a few seconds; run
     nothing else meanwhile.
     """
-    import jax
-    import jax.numpy as jnp
-
     with jax.default_device(jax.devices("cpu")[0]):
         product = jax.jit(lambda a, b: a @ b)
         # In place: otherwise the system's clearing of new pages is measured.

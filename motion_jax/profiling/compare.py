@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
+from motion_jax.config import flatten
 from motion_jax.errors import UserError
 from motion_jax.files import write_json
 from motion_jax.profiling.figures import scaled
+from motion_jax.profiling.result import FORMAT
 from motion_jax.profiling.scopes import Scope
 from motion_jax.report import html
 
@@ -39,8 +43,6 @@ def read_profile(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{file} is no profile ({error}); give a profile.json of motion-jax profile."
         ) from error
-    from motion_jax.profiling.result import FORMAT
-
     if not isinstance(value, dict) or not {"rows", "step", "memory", "format"} <= value.keys():
         raise UserError(
             f"{file} is no profile of motion-jax (no rows in it); give the profile.json of one."
@@ -112,8 +114,6 @@ def _by_scope(profile: dict[str, Any], measure: str) -> dict[str, float] | None:
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    from motion_jax.config import flatten
-
     names = ("config", "stage", "size", "batch", "window", "dtype", "device", "devices", "data")
     found = [
         f"{name}: {before[name]} → {after[name]}" for name in names if before[name] != after[name]
@@ -212,8 +212,6 @@ def _percent(a: float, b: float) -> str:
 
 def print_comparison(result: dict[str, Any], console: Any) -> None:
     """To a rich console."""
-    from rich.table import Table
-
     console.print(f"before: {result['before']}\nafter:  {result['after']}", markup=False)
     for text in result["differences"]:
         console.print(f"  {text}", markup=False)

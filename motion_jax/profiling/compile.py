@@ -5,60 +5,31 @@ import math
 import re
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
-import tyro
+import jax
+from rich.console import Console
 
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable
-from motion_jax.parsing import one_sentence
-from motion_jax.profiling.profile import split_settings, with_settings
+from motion_jax.profiling import topology
+from motion_jax.profiling.chips import CHIPS
+from motion_jax.profiling.figures import scaled
+from motion_jax.profiling.options import CompileOptions
+from motion_jax.profiling.profile import with_settings
+from motion_jax.profiling.saved import save, versions
 from motion_jax.progress import say
+from motion_jax.train.step import abstract_state, step_inputs
 
 
-@dataclass(frozen=True)
-class CompileOptions:
-    """Compile the training step for TPU chips that are not here, and say whether it fits, what it
-    communicates and what time the compiler estimates. Needs the extra `tpu`; takes minutes for
-    large networks. Settings of the config can be given as with `motion-jax train`, for instance
-    --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2 bad input."""
-
-    config: tyro.conf.Positional[str] = ""
-    """A config: the name of a shipped one or a Python file."""
-    topology: str = ""
-    """The chips, as generation:shape: v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8."""
-    mesh: str = ""
-    """How they are laid out, for instance data=4,space=4; short for --devices.data and
-    --devices.space. Default: the config's."""
-    stage: str = ""
-    """Stage to compile. Default: all of them."""
-    shard_optimizer: bool = False
-    """Keep a share of the optimiser's state on each chip (--devices.shard-optimizer)."""
-    batch_per_chip: int | None = None
-    """Windows a step, by chip, in each stage. Default: the config's batch, shared among the
-    chips."""
-    save: Path | None = None
-    """File for the compiled steps, which `motion_jax.profiling.saved` loads again."""
-    json: bool = False
-    """Print the result as JSON, alone on stdout."""
-
-
-def run(arguments: list[str]) -> None:
-    """The verb: parses, compiles, prints; ends with status 1 where a stage does not fit."""
-    own, settings = split_settings(arguments)
-    with one_sentence("compile", arguments):
-        options, rest = tyro.cli(
-            CompileOptions, prog="motion-jax compile", args=own, return_unknown_args=True
-        )
-    result = compile_config(options, [*rest, *settings])
+def run(options: CompileOptions, settings: list[str]) -> None:
+    """The verb: compiles and prints; ends with status 1 where a stage does not fit."""
+    result = compile_config(options, settings)
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        from rich.console import Console
-
         console = Console(highlight=False, soft_wrap=True)
         for line in lines(result):
             console.print(line, markup=False)
@@ -77,9 +48,6 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
     Raises:
       UserError: bad options; libtpu is absent; the mesh or a batch does not fit the topology.
     """
-    from motion_jax.profiling import topology
-    from motion_jax.profiling.saved import save, versions
-
     if not options.config or not options.topology:
         raise UserError(
             f"motion-jax compile wants a config and {option('topology')}, for example: motion-jax "
@@ -185,9 +153,6 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
       flop_limit_seconds, flop_share: the analytic FLOPs at the chip's published peak, and what part
         of seconds_after that is.
     """
-    from motion_jax.profiling import topology
-    from motion_jax.profiling.chips import CHIPS
-
     said = topology.estimate(executable)
     memory, chip = said["memory"], CHIPS[said["chip"]]
     batch = config.recipe.stages()[name].batch_size
@@ -214,9 +179,6 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
 
 def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int]) -> dict[str, int]:
     """A chip's peak by what it holds: bytes of each; they add up to memory["peak"]."""
-    import jax
-
-    from motion_jax.train.step import step_inputs
 
     def size(tree: Any) -> int:
         return sum(
@@ -244,10 +206,6 @@ def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int])
 def donated(config: Config, name: str, text: str) -> dict[str, int]:
     """{tensors, of}: how many of the state's tensors a compiled program changes in place, by the
     head of its text."""
-    import jax
-
-    from motion_jax.train.step import abstract_state
-
     head = text.split("\n", 1)[0]
     aliases = re.findall(r"\{\d+\}: \((\d+), \{\}, (?:may|must)-alias\)", head)
     leaves = len(jax.tree.leaves(abstract_state(config, name)))
@@ -256,8 +214,6 @@ def donated(config: Config, name: str, text: str) -> dict[str, int]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
-    from motion_jax.profiling.figures import scaled
-
     usable = result["usable_bytes"]
     mesh = " x ".join(f"{name} {size}" for name, size in result["mesh"].items())
     shared = ", optimiser's state shared" if result["shard_optimizer"] else ""

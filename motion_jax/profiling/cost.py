@@ -14,6 +14,8 @@ import numpy as np
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.profiling.arithmetic import count_parameters, flops
+from motion_jax.profiling.cost_table import step_jaxpr
+from motion_jax.train.step import compiled_step, step_inputs
 
 
 def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, Any]:
@@ -23,9 +25,6 @@ def describe_stage(config: Config, name: str, timed: bool = False) -> dict[str, 
     account for the devices at hand. timed: also "seconds_per_step", by running the compiled step a
     few times on random numbers; None where it would not fit into the device's memory.
     """
-    from motion_jax.profiling.cost_table import step_jaxpr
-    from motion_jax.train.step import compiled_step, step_inputs
-
     mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     inputs = step_inputs(config, name, mesh)
     kinds = config.recipe.kinds(name)

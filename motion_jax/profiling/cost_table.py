@@ -12,12 +12,15 @@ from typing import Any
 
 import jax
 from jax.extend.core import Literal
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from motion_jax.config import Config
+from motion_jax.nets.conv import target_platform
 from motion_jax.profiling.arithmetic import equation_flops, inner_jaxprs, times
 from motion_jax.profiling.chips import Chip
 from motion_jax.profiling.scopes import OTHER, Scope, of_stack
 from motion_jax.recipes.state import Kind
+from motion_jax.train.step import step_inputs
 
 # Their one inner jaxpr takes exactly their operands: it is read as if it stood in their place.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call",
@@ -136,11 +139,6 @@ def _ordered(found: dict[Any, Any]) -> dict[Any, Any]:
 def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:
     """The stage's train step of a kind as a jaxpr, as it is written for accelerators, without what
     no result depends on. kind: of Recipe.kinds; None: the one that the stage has most of."""
-    from jax.interpreters.partial_eval import dce_jaxpr
-
-    from motion_jax.nets.conv import target_platform
-    from motion_jax.train.step import step_inputs
-
     kind = config.recipe.usual_kind(stage) if kind is None else kind
     with target_platform("gpu"):
         traced = jax.make_jaxpr(

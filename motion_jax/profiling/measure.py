@@ -13,11 +13,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
+from motion_jax import puppet
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
+from motion_jax.pose.face import face_boxes
 from motion_jax.progress import say
 from motion_jax.train import trace
+from motion_jax.train.record import IN_FLIGHT
+from motion_jax.train.step import compiled_step, place_state
 
 # Steps before the traced ones that are timed, after some that warm up.
 TIMED_FROM = 4
@@ -67,9 +72,6 @@ class Measured:
 
 def synthetic_batch(config: Config, stage: str) -> dict[str, np.ndarray]:
     """A batch as the loader makes them: a drawn dancer's poses before noise."""
-    from motion_jax import puppet
-    from motion_jax.pose.face import face_boxes
-
     size, random = config.recipe.stages()[stage], np.random.default_rng(0)
 
     def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -95,8 +97,6 @@ def initial_state(config: Config, stage: str, mesh: Any) -> Any:
 
     def initial_state(key: jax.Array) -> Any:
         return config.recipe.init(key, stage)
-
-    from motion_jax.train.step import place_state
 
     return place_state(jax.jit(initial_state)(jax.random.key(config.seed)), config, mesh)
 
@@ -124,9 +124,6 @@ def measure(
       folder: where the trace is written.
       make_state: the state to begin with, laid out over `mesh.of_stage`; None: a fresh one.
     """
-    from motion_jax.train.record import IN_FLIGHT
-    from motion_jax.train.step import compiled_step
-
     mesh, recipe = (
         meshes.of_stage(config.devices, config.recipe.stages()[stage], stage),
         config.recipe,
@@ -207,8 +204,6 @@ def measure(
 @contextlib.contextmanager
 def _compilation_cache(folder: str) -> Iterator[None]:
     """Another folder for compiled programs, for a while."""
-    from jax.experimental.compilation_cache import compilation_cache
-
     # jax makes its settings while it is imported.
     before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # see above
     jax.config.update("jax_compilation_cache_dir", folder)

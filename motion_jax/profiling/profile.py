@@ -1,94 +1,63 @@
 """`motion-jax profile`: where a training step's time and memory go."""
 
+import dataclasses
+import difflib
 import json
 import os
-import shlex
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
+from rich.console import Console
 
 from motion_jax.config import Config, load_config, unknown_option
+from motion_jax.data.records import open_dataset
+from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.parsing import one_sentence
+from motion_jax.profiling import chips, topology, trace
+from motion_jax.profiling.attribution import attribute
+from motion_jax.profiling.compare import compare, print_comparison, read_profile, write_comparison
+from motion_jax.profiling.measure import measure, synthetic_batches
+from motion_jax.profiling.options import ProfileOptions
+from motion_jax.profiling.report import print_profile, write_page
+from motion_jax.profiling.result import (
+    add_compiled_bytes,
+    analytic_table,
+    memory_by_kind,
+    result_of,
+    summed,
+)
 from motion_jax.profiling.task import Task
+from motion_jax.profiling.topology import sized
 from motion_jax.progress import say
+from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
+from motion_jax.train.dataset import check_data, open_batches
+from motion_jax.train.run import read_config, read_dataset
+from motion_jax.train.step import laid_out_state
 
 
-@dataclass(frozen=True)
-class ProfileOptions:
-    """Show where the time and memory of a training step go, by network and layer. Settings of the
-    config can be given as with `motion-jax train`: --recipe.dtype bfloat16."""
-
-    config: tyro.conf.Positional[str] = ""
-    """A config: the name of a shipped one or a Python file. Not with --run."""
-    run: Path | None = None
-    """Run directory of `motion-jax train`: its config, its newest checkpoint, its dataset."""
-    data: Path | None = None
-    """Dataset to load batches from, so that waiting for input is real. Default with --run: the
-    run's; else one made-up batch again and again."""
-    stage: str = ""
-    """Stage to profile. Default: the config's first, with --run that of the newest checkpoint."""
-    batch: int = 0
-    """Windows a step over all devices, instead of the config's; 0: the config's."""
-    topology: str = ""
-    """Compile for a TPU topology such as v5e:2x2 instead of running here: times are then the
-    compiler's estimates (needs the extra `tpu`)."""
-    compare: tuple[Path, Path] | None = None
-    """Two profiles (profile.json or its folder), before and after: show what grew."""
-    hlo: bool = False
-    """Also write the optimised program (step.hlo) and the memory profile (memory.pprof)."""
-    json: bool = False
-    """Print the result as JSON, alone on stdout."""
-    out: Path | None = None
-    """Folder to write to. Default: RUN/profile/STAGE (the trace into RUN/trace/STAGE), without a
-    run out/profile/CONFIG-STAGE."""
-
-
-def run(arguments: list[str]) -> None:
-    """The verb: parses, profiles, prints."""
-    own, settings = split_settings(arguments)
-    with one_sentence("profile", arguments):
-        options, rest = tyro.cli(
-            ProfileOptions, prog="motion-jax profile", args=own, return_unknown_args=True
-        )
-    result = profile(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
+def run(options: ProfileOptions, settings: list[str], line: str) -> None:
+    """The verb: profiles and prints; the arguments are those of `profile`."""
+    result = profile(options, settings, line)
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    from rich.console import Console
-
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 120  # a file or pipe has no width; tables would be squeezed into 80
     if options.compare:
-        from motion_jax.profiling.compare import print_comparison
-
         print_comparison(result, console)
         return
-    from motion_jax.profiling.report import print_profile
-
     print_profile(result, console)
     console.print(f"\nPage: {Path(result['folder']) / 'index.html'}", markup=False)
     if result["trace"]:
         console.print(f"Trace: {result['trace']}", markup=False)
-
-
-def split_settings(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """(the verb's own arguments, the config's settings with their values): settings have a dot in
-    their names, and otherwise their values could be taken for a config."""
-    own: list[str] = []
-    settings: list[str] = []
-    into = own
-    for argument in arguments:
-        if argument.startswith("-"):
-            name = argument.split("=")[0]
-            into = settings if "." in name or name == "--seed" else own
-        into.append(argument)
-    return own, settings
 
 
 def profile(
@@ -107,8 +76,6 @@ def profile(
     settings = settings or []
     check_outputs(options, "out", own=("run",))
     if options.compare:
-        from motion_jax.profiling.compare import compare, read_profile, write_comparison
-
         if options.config or options.run or options.topology or settings:
             raise UserError(
                 f"{named('compare')} takes two profiles and nothing else; leave the rest out."
@@ -121,8 +88,6 @@ def profile(
     result = _for_topology(options, task) if options.topology else _measured(options, task)
     result["command"] = line
     write_json(task.folder / "profile.json", result)
-    from motion_jax.profiling.report import write_page
-
     write_page(result, task.folder / "index.html")
     return result
 
@@ -139,9 +104,6 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         )
     stage, data = options.stage, options.data
     if options.run:
-        from motion_jax.train.checkpoint import has_checkpoint
-        from motion_jax.train.run import read_config, read_dataset
-
         config, name = read_config(options.run), str(options.run)
         if config is None:
             raise UserError(
@@ -165,23 +127,18 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if stage not in stages:
         raise UserError(f"The config has no stage {stage!r}; it has {', '.join(stages)}.")
     if options.batch:
-        from motion_jax.profiling.topology import sized
-
         config = sized(config, stage, options.batch)
         config.validate()
     if data is not None:
-        from motion_jax.data.records import open_dataset
-        from motion_jax.train.dataset import check_data
-
         check_data(open_dataset(data), config, stage)
     if options.out:
-        folder, trace = options.out, options.out / "trace"
+        folder, traces = options.out, options.out / "trace"
     elif options.run:
-        folder, trace = options.run / "profile" / stage, options.run / "trace" / stage
+        folder, traces = options.run / "profile" / stage, options.run / "trace" / stage
     else:
         folder = Path("out/profile") / f"{name}-{stage}"
-        trace = folder / "trace"
-    return Task(config, name, stage, folder, trace, data, options.run)
+        traces = folder / "trace"
+    return Task(config, name, stage, folder, traces, data, options.run)
 
 
 def with_settings(config: Config, settings: list[str], verb: str, own: type) -> Config:
@@ -206,9 +163,6 @@ def with_settings(config: Config, settings: list[str], verb: str, own: type) -> 
 
 def _unknown(option: str, config: Config, own: type) -> str:
     """As for the config's settings; a misspelt option of the verb itself is looked for first."""
-    import dataclasses
-    import difflib
-
     known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(own)]
     near = difflib.get_close_matches(option.split("=")[0], known, 1)
     if near:
@@ -227,8 +181,6 @@ def _dataset_of(run: Path, path: str) -> Path:
 
 
 def _last_stage(run: Path) -> str:
-    from motion_jax.train.checkpoint import Checkpoints
-
     with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
         return checkpoints.record(checkpoints.latest())["stage"]
 
@@ -237,19 +189,6 @@ def _last_stage(run: Path) -> str:
 
 
 def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
-    import jax
-
-    from motion_jax.devices import mesh as meshes
-    from motion_jax.profiling import chips
-    from motion_jax.profiling.attribution import attribute
-    from motion_jax.profiling.measure import measure, synthetic_batches
-    from motion_jax.profiling.result import (
-        add_compiled_bytes,
-        analytic_table,
-        memory_by_kind,
-        result_of,
-    )
-
     check_writable(task.folder)
     mesh = meshes.of_stage(task.config.devices, task.config.recipe.stages()[task.stage], task.stage)
     if task.data is None:
@@ -300,9 +239,6 @@ def _measured(options: ProfileOptions, task: Task) -> dict[str, Any]:
 def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
     """Returns the seconds of a traced step; None, and says so, where the device left no instruction
     in the trace."""
-    from motion_jax.profiling import trace
-    from motion_jax.profiling.result import summed
-
     try:
         found = trace.read(task.trace, "jit_step")
     except UserError as error:
@@ -319,9 +255,6 @@ def _add_traced_time(table: Any, task: Task, attribution: Any) -> float | None:
 
 def _loader(task: Task) -> Any:
     """Batches of the task's dataset, from the beginning, as training makes them."""
-    from motion_jax.data.records import open_dataset
-    from motion_jax.train.dataset import open_batches
-
     assert task.data is not None, "asked only where there is a dataset"
     return open_batches(open_dataset(task.data), task.config, task.stage)
 
@@ -329,9 +262,6 @@ def _loader(task: Task) -> Any:
 def _restoring(task: Task, mesh: Any) -> Any:
     """A function that restores the run's newest state; None without a run, or where the checkpoint
     is of another stage."""
-    from motion_jax.train.checkpoint import Checkpoints
-    from motion_jax.train.step import laid_out_state
-
     if task.run is None or _last_stage(task.run) != task.stage:
         return None
 
@@ -350,19 +280,6 @@ def _restoring(task: Task, mesh: Any) -> Any:
 
 
 def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
-    import time
-
-    from motion_jax.profiling import topology
-    from motion_jax.profiling.attribution import attribute
-    from motion_jax.profiling.chips import chip
-    from motion_jax.profiling.result import (
-        add_compiled_bytes,
-        analytic_table,
-        memory_by_kind,
-        result_of,
-        summed,
-    )
-
     _, mesh = topology.laid_out(task.config, task.stage, options.topology)
     check_writable(task.folder)
     say(f"Compiling the {task.stage} stage for {options.topology} (minutes for large networks) …")
@@ -385,7 +302,7 @@ def _for_topology(options: ProfileOptions, task: Task) -> dict[str, Any]:
     step = {"seconds": table.total.seconds, "traced_seconds": None, "input_wait": None}
     start = {"cold": {"compiling": compiling}}
     kinds = {"platform": "tpu", "device": options.topology, "devices": mesh.size}
-    found = chip(topology.generation(options.topology))
+    found = chips.chip(topology.generation(options.topology))
     return result_of(
         task, table, found, kinds, "compiler's estimate", step, start, memory, executable
     ) | {"data": "nothing was run", "trace": None}

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table as Rich
+
 from motion_jax.profiling.cost_table import Cost, Table
 from motion_jax.profiling.figures import Point, roofline, scaled, stacked
 from motion_jax.profiling.scopes import REST, Scope
@@ -161,8 +163,6 @@ def print_profile(result: dict[str, Any], console: Any) -> None:
 
 
 def _text_table(result: dict[str, Any], rows: dict[str, Any], title: str, console: Any) -> Any:
-    from rich.table import Table as Rich
-
     made = Rich(title=title, title_justify="left")
     made.add_column("", no_wrap=not console.is_terminal)
     for column in ("forward", "backward", "share", "GFLOP", "GFLOP/s", "MB"):

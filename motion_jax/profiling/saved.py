@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
 from motion_jax.config import Config, from_json, to_json
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
+from motion_jax.profiling.topology import devices_of
+from motion_jax.train.step import step_inputs
 
 FORMAT = 1
 
@@ -38,10 +41,6 @@ def save(path: Path, executables: Mapping[str, tuple[Config, jax.stages.Compiled
 
     Raises UserError where the file cannot be written.
     """
-    from jax.experimental.serialize_executable import serialize
-
-    from motion_jax.profiling.topology import devices_of
-
     about: dict[str, Any] = {"format": FORMAT, "versions": versions(), "stages": {}}
     programs = {}
     for name, (config, compiled) in executables.items():
@@ -72,10 +71,6 @@ def load_step(
     devices: default: all of this job. Raises UserError where the file is none, has no such stage,
     or was made for other devices or versions.
     """
-    from jax.experimental.serialize_executable import deserialize_and_load
-
-    from motion_jax.train.step import step_inputs
-
     about, program = _read(Path(path), stage)
     entry = about["stages"][stage]
     here = {name: version for name, version in versions().items() if name in about["versions"]}

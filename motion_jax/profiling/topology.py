@@ -15,11 +15,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
+from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option
+from motion_jax.nets.conv import target_platform
 from motion_jax.profiling import collectives, hlo
 from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import Chip, chip, chip_of
@@ -95,8 +99,6 @@ def topology_devices(name: str) -> list[Any]:
     Sets the environment variables that libtpu needs on a machine without a TPU, where they are not
     set. Raises UserError where libtpu is absent or does not know the topology.
     """
-    from jax.experimental import topologies
-
     kind, sides = _parse(name)
     options: dict[str, Any] = dict(GENERATIONS[kind].options)
     if math.prod(sides) < 4:
@@ -194,8 +196,6 @@ def no_compilation_cache() -> Iterator[None]:
     The whole process goes without, as jax decides once for all its threads whether it has one;
     until the last of the threads that are here has left.
     """
-    from jax.experimental.compilation_cache import compilation_cache
-
     global _uncached, _enabled
     with _compiling:
         if not _uncached:
@@ -224,8 +224,6 @@ def compile_step(
     Takes minutes of CPU time for the full-size networks. Raises TooLarge where the compiler finds
     no place for it in a chip's memory.
     """
-    from motion_jax.nets.conv import target_platform
-
     with target_platform("tpu"), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind
         jitted: Any = compiled_step(config, stage, mesh, kind)  # jit and pmap both can be lowered
@@ -250,10 +248,6 @@ def step_flops(config: Config, stage: str, batch_size: int) -> int:
     """Analytic FLOPs of one train step (the mean over all kinds of steps) as the networks are
     written: convolutions in their plain form, nothing recomputed, nothing that no result depends
     on."""
-    from jax.interpreters.partial_eval import dce_jaxpr
-
-    from motion_jax.nets.conv import target_platform
-
     config = sized(config, stage, batch_size)
     recipe = config.recipe.without_recomputing()
     total = 0.0

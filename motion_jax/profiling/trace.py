@@ -7,18 +7,21 @@ instruction lasts from its event to that mark, several last at the same time, an
 shared equally among those that are under way: the shares add up to the time that passed.
 """
 
+import gzip
+import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jax.profiler import ProfileData
 
 from motion_jax.errors import UserError
+from motion_jax.files import write_bytes
+from motion_jax.profiling.attribution import Attribution
 from motion_jax.train.trace import STEP
-
-if TYPE_CHECKING:
-    from motion_jax.profiling.attribution import Attribution
 
 # Instructions that run others; they get the moments in which none of those is under way.
 _CONTAINERS = ("while", "conditional", "call")
@@ -97,8 +100,6 @@ def read(folder: Path, module: str) -> Trace:
 
 def _records(path: Path) -> list[tuple[str, str, str, float, float, dict[str, Any]]]:
     """(plane, line, name, start, end, stats) of each event of a trace, times in seconds."""
-    from jax.profiler import ProfileData
-
     found = []
     # Some versions of jaxlib make their types here, at which Python 3.12 warns; where warnings are
     # errors, that would end the process.
@@ -163,18 +164,13 @@ def shared_time(
     return dict(seconds), idle + max(end - before, 0.0)
 
 
-def write_perfetto(folder: Path, trace: Trace, attribution: "Attribution") -> Path:
+def write_perfetto(folder: Path, trace: Trace, attribution: Attribution) -> Path:
     """Writes perfetto_trace.json.gz beside the newest trace, for ui.perfetto.dev and
     chrome://tracing: its events, with the layers as further tracks. Returns its path.
 
     The tracks "layers" hold each instruction for as long as it lasts, called by its scope; those
     that are under way at the same time lie on tracks of their own.
     """
-    import gzip
-    import json
-
-    from motion_jax.files import write_bytes
-
     place = newest(folder)
     with gzip.open(next(iter(sorted(place.glob("*.trace.json.gz"))))) as file:
         # Perfetto refuses the field "metadata".

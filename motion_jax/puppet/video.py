@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from motion_jax.pose.files import write_openpose
 from motion_jax.progress import track
 from motion_jax.puppet.characters import Puppet
 from motion_jax.puppet.draw import draw_frame
@@ -18,7 +19,6 @@ def make_video(
 
     Returns the two paths. Raises UserError where the folder cannot be written.
     """
-    from motion_jax.pose.files import write_openpose
     from motion_jax.video.writer import VideoWriter
 
     folder = Path(folder)

@@ -17,15 +17,13 @@ from jaxtyping import Float32
 
 from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import READY, poses_of, shown
 from motion_jax.recipes import beginning, schedule
 from motion_jax.recipes.metric import Metric
 from motion_jax.recipes.network import Network, Work
+from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Kind, Params, State
-
-if TYPE_CHECKING:
-    from motion_jax.pose.draw import PoseStyle
-    from motion_jax.recipes.pretrained import Pretrained
 
 # What a generator can be shown of a moment: a pose, as keypoints or as a ready picture of it
 # ("poses"); keypoints themselves; the picture of the one who drives ("frames"); a random key
@@ -344,7 +342,7 @@ class Recipe:
     def check_dataset(self, dataset: Any) -> None:
         """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
 
-    def pretrained(self) -> "Mapping[str, Pretrained]":
+    def pretrained(self) -> Mapping[str, Pretrained]:
         """The networks that losses need and nobody trains, by their names in `frozen`."""
         return {}
 

@@ -9,7 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float32
 
+from motion_jax.devices import layout
 from motion_jax.errors import UserError, option
+from motion_jax.nets.edges import canny
+from motion_jax.pose.contours import draw_contours
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, is_ready
 from motion_jax.recipes.base import Shown
@@ -79,8 +82,6 @@ class Conditions:
         if self.skeleton:
             channels.append(drawn(poses, style, height, width))
         if self.face_contour:
-            from motion_jax.pose.contours import draw_contours
-
             points = parts.get("keypoints", None if is_ready(poses) else poses)
             if points is None:
                 raise UserError(NO_CONTOUR)
@@ -111,8 +112,6 @@ EDGES_FLATTER = (
 
 def _edges(frames: Array) -> Array:
     """uint8 [..., H, W, 3] -> float32 [..., H, W, 1], 0 or 1."""
-    from motion_jax.devices import layout
-    from motion_jax.nets.edges import canny
 
     def part(frames: Array) -> Array:
         if layout.place()[1] > 1:

@@ -7,7 +7,6 @@ defaults are those of its PyTorch code; docs/reference-behaviour.md lists what d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from jaxtyping import Float
 
 from motion_jax import losses
 from motion_jax.data.reading import Window
+from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.pose.skeleton import FACE
 from motion_jax.recipes import image_networks
@@ -29,9 +29,6 @@ from motion_jax.recipes.one_stage import OneStage
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Kind, Params, State
-
-if TYPE_CHECKING:
-    from motion_jax.data.records import PoseFrames
 
 # What configs of this recipe are made of.
 __all__ = ["RECIPE", "Discriminator", "Generator", "Losses", "Pix2Pix", "Stage", "Test"]
@@ -61,7 +58,7 @@ class Pix2Pix(OneStage):
         super().validate()
         self.conditions.check()
 
-    def check_dataset(self, dataset: "PoseFrames") -> None:
+    def check_dataset(self, dataset: PoseFrames) -> None:
         if self.ready_pictures and not dataset.info.pose_pictures:
             raise UserError(
                 f"The dataset {dataset.folder} has poses, and this config turns one person's "

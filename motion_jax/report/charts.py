@@ -5,12 +5,15 @@ instead of being cut off; only the tick labels are inside, in margins measured f
 the variables --s0 to --s7 of the page's style.
 """
 
+import base64
+import io
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
 from jaxtyping import Float, Real, UInt8
+from PIL import Image
 
 WIDTH = 560
 # Width of one character of a tick label, an upper bound for 13 px sans-serif digits.
@@ -292,11 +295,6 @@ def heat(
     rows: {name: values 0...1 from left to right}, all of one length; NaN is grey. Of more than 500
       values neighbours are averaged. x: of the left and the right edge. meaning: of the colours.
     """
-    import base64
-    import io
-
-    from PIL import Image
-
     values = np.array([np.asarray(row, np.float64) for row in rows.values()])
     values = _columns(values, 500)
     buffer = io.BytesIO()

@@ -17,6 +17,7 @@ from typing import TypeGuard
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from motion_jax import files
 from motion_jax.report.charts import bars, chart, heat
@@ -273,8 +274,6 @@ def image(
 
 
 def _encode(picture: np.ndarray, quality: int | None) -> bytes:
-    from PIL import Image
-
     if picture.dtype != np.uint8:
         raise TypeError(f"pictures are uint8, not {picture.dtype}")
     buffer = io.BytesIO()

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
 
 # Below this height a label is not readable beside the picture, so the picture is enlarged.
 READABLE = 192
@@ -62,8 +63,6 @@ def label_bar(
 ) -> UInt8[np.ndarray, "bar {width} 3"]:
     """A dark bar `width` pixels wide with the text, as many lines as it needs (or `lines`), in
     letters of `size` pixels (default: by the width)."""
-    from PIL import Image, ImageDraw
-
     font = _font(size or _font_size(width))
     wrapped = wrap(text, font, width - 8)
     line_height = sum(font.getmetrics()) + 1
@@ -95,8 +94,6 @@ class Font(Protocol):
 
 
 def _font(size: int) -> Any:
-    from PIL import ImageFont
-
     # Pillow's own font: the same on every machine.
     return ImageFont.load_default(size)
 
@@ -159,8 +156,6 @@ def to_height(image: UInt8[np.ndarray, "_ _ 3"], height: int) -> UInt8[np.ndarra
     if height % image.shape[0] == 0:
         factor = height // image.shape[0]
         return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
-    from PIL import Image
-
     width = max(1, round(image.shape[1] * height / image.shape[0]))
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from motion_jax.pose.skeleton import BODY, COCO_18, INDEX
+from motion_jax.retrieval import search
 
 # The 17 limbs of the tree of COCO's 18 joints.
 LIMBS = tuple(
@@ -107,8 +108,6 @@ def nearest(
     points are easily near). Where fewer than k poses count, all do, and a missing point lies where
     it is in the mean over the database. Raises ValueError: k out of range.
     """
-    from motion_jax.retrieval import search
-
     everywhere = queries.seen.any(0) & database.seen.any(0)
     if queries.seen[:, everywhere].all() and database.seen[:, everywhere].all():
         # Nothing is missing: plain vectors.

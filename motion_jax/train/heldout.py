@@ -8,9 +8,11 @@ metrics/sliced.py) of the generated pictures from held-out pictures of domain B.
 import numpy as np
 
 from motion_jax.config import Config
-from motion_jax.data.pairs import Frames
+from motion_jax.data.pairs import Frames, limit, one_box
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError
+from motion_jax.metrics.frames import ssim
+from motion_jax.metrics.sliced import sliced_wasserstein
 from motion_jax.recipes.state import Params
 from motion_jax.train.dataset import ShownPart
 from motion_jax.train.synthesis import Synthesizer
@@ -69,9 +71,6 @@ class HeldOut:
                 made.append(self._synthesizer.feed(self._recipe.seen(moments)))
                 real.append(moments["frames"])
         if self.paired:
-            from motion_jax.data.pairs import one_box
-            from motion_jax.metrics.frames import ssim
-
             # Without the bars of letterboxed frames.
             frames = self._part.frames
             top, left, bottom, right = one_box(frames) or (0, 0, frames.height, frames.width)
@@ -80,15 +79,11 @@ class HeldOut:
                 np.asarray(ssim(a[inside], b[inside])) for a, b in zip(real, made, strict=True)
             ]
             return float(1 - np.concatenate(scores).mean(dtype=np.float64))
-        from motion_jax.metrics.sliced import sliced_wasserstein
-
         return sliced_wasserstein(np.concatenate(made), np.concatenate(self._others))
 
 
 def _first(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """At most MOST frames, the same share of each stretch."""
-    from motion_jax.data.pairs import limit
-
     return limit(runs, MOST)
 
 

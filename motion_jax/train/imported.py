@@ -17,6 +17,7 @@ from motion_jax.errors import UserError
 from motion_jax.progress import say
 from motion_jax.recipes.state import State
 from motion_jax.train.checkpoint import Checkpoints, newest_record
+from motion_jax.train.step import abstract_state
 
 
 def untouched(record: dict[str, Any]) -> bool:
@@ -109,8 +110,6 @@ def begin(
     config: Config, record: dict[str, Any], checkpoints: Checkpoints, step: int, sharding: Any
 ) -> State:
     """The state in which training of an import begins: its weights, everything else fresh."""
-    from motion_jax.train.step import abstract_state
-
     stage = record["stage"]
     abstract = abstract_state(laid_out_with(record, config), stage, sharding)
     state = with_params(fresh_state(config, stage), checkpoints.restore(step, abstract).params)

@@ -15,6 +15,7 @@ import jax
 
 from motion_jax import events
 from motion_jax.errors import UserError
+from motion_jax.files import write_text
 from motion_jax.train.checksum import examined
 from motion_jax.train.journal import Journal
 
@@ -207,8 +208,6 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def rewind_metrics(folder: Path, total_step: int) -> None:
     """Drops rows after a step: they tell of work that was lost and is done again."""
-    from motion_jax.files import write_text
-
     rows = read_metrics(folder)
     kept = [row for row in rows if row["total_step"] <= total_step]
     if rows:

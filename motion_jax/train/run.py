@@ -26,7 +26,11 @@ from motion_jax.files import check_name, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
+from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
+from motion_jax.train.imported import laid_out_with
+from motion_jax.train.step import abstract_state
 from motion_jax.train.synthesis import Synthesizer
+from motion_jax.train.which_checkpoint import choose
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "mediapipe")
 
@@ -167,8 +171,6 @@ class Run:
     @cached_property
     def checkpoint(self) -> str:
         """SHA-256 of the parameters."""
-        from motion_jax.train.checkpoint import parameter_hash
-
         return parameter_hash(self.params)
 
     def tested(self, **changes: Any) -> "Run":
@@ -209,11 +211,6 @@ def load_run(folder: Path, step: str = "latest") -> Run:
 
     Raises UserError where the folder is no run, or holds no checkpoint yet.
     """
-    from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint
-    from motion_jax.train.imported import laid_out_with
-    from motion_jax.train.step import abstract_state
-    from motion_jax.train.which_checkpoint import choose
-
     folder = Path(folder)
     config = read_config(folder)
     if config is None:

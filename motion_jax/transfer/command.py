@@ -8,24 +8,44 @@ sound of the source are kept.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from motion_jax import events
+from motion_jax.data.fitting import in_frame
+from motion_jax.data.info import DatasetInfo
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs, check_writable
+from motion_jax.pose.draw import PoseStyle
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
+from motion_jax.train.run import Run, load_run
+from motion_jax.transfer.film import (
+    Film,
+    Part,
+    beside_shown,
+    beside_source,
+    cropped,
+    synthetic_tags,
+)
+from motion_jax.transfer.fit import Body, laid_frames, placements
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.performance import (
+    POSES_SHARE,
+    Performance,
+    laid_clip,
+    source_frames,
+    source_track,
+)
+from motion_jax.transfer.pictures import check_drawable, driver_of, open_pictures
+from motion_jax.transfer.player import Networks, Player
+from motion_jax.transfer.pose_pictures import write_pose_pictures
+from motion_jax.transfer.retrieved import performance as of_retrieval
+from motion_jax.transfer.source import picture_moments, takes_frames_too, takes_poses
+from motion_jax.transfer.stabilise import face_aligned, which_way
+from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
-    from motion_jax.transfer.film import Part
-    from motion_jax.transfer.performance import Performance
-    from motion_jax.transfer.player import Player
 
 
 @follow_options
@@ -55,17 +75,11 @@ def prepared(options: TransferOptions) -> "Performance":
     _check(options)
     if options.method is None:
         return _of_run(options)
-    from motion_jax.transfer.retrieved import performance
-
-    return performance(options)
+    return of_retrieval(options)
 
 
 def _film(options: TransferOptions, performance: "Performance") -> None:
     """Plays it, into the file `options.out`."""
-    from motion_jax.transfer.film import Film, cropped
-    from motion_jax.transfer.performance import POSES_SHARE
-    from motion_jax.transfer.stabilise import face_aligned
-
     shots = performance.player.play(performance.moments)
     if performance.aligned:
         shots = face_aligned(shots)
@@ -85,10 +99,6 @@ def _film(options: TransferOptions, performance: "Performance") -> None:
 
 def _of_run(options: TransferOptions) -> "Performance":
     """By a trained run."""
-    from motion_jax.train.run import load_run
-    from motion_jax.transfer.pictures import driver_of
-    from motion_jax.transfer.source import takes_poses
-
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
@@ -102,29 +112,13 @@ def _of_run(options: TransferOptions) -> "Performance":
     return _by_poses(options, run)
 
 
-def _by_poses(options: TransferOptions, run: "Run") -> "Performance":
-    from motion_jax.pose.draw import PoseStyle
-    from motion_jax.transfer.film import beside_source
-    from motion_jax.transfer.fit import Body, laid_frames, placements
-    from motion_jax.transfer.performance import (
-        Performance,
-        laid_clip,
-        source_frames,
-        source_track,
-    )
-    from motion_jax.transfer.pictures import check_drawable
-    from motion_jax.transfer.source import takes_frames_too
-    from motion_jax.transfer.stabilise import which_way
-    from motion_jax.video.reader import probe
-
+def _by_poses(options: TransferOptions, run: Run) -> "Performance":
     info, recipe = probe(options.source), run.config.recipe
     check_drawable(run)
     steadying = which_way(options, alone=not recipe.recurrent, posed=True)
     track = source_track(options)
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     if options.pose_pictures is not None:
-        from motion_jax.transfer.pose_pictures import write_pose_pictures
-
         write_pose_pictures(
             options.pose_pictures, run, clip.keypoints, clip.boxes, clip.lost, clip.times
         )
@@ -146,20 +140,11 @@ def _by_poses(options: TransferOptions, run: "Run") -> "Performance":
     )
 
 
-def _by_pictures(options: TransferOptions, run: "Run") -> "Performance":
-    from motion_jax.transfer.film import beside_shown
-    from motion_jax.transfer.performance import Performance
-    from motion_jax.transfer.pictures import open_pictures
-    from motion_jax.transfer.source import picture_moments, takes_poses
-    from motion_jax.transfer.stabilise import which_way
-    from motion_jax.video.reader import probe
-
+def _by_pictures(options: TransferOptions, run: Run) -> "Performance":
     which_way(options, alone=not run.config.recipe.recurrent, posed=False)
     pictures, boxes = open_pictures(options, run)
     sound = not options.source.is_dir() and probe(options.source).has_audio
     if options.pose_pictures is not None:
-        from motion_jax.transfer.pose_pictures import write_pose_pictures
-
         lost = np.zeros(len(pictures), bool)
         write_pose_pictures(options.pose_pictures, run, pictures, boxes, lost, pictures.times)
     poses = takes_poses(run)
@@ -176,18 +161,13 @@ def _by_pictures(options: TransferOptions, run: "Run") -> "Performance":
     )
 
 
-def _player(options: TransferOptions, run: "Run") -> "Player":
-    from motion_jax.transfer.player import Networks, Player
-
+def _player(options: TransferOptions, run: Run) -> "Player":
     networks = Networks(run, options.recurrent, options.face, options.chunk)
     return Player(networks, options.chunk, options.gaps)
 
 
-def _content(run: "Run") -> "Part":
+def _content(run: Run) -> Part:
     """The part of the run's pictures that is no bar, as its dataset says."""
-    from motion_jax.data.fitting import in_frame
-    from motion_jax.data.info import DatasetInfo
-
     if "info" not in run.dataset:
         return 0, 0, *run.size
     info = DatasetInfo.from_json(run.dataset["info"])
@@ -197,10 +177,8 @@ def _content(run: "Run") -> "Part":
     return in_frame(info.one_content, size, run.size, bool(run.dataset.get("crop")))
 
 
-def run_tags(run: "Run", options: TransferOptions) -> dict[str, str]:
+def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
     """What the film of a run says of itself."""
-    from motion_jax.transfer.film import synthetic_tags
-
     assert options.run is not None, "the film is of a run"
     name = Path(options.run).resolve().name
     comment = (

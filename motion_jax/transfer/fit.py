@@ -7,11 +7,12 @@ stays as it was measured then: what is measured for ever would let the person dr
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
+from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
@@ -23,12 +24,9 @@ from motion_jax.pose.normalize import (
 )
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
+from motion_jax.train.run import Run
 from motion_jax.transfer.options import Method
 from motion_jax.transfer.source import Clip
-
-if TYPE_CHECKING:
-    from motion_jax.data.records import PoseFrames
-    from motion_jax.train.run import Run
 
 # Seconds over which a live source is measured.
 SETTLE = 1.0
@@ -59,7 +57,7 @@ class Body:
     unknown: str = ""
 
     @classmethod
-    def of_run(cls, run: "Run") -> "Body":
+    def of_run(cls, run: Run) -> "Body":
         """The person that a run was trained on."""
         known: dict[str, Any] = run.dataset
         if known and known.get("target_statistics", {}) is None:
@@ -93,7 +91,7 @@ class Body:
 
     @classmethod
     def of_dataset(
-        cls, dataset: "PoseFrames", keypoints: np.ndarray, size: tuple[int, int] | None = None
+        cls, dataset: PoseFrames, keypoints: np.ndarray, size: tuple[int, int] | None = None
     ) -> "Body":
         """The person of a dataset, measured by these keypoints of it [M, 137, 3]; size: of the
         pictures (default: the dataset's)."""

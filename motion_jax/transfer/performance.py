@@ -20,6 +20,7 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.transfer.stabilise import steadied
+from motion_jax.video.reader import read_frames
 
 # Of the whole work.
 POSES_SHARE = 0.5
@@ -84,7 +85,5 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
 
 def source_frames(options: TransferOptions) -> Iterator[np.ndarray]:
     """The source's chosen frames, uint8 [H, W, 3] each."""
-    from motion_jax.video.reader import read_frames
-
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     return (frame.image for frame in read_frames(options.source, **span))

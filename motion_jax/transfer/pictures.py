@@ -6,22 +6,27 @@ and shown to the network as they are.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from motion_jax.data.crop import Region, cut_out, whole
+from motion_jax.data.edn_files import read_face_texts
 from motion_jax.data.fitting import BLACK
 from motion_jax.errors import UserError, option
+from motion_jax.pairing.pair import letterboxed
+from motion_jax.pose import densepose
 from motion_jax.pose.ready import ReadyPoses
+from motion_jax.pose.reel import open_reel
 from motion_jax.progress import say
+from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
+from motion_jax.train.run import Run
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.source import takes_frames_too, takes_poses
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
+from motion_jax.video.reader import probe
 
 
-def open_pictures(options: TransferOptions, run: "Run") -> tuple[ReadyPoses, np.ndarray]:
+def open_pictures(options: TransferOptions, run: Run) -> tuple[ReadyPoses, np.ndarray]:
     """The pictures as the run's generator is shown them, and face boxes [N, 4] in their pixels
     (zeros: not known). Raises UserError where they cannot be shown to it."""
     if options.poses is not None:
@@ -60,7 +65,7 @@ def open_pictures(options: TransferOptions, run: "Run") -> tuple[ReadyPoses, np.
     return pictures, _boxes(options, pictures, run)
 
 
-def check_drawable(run: "Run") -> None:
+def check_drawable(run: Run) -> None:
     """Keypoints can be drawn as the network knows poses, or a UserError says what to do."""
     info = run.dataset.get("info", {})
     if info.get("pose_pictures") and info.get("pose_style") is None:
@@ -71,7 +76,7 @@ def check_drawable(run: "Run") -> None:
         )
 
 
-def driver_of(run: "Run") -> dict[str, Any] | None:
+def driver_of(run: Run) -> dict[str, Any] | None:
     """Of a run on paired pictures (pics2pics), which is shown a driver's pictures and no poses:
     what its dataset says of dataset A, with "height", "width" and "sources"; None: of any other."""
     options = run.dataset.get("info", {}).get("options", {})
@@ -85,10 +90,6 @@ def _cutter(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """What makes of a frame of `source` a picture of `size` as the pairs have it: a video of the
     size that the driver's videos had is cut as those were, any other is shown whole."""
-    from motion_jax.data.crop import Region, cut_out, whole
-    from motion_jax.pairing.pair import letterboxed
-    from motion_jax.video.reader import probe
-
     rows, columns = driver["height"], driver["width"]
     region = None
     if not source.is_dir():
@@ -112,10 +113,8 @@ def _cutter(
     return cut
 
 
-def _check_conditions(run: "Run") -> None:
+def _check_conditions(run: Run) -> None:
     """Raises UserError where drawn poses are not all that the run is shown."""
-    from motion_jax.recipes.conditions import NO_CONTOUR, NO_EDGES
-
     if "keypoints" in run.config.recipe.shows:
         raise UserError(NO_CONTOUR)
     if takes_frames_too(run):
@@ -123,7 +122,7 @@ def _check_conditions(run: "Run") -> None:
 
 
 def _conversion(
-    options: TransferOptions, run: "Run", info: dict[str, Any]
+    options: TransferOptions, run: Run, info: dict[str, Any]
 ) -> tuple[Callable[[np.ndarray], np.ndarray] | None, Sequence[int] | None]:
     """(what makes a pose picture of each of the source's, colour of the bars); None: as they are.
 
@@ -136,9 +135,6 @@ def _conversion(
     bars = None if ready else BLACK
     if drawing is None and options.region is None:
         return None, bars
-    from motion_jax.pose import densepose
-    from motion_jax.pose.reel import open_reel
-
     reel = open_reel(options.source, start=options.start, end=options.end, fps=options.fps)
     reel = reel.at(options.region)
     cut = reel.cut.of if reel.cut else (lambda picture: picture)
@@ -151,11 +147,9 @@ def _conversion(
     return (lambda picture: densepose.draw(reading.read(cut(picture)), drawing)), black
 
 
-def _boxes(options: TransferOptions, pictures: ReadyPoses, run: "Run") -> np.ndarray:
+def _boxes(options: TransferOptions, pictures: ReadyPoses, run: Run) -> np.ndarray:
     """[N, 4] in pixels of the run: from face texts, or zeros, which switch the face stage off."""
     if options.face_boxes is not None:
-        from motion_jax.data.edn_files import read_face_texts
-
         return pictures.place_boxes(read_face_texts(options.face_boxes, len(pictures)))
     if options.face and "face" in run.config.recipe.parts(run.params):
         say(

@@ -12,14 +12,12 @@ picture before belongs to another pose.
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
+from motion_jax.train.run import Run
 from motion_jax.transfer.source import Moment
-
-if TYPE_CHECKING:
-    from motion_jax.train.run import Run
 
 FADE_SECONDS = 0.5
 Gaps = Literal["hold", "fade"]
@@ -48,7 +46,7 @@ class Networks:
       chunk: moments in one call of the compiled program.
     """
 
-    def __init__(self, run: "Run", recurrent: bool = True, face: bool = True, chunk: int = 16):
+    def __init__(self, run: Run, recurrent: bool = True, face: bool = True, chunk: int = 16):
         self._recipe = run.config.recipe
         self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk)
 

@@ -1,7 +1,7 @@
 """The pose pictures of a transfer as files, for programs that run an exported generator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,18 @@ from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, write_bytes, write_json
 from motion_jax.pose.pose_pictures import drawn
+from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import track
 from motion_jax.recipes.crops import crop_corners
-
-if TYPE_CHECKING:
-    from motion_jax.pose.ready import ReadyPoses
-    from motion_jax.train.run import Run
+from motion_jax.train.run import Run
 
 DESCRIPTION = "poses.json"
 
 
 def write_pose_pictures(
     folder: Path,
-    run: "Run",
-    poses: "np.ndarray | ReadyPoses",
+    run: Run,
+    poses: np.ndarray | ReadyPoses,
     boxes: np.ndarray,
     lost: np.ndarray,
     times: np.ndarray,

@@ -22,6 +22,7 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.performance import Performance, laid_clip, source_frames, source_track
 from motion_jax.transfer.player import Player
 from motion_jax.transfer.source import Clip, Moment
+from motion_jax.video.reader import probe
 
 # Options that say how a network is fed or run.
 OF_NETWORKS = (
@@ -32,8 +33,6 @@ OF_NETWORKS = (
 
 def performance(options: TransferOptions) -> Performance:
     """By real frames of a dataset. Raises UserError for every bad input."""
-    from motion_jax.video.reader import probe
-
     _check(options)
     assert options.data is not None and options.method is not None, "checked"
     info = probe(options.source)

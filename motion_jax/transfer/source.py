@@ -10,16 +10,14 @@ A moment holds the named arrays that a recipe asks for, without the frame axis:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from motion_jax.pose.face import face_boxes
-
-if TYPE_CHECKING:
-    from motion_jax.pose.forwards import Forwards
-    from motion_jax.pose.ready import ReadyPoses
-    from motion_jax.train.run import Run
+from motion_jax.pose.forwards import Forwards
+from motion_jax.pose.ready import ReadyPoses
+from motion_jax.train.run import Run
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Clip:
 
 
 def picture_moments(
-    pictures: "ReadyPoses", boxes: np.ndarray, name: str = "pose_pictures"
+    pictures: ReadyPoses, boxes: np.ndarray, name: str = "pose_pictures"
 ) -> Iterator[Moment]:
     """Moments of N pictures, "pose_pictures" or "frames", with boxes [N, 4]."""
     for picture, box, time in zip(pictures, boxes, pictures.times, strict=True):
@@ -92,7 +90,7 @@ def live_moments(
     arriving: Iterable[tuple[float, np.ndarray | None]],
     lay: Callable[[float, np.ndarray], np.ndarray | None],
     size: tuple[int, int],
-    mend: "Forwards | None" = None,
+    mend: Forwards | None = None,
 ) -> Iterator[Moment]:
     """Moments of a source without an end, each from the past alone.
 
@@ -111,11 +109,11 @@ def live_moments(
         yield Moment(time, {"keypoints": laid, "face_boxes": face_boxes(laid, *size)})
 
 
-def takes_poses(run: "Run") -> bool:
+def takes_poses(run: Run) -> bool:
     """Whether the run's generator is shown poses; otherwise it is shown the source's frames."""
     return "poses" in run.config.recipe.shows
 
 
-def takes_frames_too(run: "Run") -> bool:
+def takes_frames_too(run: Run) -> bool:
     """Whether frames are shown besides poses (edges are found in them)."""
     return {"poses", "frames"} <= set(run.config.recipe.shows)

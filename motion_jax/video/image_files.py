@@ -1,6 +1,7 @@
 """Picture files of other projects' folders: listing, numbering, reading, resizing as they do."""
 
 import contextlib
+import io
 import os
 import re
 import struct
@@ -147,8 +148,6 @@ def read_picture(file: Path, data: bytes | None = None) -> Image.Image:
 
     data: the file's bytes where they are at hand. Raises Unreadable: absent, damaged, cut short.
     """
-    import io
-
     try:
         with Image.open(file if data is None else io.BytesIO(data)) as image:
             image.load()

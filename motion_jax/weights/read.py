@@ -15,6 +15,8 @@ from jaxtyping import Float
 
 from motion_jax.errors import UserError
 from motion_jax.weights import architecture
+from motion_jax.weights.safetensors import read_safetensors
+from motion_jax.weights.torch import read_pth
 from motion_jax.weights.unpickle import quoted
 
 # What DataParallel and DistributedDataParallel, torch.compile and FSDP put into keys.
@@ -30,9 +32,6 @@ _PARAMETRIZED = {_MARK + end: part for end, part in _ENDS.items()}
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .pth, .pt or .safetensors file, by its own keys. Raises UserError."""
-    from motion_jax.weights.safetensors import read_safetensors
-    from motion_jax.weights.torch import read_pth
-
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":

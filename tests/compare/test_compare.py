@@ -141,8 +141,10 @@ def test_the_page_and_the_video(made):
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["nearest", "pose2pics"]
 
 
-def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, tiny):
+def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, tiny, monkeypatch):
     """Watched by another observer than the terminal."""
+    # 54 steps, which the limit never ends.
+    monkeypatch.setattr(budget, "measure", lambda config: {"main": 1.0})
     out, stop, seen = tmp_path / "out", events.StopToken(), []
 
     def watch(event):
@@ -151,12 +153,12 @@ def test_a_token_stops_it_midway_and_the_same_call_goes_on(tmp_path, dancers, ti
             stop.stop("the page")
 
     with pytest.raises(events.Interrupted, match="Stopped by the page after step .* saved"):
-        compare(options(dancers, out), observer=watch, stop=stop)
+        compare(options(dancers, out, budget="1m"), observer=watch, stop=stop)
     assert not any((out / name).exists() for name in ("table.json", "index.html"))
     begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
     assert begun == ["source", "poses", "frames", "training", "main"]
     seen.clear()
-    compare(options(dancers, out), observer=seen.append)
+    compare(options(dancers, out, budget="1m"), observer=seen.append)
     begun = [event.name for event in seen if isinstance(event, events.StageBegun)]
     assert begun[0] == "source" and begun[-1] == "scores" and "poses" not in begun
     shares = [event.share for event in seen]

@@ -102,7 +102,7 @@ def run(tmp_path, monkeypatch):
         dataset={"fingerprint": fingerprint(data)},
         synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
     )
-    monkeypatch.setattr("motion_jax.train.run.load_run", lambda folder, step: made)
+    monkeypatch.setattr("motion_jax.evaluate.measure.load_run", lambda folder, step: made)
     monkeypatch.setenv("MOTION_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MOTION_JAX_MODELS", raising=False)
     return made
@@ -172,8 +172,8 @@ def test_pairs_of_which_none_is_held_out_are_noted(run, tmp_path, capsys, monkey
     evaluate(options(run, data=tmp_path / "pairs"))
     (line,) = (x for x in capsys.readouterr().out.splitlines() if "No pair is held out" in x)
     assert line.endswith("figures of evaluate flatter; pair again with --holdout 0.2.")
-    monkeypatch.setattr("motion_jax.train.checkpoint.has_checkpoint", lambda folder: True)
-    monkeypatch.setattr("motion_jax.train.which_checkpoint.steps_of", lambda folder: [3, 7])
+    monkeypatch.setattr("motion_jax.evaluate.steps.has_checkpoint", lambda folder: True)
+    monkeypatch.setattr("motion_jax.evaluate.steps.steps_of", lambda folder: [3, 7])
     evaluate(options(run, data=tmp_path / "pairs", step="all"))
     assert capsys.readouterr().err.splitlines().count(line) == 1
     dataset(tmp_path / "held", held_out=(1,), options={"made_by": "pair", "holdout": 0.2})
@@ -305,7 +305,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
         return SimpleNamespace(keypoints=keypoints, found=found)
 
     monkeypatch.setattr(reestimate, "choose_detector", choose)
-    monkeypatch.setattr("motion_jax.pose.estimate.estimate_video", estimate)
+    monkeypatch.setattr("motion_jax.evaluate.reestimate.estimate_video", estimate)
     result = evaluate(options(run, reestimate="yes", json=True))
     methods = result["methods"]
     assert result["reestimated_frames"] == 14  # the second clip's 7 are too few

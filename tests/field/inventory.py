@@ -249,7 +249,7 @@ def _face(path: Path) -> Iterator[None]:
 
 
 def _experiment(path: Path) -> Iterator[None]:
-    from motion_jax.port.options import read_options
+    from motion_jax.port.original_options import read_options
 
     yield
     read_options(path.parent)

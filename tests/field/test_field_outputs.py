@@ -104,7 +104,7 @@ def test_a_film_within_the_folder_of_its_poses(place, capsys):
 
 def test_what_a_verb_keeps_in_its_run_is_no_mistake(tmp_path):
     from motion_jax.evaluate.options import EvaluateOptions
-    from motion_jax.port.export_run import ExportOptions
+    from motion_jax.port.options import ExportOptions
 
     run = tmp_path / "run"
     run.mkdir()

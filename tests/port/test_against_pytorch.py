@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed; it is com
 reference_modules = pytest.importorskip("reference_modules")
 
 from motion_jax.port import load_network, save_safetensors, save_torch  # noqa: E402
-from motion_jax.port.parity import ParityOptions, parity  # noqa: E402
+from motion_jax.port.options import ParityOptions  # noqa: E402
+from motion_jax.port.parity import parity  # noqa: E402
 from motion_jax.weights.read import recognise  # noqa: E402
 from motion_jax.weights.torch import read_pth, write_pth  # noqa: E402
 

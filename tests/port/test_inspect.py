@@ -12,8 +12,9 @@ from motion_jax.config import to_json
 from motion_jax.errors import UserError
 from motion_jax.port import load_network
 from motion_jax.port.contents import look_into
-from motion_jax.port.import_run import ImportOptions, import_run
+from motion_jax.port.import_run import import_run
 from motion_jax.port.inspect import difference
+from motion_jax.port.options import ImportOptions
 from motion_jax.port.parity import compare
 from motion_jax.train import imported
 from motion_jax.train.run import read_config

@@ -136,7 +136,7 @@ def test_cache_is_keyed_by_content_and_options(tmp_path, monkeypatch):
 
     monkeypatch.setattr(estimate, "_estimate", fake)
     # The files are no videos.
-    monkeypatch.setattr("motion_jax.video.reader.peculiarities", lambda path: {})
+    monkeypatch.setattr("motion_jax.pose.estimate.peculiarities", lambda path: {})
     first = estimate.estimate_cached(video, detail="body", model=model)
     copy = tmp_path / "b.mp4"
     copy.write_bytes(b"frames")

@@ -17,7 +17,8 @@ from motion_jax.config import Devices, load_config
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.profiling import saved, topology
-from motion_jax.profiling.compile import CompileOptions, compile_config, lines
+from motion_jax.profiling.compile import compile_config, lines
+from motion_jax.profiling.options import CompileOptions
 from motion_jax.train.step import compiled_step, step_inputs
 
 CONFIG = """

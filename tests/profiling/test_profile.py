@@ -14,7 +14,7 @@ from motion_jax import cli, files
 from motion_jax.data import records
 from motion_jax.errors import UserError
 from motion_jax.profiling import chips, compare, measure, profile, report
-from motion_jax.profiling.profile import ProfileOptions
+from motion_jax.profiling.options import ProfileOptions, split_settings
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -186,7 +186,7 @@ def test_a_run_with_its_own_data(run, monkeypatch):
         seen["batch"], seen["state"], seen["trace"] = next(batches), make_state(), folder
         raise UserError("far enough")
 
-    monkeypatch.setattr(measure, "measure", fake)
+    monkeypatch.setattr(profile, "measure", fake)
     with pytest.raises(UserError, match="far enough"):
         profile.profile(ProfileOptions(run=run))
     assert seen["batch"]["frames"].shape == (2, 2, 16, 16, 3)
@@ -242,7 +242,7 @@ def test_settings_change_the_config(config_file):
 
 
 def test_settings_are_not_taken_for_a_config():
-    split = profile.split_settings
+    split = split_settings
     given = ["--run", "a.b", "--recipe.dtype", "bfloat16", "--json", "--seed=3"]
     assert split(given) == (["--run", "a.b", "--json"], given[2:4] + ["--seed=3"])
     assert split(["demo", "--recipe.rematerialise"]) == (["demo"], ["--recipe.rematerialise"])

@@ -5,7 +5,8 @@ import pytest
 
 from motion_jax import events
 from motion_jax.events import Stopped, StopToken
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer.command import transfer
+from motion_jax.transfer.options import TransferOptions
 
 
 def options(dancer, ada, out) -> TransferOptions:

@@ -134,14 +134,14 @@ def test_any_densepose_drives_it_and_bars_are_cut_off(run, dance, source, fed, t
 
 
 def test_evaluation_does_not_measure_bars(run, data, tmp_path, monkeypatch, capsys):
-    from motion_jax.evaluate import score
+    from motion_jax.evaluate import measure
 
-    pieces, compare = [], score.compare
+    pieces, compare = [], measure.compare
 
     def watched(stream, **options):
         return compare((pieces.append(piece) or piece for piece in stream), **options)
 
-    monkeypatch.setattr(score, "compare", watched)
+    monkeypatch.setattr(measure, "compare", watched)
     result = evaluate(EvaluateOptions(run=run, out=tmp_path, json=True))
     capsys.readouterr()
     assert any("bars" in note for note in result["notes"])

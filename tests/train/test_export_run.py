@@ -18,8 +18,9 @@ import pytest
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.port import load_network, save_torch
-from motion_jax.port.export_run import ExportOptions, export
-from motion_jax.port.import_run import ImportOptions, import_run
+from motion_jax.port.export_run import export
+from motion_jax.port.import_run import import_run
+from motion_jax.port.options import ExportOptions, ImportOptions
 from motion_jax.port.run_networks import networks_of
 from motion_jax.port.run_state import all_params
 from motion_jax.pose.pose_pictures import drawn

@@ -15,11 +15,12 @@ from motion_jax.nets.initial import initialise
 from motion_jax.port import import_pix2pix, load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.experiment import read_experiment
-from motion_jax.port.export_run import ExportOptions, export
+from motion_jax.port.export_run import export
 from motion_jax.port.import_edn import WARMUP_STEPS
-from motion_jax.port.import_run import ImportOptions, import_run
+from motion_jax.port.import_run import import_run
 from motion_jax.port.inspect import comparison
 from motion_jax.port.network import Network, save_torch
+from motion_jax.port.options import ExportOptions, ImportOptions
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_state import all_params
 from motion_jax.recipes.crops import crop_corners

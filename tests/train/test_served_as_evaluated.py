@@ -89,9 +89,9 @@ def held(tmp_path_factory, dataset):
 def test_transfer_gives_the_pictures_that_evaluation_saw(
     runs, held, name, step, tmp_path, monkeypatch, capsys
 ):
-    from motion_jax.evaluate import score
+    from motion_jax.evaluate import measure
 
-    measured, compare = [], score.compare
+    measured, compare = [], measure.compare
 
     def watched(stream, **settings):
         def seen():
@@ -101,7 +101,7 @@ def test_transfer_gives_the_pictures_that_evaluation_saw(
 
         return compare(seen(), **settings)
 
-    monkeypatch.setattr(score, "compare", watched)
+    monkeypatch.setattr(measure, "compare", watched)
     options = {"reestimate": "no", "json": True, "batch": 4}
     found = evaluate(EvaluateOptions(runs(name), step=step, out=tmp_path / "e", **options))
     source, poses = held

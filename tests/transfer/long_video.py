@@ -2,14 +2,14 @@
 frames and seconds of the result, and by how many megabytes memory grew from minute FIRST on."""
 
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 from walker import FakeRun, FakeSynthesizer, a_track
 
 from motion_jax.pose.files import write_openpose
-from motion_jax.transfer.command import TransferOptions, transfer
+from motion_jax.transfer import command
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import frame_times
 from motion_jax.video.writer import VideoWriter
 
@@ -43,9 +43,7 @@ def main(kind: str, folder: Path) -> None:
             writer.write(np.full((SIZE, SIZE, 3), i % 250, np.uint8), i / FPS)
     run.made = Watched(run.size)
     recipe = run.config.recipe
-    fake = types.ModuleType("motion_jax.train.run")
-    fake.load_run = lambda folder, step: run
-    sys.modules["motion_jax.train.run"] = fake
+    command.load_run = lambda folder, step: run
     options = {"normalize": "none", "smooth": False, "swaps": False, "bones": False}
     if kind == "poses":
         recipe.shows = ("poses", "frames")
@@ -55,7 +53,7 @@ def main(kind: str, folder: Path) -> None:
     out = folder / "out.mp4"
     place = folder / "run"
     place.mkdir()
-    transfer(TransferOptions(source, out, place, ready_poses=kind == "pictures", **options))
+    command.transfer(TransferOptions(source, out, place, ready_poses=kind == "pictures", **options))
     times = frame_times(out)
     print(len(times), times[-1], resident() - run.made.at_first)
 

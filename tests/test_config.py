@@ -69,7 +69,7 @@ def test_json_keeps_every_setting():
         ({"recipe": {"type": "everybody_dance_now"}, "sead": 1}, "no field 'sead'.*'seed'"),
     ],
 )
-def test_json_of_something_else_is_refused(value, sentence):
+def test_json_of_something_else_is_refused(value, sentence, unchecked):
     with pytest.raises(UserError, match=sentence):
         module.from_json(value, "x.json")
 
@@ -87,7 +87,7 @@ def test_json_of_something_else_is_refused(value, sentence):
         ("import nothing_of_this_name", "does not run: ModuleNotFoundError"),
     ],
 )
-def test_a_file_with_a_mistake_is_one_sentence(tmp_path, text, sentence):
+def test_a_file_with_a_mistake_is_one_sentence(tmp_path, text, sentence, unchecked):
     path = tmp_path / "mine.py"
     path.write_text(
         "from dataclasses import replace\n"

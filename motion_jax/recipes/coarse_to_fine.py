@@ -88,6 +88,7 @@ class Stage(schedule.Stage):
     """As schedule.Stage, of a discriminator with several scales."""
 
     width: int = 512
+    """Of the pictures, in pixels."""
     num_D: int = 2
     """Discriminator scales."""
 

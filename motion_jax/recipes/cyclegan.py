@@ -40,6 +40,7 @@ class Losses(image_networks.Losses):
     """Weights of the generators' losses; the adversarial ones have weight 1."""
 
     gan: Literal["vanilla", "lsgan"] = "lsgan"
+    """Cross-entropy on logits, or least squares."""
     cycle_A: float = 10.0
     """Weight of |B(A(a)) - a|."""
     cycle_B: float = 10.0
@@ -60,6 +61,7 @@ class CycleState(State):
 class CycleGAN(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
+    name = "cyclegan"
     generator: Generator = Generator(kind="resnet", norm="instance", dropout=False)
     """Both generators."""
     discriminator: Discriminator = Discriminator(norm="instance")

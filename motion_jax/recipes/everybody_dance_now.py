@@ -68,6 +68,7 @@ class Losses(coarse_to_fine.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
     perceptual_global_factor: float = 0.5
+    """Factor on the perceptual loss while the generator is a GlobalGenerator: the reference's."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Scene(NamedTuple):
 class EverybodyDanceNow(CoarseToFine):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
+    name = "everybody_dance_now"
     # Pose and previous frame; poses and images of two frames.
     generator_channels = 6
     discriminator_channels = 12

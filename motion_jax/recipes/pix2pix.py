@@ -46,6 +46,7 @@ class Losses(image_networks.Losses):
 class Pix2Pix(OneStage):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
+    name = "pix2pix"
     losses: Losses = field(default_factory=Losses)
     conditions: Conditions = field(default_factory=Conditions)
     """What the generator and the discriminator are shown."""

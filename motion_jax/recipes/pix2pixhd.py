@@ -35,6 +35,7 @@ __all__ = ["RECIPE", "Discriminator", "Generator", "Losses", "Pix2PixHD", "Stage
 class Pix2PixHD(CoarseToFine):
     """The recipe: hyperparameters as fields, pure functions as methods."""
 
+    name = "pix2pixhd"
     # Pose; pose and image.
     generator_channels = 3
     discriminator_channels = 6

@@ -81,7 +81,9 @@ def test_a_batch_shows_what_keypoints_would(dataset, ready, small):
         assert ("pose_pictures" in batch) == (folder == ready)
         shown.append(np.asarray(pose_pictures(batch, style, SIZE, SIZE)))
         np.testing.assert_allclose(
-            2 * small.recipe.draw(poses_of(batch), SIZE, SIZE) - 1, shown[-1], atol=1e-6
+            2 * small.recipe.draw(jax.device_put(poses_of(batch)), SIZE, SIZE) - 1,
+            shown[-1],
+            atol=1e-6,
         )
     assert shown[0].shape == (2, 2, SIZE, SIZE, 3) and shown[0].min() < 0 and shown[0].max() == 1
     np.testing.assert_allclose(shown[0], shown[1], atol=1 / 255 + 1e-6)

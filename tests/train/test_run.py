@@ -200,7 +200,7 @@ def test_without_the_face_only_the_face_differs(louder, poses, frames):
     )
 
 
-def test_folders_that_are_no_trained_run_are_one_sentence(tmp_path, trained):
+def test_folders_that_are_no_trained_run_are_one_sentence(tmp_path, trained, unchecked):
     with pytest.raises(UserError, match=r"is not a run directory \(no config.json in it\)"):
         load_run(tmp_path)
     folder = tmp_path / "run"

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_writable, write_bytes, write_json
+from motion_jax.pose import long_arrays
 from motion_jax.pose.pose_pictures import drawn
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.progress import track
@@ -64,6 +65,8 @@ def write_pose_pictures(
     for i in track(range(len(poses)), "Writing pose pictures"):
         shown = white if lost[i] else np.asarray(picture(poses[i]))
         write_bytes(folder / f"{i:06d}.png", encode_picture(shown, "png"))
+        if i % long_arrays.WINDOW == 0:
+            long_arrays.release(poses)
     about = {
         "frames": len(poses),
         "height": height,

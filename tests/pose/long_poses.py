@@ -67,7 +67,7 @@ def estimated(count: int, folder: Path) -> None:
     estimate.pool = lambda *_: contextlib.nullcontext()
     estimate._mediapipe_version = lambda: "0"
     estimate.bundles.find_bundle = lambda detail, model: types.SimpleNamespace(
-        path=folder, sha256="", describe=dict
+        path=folder, sha256="", origin=dict
     )
     os.environ["MOTION_JAX_CACHE"] = str(folder / "cache")
     (folder / "film.mp4").write_bytes(b"")

@@ -96,7 +96,12 @@ def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     finally:
         _open.reset(token)
         stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)
+        try:
+            executor.shutdown(wait=True, cancel_futures=True)
+        except KeyboardInterrupt:
+            # They end soon; a second Ctrl-C does not wait for them.
+            executor.shutdown(wait=True)
+            raise
         log.unlink(missing_ok=True)
 
 

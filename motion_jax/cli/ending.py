@@ -9,6 +9,7 @@ threads of libraries that were interrupted half-way crash while the interpreter 
 """
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -75,6 +76,7 @@ def _forget(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
+    gc.collect()
 
 
 def _raise(frame: FrameType | None) -> None:

@@ -2,9 +2,9 @@
 
     source → fit → player → film: moments, laid into the target's picture, a picture of each, an MP4
 
-Poses of a whole video are kept, so that they can be mended looking ahead; those of a long one lie
-in a temporary file (pose/long_arrays.py). Pictures stream, a chunk at a time, so that memory does
-not grow with the length. The frame times and the sound of the source are kept.
+The poses of a whole video are kept, so that they can be mended looking ahead; those of a long one
+lie in a temporary file (pose/long_arrays.py). Pictures stream, a chunk at a time, so that memory
+does not grow with the length. The result has the frame times and the sound of the source.
 """
 
 from pathlib import Path

@@ -13,7 +13,8 @@ import pytest
 
 from motion_jax.errors import UserError
 from motion_jax.nets.initial import initialise
-from motion_jax.port import Network, load_network, options, save_safetensors, save_torch
+from motion_jax.port import Network, load_network, save_safetensors, save_torch
+from motion_jax.port import original_options as options
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
 from motion_jax.weights.architecture import architecture_of, layers, sentence

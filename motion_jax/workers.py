@@ -96,12 +96,7 @@ def pool(workers: int, preload: Sequence[str] = ()) -> Iterator[None]:
     finally:
         _open.reset(token)
         stop.set()
-        try:
-            executor.shutdown(wait=True, cancel_futures=True)
-        except KeyboardInterrupt:
-            # They end soon; a second Ctrl-C does not wait for them.
-            executor.shutdown(wait=True)
-            raise
+        executor.shutdown(wait=True, cancel_futures=True)
         log.unlink(missing_ok=True)
 
 

@@ -9,15 +9,15 @@ threads of libraries that were interrupted half-way crash while the interpreter 
 """
 
 import contextlib
-import gc
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+from motion_jax.interrupt import at_once
 
 INTERRUPTED = 130
 # Seconds after which an interrupt that led to nothing is raised again.
@@ -53,7 +53,6 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
         with contextlib.suppress(OSError):
             print("motion-jax: interrupted", file=sys.stderr)
         if whole_process:
-            _forget(error)
             leave(INTERRUPTED)
         raise SystemExit(INTERRUPTED) from error
     finally:
@@ -64,19 +63,27 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
 
 def leave(status: int) -> None:
     """Ends the process without the interpreter's own ending; all of ours is cleaned up."""
+    if "multiprocessing" in sys.modules:
+        _end_workers()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
 
 
-def _forget(error: BaseException | None) -> None:
-    """Frees what the interrupted functions held: Python's tracker of semaphores, a process of its
-    own, would warn of those that are left."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__
-    gc.collect()
+def _end_workers() -> None:
+    """Ends worker processes that a second interrupt kept us from waiting for, and removes the
+    semaphores that were shared with them: Python's tracker, a process of its own, would warn of
+    those that are left."""
+    import multiprocessing.util
+
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+    # What Python itself calls when it ends, of objects with a priority of 0 or more: those of
+    # lower priority wait for threads.
+    run_finalizers: Any = multiprocessing.util._run_finalizers  # type: ignore[attr-defined]
+    run_finalizers(0)
 
 
 def _raise(frame: FrameType | None) -> None:
@@ -110,7 +117,7 @@ class _Noted:
     def __enter__(self) -> "_Noted":
         if threading.current_thread() is not threading.main_thread():
             return self
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, at_once):
             return self
         self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
         self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)

@@ -19,7 +19,7 @@ from field_films import film, pictures, poses
 from motion_jax.cli import main
 
 MOMENTS = int(os.environ.get("MOTION_JAX_INTERRUPTS", "0"))
-COMMAND = "import sys; from motion_jax.cli import main; sys.exit(main())"
+COMMAND = "from motion_jax.start import main; main()"
 VERBS = {
     "prepare": "prepare {in}/film.mp4 --poses {in}/poses --out {out} --size 32x32 --workers 1",
     "import-data": "import-data {in}/film.mp4 --out {out} --size 32x32 --workers 1",
@@ -90,8 +90,51 @@ def test_ctrl_c(place, tmp_path, verb):
         assert status in (130, -signal.SIGINT), (moment, status, said[-2000:], first)
         if status == 130:
             assert "motion-jax: interrupted" in said or "Stopped" in said, said[-2000:]
-            assert "Traceback" not in said and "Segmentation" not in said, (moment, said[-2000:])
+            for word in ("Traceback", "Segmentation", "leaked"):
+                assert word not in said, (moment, said[-2000:])
+        else:
+            assert "motion_jax" not in said, (moment, said[-2000:])
         assert not (out / "out.mp4").exists() and not list(tmp_path.rglob("*.partial.mp4"))
+
+
+def test_ctrl_c_while_the_command_line_itself_is_read(tmp_path):
+    """The first import of `motion_jax.cli` interrupts itself."""
+    program = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "motion_jax.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from motion_jax.start import main
+main()
+print("went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, preexec_fn=listening
+    )
+    assert (done.returncode, done.stdout) == (130, ""), done
+    assert done.stderr == "motion-jax: interrupted\n"
+
+
+def test_workers_that_are_left_end_too_and_nothing_is_said_of_their_semaphores(tmp_path):
+    program = """
+import multiprocessing, sys, time
+from motion_jax.cli.ending import leave
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    event, worker = context.Event(), context.Process(target=time.sleep, args=(60,))
+    worker.start()
+    print(worker.pid, flush=True)
+    leave(130)
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)
 
 
 def test_an_interrupt_is_not_lost(tmp_path):

@@ -167,52 +167,10 @@ def _prepare(arguments: list[str]) -> None:
     prepare(options, advise=advise)
 
 
-def _import_data(arguments: list[str]) -> None:
-    from motion_jax.data.import_options import ImportOptions
-
-    options = parse(ImportOptions, "import-data", arguments)
-    from motion_jax.data.import_data import import_data
-
-    import_data(options)
-
-
-def _pair(arguments: list[str]) -> None:
-    from motion_jax.pairing.options import PairOptions
-
-    options = parse(PairOptions, "pair", arguments)
-    from motion_jax.pairing.pair import pair
-
-    pair(options)
-
-
-def _export_data(arguments: list[str]) -> None:
-    from motion_jax.data.export_data import ExportOptions, export_data
-
-    export_data(parse(ExportOptions, "export-data", arguments))
-
-
 def _train(arguments: list[str]) -> None:
     from motion_jax.cli.train import run
 
     run(arguments)
-
-
-def _transfer(arguments: list[str]) -> None:
-    from motion_jax.transfer.options import TransferOptions
-
-    options = parse(TransferOptions, "transfer", arguments)
-    from motion_jax.transfer.command import transfer
-
-    transfer(options)
-
-
-def _evaluate(arguments: list[str]) -> None:
-    from motion_jax.evaluate.options import EvaluateOptions
-
-    options = parse(EvaluateOptions, "evaluate", arguments)
-    from motion_jax.evaluate.evaluate import evaluate
-
-    evaluate(options)
 
 
 def _compare(arguments: list[str]) -> None:
@@ -255,63 +213,41 @@ def _import(arguments: list[str]) -> None:
     import_run(options, "motion-jax import " + shlex.join(arguments))
 
 
-def _export(arguments: list[str]) -> None:
-    from motion_jax.port.options import ExportOptions
-
-    options = parse(ExportOptions, "export", arguments)
-    from motion_jax.port.export_run import export
-
-    export(options)
-
-
-def _inspect(arguments: list[str]) -> None:
-    from motion_jax.port.options import InspectOptions
-
-    options = parse(InspectOptions, "inspect", arguments)
-    from motion_jax.port.inspect import inspect
-
-    inspect(options)
+# Options and function of the verbs that need nothing else, by their places in this package.
+_PLAIN = {
+    "import-data": ("data.import_options:ImportOptions", "data.import_data:import_data"),
+    "pair": ("pairing.options:PairOptions", "pairing.pair:pair"),
+    "export-data": ("data.export_data:ExportOptions", "data.export_data:export_data"),
+    "transfer": ("transfer.options:TransferOptions", "transfer.command:transfer"),
+    "evaluate": ("evaluate.options:EvaluateOptions", "evaluate.evaluate:evaluate"),
+    "export": ("port.options:ExportOptions", "port.export_run:export"),
+    "inspect": ("port.options:InspectOptions", "port.inspect:inspect"),
+    "parity": ("port.options:ParityOptions", "port.parity:parity"),
+    "fetch": ("fetch:FetchOptions", "fetch:fetch"),
+    "demo": ("demo_options:DemoOptions", "demo:demo"),
+}
 
 
-def _parity(arguments: list[str]) -> None:
-    from motion_jax.port.options import ParityOptions
-
-    options = parse(ParityOptions, "parity", arguments)
-    from motion_jax.port.parity import parity
-
-    parity(options)
+def _plain(verb: str, arguments: list[str]) -> None:
+    """Options first: --help and a wrong option need not wait for the verb's imports."""
+    kind, function = _PLAIN[verb]
+    options = parse(_named(kind), verb, arguments)
+    _named(function)(options)
 
 
-def _fetch(arguments: list[str]) -> None:
-    from motion_jax.fetch import FetchOptions, fetch
+def _named(place: str) -> Any:
+    import importlib
 
-    fetch(parse(FetchOptions, "fetch", arguments))
-
-
-def _demo(arguments: list[str]) -> None:
-    from motion_jax.demo_options import DemoOptions
-
-    options = parse(DemoOptions, "demo", arguments)
-    from motion_jax.demo import demo
-
-    demo(options)
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"motion_jax.{module}"), name)
 
 
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {
+    **{verb: functools.partial(_plain, verb) for verb in _PLAIN},
     "prepare": _prepare,
-    "import-data": _import_data,
-    "pair": _pair,
-    "export-data": _export_data,
     "train": _train,
-    "transfer": _transfer,
-    "evaluate": _evaluate,
     "compare": _compare,
     "import": _import,
-    "export": _export,
-    "inspect": _inspect,
-    "parity": _parity,
     "profile": _profile,
     "compile": _compile,
-    "fetch": _fetch,
-    "demo": _demo,
 }

@@ -38,7 +38,7 @@ class NoiseRun:
 
     def begin(self, seen):
         shape = (len(seen["poses"]), 64, 64, 3)
-        return np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+        return iter(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def _text(name: str, text: str):
 
 def _profile(folder: Path) -> tuple[Path, Path]:
     from motion_jax.files import write_json
-    from motion_jax.profiling.result import FORMAT
+    from motion_jax.profiling.profile_json import FORMAT
 
     value = {"rows": [], "step": {}, "memory": {}, "format": FORMAT}
     write_json(folder / "profile.json", value)

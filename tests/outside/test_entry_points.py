@@ -28,7 +28,7 @@ def refused(function, *arguments):
         ("odd_recipe", "RECIPE = 3", "it is neither a class of motion_jax.recipes.base.Recipe"),
     ],
 )
-def test_recipes_that_cannot_be_used(add_package, monkeypatch, value, text, reason):
+def test_recipes_that_cannot_be_used(add_package, monkeypatch, unchecked, value, text, reason):
     add_package("odd-package", {RECIPES: {"odd": value}}, {"odd_recipe": text})
     monkeypatch.delitem(__import__("sys").modules, "odd_recipe", raising=False)
     sentence = refused(recipe_class, "odd")

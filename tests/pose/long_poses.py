@@ -14,7 +14,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "transfer"))
 from walker import a_track
 
-from motion_jax.pose import detect, estimate
+from motion_jax.pose import detect, estimate, motion
 from motion_jax.pose.files import write_openpose
 from motion_jax.pose.landmarks import Found
 from motion_jax.pose.motion import motion_of
@@ -22,7 +22,6 @@ from motion_jax.pose.normalize import fit_target
 from motion_jax.pose.options import PoseOptions
 from motion_jax.transfer.fit import Body, fit_clip, placements
 from motion_jax.transfer.stabilise import steadied
-from motion_jax.video import reader
 
 FPS, SIZE = 30, (96, 128)
 
@@ -81,10 +80,10 @@ def estimated(count: int, folder: Path) -> None:
 
 def main(kind: str, count: int, folder: Path) -> None:
     times = np.arange(count) / FPS
-    reader.frame_times = lambda path, **span: times
-    reader.probe = lambda path: types.SimpleNamespace(height=SIZE[0], width=SIZE[1])
-    reader.peculiarities = lambda path: {}
-    reader.check_choice = lambda *_: None
+    motion.frame_times = estimate.frame_times = lambda path, **span: times
+    motion.probe = lambda path: types.SimpleNamespace(height=SIZE[0], width=SIZE[1])
+    motion.check_choice = lambda *_: None
+    estimate.peculiarities = lambda path: {}
     {"files": from_files, "estimated": estimated}[kind](count, folder)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

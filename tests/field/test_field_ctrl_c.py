@@ -34,7 +34,8 @@ VERBS = {
     "import": "import {in}/poses --run {out}",
     "export": "export --run {in}/runs/pix2pix --out {out}",
     "inspect": "inspect {in}/runs/pix2pix",
-    "compare": "compare --target {in}/film --source {in}/film.mp4 --poses {in}/poses --out {out}",
+    "compare": "compare --target {in}/film --source {in}/film.mp4 --poses {in}/poses --out {out} "
+    "--methods nearest,pose2pics --budget 9s",
     "--help": "transfer --help",
 }
 ORDINARY = ("evaluate", "transfer", "import-data")

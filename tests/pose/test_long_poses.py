@@ -19,7 +19,8 @@ from motion_jax.pose.track import PoseTrack
 from motion_jax.transfer.fit import Body, fit_clip
 from motion_jax.transfer.stabilise import steadied
 
-# Megabytes by which memory may grow from 5,000 frames to 20,000, whose poses are 25 more as float32.
+# Megabytes by which memory may grow from 5,000 frames to 20,000. As float32 their poses take 25
+# more.
 GROWTH = 12
 
 

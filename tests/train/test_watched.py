@@ -69,7 +69,13 @@ def test_another_observer_sees_it_and_its_token_stops_it(tmp_path, trained, conf
 
 
 def test_two_trainings_in_two_threads_are_what_each_is_alone(tmp_path, trained, config, dataset):
-    other = replace(config, seed=config.seed + 1)
+    # The other one has another seed and the first stage alone.
+    recipe = config.recipe
+    nothing = {
+        name: replace(getattr(recipe, name), steps=0, decay_steps=0)
+        for name in ("local_stage", "face_stage")
+    }
+    other = replace(config, seed=config.seed + 1, recipe=replace(recipe, **nothing))
     train(other, dataset, tmp_path / "alone")
     heard, failed = {"a": [], "b": []}, []
     meet = threading.Barrier(2)

@@ -15,7 +15,7 @@ from motion_jax.video.writer import VideoWriter
 
 FPS, MINUTES, SIZE = 3, 20, 64
 # Minutes until all buffers (of the encoder, above all) are as full as they get.
-FIRST = 4
+FIRST = 8
 
 
 def resident() -> float:

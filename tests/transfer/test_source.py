@@ -12,7 +12,7 @@ from motion_jax.pose.forwards import Forwards
 from motion_jax.transfer.fit import Body, RunningFit, fit_clip
 from motion_jax.transfer.source import live_moments
 
-# Megabytes by which memory may grow from minute 4 of a video to minute 20; its pictures are 35.
+# Megabytes by which memory may grow from minute 8 of a video to minute 20; its pictures are 27.
 GROWTH = 20
 
 

@@ -116,6 +116,20 @@ def check_writable(folder: Path) -> None:
             pass
 
 
+@contextlib.contextmanager
+def results_in(folder: Path) -> Iterator[None]:
+    """As check_writable; where the block ends early with nothing written, the folder goes again."""
+    there = Path(folder).exists()
+    check_writable(folder)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        raise
+
+
 def check_outputs(
     options: Any,
     *outputs: str,

@@ -49,14 +49,14 @@ def measure(options: EvaluateOptions) -> Evaluation:
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
-    files.check_writable(out)
     total = sum(count for _, count in held)
-    found, poses = score_with_poses(
-        lambda stream: compare(stream, total=total, batch=options.batch, lpips=lpips),
-        metered(_pieces(run, frames, held, training, options), total, "Evaluating"),
-        detector,
-        options.reestimate_frames,
-    )
+    with files.results_in(out):
+        found, poses = score_with_poses(
+            lambda stream: compare(stream, total=total, batch=options.batch, lpips=lpips),
+            metered(_pieces(run, frames, held, training, options), total, "Evaluating"),
+            detector,
+            options.reestimate_frames,
+        )
     height, width = run.size
     result: Evaluation = {
         "methods": poses.added_to(found.methods),

@@ -18,8 +18,9 @@ class TransferOptions(PoseOptions):
     person in a video; a CycleGAN of frames is shown the video's frames themselves."""
 
     source: Path
-    """Video of the person whose motion is taken (any kind that FFmpeg reads); for CycleGAN runs, of
-    the frames that are translated: no pose is estimated."""
+    """Video of the person whose motion is taken (any kind that FFmpeg reads), or with --fps a
+    folder of numbered pictures. For CycleGAN runs: the frames that are translated; no pose is
+    estimated."""
     out: Path
     """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere; no other
     container). One that is there is replaced when the new one is whole."""

@@ -331,3 +331,17 @@ def test_choosing_the_detector(run, tmp_path, shared, monkeypatch):
     monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))
     detector = reestimate.choose_detector(estimated, "auto", None)
     assert detector.bundle.name == "holistic_landmarker.task" and detector.why_not == ""
+
+
+def test_one_that_ends_early_leaves_no_folder(run, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("motion_jax.evaluate.measure.compare", interrupted)
+    for there in (False, True):
+        out = tmp_path / f"out-{there}"
+        if there:
+            out.mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(options(run, out=out))
+        assert out.exists() == there

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +35,11 @@ DAMAGED = ".damaged"
 
 class Damaged(UserError):
     """A checkpoint that cannot be restored."""
+
+
+# While a save begins, Orbax takes a number that counts the process's saves for its own. Of two
+# trainings in one process one would wait for the files of the other's number, for 300 s.
+_STARTING = threading.Lock()
 
 
 class Checkpoints:
@@ -114,7 +120,7 @@ class Checkpoints:
         self._records[step] = record
         self._saving = step
         try:
-            with writing(self.folder):
+            with _STARTING, writing(self.folder):
                 self._manager.save(
                     step,
                     args=ocp.args.Composite(

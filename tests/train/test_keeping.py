@@ -4,6 +4,7 @@ import errno
 import shutil
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -190,3 +191,25 @@ def test_reads_that_nobody_waits_for_any_more_are_not_told(monkeypatch):
     for unraisable in (late, other, owned):
         sys.unraisablehook(unraisable)
     assert told == [other, owned]
+
+
+def test_savers_in_several_threads(tmp_path):
+    """Orbax keeps a number for all savers of a process: each waits for its own files all the
+    same."""
+    failed = []
+
+    def go(folder):
+        try:
+            with checkpoint.Checkpoints(folder) as checkpoints:
+                for step in range(1, 9):
+                    checkpoints.save(step, {"a": np.full((8, 8), step, np.float32)}, {})
+                checkpoints.wait()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=go, args=(tmp_path / name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

@@ -10,7 +10,6 @@ What begins with "test" or "val" is held out. Nothing is decoded here; sizes com
 """
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from motion_jax.errors import UserError, option
 from motion_jax.files import entries
 from motion_jax.progress import say
 from motion_jax.video import image_files as pictures
+from motion_jax.video.numbers import missing_files
 
 PHASES = ("train", "val", "test")
 # What the first phase of each layout must hold.
@@ -35,7 +35,6 @@ NEEDED = {
 }
 # Layouts whose pictures are frames of a video, whatever their names.
 FILMED = ("edn", "vid2vid")
-_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -158,36 +157,9 @@ def _clipped(group: Group, layout: str, sequence: str) -> Group:
         frames = True
     if frames and not any(map(pictures.number, stems)):
         return replace(group, clips=((0, len(stems)),))
-    if frames and (missing := missing_pictures(group.frames)):
+    if frames and (missing := missing_files(group.frames)):
         say(f"{group.name}: {missing}; a clip ends there.")
     return replace(group, clips=tuple(pictures.clips(stems, frames)))
-
-
-def missing_pictures(files: Sequence[str | Path]) -> str:
-    """Says which files are missing from a numbered sequence, as "f_4.png is missing between f_3.png
-    and f_5.png"; "" where none is.
-
-    files: in order. Numbers may go in steps; the commonest step counts, as with pose files.
-    """
-    names = [Path(file).name for file in files]
-    neighbours = []
-    for before, after in zip(names, names[1:], strict=False):
-        old, new = _DIGITS.split(before), _DIGITS.split(after)
-        places = [i for i, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]]
-        # Odd places are digits. Where more than one number differs, nothing says what is between.
-        if len(old) == len(new) and len(places) == 1 and places[0] % 2:
-            neighbours.append((before, after, old, places[0], int(new[places[0]])))
-    steps = [number - int(parts[at]) for _, _, parts, at, number in neighbours]
-    step = max(sorted(set(steps)), key=steps.count, default=1)
-    holes = [hole for hole, found in zip(neighbours, steps, strict=True) if round(found / step) > 1]
-    if not holes:
-        return ""
-    before, after, parts, at, number = holes[0]
-    width, count = len(parts[at]), round((number - int(parts[at])) / step) - 1
-    name = "".join([*parts[:at], f"{int(parts[at]) + step:0{width}d}", *parts[at + 1 :]])
-    others = f" and {count - 1} more are" if count > 1 else " is"
-    more = f" (and {counted(len(holes) - 1, 'other hole')})" if len(holes) > 1 else ""
-    return f"{name}{others} missing between {before} and {after}{more}"
 
 
 # --- the readers of the layouts: (root, phase) -> groups ------------------------------------------
@@ -269,7 +241,7 @@ def _vid2vid(root: Path, phase: str) -> list[Group]:
         frames = _names(root, images / sequence)
         count = len(entries(folder, "*_keypoints.json"))
         if count != len(frames):
-            missing = missing_pictures(frames)
+            missing = missing_files(frames)
             raise UserError(
                 f"{images / sequence} holds {counted(len(frames), 'picture')} and {folder} "
                 f"{counted(count, 'pose')} (*_keypoints.json); each picture needs one"

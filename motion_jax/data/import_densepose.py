@@ -16,7 +16,7 @@ from PIL import Image
 
 from motion_jax import files
 from motion_jax.data.fitting import place
-from motion_jax.data.folders import Group, missing_pictures
+from motion_jax.data.folders import Group
 from motion_jax.data.import_options import ImportOptions
 from motion_jax.data.import_shards import ImportJob, Item
 from motion_jax.errors import UserError, marked, option
@@ -25,6 +25,7 @@ from motion_jax.pose.densepose import Drawing, Reading
 from motion_jax.pose.reel import Reel, open_reel
 from motion_jax.progress import say
 from motion_jax.video.image_files import BICUBIC, NEAREST, Unreadable
+from motion_jax.video.numbers import missing_files
 
 # Proportions this close are the same: sizes are rounded to whole pixels.
 SAME_SHAPE = 0.02
@@ -165,7 +166,7 @@ def plan_densepose(options: ImportOptions) -> DensePlan:
 
 
 def _tell_missing(reel: Reel) -> None:
-    if missing := missing_pictures(reel.files):
+    if missing := missing_files(reel.files):
         say(f"{reel.path}: {missing}; those two are taken for neighbours.")
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from pathlib import Path
 
 _NUMBER = re.compile(r"(\d+)")
 # Between the parts of one number: 00:01:02.040, 12.040, 1h02m03s.
@@ -62,26 +62,32 @@ def frame_numbers(stems: Sequence[str]) -> list[tuple[int, ...]] | None:
     raise SeveralSequences((stems[0], stems[second]))
 
 
-def missing(stems: Sequence[str]) -> list[int]:
-    """The numbers that lie between those of a sequence's names and are not there; [] where the
-    names are no evenly numbered sequence.
+def missing_files(files: Sequence[str | Path]) -> str:
+    """Says which files are missing from a numbered sequence, as "f_4.png is missing between f_3.png
+    and f_5.png"; "" where none is.
 
-    Numbers may go in steps (every fifth frame). Where less than half of the steps are the smallest,
-    or one is no multiple of it, the numbers are of another kind, such as times.
+    files: in order. Numbers may go in steps; the commonest step counts, as with pose files.
     """
-    try:
-        keys = frame_numbers(stems)
-    except (SeveralOrders, SeveralSequences):
-        return []
-    if keys is None or len(keys[0]) > 1:
-        return []
-    numbers = sorted(key[0] for key in keys)
-    steps = [after - before for before, after in pairwise(numbers)]
-    step = min(steps)
-    if 2 * steps.count(step) < len(steps) or any(other % step for other in steps):
-        return []
-    there = set(numbers)
-    return [number for number in range(numbers[0], numbers[-1], step) if number not in there]
+    names = [Path(file).name for file in files]
+    neighbours = []
+    for before, after in zip(names, names[1:], strict=False):
+        old, new = _NUMBER.split(before), _NUMBER.split(after)
+        places = [i for i, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]]
+        # Odd places are digits. Where more than one number differs, nothing says what is between.
+        if len(old) == len(new) and len(places) == 1 and places[0] % 2:
+            neighbours.append((before, after, old, places[0], int(new[places[0]])))
+    steps = [number - int(parts[at]) for _, _, parts, at, number in neighbours]
+    step = max(sorted(set(steps)), key=steps.count, default=1)
+    holes = [hole for hole, found in zip(neighbours, steps, strict=True) if round(found / step) > 1]
+    if not holes:
+        return ""
+    before, after, parts, at, number = holes[0]
+    width, count = len(parts[at]), round((number - int(parts[at])) / step) - 1
+    name = "".join([*parts[:at], f"{int(parts[at]) + step:0{width}d}", *parts[at + 1 :]])
+    others = f" and {count - 1} more are" if count > 1 else " is"
+    rest = len(holes) - 1
+    more = f" (and {rest} other hole{'s' if rest > 1 else ''})" if rest else ""
+    return f"{name}{others} missing between {before} and {after}{more}"
 
 
 def _nth(column: int) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from motion_jax.errors import UserError, option
 from motion_jax.video.image_files import picture_files, picture_size, read_picture
 from motion_jax.video.notes import note
-from motion_jax.video.numbers import missing
+from motion_jax.video.numbers import missing_files
 
 # Times this close (seconds) are the same, as in video.reader.
 _SAME = 6e-4
@@ -27,17 +27,16 @@ def known_rate(folder: Path, fps: float | None) -> float:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Its pictures in order. Says which numbers are missing between theirs. Raises UserError where
+    """Its pictures in order. Says which are missing between them. Raises UserError where
     there is no picture."""
     files = picture_files(folder)
     if not files:
         raise UserError(f"{folder} is a folder without pictures; name a video file.")
-    if lost := missing([file.stem for file in files]):
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    if missing := missing_files(files):
         note(
             folder,
-            f"Picture {lost[0]}{more} of {folder} {'is' if len(lost) == 1 else 'are'} missing; the "
-            f"film goes on without a pause with the {len(files)} that there are.",
+            f"In {folder} {missing}; the film goes on without a pause with the {len(files)} "
+            "pictures that there are.",
         )
     return files
 

@@ -10,6 +10,7 @@ from motion_jax.data import folders
 from motion_jax.errors import UserError
 from motion_jax.video import image_files as pictures
 from motion_jax.video.image_files import Resize
+from motion_jax.video.numbers import missing_files
 
 
 def picture(path: Path, seed: int = 0, size=(32, 48)) -> np.ndarray:
@@ -136,13 +137,14 @@ def test_partners_by_name_and_by_order(tmp_path):
         # By milliseconds, whose steps are not all alike; names without order; no numbers.
         ([f"t{n:05d}.png" for n in (0, 33, 67, 100, 133)], ""),
         (["a0009.png", "b0001.png", "b0002.png"], ""),
+        (["00.040.png", "00.080.png", "01.000.png"], ""),
         (["a.png", "b.png"], ""),
         (["a1.png"], ""),
         ([], ""),
     ],
 )  # fmt: skip
 def test_which_pictures_are_missing(names, said):
-    assert folders.missing_pictures(names) == said
+    assert missing_files(names) == said
 
 
 def test_a_hole_among_frames_is_said(tmp_path, capsys):

@@ -9,7 +9,6 @@ from motion_jax.cli import main
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.video import notes, tracks
-from motion_jax.video.numbers import missing
 from motion_jax.video.reader import frame_times, probe, read_frames
 
 COUNT = 12
@@ -76,25 +75,6 @@ def test_pictures_of_several_sizes(tmp_path, capsys):
     assert "2.png is 32x24" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "names, lost",
-    [
-        (["frame_0001", "frame_0002", "frame_0003", "frame_0005"], [4]),
-        (["7_x", "8_x", "11_x", "12_x", "13_x"], [9, 10]),
-        # Every fifth frame, and one of them missing.
-        (["a0", "a5", "a10", "a20", "a25"], [15]),
-        # Times in milliseconds, times of several parts, two sequences, no numbers.
-        (["0", "33", "67", "100", "133"], []),
-        (["00.040", "00.080", "01.000"], []),
-        (["a_1", "a_3", "b_1", "b_2"], []),
-        (["one", "two"], []),
-        (["3"], []),
-    ],
-)
-def test_missing_numbers(names, lost):
-    assert missing(names) == lost
-
-
 def test_a_missing_picture_is_said(tmp_path, capsys):
     source = tmp_path / "in"
     source.mkdir()
@@ -107,9 +87,10 @@ def test_a_missing_picture_is_said(tmp_path, capsys):
     np.testing.assert_array_equal(found[4].image, pictures(10)[7])
     said = capsys.readouterr().err
     assert said.count("without a pause") == 1
-    assert f"Picture 5 and 1 more of {source} are missing" in said and "the 7 that" in said
+    assert "frame_0005.png and 1 more are missing between frame_0004.png" in said
+    assert str(source) in said and "the 7 pictures that" in said
     poses(tmp_path / "poses", 7)
     main(["prepare", str(source), "--fps", "10", "--out", str(tmp_path / "data"), "--size", "32x32",
           "--poses", str(tmp_path / "poses"), "--workers", "1"])  # fmt: skip
-    assert "Picture 5 and 1 more" in capsys.readouterr().err
+    assert "frame_0005.png and 1 more" in capsys.readouterr().err
     assert len(open_dataset(tmp_path / "data")) == 7

@@ -125,7 +125,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[Evaluati
                 points, box = (true_poses, true_boxes) if exact else (poses, boxes)
                 moment = {"keypoints": points[i : i + 1], "face_boxes": box[i : i + 1]}
                 nearest = name == "nearest_frame"
-                seen = moment["keypoints"] if nearest else run.config.recipe.seen(moment)
+                seen = moment["keypoints"] if nearest else run.seen(moment)
                 made[name] = method.feed(seen)[0]
             yield real, made
 

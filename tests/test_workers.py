@@ -84,8 +84,13 @@ def test_ctrl_c_while_a_worker_starts_is_the_first_processs(tmp_path, preload):
 
 
 def test_this_process_hears_of_ctrl_c_once_workers_are_started():
-    with pytest.raises(KeyboardInterrupt), workers._spawning():
-        signal.raise_signal(signal.SIGINT)
-        held = signal.sigpending()
+    # Tests that are started in the background of a shell inherit an ignored SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), workers._spawning():
+            signal.raise_signal(signal.SIGINT)
+            held = signal.sigpending()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert held == {signal.SIGINT}
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -1,8 +1,8 @@
 """Augmentation that moves picture and pose together: one random change for all frames of a window.
 
-A ready pose picture moves exactly as its frame does. A mirrored one keeps its colours, though:
-where a drawn skeleton tells left from right by colour, leave the flip off (Everybody Dance Now
-does).
+A plate is moved and coloured exactly as its frame is. A ready pose picture moves exactly as its
+frame does. A mirrored one keeps its colours, though: where a drawn skeleton tells left from right
+by colour, leave the flip off (Everybody Dance Now does).
 
 Everything is off by default. It helps small data (a source of a thousand frames is learnt by heart
 in some fifty epochs); a flip also mirrors the background and what is not the same left and right on
@@ -65,7 +65,7 @@ def augment(
 
     Args:
       window: frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4],
-        and for datasets that have them pose_pictures uint8 [T, H, W, 3].
+        and for datasets that have them pose_pictures and plates uint8 [T, H, W, 3].
       config: what to vary.
       random: the source of all its randomness; always the same number of draws is taken.
       size: (height, width) to cut out with `config.crop`.
@@ -80,7 +80,7 @@ def augment(
     if config.crop and size is not None:
         window = cut(window, *size, place)
     frames, keypoints, boxes = window["frames"], window["keypoints"], window["face_boxes"]
-    poses = window.get("pose_pictures")
+    poses, plates = window.get("pose_pictures"), window.get("plates")
     height, width = frames.shape[1:3]
     scale = 1 + config.scale * draws[0]
     right, down = config.shift * width * draws[1], config.shift * height * draws[2]
@@ -90,21 +90,24 @@ def augment(
         keypoints = move_keypoints(keypoints, height, width, scale, right, down)
         boxes = move_boxes(boxes, height, width, scale, right, down)
         poses = None if poses is None else move_frames(poses, scale, right, down)
+        plates = None if plates is None else move_frames(plates, scale, right, down)
     if config.flip and mirrored:
         # By OpenCV: NumPy takes twenty times as long to copy a reversed picture.
         frames = np.stack([cv2.flip(frame, 1) for frame in frames])
         poses = None if poses is None else np.stack([cv2.flip(pose, 1) for pose in poses])
+        plates = None if plates is None else np.stack([cv2.flip(each, 1) for each in plates])
         keypoints = np.stack([flip_keypoints(one, width) for one in keypoints])
         known = boxes[:, 2:3] > boxes[:, :1]
         boxes = np.where(known, boxes[:, [0, 3, 2, 1]] * [1, -1, 1, -1] + [0, width, 0, width], 0)
         moved = True
     if config.brightness or config.contrast or config.saturation:
-        frames = colour(
-            frames,
+        change = (
             config.brightness * draws[3],
             1 + config.contrast * draws[4],
             1 + config.saturation * draws[5],
         )
+        frames = colour(frames, *change)
+        plates = None if plates is None else colour(plates, *change)
     if moved:
         posed = np.asarray((keypoints[..., 2] > 0).any(-1))[:, None]
         boxes = np.where(posed, face_boxes(keypoints, height, width), boxes)
@@ -113,7 +116,10 @@ def augment(
         "keypoints": np.asarray(keypoints, np.float32),
         "face_boxes": np.asarray(boxes, np.float32),
     }
-    return result if poses is None else result | {"pose_pictures": np.ascontiguousarray(poses)}
+    more = {"pose_pictures": poses, "plates": plates}
+    return result | {
+        name: np.ascontiguousarray(each) for name, each in more.items() if each is not None
+    }
 
 
 def cut(
@@ -143,7 +149,7 @@ def cut(
         "keypoints": np.where(seen[..., None], keypoints, np.float32(0)),
         "face_boxes": _inside(boxes - corner, boxes, height, width),
     }
-    for name in ("frames", "pose_pictures"):
+    for name in ("frames", "pose_pictures", "plates"):
         if name in window:
             moved[name] = window[name][:, top : top + height, left : left + width]
     return moved

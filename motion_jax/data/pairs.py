@@ -25,8 +25,8 @@ from motion_jax.workers import worker_count
 # bytes (of all workers together): decoding JPEG is most of the work of reading.
 CACHE_BYTES = 1 << 30
 
-# Frame, keypoints, face box, ready pose picture.
-Row = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+# Frame, keypoints, face box, ready pose picture, plate.
+Row = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
 # Batches made ahead, at least: enough to hide a slow one, few enough to stay small in memory.
 AHEAD = 4
@@ -118,6 +118,7 @@ class Frames:
 
     crop: height x width is cut out of the frames at their own scale: at a random place in training
     (`augment`), in the middle elsewhere. Without, the frames are made smaller by `factor`.
+    followed: plates lie in each frame as the camera saw them there (see plates.Plates).
     """
 
     def __init__(
@@ -127,11 +128,15 @@ class Frames:
         width: int,
         cache_bytes: int = 0,
         crop: bool = False,
+        followed: bool = False,
     ):
         self.dataset, self.height, self.width, self.crop = dataset, height, width, crop
         self.factor = reduction(dataset, height, width, crop)
         rows, columns = (side // self.factor for side in dataset.size)
-        each = rows * columns * 3 * len(dataset.pictures)
+        self._followed = followed
+        self._plates = dataset.plates and dataset.plates.resized(rows, columns)
+        own = self._plates is not None and followed and self._plates.follows
+        each = rows * columns * 3 * (len(dataset.pictures) + own)
         self._keeps = len(dataset) * each <= cache_bytes
         self._kept: dict[int, Row] = {}
         nearest = dataset.info.pose_interpolation == "nearest"
@@ -143,7 +148,8 @@ class Frames:
 
     def read(self, record: int) -> Row:
         """(frame uint8 [H, W, 3], keypoints float32 [137, 3], face box float32 [4], pose picture
-        uint8 [H, W, 3] or None) in pixels of the training size (with `crop`: whole frames)."""
+        uint8 [H, W, 3] or None, plate likewise) in pixels of the training size (with `crop`: whole
+        frames)."""
         if (kept := self._kept.get(record)) is not None:
             return kept
         example = self.dataset[record]
@@ -156,12 +162,13 @@ class Frames:
             box = box / np.float32(self.factor)
             if pose is not None:
                 pose = cv2.resize(pose, size, interpolation=self._pose_resize)
-        row = frame, keypoints, box, pose
+        plate = None if self._plates is None else self._plates.of(record, self._followed)
+        row = frame, keypoints, box, pose, plate
         return self._kept.setdefault(record, row) if self._keeps else row
 
     def window(self, start: int, length: int) -> dict[str, np.ndarray]:
         """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4], and
-        where the dataset has them pose_pictures uint8 [T, H, W, 3]."""
+        where the dataset has them pose_pictures and plates uint8 [T, H, W, 3]."""
         batch = self.batch(np.arange(start, start + length)[None])
         return {name: values[0] for name, values in batch.items()}
 
@@ -202,16 +209,20 @@ class Frames:
         }
         if self.dataset.info.pose_pictures:
             empty["pose_pictures"] = np.empty((*shape, height, width, 3), np.uint8)
+        if self._plates is not None:
+            empty["plates"] = np.empty((*shape, height, width, 3), np.uint8)
         return empty
 
     def _fill(self, window: dict[str, np.ndarray], records: Sequence[int]) -> None:
         for i, record in enumerate(records):
-            frame, keypoints, box, pose = self.read(record)
+            frame, keypoints, box, pose, plate = self.read(record)
             window["frames"][i] = frame
             window["keypoints"][i] = keypoints
             window["face_boxes"][i] = box
             if pose is not None:
                 window["pose_pictures"][i] = pose
+            if plate is not None:
+                window["plates"][i] = plate
 
 
 class Load:
@@ -358,7 +369,7 @@ class BatchSettings:
 
         Raises UserError for a size that does not fit."""
         share = self.cache_bytes // (datasets * max(self.workers, 1))
-        return Frames(dataset, self.height, self.width, share, self.augment.crop)
+        return Frames(dataset, self.height, self.width, share, self.augment.crop, followed=True)
 
     def batches(self, load: Any) -> Batches:
         """Endless batches of what `load` makes (see Batches)."""

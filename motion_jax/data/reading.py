@@ -14,8 +14,8 @@ from jaxtyping import Int, UInt32
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 # What a dataset must have, besides pictures: poses (keypoints or ready pose pictures), keypoints
-# themselves, or face boxes.
-Need = Literal["poses", "keypoints", "face_boxes"]
+# themselves, face boxes, or plates (data/plates.py), which training adds to it.
+Need = Literal["poses", "keypoints", "face_boxes", "plates"]
 
 KEYPOINTS = (137, 3)
 
@@ -48,17 +48,20 @@ class Reading:
         raise NotImplementedError
 
     def _shapes(self, *lead: int) -> Shapes:
+        pictures = ((*lead, self.height, self.width, 3), "uint8")
+        plates = {"plates": pictures} if "plates" in self.needs else {}
         return {
-            "frames": ((*lead, self.height, self.width, 3), "uint8"),
+            "frames": pictures,
             "keypoints": ((*lead, *KEYPOINTS), "float32"),
             "face_boxes": ((*lead, 4), "float32"),
-        }
+        } | plates
 
 
 @dataclass(frozen=True)
 class Window(Reading):
     """`length` (T) consecutive frames of one clip: frames uint8 [B, T, H, W, 3], keypoints float32
-    [B, T, 137, 3] and face_boxes float32 [B, T, 4] in their pixels."""
+    [B, T, 137, 3] and face_boxes float32 [B, T, 4] in their pixels; where they are needed plates
+    uint8 [B, T, H, W, 3]."""
 
     length: int = 1
 

@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 
 from motion_jax.data.example import read_example
 from motion_jax.data.info import DatasetInfo
+from motion_jax.data.plates import Plates
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, check_name, write_json
 from motion_jax.pose import skeleton
@@ -301,10 +302,12 @@ class PoseFrames:
       folder: the dataset's folder.
       info: DatasetInfo.
       clips: list of (first record, number of records).
+      plates: the backgrounds of its clips (plates.with_plates); None: not known.
     """
 
     def __init__(self, folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]):
         self.folder, self.info = Path(folder), info
+        self.plates: Plates | None = None
         self.clips = [(start, length) for _, _, start, length in info.clips]
         self._lengths = list(shard_lengths)
         self._ends = list(np.cumsum(self._lengths, dtype=int).tolist())
@@ -332,7 +335,7 @@ class PoseFrames:
         self._posed: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("folder", "info", "clips", "_lengths", "_ends")
+        kept = ("folder", "info", "plates", "clips", "_lengths", "_ends")
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

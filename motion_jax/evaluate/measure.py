@@ -113,7 +113,7 @@ def open_data(
             f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
-    frames = Frames(dataset, *run.size, crop=run.config.data.augment.crop)
+    frames = Frames(run.plated(dataset), *run.size, crop=run.config.data.augment.crop)
     holdout = run.config.data.holdout
     how = (
         f"with the run's holdout = {holdout:g}; train with {option('data.holdout')} 0.2 or give "
@@ -143,7 +143,7 @@ def _pieces(
         methods[NEAREST] = nearest
 
     def made(window: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        seen, poses = recipe.seen(window), poses_of(window)
+        seen, poses = run.seen(window), poses_of(window)
         return {
             name: method.feed(poses if name == NEAREST else seen)
             for name, method in methods.items()

@@ -40,7 +40,7 @@ GENERATOR_SIZES = {
 
 # Arrays by name, each with a leading axis of moments: "keypoints" float32 [n, 137, 3] in pixels of
 # the stage's size or "pose_pictures" uint8 [n, H, W, 3]; "face_boxes" float32 [n, 4]; "frames"
-# uint8 [n, H, W, 3]; "keys" uint32 [n, 2].
+# uint8 [n, H, W, 3]; "plates" likewise; "keys" uint32 [n, 2].
 Moments = Mapping[str, Any]
 
 
@@ -56,6 +56,9 @@ class Recipe:
       paired: whether the frame of a record is what should be made of what is seen of it, so that
         results can be measured against it.
       pose_style: how keypoints are drawn; None where they are not.
+      background: "plate" where the generator makes a person and a matte, which are laid over the
+        clip's plate (data/plates.py): moments then have "plates", else pictures have four channels,
+        the last the alpha. "drawn" where it makes whole pictures.
       dtype, averaging, rematerialise: of recipes that have no such field.
     """
 
@@ -70,6 +73,8 @@ class Recipe:
         @property
         def pose_style(self) -> PoseStyle | None: ...
         @property
+        def background(self) -> str: ...
+        @property
         def dtype(self) -> str: ...
         @property
         def averaging(self) -> float: ...
@@ -79,6 +84,7 @@ class Recipe:
         shows = ("poses",)
         paired = True
         pose_style = None
+        background = "drawn"
         dtype = "float32"
         averaging = 0.0
         rematerialise = False
@@ -252,8 +258,9 @@ class Recipe:
         return bool(jax.tree.leaves(jax.eval_shape(begun, jax.random.key(0))))
 
     def frame(self, params: Params, seen: Any, carry: Any, name: str) -> tuple[Array, Any]:
-        """One frame, float32 [H, W, 3], whose values beyond [-1, 1] the caller clips, and what it
-        carries to the next. Pure. A recipe has this or `synthesize`, whichever suits it.
+        """One frame, float32 [H, W, 3] (or 4: see `background`), whose values beyond [-1, 1] the
+        caller clips, and what it carries to the next. Pure. A recipe has this or `synthesize`,
+        whichever suits it.
 
         seen: what `seen` gives, of one moment (without the leading axis).
         """

@@ -17,7 +17,7 @@ from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, Multiscale
 from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, poses_of
-from motion_jax.recipes import adversarial, schedule
+from motion_jax.recipes import adversarial, matte, schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge, Term
 from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
@@ -81,6 +81,9 @@ class Losses:
     l1: float = 0.0
     """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
     none."""
+    matte: float = 2.0
+    """With background = "plate": weight of the mean alpha where the plate shows what the true frame
+    shows, so that the person is not drawn where nobody is."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,13 @@ class Scene(NamedTuple):
       poses: pose pictures, as the generator is shown them.
       images: the real frames, in [-1, 1].
       frozen: parameters that losses need and nobody trains, by network name.
+      plates: what is behind the person, with background = "plate".
     """
 
     poses: Frames
     images: Frames
     frozen: Params
+    plates: Frames | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,10 @@ class CoarseToFine(Recipe):
     losses: Losses = field(default_factory=Losses)
     global_stage: Stage = field(default_factory=Stage)
     local_stage: Stage = field(default_factory=Stage)
+    background: Literal["drawn", "plate"] = "drawn"
+    """drawn: the generator makes whole pictures, as the published networks do. plate: it makes the
+    person and a matte, which are laid over the background of the clip, found from its frames. For a
+    camera on a tripod or in a quiet hand."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
     """How pose pictures are drawn, where the dataset has no ready ones."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -173,6 +182,11 @@ class CoarseToFine(Recipe):
             raise UserError(
                 f"{setting('recipe.generator.block')} = {g.block!r} is neither 'full' nor "
                 "'separable'."
+            )
+        if self.background not in ("drawn", "plate"):
+            raise UserError(
+                f"{setting('recipe.background')} = {self.background!r} is neither 'drawn' nor "
+                "'plate'."
             )
         self._check_enhancers()
         for name, stage in stages.items():
@@ -228,14 +242,35 @@ class CoarseToFine(Recipe):
                 f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
             )
 
+    # --- the plate -----------------------------------------------------------------------------
+
+    @property
+    def plated(self) -> bool:
+        """Whether the generator makes a person and a matte."""
+        return self.background == "plate"
+
+    def composed(self, made: Array, scene: Any) -> Array:
+        """What the generator made of a scene as judges and losses see it: the picture, with a plate
+        followed by alpha (matte.with_alpha)."""
+        return matte.with_alpha(made, scene.plates) if self.plated else made
+
+    def finished(self, made: Array, seen: Any) -> Array:
+        """What it made in synthesis as a picture: before the plate that is seen, or where none is
+        its own four channels."""
+        plates = seen.get("plates") if self.plated else None
+        return made if plates is None else matte.over(made, to_float(plates))
+
     # --- networks ------------------------------------------------------------------------------
 
     def main_generator(self, name: str) -> GlobalGenerator | LocalEnhancer:
         g, dtype = self.generator, jnp.dtype(self.dtype)
+        channels = 4 if self.plated else 3
         if not self.is_local(name):
-            return GlobalGenerator(3, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block)
+            return GlobalGenerator(
+                channels, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block
+            )
         return LocalEnhancer(
-            3,
+            channels,
             g.ngf // 2**g.n_local_enhancers,
             g.n_downsampling,
             g.n_blocks,
@@ -305,7 +340,11 @@ class CoarseToFine(Recipe):
 
     def scene(self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params) -> Any:
         """A step's scene: a Scene, or a recipe's own with more of the batch in it."""
-        return Scene(poses, images, frozen)
+        return Scene(poses, images, frozen, self.plates_of(batch))
+
+    def plates_of(self, batch: Mapping[str, Array]) -> Array | None:
+        """The plates of a batch in [-1, 1]; None where the recipe has none."""
+        return to_float(batch["plates"]) if self.plated else None
 
     def step(self, state: State, scene: Any, name: str) -> tuple[State, dict[str, Array]]:
         """train_step from pose pictures that are drawn already."""
@@ -325,8 +364,9 @@ class CoarseToFine(Recipe):
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
 
-    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Frames:
-        """The generator's frames of a scene, in training. key: of random numbers."""
+    def generated(self, params: Params, scene: Any, name: str, key: Array) -> Array:
+        """The generator's frames of a scene, in training, as `composed` gives them: [b, t, h, w, 3
+        or 4]. key: of random numbers."""
         raise NotImplementedError
 
     def judged(
@@ -341,7 +381,8 @@ class CoarseToFine(Recipe):
 
         def sees(variables: Params, pictures: Array, scene: Scene) -> losses.Features:
             with jax.named_scope("discriminator"):
-                return applied(network, variables, self.judged(scene.poses, pictures))
+                seen = self.judged(scene.poses, matte.picture(pictures))
+                return applied(network, variables, seen)
 
         def matching(fake: losses.Features, real: losses.Features, scene: Scene) -> Array:
             return self.losses.feature_matching * losses.feature_matching(fake, real)
@@ -364,6 +405,8 @@ class CoarseToFine(Recipe):
             found["G_VGG"] = partial(self._perceptual, name)
         if self.losses.l1:
             found["G_L1"] = self._l1
+        if self.plated:
+            found["G_matte"] = self._matte
         return found
 
     def metrics(self, name: str) -> dict[str, Metric]:
@@ -371,10 +414,18 @@ class CoarseToFine(Recipe):
 
     def _l1(self, pictures: Array, scene: Scene) -> Array:
         with jax.named_scope("G_L1"):
+            pictures = matte.picture(pictures)
             return self.losses.l1 * losses.mean_absolute(pictures, scene.images)
+
+    def _matte(self, pictures: Array, scene: Scene) -> Array:
+        with jax.named_scope("G_matte"):
+            assert scene.plates is not None, "a recipe with a plate has plates in its scene"
+            needless = matte.needless(pictures[..., 3:], scene.images, scene.plates)
+            return self.losses.matte * needless
 
     def _perceptual(self, name: str, pictures: Array, scene: Scene) -> Array:
         distance = partial(self._distance, scene.frozen["vgg19"])
+        pictures = matte.picture(pictures)
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
     def perceptual(

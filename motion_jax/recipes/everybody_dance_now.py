@@ -26,7 +26,7 @@ from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
 from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.pose_pictures import poses_of
-from motion_jax.recipes import coarse_to_fine
+from motion_jax.recipes import coarse_to_fine, matte
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
@@ -88,6 +88,7 @@ class Scene(NamedTuple):
     images: Frames
     boxes: Float[Array, "b t 4"]
     frozen: Params
+    plates: Frames | None = None
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,10 @@ class EverybodyDanceNow(CoarseToFine):
     def reading(self, name: str) -> Window:
         """Consecutive frames; the face stage needs faces."""
         stage = self._stage(name)
-        needs: tuple[Need, ...] = ("poses", "face_boxes") if name == "face" else ("poses",)
-        return Window(stage.height, stage.width, stage.batch_size, needs, stage.window)
+        needs: list[Need] = ["poses"]
+        needs += ["face_boxes"] if name == "face" else []
+        needs += ["plates"] if self.plated else []
+        return Window(stage.height, stage.width, stage.batch_size, tuple(needs), stage.window)
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -226,18 +229,16 @@ class EverybodyDanceNow(CoarseToFine):
         self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params
     ) -> Scene:
         """Of the batch face_boxes float32 [B, T, 4] too."""
-        return Scene(poses, images, batch["face_boxes"], frozen)
+        return Scene(poses, images, batch["face_boxes"], frozen, self.plates_of(batch))
 
-    def generated(
-        self, params: Params, scene: Scene, name: str, key: Array | None = None
-    ) -> Frames:
+    def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
         """Frames of a scene: the first from a zero picture, each next from the one before, with
         gradients through all of them. key: of previous_noise; None: without."""
 
         def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
             pose, boxes, *noise = inputs
-            image = self.generate(params, pose, sum(noise, previous), boxes, name)
-            return image, image
+            made = self.generate(params, pose, sum(noise, previous), boxes, name)
+            return self.fed_back(made), made
 
         if self.rematerialise:
             frame = jax.checkpoint(frame)
@@ -254,7 +255,7 @@ class EverybodyDanceNow(CoarseToFine):
         # XLA's CPU backend runs convolutions inside a loop on its slow path, 3 to 8 times slower.
         unroll = on_cpu() or scene.poses.shape[1] <= 2
         _, images = jax.lax.scan(frame, start, by_time, unroll=unroll)
-        return jnp.swapaxes(images, 0, 1)
+        return self.composed(jnp.swapaxes(images, 0, 1), scene)
 
     def judges(self, name: str) -> dict[str, Judge]:
         main = super().judges(name)
@@ -295,7 +296,7 @@ class EverybodyDanceNow(CoarseToFine):
         return total
 
     def face_crops(
-        self, pictures: Frames, scene: Scene
+        self, pictures: Float[Array, "b t h w c"], scene: Scene
     ) -> tuple[
         Float[Array, "b t s s 3"],
         Float[Array, "b t s s 3"],
@@ -305,6 +306,7 @@ class EverybodyDanceNow(CoarseToFine):
         """Crops of the generated frames, the real frames and the poses; mask: 1 where there is a
         face."""
         size, (height, width) = self.face.size, pictures.shape[2:4]
+        pictures = matte.picture(pictures)
         with jax.named_scope("face_crops"):
             corners, mask = crop_corners(scene.boxes, size, height, width)
             every = (pictures, scene.images, scene.poses)
@@ -324,10 +326,11 @@ class EverybodyDanceNow(CoarseToFine):
         is."""
         poses = poses_of(moments)
         boxes = moments.get("face_boxes")
+        plates = {"plates": moments["plates"]} if self.plated and "plates" in moments else {}
         return {
             "poses": poses,
             "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
-        }
+        } | plates
 
     def start(
         self, params: Params, reference: Array | None, name: str
@@ -340,11 +343,17 @@ class EverybodyDanceNow(CoarseToFine):
         self, params: Params, seen: dict[str, Array], carry: Array, name: str
     ) -> tuple[Array, Array]:
         """A frame from its pose and the frame before it. What is fed back is the raw output, as in
-        the reference (a face crop plus its residual may leave [-1, 1])."""
+        the reference (a face crop plus its residual may leave [-1, 1]); with a plate the person
+        alone."""
         stage = self._stage(name)
         pose = self.draw(seen["poses"], stage.height, stage.width)[None]
-        image = self.generate(params, pose, carry, seen["face_boxes"][None], name)
-        return image[0], image
+        made = self.generate(params, pose, carry, seen["face_boxes"][None], name)
+        return self.finished(made[0], seen), self.fed_back(made)
+
+    def fed_back(self, made: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
+        """The frame as the next one is shown it: with a plate the person before grey, so that
+        nothing of the background can flicker through it."""
+        return matte.cut_out(made) if self.plated else made
 
     def parts(self, params: Params) -> tuple[str, ...]:
         """ "face": the residual of the face stage."""
@@ -361,8 +370,9 @@ class EverybodyDanceNow(CoarseToFine):
         previous: Float[Array, "b h w 3"],
         boxes: Float[Array, "b 4"],
         name: str,
-    ) -> Float[Array, "b h w 3"]:
-        """One frame from its pose picture and the previous frame, face included."""
+    ) -> Float[Array, "b h w c"]:
+        """What is made of a pose picture and the previous frame, face included: a picture, or with
+        a plate the person's colours and matte (matte.py)."""
         with jax.named_scope("generator"):
             inputs = jnp.concatenate([pose, previous], axis=-1)
             image = applied(self.main_generator(name), params["generator"], inputs)
@@ -370,13 +380,15 @@ class EverybodyDanceNow(CoarseToFine):
             return image
         with jax.named_scope("face_generator"):
             corners, mask = crop_corners(boxes, self.face.size, *image.shape[1:3])
-            face = crop(image, corners, self.face.size)
-            inputs = jnp.concatenate([crop(pose, corners, self.face.size), face], axis=-1)
+            face = crop(matte.picture(image), corners, self.face.size)
+            shown = crop(self.fed_back(image), corners, self.face.size) if self.plated else face
+            inputs = jnp.concatenate([crop(pose, corners, self.face.size), shown], axis=-1)
             residual = applied(self.face_generator(), params["face_generator"], inputs)
             face = face + residual * mask[:, None, None, None]
             if self.clamp_face:
                 face = jnp.clip(face, -1.0, 1.0)
-            return paste(image, face, corners)
+            pasted = paste(matte.picture(image), face, corners)
+            return jnp.concatenate([pasted, image[..., 3:]], axis=-1) if self.plated else pasted
 
 
 RECIPE = EverybodyDanceNow

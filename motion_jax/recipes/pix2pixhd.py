@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Float32
 
-from motion_jax.data.reading import Window
+from motion_jax.data.reading import Need, Window
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes.base import Moments
 from motion_jax.recipes.coarse_to_fine import (
@@ -44,18 +44,20 @@ class Pix2PixHD(CoarseToFine):
         self.check_networks({})
         self.check_perceptual()
 
-    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Frames:
+    def generated(self, params: Params, scene: Scene, name: str, key: Array) -> Array:
         def frames(poses: Array) -> Array:
             return self.frames(params, poses, name)
 
         frames = jax.checkpoint(frames) if self.rematerialise else frames
         poses = scene.poses
-        return frames(poses.reshape(-1, *poses.shape[2:])).reshape(scene.images.shape)
+        made = frames(poses.reshape(-1, *poses.shape[2:]))
+        return self.composed(made.reshape(*poses.shape[:-1], made.shape[-1]), scene)
 
     def frames(
         self, params: Params, poses: Float[Array, "n h w 3"], name: str
-    ) -> Float[Array, "n h w 3"]:
-        """Frames from their pose pictures, each by itself."""
+    ) -> Float[Array, "n h w c"]:
+        """What is made of pose pictures, each by itself: frames, or with a plate matte.py's four
+        channels."""
         with jax.named_scope("generator"):
             return applied(self.main_generator(name), params["generator"], poses)
 
@@ -72,18 +74,23 @@ class Pix2PixHD(CoarseToFine):
 
     def reading(self, name: str) -> Window:
         stage = self._stage(name)
-        return Window(stage.height, stage.width, stage.batch_size, ("poses",))
+        needs: tuple[Need, ...] = ("poses", "plates") if self.plated else ("poses",)
+        return Window(stage.height, stage.width, stage.batch_size, needs)
 
-    def seen(self, moments: Moments) -> Array:
-        return poses_of(moments)
+    def seen(self, moments: Moments) -> Array | dict[str, Array]:
+        if not self.plated:
+            return poses_of(moments)
+        plates = {"plates": moments["plates"]} if "plates" in moments else {}
+        return {"poses": poses_of(moments)} | plates
 
     def frame(
-        self, params: Params, seen: Array, carry: tuple[()], name: str
+        self, params: Params, seen: Array | dict[str, Array], carry: tuple[()], name: str
     ) -> tuple[Array, tuple[()]]:
         """A frame from its pose."""
         stage = self._stage(name)
-        pose = self.draw(seen, stage.height, stage.width)[None]
-        return self.frames(params, pose, name)[0], carry
+        poses = seen["poses"] if isinstance(seen, dict) else seen
+        pose = self.draw(poses, stage.height, stage.width)[None]
+        return self.finished(self.frames(params, pose, name)[0], seen), carry
 
 
 RECIPE = Pix2PixHD

@@ -17,6 +17,8 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config, to_json
+from motion_jax.data.find_plates import make_plates, with_plates
+from motion_jax.data.plates import write_plates
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job, Place, join
@@ -115,10 +117,14 @@ def _train(
         check_layout(config)
         frozen = load_frozen(config, vgg)
         check_best(config, dataset)
+        if dataset is not None and config.recipe.background == "plate":
+            dataset = with_plates(dataset, make_plates(dataset, config.data.holdout))
         if job.first:
             check_run(folder, config, dataset)
             stack.enter_context(exclusive_use(folder))
             runs.write_description(folder, config, dataset, command)
+            if dataset is not None and dataset.plates is not None:
+                write_plates(folder, dataset.plates, dataset.clips)
         # Nobody reads the folder before process 0 has made it.
         token = (folder / "command.txt").read_text().splitlines()[-1] if job.first else ""
         host, token = job.share(f"{socket.gethostname()}\n{token}").split("\n")

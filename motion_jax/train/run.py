@@ -15,10 +15,13 @@ from typing import Any, cast
 
 import jax
 import numpy as np
+from jaxtyping import UInt8
 
 from motion_jax import __version__
 from motion_jax.config import Config, from_json, to_json
+from motion_jax.data.find_plates import with_plates
 from motion_jax.data.pairs import stretches
+from motion_jax.data.plates import read_plates
 from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
@@ -26,6 +29,7 @@ from motion_jax.files import check_name, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
+from motion_jax.recipes.base import Moments
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints, has_checkpoint, parameter_hash
 from motion_jax.train.checkpoint_record import Record
 from motion_jax.train.imported import laid_out_with
@@ -171,6 +175,27 @@ class Run:
     def checkpoint(self) -> str:
         """SHA-256 of the parameters."""
         return parameter_hash(self.params)
+
+    @cached_property
+    def plates(self) -> UInt8[np.ndarray, "k h w 3"]:
+        """Its plates at the size of its pictures, the longest clip's first. Raises UserError where
+        they are missing."""
+        return read_plates(self.folder).resized(*self.size).pictures
+
+    def seen(self, moments: Moments) -> Any:
+        """What its generator sees of moments (Recipe.seen), before its own plate where it has one
+        and they have none."""
+        if self.config.recipe.background == "plate" and "plates" not in moments:
+            plate = self.plates[0]
+            count = len(next(iter(moments.values())))
+            moments = {**moments, "plates": np.broadcast_to(plate, (count, *plate.shape))}
+        return self.config.recipe.seen(moments)
+
+    def plated(self, dataset: PoseFrames) -> PoseFrames:
+        """A dataset whose frames are given with the run's plates, where it has some."""
+        if self.config.recipe.background != "plate":
+            return dataset
+        return with_plates(dataset, read_plates(self.folder, dataset.clips))
 
     def tested(self, **changes: Any) -> "Run":
         """The run with another way to run its generator (see Recipe.tested); None changes nothing.

@@ -21,6 +21,7 @@ from motion_jax.pose.draw import PoseStyle
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.train.run import Run, load_run
+from motion_jax.transfer.background import ALPHA, before_background, check_background
 from motion_jax.transfer.film import (
     Film,
     Part,
@@ -100,6 +101,7 @@ def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
+    check_background(options.background, run, options.out, options.side_by_side)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(
             f"{option('region')} works only with {option('ready_poses')}; otherwise poses are "
@@ -125,7 +127,7 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
         places = placements(track.keypoints, clip.keypoints)
         frames = laid_frames(source_frames(options), places, clip.lost, run.size)
     return Performance(
-        moments=clip.moments(frames),
+        moments=before_background(clip.moments(frames), options.background, run.size),
         count=len(clip),
         player=_player(options, run),
         beside=lambda shots: beside_source(
@@ -149,7 +151,11 @@ def _by_pictures(options: TransferOptions, run: Run) -> Performance:
     part = _content(run) if poses else pictures.content
     label = "pose" if poses and options.ready_poses else "source"
     return Performance(
-        moments=picture_moments(pictures, boxes, "pose_pictures" if poses else "frames"),
+        moments=before_background(
+            picture_moments(pictures, boxes, "pose_pictures" if poses else "frames"),
+            options.background,
+            run.size,
+        ),
         count=len(pictures),
         player=_player(options, run),
         beside=lambda shots: beside_shown(shots, label, part),
@@ -160,7 +166,8 @@ def _by_pictures(options: TransferOptions, run: Run) -> Performance:
 
 
 def _player(options: TransferOptions, run: Run) -> "Player":
-    networks = Networks(run, options.recurrent, options.face, options.chunk)
+    before = options.background != ALPHA
+    networks = Networks(run, options.recurrent, options.face, options.chunk, before)
     return Player(networks, options.chunk, options.gaps)
 
 
@@ -197,7 +204,7 @@ def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
 
 def _check(options: TransferOptions) -> None:
     """Raises UserError for options that are wrong whatever the source and the run."""
-    if options.out.suffix.lower() != ".mp4":
+    if options.out.suffix.lower() not in (".mp4", ".mov"):
         raise UserError(f"{option('out')} {options.out} does not end in .mp4; name an MP4 file.")
     if options.chunk < 1:
         raise UserError(

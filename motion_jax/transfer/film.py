@@ -13,7 +13,7 @@ from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.report.montage import enlarge, side_by_side, to_height
 from motion_jax.transfer.player import Shot
 from motion_jax.video.background import BackgroundWriter
-from motion_jax.video.writer import VideoWriter
+from motion_jax.video.writer import H264, PRORES, VideoWriter
 
 # IPTC's terms for pictures made by a trained model, and for one put together of several recordings;
 # programs that check provenance know them.
@@ -43,9 +43,9 @@ class Film:
         self._writer: BackgroundWriter | None = None
         self._count = 0
 
-    def add(self, picture: UInt8[np.ndarray, "h w 3"], time: float) -> None:
-        """The next picture, shown at `time` (seconds of the source). All have one size; it must not
-        be changed afterwards."""
+    def add(self, picture: UInt8[np.ndarray, "h w c"], time: float) -> None:
+        """The next picture, RGB or with alpha RGBA, shown at `time` (seconds of the source). All
+        have one shape; it must not be changed afterwards."""
         if self._writer is None:
             self._start = time
             writer = VideoWriter(
@@ -55,6 +55,7 @@ class Film:
                 audio_start=time,
                 metadata=self._tags,
                 crf=self._crf,
+                coding=PRORES if picture.shape[-1] == 4 else H264,
             )
             self._writer = BackgroundWriter(writer).__enter__()
         self._writer.write(picture, time - self._start)

@@ -22,8 +22,8 @@ class TransferOptions(PoseOptions):
     folder of numbered pictures. For CycleGAN runs: the frames that are translated; no pose is
     estimated."""
     out: Path
-    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere; no other
-    container). One that is there is replaced when the new one is whole."""
+    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere), or FILE.mov with
+    --background alpha. One that is there is replaced when the new one is whole."""
     run: Path | None = None
     """Run folder made by `motion-jax train` or `motion-jax import`. Without it: --method."""
     method: Literal["nearest", "nearest-angle"] | None = None
@@ -55,6 +55,11 @@ class TransferOptions(PoseOptions):
     """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
     joints, Everybody Dance Now's way), "limbs" (each limb also gets the target's length), "none"
     (the source's frame is only scaled into the target's)."""
+    background: str = "plate"
+    """For runs that draw the person apart from the background (--recipe.background plate): "plate",
+    the background of the target's film; "green", for keying; "alpha", none: --out FILE.mov is then
+    ProRes 4444 with transparency; or a PICTURE or VIDEO, which fills the frame (a video runs with
+    the source's clock, and is repeated)."""
     gaps: Literal["hold", "fade"] = "hold"
     """While the source's person is lost: keep the last picture, or fade it out."""
     stabilise: Stabilise = "auto"

@@ -45,10 +45,19 @@ class Networks:
     Args:
       recurrent, face: see `Run.synthesizer`.
       chunk: moments in one call of the compiled program.
+      before: whether a run with a plate lays the person before it, or before what moments have as
+        "plates"; without, pictures are uint8 [H, W, 4], the last channel the alpha.
     """
 
-    def __init__(self, run: Run, recurrent: bool = True, face: bool = True, chunk: int = 16):
-        self._recipe = run.config.recipe
+    def __init__(
+        self,
+        run: Run,
+        recurrent: bool = True,
+        face: bool = True,
+        chunk: int = 16,
+        before: bool = True,
+    ):
+        self._seen = run.seen if before else run.config.recipe.seen
         self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk)
 
     def reset(self) -> None:
@@ -59,7 +68,7 @@ class Networks:
         """See `Maker`."""
         known = [moment.shown for moment in moments if moment.shown is not None]
         shown = {name: np.stack([each[name] for each in known]) for name in known[0]}
-        return self._synthesizer.begin(self._recipe.seen(shown))
+        return self._synthesizer.begin(self._seen(shown))
 
 
 class Player:

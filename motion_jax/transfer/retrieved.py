@@ -30,7 +30,7 @@ T = TypeVar("T")
 # Options of networks.
 OF_NETWORKS = (
     "step", "ready_poses", "region", "face_boxes", "pose_pictures", "statistics", "dropout_seed",
-    "face", "recurrent",
+    "face", "recurrent", "background",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class BackgroundWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="video")
         return self
 
-    def write(self, image: UInt8[np.ndarray, "h w 3"], time: float) -> None:
+    def write(self, image: UInt8[np.ndarray, "h w c"], time: float) -> None:
         """As `VideoWriter.write`; the picture must not be changed afterwards."""
         while self._waiting and (len(self._waiting) >= self._ahead or self._waiting[0].done()):
             self._waiting.popleft().result()

@@ -1,8 +1,11 @@
-"""MP4 files that play everywhere: H.264, yuv420p, with exact frame times and the source's sound."""
+"""MP4 files that play everywhere: H.264, yuv420p, with exact frame times and the source's sound.
+
+And MOV files with transparency, for editing programs."""
 
 import contextlib
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +21,34 @@ from motion_jax.video.sound import Sound
 # Frame times are kept to 1/90000 s, the clock of MPEG: 24, 25, 30 and 30000/1001 frames a second
 # are all whole or within 6 microseconds.
 CLOCK = 90000
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How pictures are coded.
+
+    Attributes:
+      container, codec, pixels: FFmpeg's names of them.
+      given: FFmpeg's name of the pixels that are given; channels: how many they have.
+      even: whether height and width must be.
+      options: of the codec.
+    """
+
+    container: str
+    codec: str
+    pixels: str
+    given: str
+    channels: int
+    even: bool
+    options: dict[str, str]
+
+
+# Without B-frames no frame is stored out of order, so times need no offset in the file.
+H264 = Coding("mp4", "libx264", "yuv420p", "rgb24", 3, True, {"preset": "medium", "bf": "0"})
+# What editing programs take transparency in.
+PRORES = Coding(
+    "mov", "prores_ks", "yuva444p10le", "rgba", 4, False, {"profile": "4444", "alpha_bits": "16"}
+)
 
 
 class VideoWriter:
@@ -39,6 +70,7 @@ class VideoWriter:
       metadata: strings by name, kept in the file as tags (any names; `title` and `comment` are
         shown by players).
       crf: H.264's constant quality, 0 (lossless) ... 51; 18 looks the same as the source.
+      coding: H264, or PRORES for pictures with alpha, which are written into a MOV.
 
     Raises UserError: folder not writable, disk full, sound that cannot be read.
     """
@@ -53,12 +85,14 @@ class VideoWriter:
         audio_start: float = 0.0,
         metadata: dict[str, str] | None = None,
         crf: float = 18,
+        coding: Coding = H264,
     ):
         self.path = Path(path)
+        self._coding = coding
         if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
             raise UserError(f"{self.path} does not end in .mp4; name the output FILE.mp4.")
         self._given = (height, width)
-        self.size = (height + height % 2, width + width % 2)
+        self.size = (height + height % 2, width + width % 2) if coding.even else (height, width)
         self._audio = (audio_from, audio_start)
         self._metadata = dict(metadata or {})
         self._crf = crf
@@ -84,7 +118,7 @@ class VideoWriter:
         container = self._container = av.open(
             str(temporary),
             "w",
-            format="mp4",
+            format=self._coding.container,
             options={
                 # The index first, so that a browser starts at once; tags under any name.
                 "movflags": "+faststart+use_metadata_tags",
@@ -92,13 +126,13 @@ class VideoWriter:
             },
         )
         container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
-        stream = container.add_stream("libx264")
+        stream = container.add_stream(self._coding.codec)
         stream.height, stream.width = self.size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = self._coding.pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
-        # Without B-frames no frame is stored out of order, so times need no offset in the file.
         stream.codec_context.max_b_frames = 0
-        stream.options = {"crf": str(self._crf), "preset": "medium", "bf": "0"}
+        crf = {"crf": str(self._crf)} if self._coding is H264 else {}
+        stream.options = crf | self._coding.options
         context = stream.codec_context
         context.colorspace = Colorspace.ITU709
         context.color_primaries = ColorPrimaries.BT709
@@ -109,17 +143,17 @@ class VideoWriter:
         if source is not None:
             self._sound = Sound.of(Path(source), start, container)
 
-    def write(self, image: UInt8[np.ndarray, "h w 3"], time: float) -> None:
+    def write(self, image: UInt8[np.ndarray, "h w c"], time: float) -> None:
         """Adds one picture.
 
         Args:
-          image: RGB, of the size given before.
+          image: RGB, or RGBA with PRORES, of the size given before.
           time: seconds at which it is shown; greater than the one before, the first normally 0.
         """
-        if image.shape != (*self._given, 3) or image.dtype != np.uint8:
+        shape = (*self._given, self._coding.channels)
+        if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(
-                f"pictures of {self.path.name} are uint8 {(*self._given, 3)}, not {image.dtype} "
-                f"{image.shape}"
+                f"pictures of {self.path.name} are uint8 {shape}, not {image.dtype} {image.shape}"
             )
         stamp = round(time * CLOCK)
         if self._last is not None:
@@ -130,9 +164,9 @@ class VideoWriter:
         if self.size != self._given:
             pad = (self.size[0] - height, self.size[1] - width)
             image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._coding.given)
         frame = frame.reformat(
-            format="yuv420p",
+            format=self._coding.pixels,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
             dst_colorspace=Colorspace.ITU709,

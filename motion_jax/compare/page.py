@@ -69,6 +69,7 @@ FIRST = (
     Column("lpips", "LPIPS", "min"),
     Column("body_psnr", "body PSNR", "max"),
     Column("flicker", "flicker", "min"),
+    Column("person_found", "person found", "max"),
     Column("pose_distance", "pose distance, px", "min"),
     Column("missed_detections", "missed joints", "min"),
     Column("transfer_psnr", "transfer PSNR", "max"),

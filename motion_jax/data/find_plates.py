@@ -36,6 +36,8 @@ DIFFERS = 24
 STILL, TRAVELS = 0.5, 0.1
 # The share of points that must go the median way, or it says nothing of the camera.
 CONSENSUS = 0.6
+# Side of the square by which a point is followed, in pixels.
+WINDOW = 21
 # Points that a homography is believed of.
 LEAST_POINTS = 12
 # The light changes where the mean of a colour's background moves by more (standard deviation, grey
@@ -317,7 +319,9 @@ class _Follow:
 
     def __init__(self, frame: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"]):
         self.grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        mask = (~person).astype(np.uint8) * 255
+        # A point is followed by what is around it: nothing of the person may be in there.
+        around = np.ones((WINDOW, WINDOW), np.uint8)
+        mask = (cv2.dilate(person.astype(np.uint8), around) == 0).astype(np.uint8) * 255
         least = max(min(self.grey.shape) / 40, 3)
         found = cv2.goodFeaturesToTrack(self.grey, 300, 0.02, least, mask=mask)
         self.points = np.zeros((0, 1, 2), np.float32) if found is None else found
@@ -327,8 +331,9 @@ class _Follow:
         if len(self.points) < LEAST_POINTS:
             return np.zeros((0, 2)), np.zeros((0, 2))
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        there, good, _ = cv2.calcOpticalFlowPyrLK(self.grey, grey, self.points, None)
-        back, also, _ = cv2.calcOpticalFlowPyrLK(grey, self.grey, there, None)
+        size = WINDOW, WINDOW
+        there, good, _ = cv2.calcOpticalFlowPyrLK(self.grey, grey, self.points, None, winSize=size)
+        back, also, _ = cv2.calcOpticalFlowPyrLK(grey, self.grey, there, None, winSize=size)
         near = np.linalg.norm((back - self.points)[:, 0], axis=1) < 0.5
         kept = (good[:, 0] == 1) & (also[:, 0] == 1) & near
         return self.points[kept, 0], there[kept, 0]
@@ -337,7 +342,8 @@ class _Follow:
         """The median way of the background, (x, y); NaN where it is not known."""
         here, there = self._found(frame)
         ways = there - here
-        if len(here) < LEAST_POINTS:
+        # Of a room that is seen again most points are.
+        if len(here) < max(LEAST_POINTS, len(self.points) / 2):
             return np.full(2, np.nan)
         way = np.median(ways, axis=0)
         # Shadows and a plain wall's noise go each their own way; what a camera does, all points do.

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from motion_jax import files
+from motion_jax.evaluate.films import film_lines
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.report import Evaluation, remarks, text_table, verdict
@@ -31,9 +32,8 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
 
 
 def _print(result: Evaluation) -> None:
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(text_table(result))
-    for line in (verdict(result), *remarks(result)):
+    for line in (verdict(result), *film_lines(result.get("films", {})), *remarks(result)):
         if line:
             console.print(line, markup=False)

@@ -20,6 +20,7 @@ from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate import report
 from motion_jax.evaluate.baseline import baseline
+from motion_jax.evaluate.films import films_section, measure_films
 from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training, held_out_pieces
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
@@ -57,6 +58,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
             detector,
             options.reestimate_frames,
         )
+        films, sheets = measure_films(options, run, detector)
     height, width = run.size
     result: Evaluation = {
         "methods": poses.added_to(found.methods),
@@ -72,6 +74,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
         "reestimated_frames": poses.frames,
         "lpips_network": options.lpips_network,
         "absent": poses.absent(no_lpips),
+        **({"films": films} if films else {}),
     }
     files.write_json(out / "evaluation.json", result)
     files.write_text(out / "frames.csv", _csv(found))
@@ -81,6 +84,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
         found.examples,
         found.per_frame,
         heading=f"Evaluation of {options.run.resolve().name}",
+        extra=[films_section(films, sheets)] if films else (),
     )
     say(f"Report: {out / 'index.html'}")
     return result

@@ -35,6 +35,13 @@ class EvaluateOptions:
     """At most so many frames of each method are estimated again."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS or the cache)."""
+    source: tuple[Path, ...] = ()
+    """Also make films in which the person moves like those in these videos, and ask the detector
+    what it sees in them: is a person found, and where the pose was asked to be?"""
+    film_frames: int = 300
+    """At most so many frames of each such film are looked at by the detector."""
+    normalize: Literal["global", "limbs", "none"] = "global"
+    """How the poses of --source are fitted to the target's body: see motion-jax transfer."""
     statistics: Literal["batch", "running"] | None = None
     """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
     (default: as the run's config says)."""

@@ -32,8 +32,8 @@ HEIGHT = 256
 # Of the temporary videos.
 FPS = 25.0
 
-# Names of the figures over all joints.
-FIGURES = ("pose_distance", "missed_detections")
+# Names of the figures: whether anybody is found, and those over all joints.
+FIGURES = ("person_found", "pose_distance", "missed_detections")
 
 T = TypeVar("T")
 
@@ -215,12 +215,13 @@ class Reestimation:
 
 
 def summary(parts: list[dict[str, np.ndarray]]) -> Figures:
-    """Means over all frames, of all joints under the names `FIGURES`, of body, face and hands with
-    _body and so on behind. parts: of metrics.frames.pose_distance."""
+    """Means over all frames, of all joints under the names of `FIGURES`, of body, face and hands
+    with _body and so on behind. parts: of metrics.frames.pose_distance."""
     result: Figures = {}
     for group in metrics.GROUPS:
         suffix = "" if group == "all" else f"_{group}"
-        for name, key in zip(FIGURES, ("pose_distance", "missed"), strict=True):
+        for name, key in zip(FIGURES[1:], ("pose_distance", "missed"), strict=True):
             values = np.concatenate([part[f"{key}_{group}"] for part in parts])
             result[name + suffix] = metrics.mean(values)
-    return result
+    values = np.concatenate([part["person_found"] for part in parts])
+    return result | {"person_found": metrics.mean(values)}

@@ -53,6 +53,7 @@ class Evaluation(Scores):
 
     training_frames: number of frames that the nearest frame is chosen from.
     run, step, checkpoint: what was evaluated; data: the dataset's folder; size: WIDTHxHEIGHT.
+    films: of each source of evaluate --source what its film's figures are.
     """
 
     training_frames: NotRequired[int]
@@ -61,6 +62,7 @@ class Evaluation(Scores):
     checkpoint: NotRequired[str]
     data: NotRequired[str]
     size: NotRequired[str]
+    films: NotRequired[Mapping[str, Mapping[str, Any]]]
     lpips_network: NotRequired[str]
 
 
@@ -96,6 +98,7 @@ COLUMNS = (
     Column("face_lpips", "face LPIPS", "min"),
     Column("flicker", "flicker", "min"),
     Column("background_flicker", "background flicker", "min"),
+    Column("person_found", "person found", "max"),
     Column("pose_distance", "pose distance, px", "min"),
     Column("missed_detections", "missed joints", "min"),
 )

@@ -19,6 +19,8 @@ those out. Definitions:
 - Pose distance and missed detections after Everybody Dance Now (2018, appendix): the mean Euclidean
   distance in pixels over the joints found in both pictures, and the number of joints found in the
   true picture and not in the synthesised one.
+- Person found: the share of frames with a person in which the detector finds a joint of the body in
+  the synthesised picture.
 """
 
 import functools
@@ -205,7 +207,8 @@ def pose_distance(
 
     true, found: in pixels of one frame size; a joint is found where its confidence is at least
     FOUND. Returns for each of GROUPS pose_distance_GROUP (pixels; NaN where no joint is found in
-    both) and missed_GROUP (joints). Raises ValueError for different numbers of poses.
+    both) and missed_GROUP (joints), and person_found (1 or 0; NaN where the true frame shows
+    nobody). Raises ValueError for different numbers of poses.
     """
     true, found = np.asarray(true, np.float32), np.asarray(found, np.float32)
     if true.shape != found.shape:
@@ -222,6 +225,8 @@ def pose_distance(
             count > 0, total / np.maximum(count, 1), np.nan
         ).astype(np.float32)
         result[f"missed_{name}"] = (there & ~seen)[:, joints].sum(1).astype(np.float32)
+    found_body, true_body = seen[:, BODY].any(1), there[:, BODY].any(1)
+    result["person_found"] = np.where(true_body, found_body, np.nan).astype(np.float32)
     return result
 
 

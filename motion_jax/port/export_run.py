@@ -138,6 +138,12 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
 def _weight_files(job: _Job, options: ExportOptions) -> Files:
     write: Callable[..., None]
+    if job.run is not None and job.run.config.recipe.background == "plate":
+        raise UserError(
+            f"The run {options.run} draws the person and a matte, for which the files of the "
+            "original programs have no place; choose "
+            f"{option('format')} onnx, stablehlo or orbax."
+        )
     if options.format == "torch":
         suffix, write = ".pth", write_pth
     else:

@@ -16,6 +16,7 @@ from motion_jax.evaluate.evaluate import evaluate
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.train import heldout
 from motion_jax.train.checkpoint import quick_record
 from motion_jax.train.loop import train
@@ -45,6 +46,14 @@ RECIPES = {
         domain_A="poses",
         pose_style=STYLE,
         pool_size=2,
+    ),
+    "plate": edn.EverybodyDanceNow(
+        generator=edn.Generator(ngf=2, n_downsampling=1, n_blocks=0),
+        discriminator=edn.Discriminator(ndf=2, n_layers=1),
+        losses=edn.Losses(perceptual="none", l1=10.0),
+        global_stage=edn.Stage(steps=3, height=32, width=32, num_D=1, learning_rate=0.01),
+        background="plate",
+        pose_style=STYLE,
     ),
 }
 RECORD = Record(

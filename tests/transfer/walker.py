@@ -53,8 +53,13 @@ class FakeRun:
             recurrent=True,
             parts=lambda params: (),
             seen=lambda moments: moments,
+            background="drawn",
         )
     )
+    folder = Path("runs/fake")
+
+    def seen(self, moments):
+        return moments
 
     def __init__(self):
         self.dataset = {"info": {"height": 64, "width": 64}}

@@ -27,9 +27,9 @@ class Conv(nn.Module):
     Attributes:
       features: output channels.
       kind: "reflect" (stride 1, reflection padding), "down" (kernel 3, stride 2), "up" (transposed,
-        doubles; kernel 3 or 4), "patch1"/"patch2" (kernel 4, zero padding 2, stride 1/2),
-        "basic1"/"basic2" (the same with zero padding 1), "same" (stride 1, zero padding),
-        "pointwise" (kernel 1: a matrix product).
+        doubles; kernel 3 or 4), "resize" (doubles every pixel, then kernel 3), "patch1"/"patch2"
+        (kernel 4, zero padding 2, stride 1/2), "basic1"/"basic2" (the same with zero padding 1),
+        "same" (stride 1, zero padding), "pointwise" (kernel 1: a matrix product).
       size: kernel size.
       dtype: of the computation; parameters are float32.
       bias_init: "torch" (left as PyTorch draws it: pix2pixHD's), "zero" (set to 0 after
@@ -55,6 +55,8 @@ class Conv(nn.Module):
             y = conv.conv_down(x, kernel)
         elif self.kind == "up":
             y = conv.conv_up(x, kernel)
+        elif self.kind == "resize":
+            y = conv.conv_resize(x, kernel)
         elif self.kind in ("patch1", "patch2"):
             y = conv.conv_patch(x, kernel, int(self.kind[-1]))
         elif self.kind in ("basic1", "basic2"):

@@ -128,6 +128,25 @@ def conv_up(x: Array, kernel: Float[Array, "k k i o"]) -> Array:
     return _run(_forms().conv_up, x, kernel, reach, 2 * x.shape[1])
 
 
+def conv_resize(x: Array, kernel: Float[Array, "3 3 i o"]) -> Array:
+    """Every pixel made a square of four, then a 3x3 convolution with a border of zeros: up-sampling
+    in which every pixel of the result sees as many products as its neighbours, so that it has no
+    checkerboard (Odena et al., Deconvolution and Checkerboard Artifacts, 2016).
+
+    [N, H, W, I] -> [N, 2 H, 2 W, O]. It is a transposed convolution with the 4x4 kernel that both
+    steps make together, and computed as that.
+    """
+    return conv_up(x, up_kernel(kernel))
+
+
+def up_kernel(kernel: Float[Array, "3 3 i o"]) -> Float[Array, "4 4 i o"]:
+    """The kernel with which conv_up does what conv_resize says: it lies over each pixel of the
+    square once, turned as a transposed convolution has it."""
+    turned, shifts = kernel[::-1, ::-1], ((0, 1), (1, 0))
+    both = [jnp.pad(turned, (down, right, (0, 0), (0, 0))) for down in shifts for right in shifts]
+    return sum(both[1:], start=both[0])
+
+
 def average_pool(x: Array) -> Array:
     """AvgPool2d(3, stride 2, padding 1, count_include_pad=False): halves the picture (pix2pixHD's
     pyramids). [N, H, W, C] -> [N, ceil(H/2), ceil(W/2), C].

@@ -51,6 +51,7 @@ class GlobalGenerator(nn.Module):
       head: False leaves out the last convolution and tanh and returns the features, as the
         LocalEnhancer uses it.
       block: "full", pix2pixHD's residual blocks, or "separable"; see ResidualBlock.
+      up: "up", pix2pixHD's transposed convolutions, or "resize"; see Conv.
 
     H and W must be divisible by 2**n_downsampling.
     """
@@ -62,6 +63,7 @@ class GlobalGenerator(nn.Module):
     dtype: Dtype = jnp.float32
     head: bool = True
     block: str = "full"
+    up: str = "up"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Array:
@@ -73,7 +75,7 @@ class GlobalGenerator(nn.Module):
             x = ResidualBlock(dtype, self.block, name=f"block_{i}")(x)
         for i in range(self.n_downsampling):
             features = self.ngf * 2 ** (self.n_downsampling - i - 1)
-            x = _layer(x, f"up_{i}", features, "up", 3, dtype)
+            x = _layer(x, f"up_{i}", features, self.up, 3, dtype)
         return _head(x, self.output_nc, dtype) if self.head else x
 
 
@@ -93,6 +95,7 @@ class LocalEnhancer(nn.Module):
     n_blocks_local: int = 3
     dtype: Dtype = jnp.float32
     block: str = "full"
+    up: str = "up"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
@@ -107,6 +110,7 @@ class LocalEnhancer(nn.Module):
             dtype=dtype,
             head=False,
             block=self.block,
+            up=self.up,
             name="model",
         )(pyramid[-1])
         for n in range(1, self.n_local_enhancers + 1):
@@ -116,7 +120,7 @@ class LocalEnhancer(nn.Module):
             y = _layer(z, f"{enhancer}_down", 2 * width, "down", 3, dtype) + y
             for i in range(self.n_blocks_local):
                 y = ResidualBlock(dtype, self.block, name=f"{enhancer}_block_{i}")(y)
-            y = _layer(y, f"{enhancer}_up", width, "up", 3, dtype)
+            y = _layer(y, f"{enhancer}_up", width, self.up, 3, dtype)
         return _head(y, self.output_nc, dtype)
 
 

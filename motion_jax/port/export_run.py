@@ -138,11 +138,16 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
 def _weight_files(job: _Job, options: ExportOptions) -> Files:
     write: Callable[..., None]
-    if job.run is not None and job.run.config.recipe.background == "plate":
+    recipe: Any = None if job.run is None else job.run.config.recipe
+    other = ""
+    if recipe is not None and recipe.background == "plate":
+        other = "draws the person and a matte"
+    elif getattr(getattr(recipe, "generator", None), "up", "transposed") != "transposed":
+        other = "makes its pictures larger in another way (recipe.generator.up = resize)"
+    if other:
         raise UserError(
-            f"The run {options.run} draws the person and a matte, for which the files of the "
-            "original programs have no place; choose "
-            f"{option('format')} onnx, stablehlo or orbax."
+            f"The run {options.run} {other}, for which the files of the original programs have no "
+            f"place; choose {option('format')} onnx, stablehlo or orbax."
         )
     if options.format == "torch":
         suffix, write = ".pth", write_pth

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
+from motion_jax.nets.conv import up_kernel
 from motion_jax.nets.pix2pix import ResnetGenerator, UnetGenerator
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
 
@@ -73,6 +75,9 @@ class Graph:
     def conv(self, x: str, layer: Mapping, kind: str, name: str) -> str:
         """A layer of nets.blocks.Conv; layer: its parameters, kernel [k, k, I, O]."""
         kernel, inputs = np.asarray(layer["kernel"]), [x]
+        if kind == "resize":  # a transposed convolution, as nets.conv.conv_resize
+            kernel = np.asarray(up_kernel(jnp.asarray(kernel)))
+            kind = "up"
         size = kernel.shape[0]
         axes = (2, 3, 0, 1) if kind == "up" else (3, 2, 0, 1)
         if kind == "reflect" and size > 1:
@@ -147,7 +152,7 @@ def _global_generator(
     for i in range(module.n_blocks):
         x = g.residual_block(x, params[f"block_{i}"], f"{at}block_{i}")
     for i in range(module.n_downsampling):
-        x = g.normed(x, params[f"up_{i}"], "up", f"{at}up_{i}")
+        x = g.normed(x, params[f"up_{i}"], module.up, f"{at}up_{i}")
     if not module.head:
         return x
     return g.add("Tanh", [g.conv(x, params["last"], "reflect", f"{at}last")], f"{at}tanh")
@@ -159,7 +164,10 @@ def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, _:
     for i in range(count):
         pyramid.append(g.halved(pyramid[-1], f"pool_{i}"))
     core = GlobalGenerator(
-        n_downsampling=module.n_downsample_global, n_blocks=module.n_blocks_global, head=False
+        n_downsampling=module.n_downsample_global,
+        n_blocks=module.n_blocks_global,
+        head=False,
+        up=module.up,
     )
     y = _global_generator(g, core, params["model"], pyramid[-1], {}, "model.")
     for n in range(1, count + 1):
@@ -170,7 +178,7 @@ def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, _:
         for i in range(module.n_blocks_local):
             block = f"{name}_block_{i}"
             y = g.residual_block(y, params[block], block)
-        y = g.normed(y, params[f"{name}_up"], "up", f"{name}_up")
+        y = g.normed(y, params[f"{name}_up"], module.up, f"{name}_up")
     return g.add("Tanh", [g.conv(y, params["last"], "reflect", "last")], "tanh")
 
 

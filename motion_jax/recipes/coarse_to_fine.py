@@ -55,6 +55,10 @@ class Generator:
     (each channel by itself, then the channels of each pixel: MobileNets, Howard et al. 2017;
     without an activation between, Xception, Chollet 2017): a ninth of the arithmetic, for live use.
     A face generator's stay full, and a separable network cannot be exported to PyTorch."""
+    up: Literal["transposed", "resize"] = "transposed"
+    """How the generator doubles its pictures: transposed, as pix2pixHD, or resize (each pixel made
+    four, then a convolution), which leaves no checkerboards. A network with resize cannot be
+    exported to PyTorch."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,10 @@ class CoarseToFine(Recipe):
                 f"{setting('recipe.generator.block')} = {g.block!r} is neither 'full' nor "
                 "'separable'."
             )
+        if g.up not in ("transposed", "resize"):
+            raise UserError(
+                f"{setting('recipe.generator.up')} = {g.up!r} is neither 'transposed' nor 'resize'."
+            )
         if self.background not in ("drawn", "plate"):
             raise UserError(
                 f"{setting('recipe.background')} = {self.background!r} is neither 'drawn' nor "
@@ -268,10 +276,10 @@ class CoarseToFine(Recipe):
 
     def main_generator(self, name: str) -> GlobalGenerator | LocalEnhancer:
         g, dtype = self.generator, jnp.dtype(self.dtype)
-        channels = 4 if self.plated else 3
+        channels, up = 4 if self.plated else 3, "resize" if g.up == "resize" else "up"
         if not self.is_local(name):
             return GlobalGenerator(
-                channels, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block
+                channels, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block, up=up
             )
         return LocalEnhancer(
             channels,
@@ -282,6 +290,7 @@ class CoarseToFine(Recipe):
             g.n_blocks_local,
             dtype,
             g.block,
+            up,
         )
 
     def main_discriminator(self, name: str) -> MultiscaleDiscriminator:

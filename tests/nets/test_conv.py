@@ -153,3 +153,15 @@ def test_a_threads_platform_is_its_own():
         thread.join()
         assert conv.platform() == "tpu"
     assert seen == [jax.default_backend()]
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_resize_doubles_each_pixel_and_then_convolves(platform):
+    key, other = jax.random.split(jax.random.key(0))
+    x, kernel = jax.random.normal(key, (2, 5, 6, 3)), jax.random.normal(other, (3, 3, 3, 4))
+    large = x.repeat(2, axis=1).repeat(2, axis=2)
+    wanted = jax.lax.conv_general_dilated(
+        large, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    with conv.target_platform(platform):
+        np.testing.assert_allclose(conv.conv_resize(x, kernel), wanted, atol=1e-4)

@@ -79,7 +79,7 @@ def test_a_run_keeps_its_plate(run, dataset):
     assert made.plates.shape == (1, SIZE, SIZE, 3)
     # The room is noise below 60, the person much brighter.
     frames = np.stack([data[i]["frame"] for i in range(18)])
-    bright = np.mean((made.plates.max(-1) > 70))
+    bright = np.mean(made.plates.max(-1) > 70)
     assert frames.max() == 200 and bright < 0.03 < np.mean(frames.max(-1) > 70)
     # Of a moment without a plate the run's own is behind the person.
     clip = {"keypoints": data.keypoints()[:2], "face_boxes": data.face_boxes()[:2]}

@@ -10,6 +10,7 @@ nobody knows that, get the plate as it is. A camera that travels has no plate.
 """
 
 import copy
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,17 +76,22 @@ def make_plates(dataset: PoseFrames, holdout: float) -> Plates:
             (start, length) for start, length in runs.values() if start <= first < start + length
         )
         found[start : start + length] = number
-    motion = np.tile(np.eye(3, dtype=np.float32), (len(dataset), 1, 1)) if motions else None
-    light = np.ones((len(dataset), 3), np.float32) if lights else None
-    for first, values in motions.items():
-        motion[first : first + len(values)] = values
-    for first, values in lights.items():
-        light[first : first + len(values)] = values
+    every_motion = np.tile(np.eye(3, dtype=np.float32), (len(dataset), 1, 1))
+    for first, each in motions.items():
+        every_motion[first : first + len(each)] = each
+    every_light = np.ones((len(dataset), 3), np.float32)
+    for first, each in lights.items():
+        every_light[first : first + len(each)] = each
     if motions:
         say("The camera shakes a little; the background plate follows it, frame by frame.")
     if lights:
         say("The light changes; the background plate follows it, frame by frame.")
-    return Plates(np.stack(pictures), found, motion, light)
+    return Plates(
+        np.stack(pictures),
+        found,
+        every_motion if motions else None,
+        every_light if lights else None,
+    )
 
 
 class _Clip:
@@ -314,6 +320,12 @@ def _factors(
     return (frame[~person].mean(0) + 1) / (plate[~person].mean(0) + 1)
 
 
+# Any: its types do not know that points need not be given, and may not be found.
+_features: Any = cv2.goodFeaturesToTrack
+_flow: Any = cv2.calcOpticalFlowPyrLK
+_homography: Any = cv2.findHomography
+
+
 class _Follow:
     """Points of the background of one frame, found again in others."""
 
@@ -323,8 +335,8 @@ class _Follow:
         around = np.ones((WINDOW, WINDOW), np.uint8)
         mask = (cv2.dilate(person.astype(np.uint8), around) == 0).astype(np.uint8) * 255
         least = max(min(self.grey.shape) / 40, 3)
-        found = cv2.goodFeaturesToTrack(self.grey, 300, 0.02, least, mask=mask)
-        self.points = np.zeros((0, 1, 2), np.float32) if found is None else found
+        found = _features(self.grey, 300, 0.02, least, mask=mask)
+        self.points = np.array([] if found is None else found, np.float32).reshape(-1, 1, 2)
 
     def _found(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(points here, the same there), of those that lead back to where they came from."""
@@ -332,8 +344,8 @@ class _Follow:
             return np.zeros((0, 2)), np.zeros((0, 2))
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         size = WINDOW, WINDOW
-        there, good, _ = cv2.calcOpticalFlowPyrLK(self.grey, grey, self.points, None, winSize=size)
-        back, also, _ = cv2.calcOpticalFlowPyrLK(grey, self.grey, there, None, winSize=size)
+        there, good, _ = _flow(self.grey, grey, self.points, None, winSize=size)
+        back, also, _ = _flow(grey, self.grey, there, None, winSize=size)
         near = np.linalg.norm((back - self.points)[:, 0], axis=1) < 0.5
         kept = (good[:, 0] == 1) & (also[:, 0] == 1) & near
         return self.points[kept, 0], there[kept, 0]
@@ -358,7 +370,7 @@ class _Follow:
             return None
         # USAC's MAGSAC is the most exact of OpenCV's; seeded, so that it is the same every time.
         cv2.setRNGSeed(0)
-        matrix, inside = cv2.findHomography(here, there, cv2.USAC_MAGSAC, 1.0)
-        if matrix is None or inside.sum() < LEAST_POINTS:
+        matrix, inside = _homography(here, there, cv2.USAC_MAGSAC, 1.0)
+        if inside is None or inside.sum() < LEAST_POINTS:
             return None
         return matrix

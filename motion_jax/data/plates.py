@@ -86,11 +86,14 @@ def read_plates(folder: Path, clips: Sequence[tuple[int, int]] = ()) -> Plates:
         about = json.loads(path.read_text())
         files = [path.parent / f"{number}.png" for number in range(int(about["plates"]))]
         encoded = [np.frombuffer(file.read_bytes(), np.uint8) for file in files]
-        pictures = [cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] for data in encoded]
+        decoded = [cv2.imdecode(data, cv2.IMREAD_COLOR) for data in encoded]
+        pictures = [picture[..., ::-1] for picture in decoded if picture is not None]
         of_clip = [int(number) for number in about["of_clip"]]
         if len(of_clip) != len(clips):
             of_clip = [0] * len(clips)
         lengths = [length for _, length in clips]
+        if len(pictures) < len(files):
+            raise ValueError("no picture in one of its files")
         return Plates(np.stack(pictures), np.repeat(np.array(of_clip, int), lengths))
     except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
         raise UserError(

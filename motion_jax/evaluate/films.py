@@ -7,8 +7,9 @@ but the pose estimator is asked what it sees, as for held-out frames (reestimate
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -133,7 +134,8 @@ def _ghost(
 ) -> float:
     """The share of alpha that is further from the limbs than clothes and hair reach; NaN where
     there is neither a pose nor a person."""
-    near = person_mask(keypoints, *alpha.shape, 2 * THICKNESS * height)
+    rows, columns = alpha.shape
+    near = person_mask(keypoints, rows, columns, 2 * THICKNESS * height)
     total = float(alpha.sum(dtype=np.float64))
     if total == 0 or not near.any():
         return float("nan")
@@ -170,7 +172,7 @@ def films_section(figures: dict[str, Figures], sheets: dict[str, np.ndarray]) ->
     return html.section("Films", table, html.paragraph(MEANING), *pictures)
 
 
-def film_lines(figures: dict[str, Figures]) -> list[str]:
+def film_lines(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The figures for a terminal, a line for each film."""
     lines = []
     for name, each in figures.items():

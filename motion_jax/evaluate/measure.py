@@ -74,8 +74,9 @@ def measure(options: EvaluateOptions) -> Evaluation:
         "reestimated_frames": poses.frames,
         "lpips_network": options.lpips_network,
         "absent": poses.absent(no_lpips),
-        **({"films": films} if films else {}),
     }
+    if films:
+        result["films"] = films
     files.write_json(out / "evaluation.json", result)
     files.write_text(out / "frames.csv", _csv(found))
     report.write_report(

@@ -58,7 +58,7 @@ def before_background(
     if background in (PLATE, ALPHA):
         return moments
     if background == GREEN:
-        return _all_before(moments, np.broadcast_to(np.uint8(KEY), (*size, 3)))
+        return _all_before(moments, np.broadcast_to(np.array(KEY, np.uint8), (*size, 3)))
     path = Path(background)
     if is_picture(path.name):
         picture = np.asarray(read_picture(path))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -40,7 +41,7 @@ class Coding:
     given: str
     channels: int
     even: bool
-    options: dict[str, str]
+    options: dict[str, object]
 
 
 # Without B-frames no frame is stored out of order, so times need no offset in the file.
@@ -126,12 +127,12 @@ class VideoWriter:
             },
         )
         container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
-        stream = container.add_stream(self._coding.codec)
+        stream = cast(av.VideoStream, container.add_stream(self._coding.codec))
         stream.height, stream.width = self.size
         stream.pix_fmt = self._coding.pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
         stream.codec_context.max_b_frames = 0
-        crf = {"crf": str(self._crf)} if self._coding is H264 else {}
+        crf: dict[str, object] = {"crf": str(self._crf)} if self._coding is H264 else {}
         stream.options = crf | self._coding.options
         context = stream.codec_context
         context.colorspace = Colorspace.ITU709

@@ -65,6 +65,38 @@ def face_generator(layout: str, size: int, clamp: bool) -> dict[str, Any]:
     }
 
 
+MATTE = (
+    "the person, RGB, and as the fourth channel the matte; alpha = (matte + 1) / 2; laid over a "
+    "background of the same range: picture = alpha * RGB + (1 - alpha) * background, and "
+    "uint8 = round((picture + 1) * 127.5), clipped to 0...255"
+)
+CUT_OUT = (
+    "alpha * RGB of what the call before returned (where a face generator is used: after its "
+    "residual was added to the RGB); zeros for the first frame of a video and after a cut"
+)
+
+
+def with_matte(convention: dict[str, Any]) -> dict[str, Any]:
+    """How the generator of a run with a background plate is called: four channels come out, and the
+    person before grey goes in."""
+    meanings = {"previous": CUT_OUT, "frame_crop": "the same square of alpha * RGB"}
+    inputs = [
+        entry | ({"meaning": meanings[entry["name"]]} if entry["name"] in meanings else {})
+        for entry in convention["inputs"]
+    ]
+    outputs = []
+    for entry in convention["outputs"]:
+        if entry["name"] == "frame":
+            shape = list(entry["shape"])
+            shape[1 if entry["layout"] == "NCHW" else 3] = 4
+            entry = entry | {"shape": shape, "meaning": MATTE}
+        outputs.append(entry)
+    found = convention | {"inputs": inputs, "outputs": outputs}
+    if "use" in found:
+        found["use"] = "RGB[corner] = RGB[corner] + residual; the matte stays"
+    return found
+
+
 def one_picture(layout: str, size: tuple[Any, Any], what: str) -> dict[str, Any]:
     """picture -> frame; what: the kind of picture."""
     meaning = f"{what}, RGB (uint8 / 127.5 - 1)"

@@ -296,14 +296,16 @@ def _convention(
         if inputs == 6 and outputs == 3 and network.name in ("GlobalGenerator", "LocalEnhancer"):
             return calling.recurrent_generator(layout, size)
         return calling.plain_network(layout, inputs, outputs, size)
+    recipe: Any = job.run.config.recipe
     if name == "face_generator":
-        face = job.run.config.recipe
-        return calling.face_generator(layout, face.face.size, face.clamp_face)
-    if inputs == 6:
-        return calling.recurrent_generator(layout, size)
-    what = "pose picture" if "poses" in job.run.config.recipe.shows else "picture"
-    dropout = {"dropout": "off"} if network.config.get("dropout") else {}
-    return calling.one_picture(layout, size, what) | dropout
+        found = calling.face_generator(layout, recipe.face.size, recipe.clamp_face)
+    elif inputs == 6:
+        found = calling.recurrent_generator(layout, size)
+    else:
+        what = "pose picture" if "poses" in recipe.shows else "picture"
+        dropout = {"dropout": "off"} if network.config.get("dropout") else {}
+        found = calling.one_picture(layout, size, what) | dropout
+    return calling.with_matte(found) if recipe.background == "plate" else found
 
 
 _FILES = {

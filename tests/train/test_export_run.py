@@ -60,7 +60,8 @@ def make_run(folder, config, stage):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, config):
-    """{"full", "separable"}: runs of the global stage at 16x16."""
+    """{"full", "separable", "plate"}: runs of the global stage at 16x16; the last draws the person
+    before a plate, and makes its pictures larger without checkerboards."""
     folder, made = tmp_path_factory.mktemp("small"), {}
     for block in ("full", "separable"):
         generator = replace(
@@ -68,6 +69,9 @@ def small(tmp_path_factory, config):
         )
         recipe = replace(config.recipe, generator=generator, averaging=0.0)
         made[block] = make_run(folder / block, replace(config, recipe=recipe), "global")
+    generator = replace(generator, block="full", up="resize")
+    recipe = replace(recipe, generator=generator, background="plate")
+    made["plate"] = make_run(folder / "plate", replace(config, recipe=recipe), "global")
     return made
 
 
@@ -266,6 +270,26 @@ def test_onnx_runtime_gives_the_same_frames(small, trained, tmp_path, monkeypatc
 def psnr(a, b):
     error = np.mean(np.square(a.astype(np.float64) - b))
     return np.inf if error == 0 else 10 * np.log10(255**2 / error)
+
+
+@needs_onnx
+def test_onnx_gives_the_person_and_the_matte(small, tmp_path):
+    import onnxruntime
+
+    export(ExportOptions(run=small["plate"], format="onnx", out=tmp_path))
+    about = json.loads((tmp_path / "generator.onnx.json").read_text())
+    assert about["outputs"][0]["shape"][1] == 4 and "matte" in about["outputs"][0]["meaning"]
+    assert about["inputs"][1]["meaning"].startswith("alpha * RGB")
+    session = onnxruntime.InferenceSession(str(tmp_path / "generator.onnx"))
+    inputs = pictures((2, 24, 32, 3))
+    names = [entry["name"] for entry in about["inputs"]]
+    given = [x.transpose(0, 3, 1, 2) for x in inputs]
+    (made,) = session.run(None, dict(zip(names, given, strict=True)))
+    run, params = all_params(small["plate"], "raw")
+    module = run.config.recipe.main_generator("global")
+    expected = module.apply(params["generator"], np.concatenate(inputs, axis=-1))
+    assert expected.shape == (2, 24, 32, 4)
+    np.testing.assert_allclose(made.transpose(0, 2, 3, 1), expected, atol=TOLERANCE)
 
 
 @needs_onnx

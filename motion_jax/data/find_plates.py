@@ -222,21 +222,46 @@ class _Clip:
         if not unseen.any():
             return plate
         # Hair and clothes reach beyond the mask: what is always beside hidden pixels and differs
-        # from the wall around them is the person, too.
-        size = 2 * round(self.thickness / 2) + 1
-        wide = cv2.dilate(unseen.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-        ring = np.abs(plate.astype(np.int16) - filled(plate, wide)).max(-1) > DIFFERS
-        unseen |= wide & ring
-        plate = filled(plate, unseen)
-        # Near the limbs there is background, too: what looks like it, and lies beside such pixels.
+        # from the wall around them is the person, too. Before a wall with a pattern nobody can tell.
+        wide, around = (_grown(unseen, times * self.thickness) for times in (0.5, 1.5))
+        if _plain(plate, wide, around):
+            ring = np.abs(plate.astype(np.int16) - filled(plate, wide)).max(-1) > DIFFERS
+            unseen |= wide & ring
+            plate = self._looked_through(frames, filled(plate, unseen), unseen)
+        return filled(plate, unseen)
+
+    def _looked_through(
+        self,
+        frames: UInt8[np.ndarray, "n h w 3"],
+        plate: UInt8[np.ndarray, "h w 3"],
+        unseen: Bool[np.ndarray, "h w"],
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """The plate with what the frames show of it near the limbs: what looks like the plate, and
+        lies beside such pixels. These are taken out of `unseen`."""
         differs = np.abs(frames.astype(np.int16) - plate).max(-1) > DIFFERS
-        around = np.ones((5, 5), np.uint8)
         differs &= self.masks | unseen
-        person = [cv2.dilate(each.astype(np.uint8), around) > 0 for each in differs]
-        again, still = _masked_median(frames, np.stack(person))
+        person = np.stack([_grown(each, 2) for each in differs])
+        again, still = _masked_median(frames, person)
         found = unseen & ~still
-        plate = np.where(found[..., None], again, plate)
-        return filled(plate, unseen & still)
+        unseen &= still
+        return np.where(found[..., None], again, plate)
+
+
+def _grown(mask: Bool[np.ndarray, "h w"], by: float) -> Bool[np.ndarray, "h w"]:
+    size = 2 * round(by) + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+
+
+def _plain(
+    plate: UInt8[np.ndarray, "h w 3"],
+    wide: Bool[np.ndarray, "h w"],
+    around: Bool[np.ndarray, "h w"],
+) -> bool:
+    """Whether smooth filling would tell what is there: whether it does just outside `wide`, where
+    the plate is known."""
+    known = around & ~wide
+    error = np.abs(plate.astype(np.int16) - filled(plate, around)).max(-1)[known]
+    return len(error) > 0 and float(np.quantile(error, 0.9)) < DIFFERS
 
 
 def _masked_median(

@@ -86,6 +86,15 @@ def test_what_the_person_always_hides_is_filled_from_around_it(tmp_path):
     assert np.abs(plates.of(0, True).astype(int) - plain(0)).max() < 25
 
 
+def test_a_pattern_beside_the_person_stays(tmp_path):
+    made = dataset(tmp_path / "d", still, walks=False)
+    plate = make_plates(made, 0.25).of(0, True)
+    # A little further than the mask reaches, and everywhere else, the room is as it is.
+    mask = person_mask(made.keypoints()[0], HEIGHT, WIDTH, 9)
+    assert error(plate[~mask], still(0)[~mask]) < 1
+    assert error(plate, still(0)) < 8
+
+
 def test_filled_keeps_what_is_known():
     picture = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     unknown = np.zeros((33, 47), bool)

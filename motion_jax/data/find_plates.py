@@ -222,7 +222,7 @@ class _Clip:
         if not unseen.any():
             return plate
         # Hair and clothes reach beyond the mask: what is always beside hidden pixels and differs
-        # from the wall around them is the person, too. Before a wall with a pattern nobody can tell.
+        # from the wall around them is the person, too. Of a wall with a pattern nobody can tell.
         wide, around = (_grown(unseen, times * self.thickness) for times in (0.5, 1.5))
         if _plain(plate, wide, around):
             ring = np.abs(plate.astype(np.int16) - filled(plate, wide)).max(-1) > DIFFERS

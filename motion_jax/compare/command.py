@@ -15,7 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say
+from motion_jax.train.dataset import with_background
 from motion_jax.train.run import fingerprint, load_run
 from motion_jax.transfer.film import Film, synthetic_tags
 from motion_jax.video.reader import probe
@@ -267,7 +268,7 @@ def _on_cpu() -> bool:
 def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
     boxes = setup.target.dataset.face_boxes()[setup.training]
     heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / setup.target.factor
-    return base_config(
+    config = base_config(
         method,
         setup.size,
         on_cpu=_on_cpu(),
@@ -277,6 +278,15 @@ def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
         # As the run's config keeps it, it must not depend on where the command was given.
         domain_a=str((options.out / "source").resolve()) if method.data == "unpaired" else "",
     )
+    if config.recipe.background != "plate" or method.data != "target":
+        return config
+    try:
+        with_background(setup.target.dataset, config)
+    except UserError:
+        say(f"The camera of {options.target} moves: {method.name} draws the room, too.")
+        recipe: Any = config.recipe  # it has this field
+        return replace(config, recipe=replace(recipe, background="drawn"))
+    return config
 
 
 def _pairs(options: CompareOptions) -> None:

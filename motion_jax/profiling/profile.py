@@ -38,7 +38,7 @@ from motion_jax.profiling.task import Task
 from motion_jax.profiling.topology import sized
 from motion_jax.progress import say
 from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
-from motion_jax.train.dataset import check_data, open_batches
+from motion_jax.train.dataset import check_data, open_batches, with_background
 from motion_jax.train.run import read_config, read_dataset
 from motion_jax.train.step import laid_out_state
 
@@ -197,7 +197,8 @@ def _measured(options: ProfileOptions, task: Task) -> Profile:
         measured = measure(task.config, task.stage, batches, task.trace)
     else:
         source = str(task.data)
-        with open_batches(open_dataset(task.data), task.config, task.stage) as batches:
+        dataset = with_background(open_dataset(task.data), task.config)
+        with open_batches(dataset, task.config, task.stage) as batches:
             measured = measure(task.config, task.stage, batches, task.trace, _restoring(task, mesh))
     device = jax.devices()[0]
     if device.platform == "cpu":

@@ -9,6 +9,7 @@ from jaxtyping import Int, Shaped
 
 from motion_jax.config import Config
 from motion_jax.data import inputs
+from motion_jax.data.find_plates import make_plates, with_plates
 from motion_jax.data.pairs import Batches, Frames
 from motion_jax.data.reading import Domains, noise_keys
 from motion_jax.data.records import PoseFrames
@@ -24,6 +25,16 @@ def check_data(dataset: PoseFrames | None, config: Config, name: str) -> None:
     inputs.check_contents(dataset, reading, config.data)
     recipe.check_dataset(dataset)
     inputs.check_amount(dataset, reading, config.data, name)
+
+
+def with_background(dataset: PoseFrames, config: Config) -> PoseFrames:
+    """The dataset with its clips' plates, where the recipe lays the person before one.
+
+    Raises UserError where a camera travels, so that there is none.
+    """
+    if config.recipe.background != "plate":
+        return dataset
+    return with_plates(dataset, make_plates(dataset, config.data.holdout))
 
 
 def open_batches(

@@ -17,7 +17,6 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config, to_json
-from motion_jax.data.find_plates import make_plates, with_plates
 from motion_jax.data.plates import write_plates
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.devices import mesh as meshes
@@ -31,7 +30,7 @@ from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.checkpoint_record import Lowered, Record
-from motion_jax.train.dataset import check_data, open_batches
+from motion_jax.train.dataset import check_data, open_batches, with_background
 from motion_jax.train.folder import check_run, check_shared, exclusive_use
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -117,8 +116,8 @@ def _train(
         check_layout(config)
         frozen = load_frozen(config, vgg)
         check_best(config, dataset)
-        if dataset is not None and config.recipe.background == "plate":
-            dataset = with_plates(dataset, make_plates(dataset, config.data.holdout))
+        if dataset is not None:
+            dataset = with_background(dataset, config)
         if job.first:
             check_run(folder, config, dataset)
             stack.enter_context(exclusive_use(folder))

@@ -18,8 +18,7 @@ def _config(name):
     setup = SimpleNamespace(
         target=SimpleNamespace(dataset=dataset, factor=1), training=np.array([0]), size=(128, 128)
     )
-    [method] = [each for each in METHODS if each.name == name]
-    return command._config(options, method, setup)
+    return command._config(options, METHODS[name], setup)
 
 
 def test_where_the_camera_moves_whole_pictures_are_drawn(monkeypatch, capsys):

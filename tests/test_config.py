@@ -116,7 +116,7 @@ def test_what_counts_as_another_experiment():
     recorded = replace(base, record=Record(log_every=1))
     assert module.differences(base, recorded) == []
     # How many processes read plays no part in what is read.
-    assert module.differences(base, replace(base, data=Data(workers=3))) == []
+    assert module.differences(base, replace(base, data=replace(base.data, workers=3))) == []
     assert module.config_hash(base) == module.config_hash(recorded)
     other = replace(base, seed=1, data=replace(base.data, holdout=0.3))
     assert module.differences(base, other) == [

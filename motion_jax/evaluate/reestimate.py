@@ -32,8 +32,8 @@ HEIGHT = 256
 # Of the temporary videos.
 FPS = 25.0
 
-# Names of the figures: whether anybody is found, and those over all joints.
-FIGURES = ("person_found", "pose_distance", "missed_detections")
+# Names of the figures: those over all joints, and whether anybody is found.
+FIGURES = ("pose_distance", "missed_detections", "person_found")
 
 T = TypeVar("T")
 
@@ -220,7 +220,7 @@ def summary(parts: list[dict[str, np.ndarray]]) -> Figures:
     result: Figures = {}
     for group in metrics.GROUPS:
         suffix = "" if group == "all" else f"_{group}"
-        for name, key in zip(FIGURES[1:], ("pose_distance", "missed"), strict=True):
+        for name, key in zip(FIGURES[:2], ("pose_distance", "missed"), strict=True):
             values = np.concatenate([part[f"{key}_{group}"] for part in parts])
             result[name + suffix] = metrics.mean(values)
     values = np.concatenate([part["person_found"] for part in parts])

@@ -170,7 +170,11 @@ def absences(result: Scores) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, reason in result.get("absent", {}).items():
         names.setdefault(reason, []).append("LPIPS" if name == "lpips" else name.replace("_", " "))
-    return [f"No {' and '.join(which)}: {reason}." for reason, which in names.items()]
+    lines = []
+    for reason, which in names.items():
+        *first, last = which
+        lines.append(f"No {', '.join(first)}{' and ' if first else ''}{last}: {reason}.")
+    return lines
 
 
 def remarks(result: Scores) -> list[str]:

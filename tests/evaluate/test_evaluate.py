@@ -95,9 +95,11 @@ def run(tmp_path, monkeypatch):
         checkpoint="c" * 64,
         config=SimpleNamespace(
             data=Data(holdout=0.3),
-            recipe=SimpleNamespace(paired=True, recurrent=True, seen=poses_of, caveats=list),
+            recipe=SimpleNamespace(paired=True, recurrent=True, caveats=list),
         ),
         tested=lambda **changes: made,
+        seen=poses_of,
+        plated=lambda dataset: dataset,
         data_path=tmp_path / "data",
         dataset={"fingerprint": fingerprint(data)},
         synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
@@ -152,7 +154,7 @@ def test_table_for_people_and_fewer_frames(run, capsys, tmp_path):
         "nearest training frame" in text
         and "36.0" in text
         and "No LPIPS: " in text
-        and "No pose distance and missed" in text
+        and "No pose distance, missed detections and person found: " in text
     )
     assert result["frames"] == 5 and (tmp_path / "elsewhere" / "index.html").is_file()
     assert not (run.folder / "evaluation").exists()
@@ -314,6 +316,8 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
     assert result["reestimated_frames"] == 14  # the second clip's 7 are too few
     assert methods["trained"]["pose_distance"] == pytest.approx(2.0)
     assert methods["trained"]["missed_detections"] == pytest.approx(9 / 14)
+    assert methods["trained"]["person_found"] == pytest.approx(13 / 14)
+    assert methods["nearest_frame"]["person_found"] == 0
     assert methods["nearest_frame"]["pose_distance"] is None
     assert methods["nearest_frame"]["missed_detections"] == 9
     assert result["reestimated_real"]["pose_distance"] == 0

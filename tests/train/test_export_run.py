@@ -287,7 +287,7 @@ def test_onnx_gives_the_person_and_the_matte(small, tmp_path):
     (made,) = session.run(None, dict(zip(names, given, strict=True)))
     run, params = all_params(small["plate"], "raw")
     module = run.config.recipe.main_generator("global")
-    expected = module.apply(params["generator"], np.concatenate(inputs, axis=-1))
+    expected = module.apply(params["generator"], jnp.concatenate(inputs, axis=-1))
     assert expected.shape == (2, 24, 32, 4)
     np.testing.assert_allclose(made.transpose(0, 2, 3, 1), expected, atol=TOLERANCE)
 

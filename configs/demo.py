@@ -22,9 +22,9 @@ config = Config(
         discriminator=Discriminator(ndf=16),
         face=Face(size=32, ngf=16, n_downsampling=2, n_blocks=2, ndf=16, n_layers=2),
         losses=Losses(perceptual="none", l1=100.0, structure=20.0),
-        global_stage=Stage(steps=500, height=64, width=64, batch_size=2, learning_rate=6e-4),
+        global_stage=Stage(steps=700, height=64, width=64, batch_size=2, learning_rate=6e-4),
         local_stage=Stage(
-            steps=360, decay_steps=180, height=128, width=128, batch_size=2, learning_rate=6e-4
+            steps=600, decay_steps=350, height=128, width=128, batch_size=2, learning_rate=6e-4
         ),
         face_stage=Stage(
             steps=100, decay_steps=50, height=128, width=128, batch_size=2, learning_rate=4e-4

@@ -1,6 +1,7 @@
 """Runs that draw the person apart from the background: trained, gone on with, before anything."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import av
@@ -15,6 +16,7 @@ from motion_jax.evaluate.evaluate import evaluate
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.port.export_run import export
 from motion_jax.port.options import ExportOptions
+from motion_jax.train.checkpoint import Checkpoints, parameter_hash
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
 from motion_jax.transfer.background import covering
@@ -88,20 +90,20 @@ def test_a_run_keeps_its_plate(run, dataset):
     assert pictures.shape == (2, SIZE, SIZE, 3)
 
 
-def test_gone_on_with_it_is_the_same_run(plated, dataset, run, tmp_path):
-    from motion_jax.train.checkpoint import Checkpoints, parameter_hash
-
-    short = replace(plated.recipe, global_stage=plated.recipe.global_stage)
-    assert short == plated.recipe
-    folder = tmp_path / "again"
-    train(plated, dataset, folder)
+def test_gone_on_with_it_is_the_same_run(plated, dataset, run):
+    folder = run.parent / "again"
+    shutil.copytree(run, folder)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         for step in checkpoints.steps():
             if step > 3:
                 checkpoints.delete(step)
+        assert checkpoints.latest() == 3
+    (folder / "plates" / "0.png").unlink()
     train(plated, dataset, folder)
     one, other = (parameter_hash(load_run(each).params) for each in (run, folder))
     assert one == other
+    # It is written again where it was lost.
+    np.testing.assert_array_equal(load_run(run).plates, load_run(folder).plates)
 
 
 def test_before_the_plate_green_nothing_a_picture_or_a_video(run, source, tmp_path):

@@ -32,6 +32,7 @@ from motion_jax.compare.options import CompareOptions
 from motion_jax.compare.page import Grids, Table, film_frame, notes, text_table
 from motion_jax.compare.score import ComparedMoment, Setup, check_target
 from motion_jax.config import Config
+from motion_jax.data.find_plates import CameraMoves
 from motion_jax.data.making import make
 from motion_jax.data.pairs import reduction
 from motion_jax.data.prepare_options import PrepareOptions, parse_size
@@ -282,7 +283,7 @@ def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
         return config
     try:
         with_background(setup.target.dataset, config)
-    except UserError:
+    except CameraMoves:
         say(f"The camera of {options.target} moves: {method.name} draws the room, too.")
         recipe: Any = config.recipe  # it has this field
         return replace(config, recipe=replace(recipe, background="drawn"))

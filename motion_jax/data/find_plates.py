@@ -9,6 +9,7 @@ colour: the plate then lies in each training frame as the camera saw it. Other f
 nobody knows that, get the plate as it is. A camera that travels has no plate.
 """
 
+import bisect
 import copy
 from typing import Any
 
@@ -46,6 +47,10 @@ LEAST_POINTS = 12
 LIGHT = 2.0
 
 
+class CameraMoves(UserError):
+    """A clip has no still background."""
+
+
 def with_plates(dataset: PoseFrames, plates: Plates) -> PoseFrames:
     """The dataset, whose frames are given with these plates."""
     plated = copy.copy(dataset)
@@ -56,9 +61,8 @@ def with_plates(dataset: PoseFrames, plates: Plates) -> PoseFrames:
 def make_plates(dataset: PoseFrames, holdout: float) -> Plates:
     """The plates of a dataset, from its training part alone; says what the camera does.
 
-    holdout: as pairs.stretches takes it. Raises UserError where a camera travels.
+    holdout: as pairs.stretches takes it. Raises CameraMoves where a camera travels.
     """
-    runs = {start: (start, length) for start, length in dataset.clips}
     training = stretches(dataset, holdout, "train")
     found = np.zeros(len(dataset), np.int64)
     ordered = sorted(training, key=lambda run: -run[1])
@@ -71,10 +75,7 @@ def make_plates(dataset: PoseFrames, holdout: float) -> Plates:
             motions[first] = motion
         if light is not None:
             lights[first] = light
-        # Its held-out end, too.
-        start, length = next(
-            (start, length) for start, length in runs.values() if start <= first < start + length
-        )
+        start, length = dataset.clips[clip.number]  # its held-out end, too
         found[start : start + length] = number
     every_motion = np.tile(np.eye(3, dtype=np.float32), (len(dataset), 1, 1))
     for first, each in motions.items():
@@ -99,6 +100,8 @@ class _Clip:
 
     def __init__(self, dataset: PoseFrames, first: int, count: int):
         self.dataset, self.first, self.count = dataset, first, count
+        starts = [start for start, _ in dataset.clips]
+        self.number = bisect.bisect_right(starts, first) - 1
         # Even spread, each once.
         self.sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLES)).round().astype(int))
         self.keypoints = dataset.keypoints()[first : first + count]
@@ -127,7 +130,7 @@ class _Clip:
 
     def motion(self) -> Float32[np.ndarray, "n 3 3"] | None:
         """Of each frame the homography from the plate; None where the camera stands still. Raises
-        UserError where it travels."""
+        CameraMoves where it travels."""
         middle = len(self.sample) // 2
         ways = self._ways(middle, self.frames)
         known = np.isfinite(ways[:, 0])
@@ -139,10 +142,9 @@ class _Clip:
             return None
         longer = max(self.dataset.size)
         if far > TRAVELS * longer:
-            number = self.dataset.clips.index(self._whole())
-            raise UserError(
-                f"The camera moves in clip {number} of {self.dataset.folder} (its background by "
-                f"{far:.0f} pixels), so there is no still background to put the person before; "
+            raise CameraMoves(
+                f"The camera moves in clip {self.number} of {self.dataset.folder} (its background "
+                f"by {far:.0f} pixels), so there is no still background to put the person before; "
                 f"train with {option('recipe.background')} drawn."
             )
         # The frame in the middle of the shaking is the one that the plate lies in.
@@ -161,13 +163,6 @@ class _Clip:
             [moved(f.astype(np.uint8), m) > 0 for f, m in zip(self.masks, back, strict=True)]
         )
         return self._motion
-
-    def _whole(self) -> tuple[int, int]:
-        return next(
-            (start, length)
-            for start, length in self.dataset.clips
-            if start <= self.first < start + length
-        )
 
     def _ways(self, reference: int, frames: np.ndarray) -> Float[np.ndarray, "n 2"]:
         """How far the background of each frame is from that of one of them; NaN where unknown."""
@@ -227,7 +222,7 @@ class _Clip:
         if _plain(plate, wide, around):
             ring = np.abs(plate.astype(np.int16) - filled(plate, wide)).max(-1) > DIFFERS
             unseen |= wide & ring
-            plate = self._looked_through(frames, filled(plate, unseen), unseen)
+            plate, unseen = self._looked_through(frames, filled(plate, unseen), unseen)
         return filled(plate, unseen)
 
     def _looked_through(
@@ -235,16 +230,15 @@ class _Clip:
         frames: UInt8[np.ndarray, "n h w 3"],
         plate: UInt8[np.ndarray, "h w 3"],
         unseen: Bool[np.ndarray, "h w"],
-    ) -> UInt8[np.ndarray, "h w 3"]:
-        """The plate with what the frames show of it near the limbs: what looks like the plate, and
-        lies beside such pixels. These are taken out of `unseen`."""
+    ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+        """The plate with what the frames show of it near the limbs (what looks like the plate, and
+        lies beside such pixels), and what is still unseen."""
         differs = np.abs(frames.astype(np.int16) - plate).max(-1) > DIFFERS
         differs &= self.masks | unseen
         person = np.stack([_grown(each, 2) for each in differs])
         again, still = _masked_median(frames, person)
         found = unseen & ~still
-        unseen &= still
-        return np.where(found[..., None], again, plate)
+        return np.where(found[..., None], again, plate), unseen & still
 
 
 def _grown(mask: Bool[np.ndarray, "h w"], by: float) -> Bool[np.ndarray, "h w"]:

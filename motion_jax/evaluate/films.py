@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from motion_jax import events
 from motion_jax.data.find_plates import THICKNESS, person_mask
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.evaluate.reestimate import Detector, Reestimation
+from motion_jax.evaluate.reestimate import REAL, Detector, Reestimation
 from motion_jax.evaluate.score import Figures, Piece
 from motion_jax.metrics import frames as metrics
 from motion_jax.metrics.frames import FlickerMeter
@@ -55,8 +55,11 @@ def measure_films(
     figures: dict[str, Figures] = {}
     sheets: dict[str, np.ndarray] = {}
     for source in options.source:
-        with events.stage(source.name, 0.0, 1.0):
-            figures[source.name], sheets[source.name] = _film(options, run, detector, source)
+        # Two films of one name are told apart by their folders.
+        same = [other for other in options.source if other.name == source.name]
+        name = str(source) if len(same) > 1 else source.name
+        with events.stage(name, 0.0, 1.0):
+            figures[name], sheets[name] = _film(options, run, detector, source)
     return figures, sheets
 
 
@@ -93,8 +96,10 @@ def _film(
                 progress.advance()
                 keypoints = moment.keypoints
                 if plated:
-                    heights.append(_height(keypoints))
-                    ghosts.append(_ghost(picture[..., 3], keypoints, float(np.median(heights))))
+                    if height := _height(keypoints):
+                        heights.append(height)
+                    usual = float(np.median(heights)) if heights else 0.0
+                    ghosts.append(_ghost(picture[..., 3], keypoints, usual))
                     picture = _before(picture, run.plates[0])
                 box = metrics.body_boxes(keypoints[None], *picture.shape[:2])
                 still = np.zeros((1, *picture.shape), np.uint8)
@@ -102,10 +107,11 @@ def _film(
                 flickers.append(float(found["background_flicker"][0]))
                 if i in wanted:
                     kept.append(picture.copy())
-                # There is no true frame; the pose asked for stands in the true one's place.
+                # There is no true frame: the film stands in its place, and the pose that was
+                # asked for in that of the true pose.
                 yield Piece(
-                    picture[None], {"film": picture[None]}, keypoints[None], np.zeros((1, 4)),
-                    i == 0, [f"{moment.time:.2f} s"],
+                    picture[None], {}, keypoints[None], np.zeros((1, 4)), i == 0,
+                    [f"{moment.time:.2f} s"],
                 )  # fmt: skip
 
         figures: Figures = dict.fromkeys(key for key, _, _ in COLUMNS)
@@ -117,7 +123,7 @@ def _film(
                 for _ in asked.tap(pieces()):
                     pass
                 of_methods, _ = asked.results()
-                figures |= of_methods.get("film", {})
+                figures |= of_methods.get(REAL, {})
         figures["background_flicker"] = metrics.mean(np.array(flickers))
         if ghosts:
             figures["ghost"] = metrics.mean(np.array(ghosts))
@@ -165,7 +171,7 @@ def films_section(figures: dict[str, Figures], sheets: dict[str, np.ndarray]) ->
     rows = [[name, *(each.get(key) for key, _, _ in known)] for name, each in figures.items()]
     header = ["source", *(title for _, title, _ in known)]
     pictures = [
-        html.image(sheet, f"{name}: ten frames at even distances.", least=900, quality=90)
+        html.image(sheet, f"{name}: frames at even distances.", least=900, quality=90)
         for name, sheet in sheets.items()
     ]
     table = html.table(header, rows, "Films of other people's motion, where no truth is known.")

@@ -31,6 +31,7 @@ from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
 from motion_jax.train.run import Run, fingerprint, load_run
+from motion_jax.video.reader import probe
 
 
 def measure(options: EvaluateOptions) -> Evaluation:
@@ -47,6 +48,8 @@ def measure(options: EvaluateOptions) -> Evaluation:
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
+    for source in options.source:
+        probe(source)  # said before the minutes that scoring takes
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)

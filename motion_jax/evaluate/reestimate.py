@@ -189,7 +189,8 @@ class Reestimation:
         found: dict[str, list[dict]] = {}
         frames = 0
         if self._clips:
-            say("Estimating poses on the true frames and on each method's …")
+            more = " and on each method's" if len(self._clips[0][0]) > 1 else ""
+            say(f"Estimating poses on the frames{more} …")
         for paths, true, factor in self._clips:
             if len(true) < SHORTEST:
                 continue

@@ -138,11 +138,10 @@ def _job_of_file(options: ExportOptions) -> _Job:
 
 def _weight_files(job: _Job, options: ExportOptions) -> Files:
     write: Callable[..., None]
-    recipe: Any = None if job.run is None else job.run.config.recipe
     other = ""
-    if recipe is not None and recipe.background == "plate":
+    if job.run is not None and job.run.config.recipe.background == "plate":
         other = "draws the person and a matte"
-    elif getattr(getattr(recipe, "generator", None), "up", "transposed") != "transposed":
+    elif any(getattr(each.module, "up", "up") == "resize" for each in job.networks.values()):
         other = "makes its pictures larger in another way (recipe.generator.up = resize)"
     if other:
         raise UserError(

@@ -30,7 +30,7 @@ def check_data(dataset: PoseFrames | None, config: Config, name: str) -> None:
 def with_background(dataset: PoseFrames, config: Config) -> PoseFrames:
     """The dataset with its clips' plates, where the recipe lays the person before one.
 
-    Raises UserError where a camera travels, so that there is none.
+    Raises find_plates.CameraMoves where a camera travels, so that there is none.
     """
     if config.recipe.background != "plate":
         return dataset

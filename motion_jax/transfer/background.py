@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from motion_jax.errors import UserError, option
 from motion_jax.train.run import Run
+from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.source import Moment
 from motion_jax.video.image_files import is_picture, read_picture
 from motion_jax.video.reader import probe, read_frames
@@ -19,27 +20,20 @@ PLATE, GREEN, ALPHA = "plate", "green", "alpha"
 KEY = (0, 255, 0)
 
 
-def check_background(background: str, run: Run, out: Path, side_by_side: bool) -> None:
-    """Raises UserError where the run has no matte, or the film cannot hold what is asked for."""
-    transparent = background == ALPHA
-    if background != PLATE and run.config.recipe.background != "plate":
-        raise UserError(
-            f"{option('background')} {background} needs a run that draws the person apart from the "
-            f"background; {run.folder} makes whole pictures: train with "
-            f"{option('recipe.background')} plate."
-        )
-    if transparent and side_by_side:
+def check_background(options: TransferOptions) -> None:
+    """Raises UserError for a background that is not there, or that the film cannot hold."""
+    background, out, transparent = options.background, options.out, options.background == ALPHA
+    if transparent and options.side_by_side:
         raise UserError(
             f"{option('background')} {ALPHA} and {option('side_by_side')} do not go together; "
             "leave one of them out."
         )
-    if transparent != (out.suffix.lower() == ".mov"):
+    if transparent and out.suffix.lower() != ".mov":
         raise UserError(
             f"{option('background')} {ALPHA} is written as ProRes 4444: name the output FILE.mov."
-            if transparent
-            else f"{option('out')} {out} is a .mov, which is for {option('background')} {ALPHA} "
-            "alone; name an MP4 file."
         )
+    if not transparent and out.suffix.lower() != ".mp4":
+        raise UserError(f"{option('out')} {out} does not end in .mp4; name an MP4 file.")
     if background not in (PLATE, GREEN, ALPHA) and not Path(background).is_file():
         raise UserError(
             f"{option('background')} {background} is neither a picture nor a video file that is "
@@ -47,8 +41,18 @@ def check_background(background: str, run: Run, out: Path, side_by_side: bool) -
         )
 
 
+def check_matte(background: str | Path, run: Run) -> None:
+    """Raises UserError where the run has no matte, and another background is asked for."""
+    if background != PLATE and run.config.recipe.background != "plate":
+        raise UserError(
+            f"{option('background')} {background} needs a run that draws the person apart from the "
+            f"background; {run.folder} makes whole pictures: train with "
+            f"{option('recipe.background')} plate."
+        )
+
+
 def before_background(
-    moments: Iterable[Moment], background: str, size: tuple[int, int]
+    moments: Iterable[Moment], background: str | Path, size: tuple[int, int]
 ) -> Iterable[Moment]:
     """The moments with what is behind the person in each; for the run's own plate, and for none
     (ALPHA), as they are.

@@ -21,7 +21,7 @@ from motion_jax.pose.draw import PoseStyle
 from motion_jax.progress import Meter, say
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.train.run import Run, load_run
-from motion_jax.transfer.background import ALPHA, before_background, check_background
+from motion_jax.transfer.background import ALPHA, before_background, check_background, check_matte
 from motion_jax.transfer.film import (
     Film,
     Part,
@@ -101,7 +101,7 @@ def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
-    check_background(options.background, run, options.out, options.side_by_side)
+    check_matte(options.background, run)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(
             f"{option('region')} works only with {option('ready_poses')}; otherwise poses are "
@@ -204,8 +204,7 @@ def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
 
 def _check(options: TransferOptions) -> None:
     """Raises UserError for options that are wrong whatever the source and the run."""
-    if options.out.suffix.lower() not in (".mp4", ".mov"):
-        raise UserError(f"{option('out')} {options.out} does not end in .mp4; name an MP4 file.")
+    check_background(options)
     if options.chunk < 1:
         raise UserError(
             f"{option('chunk')} {options.chunk} is less than 1; give a number of frames."

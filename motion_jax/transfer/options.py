@@ -55,7 +55,7 @@ class TransferOptions(PoseOptions):
     """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
     joints, Everybody Dance Now's way), "limbs" (each limb also gets the target's length), "none"
     (the source's frame is only scaled into the target's)."""
-    background: str = "plate"
+    background: Literal["plate", "green", "alpha"] | Path = "plate"
     """For runs that draw the person apart from the background (--recipe.background plate): "plate",
     the background of the target's film; "green", for keying; "alpha", none: --out FILE.mov is then
     ProRes 4444 with transparency; or a PICTURE or VIDEO, which fills the frame (a video runs with

@@ -8,7 +8,7 @@ import pytest
 
 from motion_jax.compare import command
 from motion_jax.compare.options import CompareOptions
-from motion_jax.errors import UserError
+from motion_jax.data.find_plates import CameraMoves
 from motion_jax.plan.methods import METHODS
 
 
@@ -26,7 +26,7 @@ def test_where_the_camera_moves_whole_pictures_are_drawn(monkeypatch, capsys):
 
     def moves(dataset, config):
         asked.append(config.recipe.background)
-        raise UserError("The camera moves in clip 0")
+        raise CameraMoves("The camera moves in clip 0")
 
     monkeypatch.setattr(command, "with_background", moves)
     assert _config("everybody-dance-now").recipe.background == "drawn"

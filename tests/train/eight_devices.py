@@ -52,6 +52,17 @@ def dancing() -> Config:
     return replace(CONFIG, recipe=recipe)
 
 
+def before_a_plate() -> Config:
+    config = dancing()
+    recipe = replace(
+        config.recipe,
+        background="plate",
+        generator=replace(config.recipe.generator, up="resize"),
+        losses=replace(config.recipe.losses, structure=5.0),
+    )
+    return replace(config, recipe=recipe)
+
+
 PIX2PIX = pix2pix.Pix2Pix(
     generator=pix2pix.Generator(ngf=2, n_downsampling=5),
     discriminator=pix2pix.Discriminator(ndf=2, n_layers=1),
@@ -74,6 +85,7 @@ CASES = {
         [Devices(data=4, space=2), Devices(shard_optimizer=True)],
     ),
     "local": (dancing(), "local", [Devices()]),
+    "plate": (before_a_plate(), "global", [Devices(data=4, space=2), Devices(strategy="pmap")]),
     "face": (
         dancing(),
         "face",

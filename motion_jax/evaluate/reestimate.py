@@ -189,8 +189,9 @@ class Reestimation:
         found: dict[str, list[dict]] = {}
         frames = 0
         if self._clips:
-            more = " and on each method's" if len(self._clips[0][0]) > 1 else ""
-            say(f"Estimating poses on the frames{more} …")
+            methods = len(self._clips[0][0]) > 1
+            shown = "the true frames and on each method's" if methods else "the film's frames"
+            say(f"Estimating poses on {shown} …")
         for paths, true, factor in self._clips:
             if len(true) < SHORTEST:
                 continue

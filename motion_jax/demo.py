@@ -92,13 +92,16 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[Evaluati
         poses=source / "poses",
         out=out / "transfer.mp4",
         normalize="limbs",
+        horizontal="frame",  # both dance on one stage
         smooth=False,
         swaps=False,
         bones=False,
     )
     transfer(options)
     run = load_run(folder)
-    clip = fit_clip(source_track(options), Body.of_run(run), options.normalize)
+    clip = fit_clip(
+        source_track(options), Body.of_run(run), options.normalize, options.horizontal
+    )
     poses, boxes = clip.keypoints, clip.boxes
     height, width = run.size
     target = puppet.CHARACTERS[TARGET]

@@ -109,6 +109,15 @@ def limb_ratios(
     return {name: 1.0 for name in LIMBS} | ratios | {"head": head, "hand": hand}
 
 
+def leg_ratio(source: dict[str, float], target: dict[str, float], size: float) -> float:
+    """As `limb_ratios` of thigh and shin together; 1 where one of them never shows its legs."""
+    legs = [sum(each.get(name, 0) for name in ("thigh", "shin")) for each in (source, target)]
+    both = all(each.get(name, 0) > 0 for each in (source, target) for name in ("thigh", "shin"))
+    if not both:
+        return 1.0
+    return float(np.clip(legs[1] / legs[0] / size, 1 / LARGEST_DIFFERENCE, LARGEST_DIFFERENCE))
+
+
 def rebuild(
     poses: Float[np.ndarray, "n 137 3"],
     moved: Float[np.ndarray, "n 137 2"],

@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from motion_jax.pose import long_arrays
-from motion_jax.pose.limbs import LIMBS, limb_lengths, rebuild
+from motion_jax.pose.limbs import LIMBS, leg_ratio, limb_lengths, rebuild
 from motion_jax.pose.normalize_edn import normalize_edn
 from motion_jax.pose.skeleton import INDEX, midpoint
 
 Method = Literal["global", "limbs", "none", "edn_reference"]
+Horizontal = Literal["center", "keep", "frame"]
 
 # Feet count as seen from this confidence on, and a video shows them if this share of its poses
 # does.
@@ -255,7 +256,8 @@ def normalize(
     source: PoseStatistics,
     target: PoseStatistics,
     method: Method = "global",
-    horizontal: Literal["center", "keep"] = "center",
+    horizontal: Horizontal = "center",
+    widths: tuple[float, float] | None = None,
     target_keypoints: Float[np.ndarray, "m 137 3"] | None = None,
     target_width: int | None = None,
 ) -> Float32[np.ndarray, "n 137 3"]:
@@ -273,6 +275,7 @@ def normalize(
         see `fit_in_words`.
       "limbs": as "global" for place and size, and every limb gets the target's length: rebuilt from
         the root along the skeleton, with face and hands moved and scaled with the head and wrists.
+        The way that the root goes sideways gets the legs' proportion, or feet would slide.
       "none": a copy.
       "edn_reference": the original program's, see `normalize_edn`; needs `target_keypoints` and
         `target_width` (the constant anchor's x is half of it), and ignores the statistics.
@@ -280,7 +283,9 @@ def normalize(
     Args:
       horizontal: "center" (default) brings the source's median place to the target's and scales
         motion around it, because a dancer who stands elsewhere than the target would leave a narrow
-        frame; "keep" scales about each frame's own root and leaves it where it is, as the paper.
+        frame; "keep" scales about each frame's own root and leaves it where it is, as the paper;
+        "frame" scales about the middle of the picture, for two films of one stage.
+      widths: for "frame", the widths of the source's and of the target's pictures in pixels.
 
     Confidences do not change; unobserved keypoints stay zero. Raises ValueError for an unknown
     method.
@@ -294,7 +299,8 @@ def normalize(
         return normalize_edn(keypoints, target_keypoints, target_width)
     if method not in ("global", "limbs"):
         raise ValueError(f"method is {method!r}; choose global, limbs, none or edn_reference")
-    scale, size, start, goal = _transform(keypoints, source, target, horizontal)
+    scale, size, start, goal = _transform(keypoints, source, target, horizontal, widths)
+    legs = leg_ratio(source.limbs, target.limbs, size)
     result = long_arrays.zeros(keypoints.shape)
     for window in long_arrays.windows(result, keypoints):
         poses, grown = _square(keypoints[window], source.pixel_aspect), scale[window]
@@ -304,6 +310,9 @@ def normalize(
             plain = moved
             moved = rebuild(poses, plain, grown, source.limbs, target.limbs, size)
             moved += _replant(poses, plain, moved)[:, None]
+            way = _root(poses)
+            way = np.where(way[:, 2] > 0, way[:, 0] - start[window, 0], 0.0)
+            moved[..., 0] += ((legs - 1) * way * grown)[:, None]
         poses[..., :2] = moved
         poses[..., 0] /= target.pixel_aspect
         result[window] = np.where(poses[..., 2:] > 0, poses, 0)
@@ -315,6 +324,7 @@ def _transform(
     source: PoseStatistics,
     target: PoseStatistics,
     horizontal: str,
+    widths: tuple[float, float] | None,
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Scale [N], the typical scale, and the point [N, 2] of the source that goes to the point
     [N, 2] of the target."""
@@ -345,8 +355,13 @@ def _transform(
     start_x, goal_x = np.full(count, source_x), np.full(count, target_x)
     if horizontal == "keep":
         start_x = goal_x = np.where(root[:, 2] > 0, root[:, 0], source_x)
+    elif horizontal == "frame":
+        if widths is None:
+            raise ValueError("frame needs the widths of the pictures")
+        start_x = np.full(count, widths[0] / 2 * source.pixel_aspect)
+        goal_x = np.full(count, widths[1] / 2 * target.pixel_aspect)
     elif horizontal != "center":
-        raise ValueError(f"horizontal is {horizontal!r}; choose center or keep")
+        raise ValueError(f"horizontal is {horizontal!r}; choose center, keep or frame")
     return scale, size, np.stack([start_x, start_y], -1), np.stack([goal_x, goal_y], -1)
 
 

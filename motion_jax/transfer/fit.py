@@ -18,6 +18,7 @@ from motion_jax.pose import long_arrays
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
+    Horizontal,
     PoseStatistics,
     fit_in_words,
     fit_target,
@@ -99,12 +100,14 @@ class Body:
         return cls(size or dataset.size, statistics, dataset.size)
 
 
-def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
+def fit_clip(
+    track: PoseTrack, body: Body, method: Method = "global", horizontal: Horizontal = "center"
+) -> Clip:
     """The poses of a source with an end; its statistics are those of all frames.
 
     Args:
       track: N frames, in pixels of the source.
-      method: see `TransferOptions.normalize`.
+      method, horizontal: see `TransferOptions`.normalize and .horizontal.
 
     Raises UserError where the source or the target is not known well enough to fit one to the
     other.
@@ -117,7 +120,7 @@ def fit_clip(track: PoseTrack, body: Body, method: Method = "global") -> Clip:
         if method != "none":
             source, target = _both(poses, body)
             how = fit_in_words(source, target)
-        laid = _laid(poses, track.size, source, body, method)
+        laid = _laid(poses, track.size, source, body, method, horizontal)
         for window in long_arrays.windows(laid, keypoints):
             keypoints[frames[window]] = np.where(laid[window, :, 2:] > 0, laid[window], 0)
     boxes = boxes_of(keypoints, body.size)
@@ -138,15 +141,22 @@ class RunningFit:
 
     Args:
       size: (height, width) of the source's frames.
-      body, method: as for `fit_clip`.
+      body, method, horizontal: as for `fit_clip`.
 
     Raises UserError where the target's body is not known.
     """
 
-    def __init__(self, size: tuple[int, int], body: Body, method: Method = "global"):
+    def __init__(
+        self,
+        size: tuple[int, int],
+        body: Body,
+        method: Method = "global",
+        horizontal: Horizontal = "center",
+    ):
         if method != "none" and body.statistics is None:
             raise UserError(body.unknown)
         self.size, self.body, self.method = size, body, method
+        self.horizontal: Horizontal = horizontal
         self.reset()
 
     def reset(self) -> None:
@@ -170,7 +180,9 @@ class RunningFit:
             self._standing = pose
         # A frame without feet is placed by the last one that showed them.
         poses = np.stack([pose if self._standing is None else self._standing, pose])
-        fitted = _laid(poses, self.size, self.source, self.body, self.method)[1]
+        fitted = _laid(
+            poses, self.size, self.source, self.body, self.method, self.horizontal
+        )[1]
         fitted[fitted[:, 2] <= 0] = 0
         return fitted
 
@@ -201,6 +213,7 @@ def _laid(
     source: PoseStatistics | None,
     body: Body,
     method: Method,
+    horizontal: Horizontal,
 ) -> np.ndarray:
     """[n, 137, 3] in pixels of the source → the same in pixels of the target's pictures."""
     height, width = body.size
@@ -214,8 +227,11 @@ def _laid(
             points[...] = points * scale + np.array(shift, np.float32)
         return laid
     assert source is not None and body.statistics is not None, "refused before"
-    laid = normalize(poses, source, body.statistics, method=method)
     rows, columns = body.frame
+    widths = size[1], columns
+    laid = normalize(
+        poses, source, body.statistics, method=method, horizontal=horizontal, widths=widths
+    )
     for window in long_arrays.windows(laid):
         points = laid[window]
         if body.crop:

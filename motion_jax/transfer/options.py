@@ -9,6 +9,7 @@ from motion_jax.retrieval.options import RetrievalOptions
 
 Stabilise = Literal["auto", "none", "face", "pose"]
 Method = Literal["global", "limbs", "none"]
+Horizontal = Literal["center", "frame"]
 
 
 @own_first
@@ -55,6 +56,10 @@ class TransferOptions(PoseOptions):
     """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
     joints, Everybody Dance Now's way), "limbs" (each limb also gets the target's length), "none"
     (the source's frame is only scaled into the target's)."""
+    horizontal: Horizontal = "center"
+    """With --normalize global or limbs, where across the picture the person moves: "center", around
+    the place where the target was filmed; "frame", as far from the middle of the picture as the
+    source's person, for two films of one stage."""
     background: Literal["plate", "green", "alpha"] | Path = "plate"
     """For runs that draw the person apart from the background (--recipe.background plate): "plate",
     the background of the target's film; "green", for keying; "alpha", none: --out FILE.mov is then

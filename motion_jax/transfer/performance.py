@@ -69,7 +69,7 @@ def source_track(options: TransferOptions) -> PoseTrack:
 def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bool) -> Clip:
     """The source's poses in the target's picture; steady: without trembling. Says how they were
     fitted, and in how many frames there are none."""
-    clip = fit_clip(track, body, options.normalize)
+    clip = fit_clip(track, body, options.normalize, options.horizontal)
     if clip.how:
         say(clip.how)
     if clip.lost.any():

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from motion_jax import puppet
 from motion_jax.errors import UserError
 from motion_jax.pose import normalize_edn as edn
 from motion_jax.pose.normalize import PoseStatistics, fit_in_words, fit_target, normalize
@@ -129,6 +130,28 @@ def test_global_gives_height_and_place_of_the_target():
     kept = normalize(source, *stats, horizontal="keep")
     root = INDEX["mid_hip"]
     np.testing.assert_allclose(kept[:, root, 0], source[:, root, 0], atol=1e-3)
+    # As far from the middle of the picture as in the source's, scaled as the person is.
+    framed = normalize(source, *stats, horizontal="frame", widths=(700, 100))
+    from_middle = (framed[:, root, 0] - 50) / (source[:, root, 0] - 350)
+    np.testing.assert_allclose(from_middle, height(result) / height(source), rtol=0.01)
+    with pytest.raises(ValueError, match="needs the widths"):
+        normalize(source, *stats, horizontal="frame")
+
+
+def test_a_dance_of_one_person_is_that_of_another_with_other_limbs():
+    """Two drawn people of other proportions on one stage: each joint to a third of a pixel, the way
+    that the feet take included."""
+    dances = puppet.dance(20, 20, 0), puppet.dance(6, 20, 1)
+    ada, ben = (puppet.CHARACTERS[name] for name in ("ada", "ben"))
+    source = puppet.pose(ada, dances[1], 128, 128)
+    truth = puppet.pose(ben, dances[1], 128, 128)
+    stats = fit_target(source), fit_target(puppet.pose(ben, dances[0], 128, 128))
+    result = normalize(source, *stats, "limbs", "frame", (128, 128))
+    seen = (truth[:, :25, 2] > 0) & (result[:, :25, 2] > 0)
+    error = np.linalg.norm(result[:, :25, :2] - truth[:, :25, :2], axis=-1)[seen]
+    assert error.mean() < 0.33
+    plain = normalize(source, *stats, "limbs")
+    assert np.linalg.norm(plain[:, :25, :2] - truth[:, :25, :2], axis=-1)[seen].mean() > 1.0
 
 
 def test_motion_in_depth_is_not_stretched():

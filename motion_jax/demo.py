@@ -99,9 +99,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[Evaluati
     )
     transfer(options)
     run = load_run(folder)
-    clip = fit_clip(
-        source_track(options), Body.of_run(run), options.normalize, options.horizontal
-    )
+    clip = fit_clip(source_track(options), Body.of_run(run), options.normalize, options.horizontal)
     poses, boxes = clip.keypoints, clip.boxes
     height, width = run.size
     target = puppet.CHARACTERS[TARGET]

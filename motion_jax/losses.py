@@ -79,6 +79,20 @@ def perceptual(fake: Sequence[Array], real: Sequence[Array]) -> Float[Array, ""]
     )
 
 
+def unit_distance(fake: Sequence[Array], real: Sequence[Array]) -> Float[Array, ""]:
+    """The mean over layers of the squared distance of features [N, h, w, C] of length 1, as LPIPS
+    measures it (Zhang et al. 2018), every channel alike: 0 to 4. `real` gets no gradient."""
+
+    def unit(x: Array) -> Array:
+        x = x.astype(jnp.float32)
+        return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-8)
+
+    return _sum(
+        jnp.square(unit(a) - unit(jax.lax.stop_gradient(b))).sum(-1).mean() / len(fake)
+        for a, b in zip(fake, real, strict=True)
+    )
+
+
 def masked_mean(values: Float[Array, "*n"], mask: Float[Array, "*n"]) -> Float[Array, ""]:
     """Mean of values where mask is 1; 0 where it is 0 everywhere (no face in the whole batch)."""
     count = jnp.maximum(layout.batch_mean(jnp.sum(mask)), 1.0 / layout.shares())

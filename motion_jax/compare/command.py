@@ -44,6 +44,7 @@ from motion_jax.evaluate.measure import metered
 from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
 from motion_jax.evaluate.score import Figures
 from motion_jax.events import Observer, Stopped, StopToken
+from motion_jax.metrics.resnet import load as load_resnet
 from motion_jax.pairing.options import PairOptions
 from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
@@ -327,6 +328,7 @@ def _score(
 ) -> Table:
     """Scores, films and writes."""
     lpips, no_lpips = scores.load_lpips("alex", options.lpips, setup.size)
+    resnet, no_resnet = load_resnet(setup.size)
     detector = choose_detector(setup.target.dataset, options.reestimate, options.pose_model)
     moves = setup.moves()
     longest = max(moves, key=len)
@@ -338,7 +340,7 @@ def _score(
     total = sum(count for _, count in setup.held)
     with events.part(0.0, HELD_OUT_SHARE):
         found, poses = score_with_poses(
-            lambda stream: scores.compare(stream, total=total, lpips=lpips),
+            lambda stream: scores.compare(stream, total=total, lpips=lpips, resnet=resnet),
             metered(score.held_out_pieces(setup, movers), total, "Held-out frames"),
             detector,
             options.reestimate_frames,
@@ -355,7 +357,9 @@ def _score(
             for _ in moments:
                 pass
         else:
-            found_moves = scores.compare(score.truth_pieces(moments, moves), lpips=lpips)
+            found_moves = scores.compare(
+                score.truth_pieces(moments, moves), lpips=lpips, resnet=resnet
+            )
             moved = score.transfer_figures(found_moves)
     result: Table = {
         "methods": {
@@ -368,7 +372,7 @@ def _score(
         "sound": has_audio,
         "reestimated_real": poses.methods.get(REAL),
         "reestimated_frames": poses.frames,
-        "absent": poses.absent(no_lpips),
+        "absent": poses.absent({"lpips": no_lpips, "resnet50": no_resnet}),
         "notes": _notes(movers, truth is not None),
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
         "facts": _facts(options, setup, command),

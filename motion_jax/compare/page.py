@@ -67,6 +67,7 @@ FIRST = (
     Column("psnr", "PSNR, dB", "max"),
     Column("ssim", "SSIM", "max"),
     Column("lpips", "LPIPS", "min"),
+    Column("resnet50", "ResNet-50 distance", "min"),
     Column("body_psnr", "body PSNR", "max"),
     Column("flicker", "flicker", "min"),
     Column("person_found", "person found", "max"),

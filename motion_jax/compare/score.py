@@ -24,7 +24,7 @@ from motion_jax.pose.track import PoseTrack
 from motion_jax.transfer.fit import Body, fit_clip
 from motion_jax.video.reader import frame_times, probe, read_frames
 
-METRICS = ("psnr", "ssim", "lpips", "flicker")
+METRICS = ("psnr", "ssim", "lpips", "resnet50", "flicker")
 
 
 @dataclass(frozen=True)

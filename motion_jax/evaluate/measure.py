@@ -26,6 +26,7 @@ from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
 from motion_jax.evaluate.report import NEAREST, Evaluation
 from motion_jax.evaluate.score import Comparison, Piece, compare, load_lpips
+from motion_jax.metrics.resnet import load as load_resnet
 from motion_jax.pairing.report import flattering
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
@@ -52,11 +53,14 @@ def measure(options: EvaluateOptions) -> Evaluation:
         probe(source)  # said before the minutes that scoring takes
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)
+    resnet, no_resnet = load_resnet(run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
     total = sum(count for _, count in held)
     with files.results_in(out):
         found, poses = score_with_poses(
-            lambda stream: compare(stream, total=total, batch=options.batch, lpips=lpips),
+            lambda stream: compare(
+                stream, total=total, batch=options.batch, lpips=lpips, resnet=resnet
+            ),
             metered(_pieces(run, frames, held, training, options), total, "Evaluating"),
             detector,
             options.reestimate_frames,
@@ -76,7 +80,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
         "reestimated_real": poses.methods.get(REAL),
         "reestimated_frames": poses.frames,
         "lpips_network": options.lpips_network,
-        "absent": poses.absent(no_lpips),
+        "absent": poses.absent({"lpips": no_lpips, "resnet50": no_resnet}),
     }
     if films:
         result["films"] = films

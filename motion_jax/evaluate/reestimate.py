@@ -106,9 +106,10 @@ class PoseFigures:
         nothing: Figures = dict.fromkeys(FIGURES)
         return {name: known | self.methods.get(name, nothing) for name, known in methods.items()}
 
-    def absent(self, no_lpips: str) -> dict[str, str]:
-        """{figure that no method has: why}. no_lpips: why LPIPS is absent; "": it is not."""
-        reasons = {"lpips": no_lpips} | dict.fromkeys(FIGURES, self.why_not)
+    def absent(self, perceptual: Mapping[str, str]) -> dict[str, str]:
+        """{figure that no method has: why}. perceptual: why these distances are absent; "": one is
+        not."""
+        reasons = dict(perceptual) | dict.fromkeys(FIGURES, self.why_not)
         return {name: reason for name, reason in reasons.items() if reason}
 
 

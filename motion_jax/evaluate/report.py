@@ -20,11 +20,17 @@ TITLES = {
     "frame_by_frame": "frame by frame",
     "nearest_frame": "nearest training frame",
 }
+# What the figures that may be absent are called in a sentence.
+ABSENT = {"lpips": "LPIPS", "resnet50": "ResNet-50 distance"}
 # The method that any trained one must beat.
 NEAREST = "nearest_frame"
 LPIPS = (
     "LPIPS v0.1 (Zhang et al. 2018): distance of the features of an ImageNet network; smaller is "
     "more alike. In crops, the mean over the part of each layer's map that the crop covers."
+)
+RESNET = (
+    "ResNet-50 distance: as LPIPS, of the four stages of the ResNet-50 that the package imgsim "
+    "brings, every channel alike. It can be compared with itself alone."
 )
 # A picture lower than this is enlarged by a whole number.
 PICTURE_HEIGHT = 224
@@ -90,9 +96,11 @@ COLUMNS = (
     Column("psnr", "PSNR, dB", "max"),
     Column("ssim", "SSIM", "max"),
     Column("lpips", "LPIPS", "min"),
+    Column("resnet50", "ResNet-50 distance", "min"),
     Column("body_psnr", "body PSNR", "max"),
     Column("body_ssim", "body SSIM", "max"),
     Column("body_lpips", "body LPIPS", "min"),
+    Column("body_resnet50", "body ResNet-50 distance", "min"),
     Column("face_psnr", "face PSNR", "max"),
     Column("face_ssim", "face SSIM", "max"),
     Column("face_lpips", "face LPIPS", "min"),
@@ -169,7 +177,7 @@ def absences(result: Scores) -> list[str]:
     """What is absent and why, one sentence for each reason."""
     names: dict[str, list[str]] = {}
     for name, reason in result.get("absent", {}).items():
-        names.setdefault(reason, []).append("LPIPS" if name == "lpips" else name.replace("_", " "))
+        names.setdefault(reason, []).append(ABSENT.get(name, name.replace("_", " ")))
     lines = []
     for reason, which in names.items():
         *first, last = which
@@ -262,7 +270,7 @@ def write_report(
                 "Every figure is the mean over the frames that have it. PSNR and SSIM reward what "
                 "is right on average, also where it is blurred; look at the pictures too."
             ),
-            html.bullets([*definitions(), LPIPS]),
+            html.bullets([*definitions(), LPIPS, RESNET]),
         )
     )
     html.write(path, html.page(heading, sections, str(result.get("run") or "")))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Real, UInt8
 from motion_jax.metrics import frames as metrics
 from motion_jax.metrics.frames import FlickerMeter, frame_scores, pad
 from motion_jax.metrics.lpips import BACKBONES, Lpips, load
+from motion_jax.metrics.resnet import ResNetDistance
 from motion_jax.pose.face import face_boxes as boxes_of
 
 # Of one method: {metric: its mean, or None where there is none}.
@@ -18,6 +19,7 @@ Figures = dict[str, float | None]
 BATCH = 16
 PICTURE_METRICS = ("psnr", "ssim", "body_psnr", "body_ssim", "face_psnr", "face_ssim")
 LPIPS_METRICS = ("lpips", "body_lpips", "face_lpips")
+RESNET_METRICS = ("resnet50", "body_resnet50", "face_resnet50")
 FLICKER_METRICS = ("flicker", "background_flicker")
 # Examples kept for a report: evenly spread, best and worst.
 EVEN, EXTREME = 6, 3
@@ -40,11 +42,15 @@ def load_lpips(
 class Scorer:
     """Scores one method. Feed it the frames in order, in pieces of any length.
 
-    batch: frames computed at once. lpips: the metric with its weights, or None.
+    batch: frames computed at once. lpips, resnet: the metrics with their weights, or None.
     """
 
-    def __init__(self, batch: int = BATCH, lpips: Lpips | None = None):
-        self.batch, self.lpips = batch, lpips
+    def __init__(
+        self, batch: int = BATCH, lpips: Lpips | None = None, resnet: ResNetDistance | None = None
+    ):
+        self.batch = batch
+        known = ((LPIPS_METRICS, lpips), (RESNET_METRICS, resnet))
+        self.perceptual = [(names, metric) for names, metric in known if metric is not None]
         self._flicker = FlickerMeter(batch)
         self._parts: dict[str, list[np.ndarray]] = {}
 
@@ -90,10 +96,10 @@ class Scorer:
         flicker = self._flicker.feed(real, fake, body)
         padded = [pad(values, self.batch) for values in (real, fake, body, face)]
         found = {k: np.asarray(v)[:count] for k, v in frame_scores(*padded).items()}
-        if self.lpips is not None:
+        for names, metric in self.perceptual:
             boxes = np.stack(padded[2:], axis=1)
-            distances = np.asarray(self.lpips(padded[0], padded[1], boxes))[:count]
-            found |= dict(zip(LPIPS_METRICS, distances.T, strict=True))
+            distances = np.asarray(metric(padded[0], padded[1], boxes))[:count]
+            found |= dict(zip(names, distances.T, strict=True))
         return found | flicker
 
     def per_frame(self) -> dict[str, Float32[np.ndarray, " n"]]:
@@ -101,10 +107,10 @@ class Scorer:
         return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
     def summary(self) -> Figures:
-        """Means over the frames that have a figure; None where none has. LPIPS is None where its
-        weights are absent."""
+        """Means over the frames that have a figure; None where none has. LPIPS and the distance of
+        ResNet-50 are None where their weights are absent."""
         found = metrics.means(self.per_frame())
-        names = (*PICTURE_METRICS, *LPIPS_METRICS, *FLICKER_METRICS)
+        names = (*PICTURE_METRICS, *LPIPS_METRICS, *RESNET_METRICS, *FLICKER_METRICS)
         return {name: found.get(name) for name in names}
 
 
@@ -175,6 +181,7 @@ def compare(
     total: int | None = None,
     batch: int = BATCH,
     lpips: Lpips | None = None,
+    resnet: ResNetDistance | None = None,
 ) -> Comparison:
     """Scores all methods of a stream of pieces. Memory does not grow with the pictures: only the
     figures and a fixed number of examples are kept, evenly spread ones and the best and worst by
@@ -192,7 +199,7 @@ def compare(
     worst: list[Example] = []
     for piece in stream:
         if not scorers:
-            scorers = {name: Scorer(batch, lpips) for name in piece.fakes}
+            scorers = {name: Scorer(batch, lpips, resnet) for name in piece.fakes}
         psnr = np.zeros(0)
         for name, scorer in scorers.items():
             if piece.first:

@@ -98,13 +98,14 @@ BACKBONES = {
 
 
 class Features(nn.Module):
-    """Scaled pictures → the feature maps that are compared, in order."""
+    """Pictures in [-1, 1] → the feature maps that are compared, in order."""
 
     backbone: Backbone
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w 3"]) -> list[Float[Array, "n _ _ _"]]:
         outputs = []
+        x = (x - jnp.array(SHIFT)) / jnp.array(SCALE)
         for layer in self.backbone.layers:
             if layer.pool:
                 x = nn.max_pool(x, (layer.pool,) * 2, (2, 2))
@@ -135,19 +136,21 @@ def _cover(boxes: Array, size: tuple[int, int], cells: tuple[int, int]) -> Array
     return rows[:, :, None] * columns[:, None, :]
 
 
-@partial(jax.jit, static_argnames="backbone")
-def distances(
-    backbone: Backbone,
+@partial(jax.jit, static_argnames="network")
+def boxed_distances(
+    network: nn.Module,
     params: dict,
     heads: list[Float32[Array, " _"]],
     real: Shaped[Array, "n h w 3"],
     fake: Shaped[Array, "n h w 3"],
     boxes: Real[Array, "n k 4"],
 ) -> Float32[Array, "n k+1"]:
-    """LPIPS of whole frames, then inside each box; NaN for a box of no area.
+    """The weighted distance of a network's features, of whole frames, then inside each box; NaN for
+    a box of no area.
 
     Args:
-      params: of `Features`; heads: the weights of each layer's channels.
+      network: pictures in [-1, 1] → feature maps; params: its parameters.
+      heads: the weights of each map's channels.
       real, fake: in 0...255.
       boxes: in pixels. Inside a box each layer's mean is taken over the part of its
         positions that the box covers.
@@ -155,13 +158,10 @@ def distances(
     count, height, width, _ = real.shape
     size = (height, width)
     both = jnp.concatenate([real, fake]).astype(jnp.float32) / 127.5 - 1
-    both = (both - jnp.array(SHIFT)) / jnp.array(SCALE)
     whole = jnp.broadcast_to(jnp.array([0.0, 0.0, *size]), (count, 1, 4))
     boxes = jnp.concatenate([whole, boxes.astype(jnp.float32)], axis=1)
     total = jnp.zeros(boxes.shape[:2])
-    for features, head in zip(
-        Features(backbone).apply({"params": params}, both), heads, strict=True
-    ):
+    for features, head in zip(network.apply({"params": params}, both), heads, strict=True):
         length = jnp.sqrt(jnp.sum(features**2, axis=-1, keepdims=True))
         unit = features / (length + EPSILON)
         error = (unit[:count] - unit[count:]) ** 2 @ head
@@ -174,7 +174,7 @@ def distances(
 
 
 class Lpips:
-    """The metric with its weights: `metric(real, fake, boxes)`, see `distances`."""
+    """The metric with its weights: `metric(real, fake, boxes)`, see `boxed_distances`."""
 
     def __init__(self, network: str, params: dict, heads: list[Float32[np.ndarray, " _"]]):
         self.backbone, self.params, self.heads = BACKBONES[network], params, heads
@@ -195,7 +195,8 @@ class Lpips:
                 f"frames of {real.shape[2]}x{real.shape[1]} pixels are too small for "
                 f"{self.backbone.name} (at least {self.backbone.least})"
             )
-        return distances(self.backbone, self.params, self.heads, real, fake, boxes)
+        network = Features(self.backbone)
+        return boxed_distances(network, self.params, self.heads, real, fake, boxes)
 
 
 def from_state(

@@ -193,7 +193,7 @@ def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int])
         "optimiser": size(state.optimizer),
         "averaged parameters": size(state.averaged),
         "image pools": size(getattr(state, "pools", {})),
-        "VGG-19": size(frozen),
+        "perceptual network": size(frozen),
         "batch": size(batch),
     }
     kinds["padding of these"] = max(memory["argument"] - sum(kinds.values()), 0)

@@ -56,7 +56,7 @@ def memory_by_kind(task: Task, executable: jax.stages.Compiled) -> profile_json.
         "optimiser": size(state.optimizer),
         "averaged parameters": size(state.averaged),
         "image pools": size(getattr(state, "pools", {})),
-        "vgg19 parameters": size(frozen),
+        "perceptual network parameters": size(frozen),
         "batch": size(batch),
         "temporaries (activations, gradients)": stats.temp_size_in_bytes,
         "code": stats.generated_code_size_in_bytes,

@@ -15,6 +15,8 @@ from motion_jax import losses
 from motion_jax.errors import UserError, setting
 from motion_jax.metrics.frames import ssim_map
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from motion_jax.nets.resnet50 import LEAST as RESNET_LEAST
+from motion_jax.nets.resnet50 import ResNet50
 from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, poses_of
@@ -31,8 +33,36 @@ from motion_jax.recipes.state import Kind, Params, State
 # T consecutive frames of B examples, or their pose pictures.
 Frames = Float[Array, "b t h w 3"]
 
-# VGG-19 with ImageNet weights: `motion-jax fetch vgg19`, or the file of --vgg.
-PERCEPTUAL = Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19")
+
+class Perceptual(NamedTuple):
+    """A network whose features are compared: its class and weights, how features are compared,
+    what the loss is called, and the least side of a picture."""
+
+    network: Callable[[Any], Any]
+    weights: Pretrained
+    distance: Callable[[Any, Any], Array]
+    metric: str
+    least: int
+
+
+PERCEPTUAL = {
+    # With ImageNet weights: `motion-jax fetch vgg19`, or the file of --vgg.
+    "vgg19": Perceptual(
+        VGG19,
+        Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19"),
+        losses.perceptual,
+        "G_VGG",
+        16,
+    ),
+    # With those of the package imgsim.
+    "resnet50": Perceptual(
+        ResNet50,
+        Pretrained(ResNet50(), (1, 32, 32, 3), "motion_jax.weights.resnet50:load_resnet50"),
+        losses.unit_distance,
+        "G_ResNet",
+        RESNET_LEAST,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -77,8 +107,9 @@ class Losses:
 
     feature_matching: float = 10.0
     """Weight of the mean absolute difference of the discriminator's features."""
-    perceptual: Literal["vgg19", "none"] = "vgg19"
-    """VGG-19 features (needs the weights: `motion-jax fetch vgg19`), or none."""
+    perceptual: Literal["vgg19", "resnet50", "none"] = "vgg19"
+    """Features of which network are compared: VGG-19, as pix2pixHD (`motion-jax fetch vgg19`);
+    ResNet-50 (pip install --no-deps imgsim; nothing is downloaded in training); or none."""
     perceptual_weight: float = 10.0
     """Weight of the perceptual loss."""
     perceptual_global_factor: float = 1.0
@@ -153,7 +184,8 @@ class CoarseToFine(Recipe):
     memory, more time."""
 
     def pretrained(self) -> dict[str, Pretrained]:
-        return {"vgg19": PERCEPTUAL} if self.losses.perceptual == "vgg19" else {}
+        name = self.losses.perceptual
+        return {} if name == "none" else {name: PERCEPTUAL[name].weights}
 
     # --- stages and sizes ----------------------------------------------------------------------
 
@@ -194,6 +226,11 @@ class CoarseToFine(Recipe):
         if g.up not in ("transposed", "resize"):
             raise UserError(
                 f"{setting('recipe.generator.up')} = {g.up!r} is neither 'transposed' nor 'resize'."
+            )
+        if self.losses.perceptual not in (*PERCEPTUAL, "none"):
+            raise UserError(
+                f"{setting('recipe.losses.perceptual')} = {self.losses.perceptual!r} is none of "
+                f"{', '.join(map(repr, PERCEPTUAL))} and 'none'."
             )
         if self.background not in ("drawn", "plate"):
             raise UserError(
@@ -244,14 +281,16 @@ class CoarseToFine(Recipe):
                 )
 
     def check_perceptual(self, crop: int | None = None) -> None:
-        """Raises UserError where pictures (or crops of them) are too small for VGG-19."""
+        """Raises UserError where pictures (or crops of them) are too small for the
+        perceptual loss."""
         if not self.pretrained():
             return
         sides = [min(stage.height, stage.width) for stage in self.stages().values()]
         smallest = min([*sides, crop] if crop else sides)
-        if smallest < 16:
+        least = PERCEPTUAL[self.losses.perceptual].least
+        if smallest < least:
             raise UserError(
-                f"The perceptual loss needs pictures of at least 16 pixels, not {smallest}."
+                f"The perceptual loss needs pictures of at least {least} pixels, not {smallest}."
             )
 
     # --- the plate -----------------------------------------------------------------------------
@@ -414,8 +453,8 @@ class CoarseToFine(Recipe):
         """The generator's losses in a stage that compare pictures. Each term names the scopes by
         which profiles count its work."""
         found: dict[str, Term] = {}
-        if self.losses.perceptual == "vgg19":
-            found["G_VGG"] = partial(self._perceptual, name)
+        if self.losses.perceptual != "none":
+            found[PERCEPTUAL[self.losses.perceptual].metric] = partial(self._perceptual, name)
         if self.losses.l1:
             found["G_L1"] = self._l1
         if self.losses.structure:
@@ -444,7 +483,7 @@ class CoarseToFine(Recipe):
             return self.losses.matte * needless
 
     def _perceptual(self, name: str, pictures: Array, scene: Scene) -> Array:
-        distance = partial(self._distance, scene.frozen["vgg19"])
+        distance = partial(self._distance, scene.frozen[self.losses.perceptual])
         pictures = matte.picture(pictures)
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
@@ -458,13 +497,14 @@ class CoarseToFine(Recipe):
         factor = 1.0 if self.is_local(name) else self.losses.perceptual_global_factor
         return self.perceptual_frames * factor * distance(pictures, scene.images)
 
-    def _distance(self, vgg: Params, a: Array, b: Array) -> Array:
-        network = VGG19(jnp.dtype(self.dtype))
-        with jax.named_scope("vgg19"):
+    def _distance(self, weights: Params, a: Array, b: Array) -> Array:
+        chosen = PERCEPTUAL[self.losses.perceptual]
+        network = chosen.network(jnp.dtype(self.dtype))
+        with jax.named_scope(self.losses.perceptual):
             a, b = (x.reshape(-1, *x.shape[-3:]) for x in (a, b))
-            of_a, of_b = applied(network, vgg, a), applied(network, vgg, b)
-        with jax.named_scope("G_VGG"):
-            return losses.perceptual(of_a, of_b)
+            of_a, of_b = applied(network, weights, a), applied(network, weights, b)
+        with jax.named_scope(chosen.metric):
+            return chosen.distance(of_a, of_b)
 
     def draw(
         self, poses: Array, height: int, width: int

@@ -24,7 +24,6 @@ from motion_jax.devices import layout
 from motion_jax.errors import UserError, setting
 from motion_jax.nets.conv import on_cpu
 from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
-from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes import coarse_to_fine, matte
 from motion_jax.recipes.adam import Adam
@@ -219,7 +218,8 @@ class EverybodyDanceNow(CoarseToFine):
             sizes.append((self.face.size, self.face.size))
         if self.pretrained():
             # Generated and real pictures forward, the generated ones backward.
-            features = (Network(VGG19(), (picture(*size),)) for size in sizes)
+            chosen = coarse_to_fine.PERCEPTUAL[self.losses.perceptual].weights
+            features = (Network(chosen.module, (picture(*size),)) for size in sizes)
             found += [Work(network, 3 * frames, frames) for network in features]
         return found
 

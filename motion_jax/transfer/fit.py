@@ -180,9 +180,7 @@ class RunningFit:
             self._standing = pose
         # A frame without feet is placed by the last one that showed them.
         poses = np.stack([pose if self._standing is None else self._standing, pose])
-        fitted = _laid(
-            poses, self.size, self.source, self.body, self.method, self.horizontal
-        )[1]
+        fitted = _laid(poses, self.size, self.source, self.body, self.method, self.horizontal)[1]
         fitted[fitted[:, 2] <= 0] = 0
         return fitted
 

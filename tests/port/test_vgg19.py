@@ -122,7 +122,7 @@ def test_a_config_that_wants_them_fails_before_anything_is_made(tmp_path):
     from motion_jax.recipes.coarse_to_fine import PERCEPTUAL
     from motion_jax.train.loop import load_frozen
 
-    recipe = SimpleNamespace(pretrained=lambda: {"vgg19": PERCEPTUAL})
+    recipe = SimpleNamespace(pretrained=lambda: {"vgg19": PERCEPTUAL["vgg19"].weights})
     with pytest.raises(UserError, match="fetch vgg19"):
         load_frozen(SimpleNamespace(recipe=recipe), None)
     recipe.pretrained = dict

@@ -1,18 +1,19 @@
 """Repairs of estimated poses: sides put right, impossible joints dropped, gaps filled, noise
 filtered.
 
-The order matters: exchanged sides would look like bones that are too long, what is dropped has to
-be filled, and no filter should blend a mistake into its neighbours.
+The order matters: exchanged sides would look like jumps and like bones that are too long, what is
+dropped has to be filled, and no filter should blend a mistake into its neighbours.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool
 
 from motion_jax.pose.bones import drop_long_bones
+from motion_jax.pose.jumps import drop_jumps
 from motion_jax.pose.options import Filter
 from motion_jax.pose.sides import undo_swaps
 from motion_jax.pose.skeleton import BODY_NAMES
@@ -30,26 +31,35 @@ class Repairs:
       swapped: frames in which left and right changed places, of "arms" and of "legs".
       dropped: body joints that were dropped for a bone too long, by name.
       filled: keypoints (of 137 a frame) that were interpolated.
+      jumped: joints that were dropped because they were elsewhere for a moment, by name.
     """
 
     swapped: dict[str, int]
     dropped: dict[str, int]
     filled: int
+    jumped: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def together(cls, several: Iterable["Repairs"]) -> "Repairs":
         """The sum of several videos' repairs."""
         swapped: Counter[str] = Counter({"arms": 0, "legs": 0})
         dropped: Counter[str] = Counter()
+        jumped: Counter[str] = Counter()
         filled = 0
         for each in several:
             swapped.update(each.swapped)
             dropped.update(each.dropped)
+            jumped.update(each.jumped)
             filled += each.filled
-        return cls(dict(swapped), dict(dropped.most_common()), filled)
+        return cls(dict(swapped), dict(dropped.most_common()), filled, dict(jumped.most_common()))
 
     def to_json(self) -> dict:
-        return {"swapped": self.swapped, "dropped": self.dropped, "filled": self.filled}
+        return {
+            "swapped": self.swapped,
+            "dropped": self.dropped,
+            "filled": self.filled,
+            "jumped": self.jumped,
+        }
 
     def in_words(self) -> str:
         """What was mended; "" where nothing was."""
@@ -58,10 +68,13 @@ class Repairs:
             for limb, count in self.swapped.items()
             if count
         ]
-        if self.dropped:
-            count = sum(self.dropped.values())
-            joints = ", ".join(name.replace("_", " ") for name in self.dropped)
-            parts.append(f"{count} joint{'s' if count > 1 else ''} of impossible bones ({joints})")
+        for joints, what in (
+            (self.dropped, "of impossible bones"), (self.jumped, "away for a moment"),
+        ):  # fmt: skip
+            if joints:
+                count = sum(joints.values())
+                names = ", ".join(name.replace("_", " ") for name in joints)
+                parts.append(f"{count} joint{'s' if count > 1 else ''} {what} ({names})")
         return "; ".join(parts)
 
 
@@ -79,7 +92,8 @@ def mend(
 
     Args:
       swaps: put left and right right, see sides.py.
-      bones: drop joints of bones that are too long, see bones.py.
+      bones: drop joints of bones that are too long, see bones.py, and joints that are away for a
+        moment, see jumps.py.
       max_gap: keypoints missing for at most so many frames are interpolated.
       filter: "one-euro" (forwards and backwards), "zero-lag" (see zero_lag.py), or None.
       min_cutoff, beta: of the one-euro filter, see `smooth.smooth_track`.
@@ -88,12 +102,15 @@ def mend(
     """
     swapped = {"arms": 0, "legs": 0}
     dropped: dict[str, int] = {}
+    jumped: dict[str, int] = {}
     if swaps:
         track, exchanged = undo_swaps(track)
         swapped = exchanged.frames()
     if bones:
         track, long = drop_long_bones(track)
         dropped = _names(long.joints)
+        track, jumps = drop_jumps(track)
+        jumped = _names(jumps.joints)
     track = fill_gaps(track, max_gap)
     filled = 0 if track.filled is None else int(track.filled.sum())
     if filter == "one-euro":
@@ -102,7 +119,7 @@ def mend(
         track = zero_lag_track(track)
     elif filter is not None:
         raise ValueError(f"filter is {filter!r}; choose one-euro or zero-lag")
-    return track, Repairs(swapped, dropped, filled)
+    return track, Repairs(swapped, dropped, filled, jumped)
 
 
 def _names(joints: Bool[np.ndarray, "n 25"]) -> dict[str, int]:

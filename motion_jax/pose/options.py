@@ -51,7 +51,8 @@ class PoseOptions(PoseSource):
     swaps: bool = True
     """Put left and right limbs right where the estimator mixed them up (found over time)."""
     bones: bool = True
-    """Drop joints that would make a bone far longer than it can be; short gaps are then filled."""
+    """Drop joints that are elsewhere for a moment, or would make a bone far longer than it can be;
+    short gaps are then filled."""
 
 
 def own_first(options: T) -> T:

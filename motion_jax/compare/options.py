@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from motion_jax.plan.methods import METHODS
-from motion_jax.pose.options import PoseSource, own_first
+from motion_jax.pose.options import NORMALIZE, Normalize, PoseSource, own_first
 
 
 @own_first
@@ -32,7 +32,7 @@ class CompareOptions(PoseSource):
     """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
     holdout: float = 0.2
     """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
-    normalize: Literal["global", "limbs", "none"] = "limbs"
+    normalize: Normalize = NORMALIZE
     """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
     audio_track: int | None = None
     """Which sound track of the source, counted from 1, where it has several (default: the one that

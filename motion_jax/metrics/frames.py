@@ -18,7 +18,7 @@ those out. Definitions:
   Background flicker: the same over the pixels outside the body crops of both frames.
 - Pose distance and missed detections after Everybody Dance Now (2018, appendix): the mean Euclidean
   distance in pixels over the joints found in both pictures, and the number of joints found in the
-  true picture and not in the synthesised one.
+  true picture and not in the synthesised one. Pictures in which nobody is found have neither.
 - Person found: the share of frames with a person in which the detector finds a joint of the body in
   the synthesised picture.
 """

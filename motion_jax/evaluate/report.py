@@ -102,6 +102,7 @@ COLUMNS = (
     Column("face_psnr", "face PSNR", "max"),
     Column("face_ssim", "face SSIM", "max"),
     Column("face_lpips", "face LPIPS", "min"),
+    Column("sharpness", "sharpness", ""),
     Column("flicker", "flicker", "min"),
     Column("background_flicker", "background flicker", "min"),
     Column("person_found", "person found", "max"),

@@ -19,6 +19,7 @@ BATCH = 16
 PICTURE_METRICS = ("psnr", "ssim", "body_psnr", "body_ssim", "face_psnr", "face_ssim")
 LPIPS_METRICS = ("lpips", "body_lpips", "face_lpips")
 FLICKER_METRICS = ("flicker", "background_flicker")
+SHARPNESS = "sharpness"
 # Examples kept for a report: evenly spread, best and worst.
 EVEN, EXTREME = 6, 3
 
@@ -94,7 +95,7 @@ class Scorer:
             boxes = np.stack(padded[2:], axis=1)
             distances = np.asarray(self.lpips(padded[0], padded[1], boxes))[:count]
             found |= dict(zip(LPIPS_METRICS, distances.T, strict=True))
-        return found | flicker
+        return found | flicker | {SHARPNESS: metrics.sharpness(real, fake, body)}
 
     def per_frame(self) -> dict[str, Float32[np.ndarray, " n"]]:
         """Each metric's figures of all frames fed so far."""
@@ -104,7 +105,7 @@ class Scorer:
         """Means over the frames that have a figure; None where none has. LPIPS is None where its
         weights are absent."""
         found = metrics.means(self.per_frame())
-        names = (*PICTURE_METRICS, *LPIPS_METRICS, *FLICKER_METRICS)
+        names = (*PICTURE_METRICS, *LPIPS_METRICS, *FLICKER_METRICS, SHARPNESS)
         return {name: found.get(name) for name in names}
 
 

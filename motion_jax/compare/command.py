@@ -54,6 +54,7 @@ from motion_jax.pose.options import PoseSource
 from motion_jax.progress import Meter, say, track
 from motion_jax.train.dataset import with_background
 from motion_jax.train.run import fingerprint, load_run
+from motion_jax.transfer import unseen
 from motion_jax.transfer.film import Film, synthetic_tags
 from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
@@ -107,6 +108,10 @@ def _compare(options: CompareOptions, command: str) -> Table:
     with events.stage("source", 0.0, UNTIL_TRAINING):
         source = _source(options, size, settings)
     setup = score.set_up(target, source, size, held, training, options.normalize)
+    known = target.keypoints()[training]
+    nowhere = np.zeros(len(setup.poses), bool)
+    if text := unseen.sentence(setup.poses, nowhere, source.times(), known):
+        say(text)
     with events.stage("training", UNTIL_TRAINING, UNTIL_SCORES):
         movers, made = _make(options, methods, setup, seconds, command)
     with events.stage("scores", UNTIL_SCORES, 1.0):

@@ -19,6 +19,7 @@ from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.data.records import open_dataset
 from motion_jax.demo_options import DemoOptions
 from motion_jax.evaluate.baseline import NearestFrame
+from motion_jax.evaluate.noise import noises
 from motion_jax.evaluate.report import Evaluation, text_table, verdict, write_report
 from motion_jax.evaluate.score import compare, pieces
 from motion_jax.plan.suggest import advise
@@ -142,6 +143,7 @@ def _transfer_and_compare(out: Path, folder: Path, dance: Any) -> tuple[Evaluati
         "checkpoint": run.checkpoint,
         "data": str(dataset.folder),
         "size": f"{width}x{height}",
+        "noise": noises(found.per_frame["trained"], found.per_frame["nearest_frame"]),
         "notes": [
             f"The true answer is {TARGET} drawn in the motion of {SOURCE}. All methods but the "
             f"last get {SOURCE}'s poses fitted to {TARGET}'s body; the last gets the drawn joints.",
@@ -196,7 +198,7 @@ def _report(out: Path, result: Evaluation, examples: list, per_frame: dict) -> N
 def _print(out: Path, result: Evaluation) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(text_table(result))
     console.print(verdict(result), markup=False)
+    console.print(text_table(result))
     console.print(f"Video:  {out / 'side_by_side.mp4'}", markup=False)
     console.print(f"Report: {out / 'report.html'}", markup=False)

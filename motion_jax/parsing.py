@@ -4,16 +4,62 @@ import contextlib
 import io
 import os
 import re
+import types
+import typing
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from motion_jax.errors import UserError
 
 # The box is not wrapped at this width, so that a line is a statement.
 _WIDE = "4000"
 _KINDS = (
-    ("{None}|INT", "a whole number"), ("{None}|FLOAT", "a number"), ("INT", "a whole number"),
-    ("FLOAT", "a number"), ("PATH", "a path"), ("{True,False}", "True or False"),
+    ("INT", "a whole number"), ("FLOAT", "a number"), ("PATH", "a path"),
+    ("{True,False}", "True or False"),
 )  # fmt: skip
+
+
+# What options that may be left out are of, and how help names it.
+_PLAIN: dict[Any, str] = {Path: "PATH", int: "INT", float: "FLOAT", str: "STR"}
+
+
+def plain_kinds() -> ConstructorRegistry:
+    """For tyro: an option that may be None is shown as what it takes, "--run PATH" and not
+    "--run {None}|PATH"."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if typing.get_origin(info.type) not in (typing.Union, types.UnionType):
+            return None
+        kinds = [kind for kind in typing.get_args(info.type) if kind is not type(None)]
+        if len(kinds) != 1 or len(typing.get_args(info.type)) != 2:
+            return None
+        kind: Any = kinds[0]
+        if typing.get_origin(kind) is Literal:
+            words = typing.get_args(kind)
+            if not all(isinstance(word, str) for word in words):
+                return None
+            return _optional(str, f"{{{','.join(words)}}}", (*words, "None"))
+        return _optional(kind, _PLAIN[kind]) if kind in _PLAIN else None
+
+    return registry
+
+
+def _optional(
+    kind: Any, metavar: str, choices: tuple[str, ...] | None = None
+) -> PrimitiveConstructorSpec[Any]:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: None if words[0] == "None" else kind(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+        choices=choices,
+    )
 
 
 @contextlib.contextmanager

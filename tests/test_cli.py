@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +17,12 @@ import pytest
 
 from motion_jax import __version__, cli, events
 from motion_jax.cli import train as command
+from motion_jax.cli.after import next_command
+from motion_jax.compare.options import CompareOptions
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.errors import UserError
 from motion_jax.profiling.arithmetic import count_parameters, flops
+from motion_jax.transfer.options import TransferOptions
 
 TINY = """
 from motion_jax.config import Config
@@ -255,7 +262,7 @@ def test_interruptions_end_with_their_status(monkeypatch, capsys):
 
 
 def test_a_dry_run_prints_what_it_would_cost(tiny, capsys):
-    assert run("train", tiny, "--dry-run", "--recipe.global-stage.batch-size", "2") == 0
+    assert run("train", tiny, "--dry-run", "--json", "--recipe.global-stage.batch-size", "2") == 0
     out, err = capsys.readouterr()
     assert "Compiling the global stage" in err
     said = json.loads(out)
@@ -345,3 +352,51 @@ def test_the_help_is_quick_to_import():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"motion-jax {__version__}\n"
+
+
+def test_what_may_be_left_out_is_shown_as_what_it_takes(capsys):
+    assert run("transfer", "--help") == 0
+    text = capsys.readouterr().out
+    assert "--run PATH" in text and "--method {nearest,nearest-angle}" in text
+    assert "{None}" not in text and "None," not in text
+    assert run("train", "demo", "--help") == 0
+    text = capsys.readouterr().out
+    assert "--width INT" in text and "{None}" not in text
+
+
+def test_libtpu_is_told_what_it_would_complain_of(tmp_path, monkeypatch):
+    for name in ("TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES", "TPU_SKIP_MDS_QUERY",
+                 "ALLOW_MULTIPLE_LIBTPU_LOAD"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "accel0").touch()
+    cli._quiet_without_tpu(tmp_path)
+    assert "TPU_ACCELERATOR_TYPE" not in os.environ
+    (tmp_path / "accel0").unlink()
+    cli._quiet_without_tpu(tmp_path)
+    # As monkeypatch does not know of it, it is taken away again here.
+    assert os.environ.pop("TPU_ACCELERATOR_TYPE") and os.environ.pop("TPU_WORKER_HOSTNAMES")
+    del os.environ["TPU_SKIP_MDS_QUERY"], os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"]
+
+
+def test_every_verb_that_makes_something_names_the_next_command():
+    a = Namespace
+    place, out = Path("my run"), Path("o")
+    assert next_command("train", a(run=place)) == "motion-jax evaluate --run 'my run'"
+    assert next_command("pair", a(kind="pics2pics", out=out)).startswith("motion-jax train pics2")
+    assert "--run 'my run'" in next_command("evaluate", a(run=place))
+    assert "--normalize none" in next_command("import", a(out=out, data=None))
+    assert next_command("inspect", a()) == ""
+    drawn = a(run=place, source=Path("s.mp4"), data=None)
+    shown = a(run=None, source=Path("s.mp4"), data=Path("d"))
+    assert "evaluate --run 'my run' --source s.mp4" in next_command("transfer", drawn)
+    assert "compare --target d" in next_command("transfer", shown)
+    compared = a(source=Path("s.mp4"), target=Path("d"))
+    table = {"methods": {"nearest": {}, "pose2pics": {"run": "out/runs/pose2pics"}}}
+    for best, said in (("nearest", "--method nearest --data d"), ("pose2pics", "--run out/runs")):
+        table["recommendation"] = {"pose": [best], "person": []}
+        assert said in next_command("compare", compared, table)
+    # What is said can be typed: every option that is named exists.
+    for line in (next_command("transfer", shown), next_command("compare", compared, table)):
+        verb, *words = shlex.split(line)[1:]
+        kind = {"transfer": TransferOptions, "compare": CompareOptions}[verb]
+        cli.parse(kind, verb, words)

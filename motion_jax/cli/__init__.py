@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from motion_jax.errors import UserError, worded
@@ -101,6 +102,21 @@ def _settle() -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")
     # XLA's alarm about a slow compilation looks like a crash; its real errors are exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _quiet_without_tpu()
+
+
+def _quiet_without_tpu(devices: Path = Path("/dev")) -> None:
+    """Where libtpu is installed and no TPU is, it complains of that at length on stderr: it is told
+    what it asks for. What jax finds on the machine stays the same."""
+    if any(devices.glob("accel*")) or any(devices.glob("vfio/[0-9]*")):
+        return
+    for name, value in (
+        ("TPU_SKIP_MDS_QUERY", "1"),
+        ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1"),
+        ("TPU_ACCELERATOR_TYPE", "v5litepod-1"),
+        ("TPU_WORKER_HOSTNAMES", "localhost"),
+    ):
+        os.environ.setdefault(name, value)
 
 
 def _near(word: str) -> str:
@@ -122,11 +138,16 @@ def _parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> tupl
     """Options of a verb, and the arguments that are none of them."""
     import tyro
 
-    from motion_jax.parsing import one_sentence
+    from motion_jax.parsing import one_sentence, plain_kinds
 
     with one_sentence(verb, arguments):
         return tyro.cli(
-            kind, prog=f"motion-jax {verb}", args=arguments, return_unknown_args=True, **settings
+            kind,
+            prog=f"motion-jax {verb}",
+            args=arguments,
+            return_unknown_args=True,
+            registry=plain_kinds(),
+            **settings,
         )
 
 
@@ -161,10 +182,21 @@ def _prepare(arguments: list[str]) -> None:
     from motion_jax.data.prepare_options import PrepareOptions
 
     options = parse(PrepareOptions, "prepare", arguments)
+    from motion_jax.cli.after import command
     from motion_jax.data.prepare import prepare
     from motion_jax.plan.suggest import advise
+    from motion_jax.progress import say
 
-    prepare(options, advise=advise)
+    advised = []
+
+    def remembered(folder: Path) -> Any:
+        advised.append(advise(folder))
+        return advised[-1]
+
+    prepare(options, advise=remembered)
+    dry = command("train", "CONFIG", "--data", options.out, "--run", "RUN", "--dry-run")
+    if advised or not options.shard:
+        say(f"Next: {advised[-1].command if advised else dry}")
 
 
 def _train(arguments: list[str]) -> None:
@@ -181,7 +213,9 @@ def _compare(arguments: list[str]) -> None:
     from motion_jax.compare.command import compare, show
 
     with answered():
-        show(options, compare(options, "motion-jax compare " + shlex.join(arguments)))
+        result = compare(options, "motion-jax compare " + shlex.join(arguments))
+        show(options, result)
+    _next("compare", options, result)
 
 
 def _profile(arguments: list[str]) -> None:
@@ -211,6 +245,7 @@ def _import(arguments: list[str]) -> None:
     from motion_jax.port.import_run import import_run
 
     import_run(options, "motion-jax import " + shlex.join(arguments))
+    _next("import", options)
 
 
 # Options and function of the verbs that need nothing else, by their places in this package.
@@ -232,7 +267,16 @@ def _plain(verb: str, arguments: list[str]) -> None:
     """Options first: --help and a wrong option need not wait for the verb's imports."""
     kind, function = _PLAIN[verb]
     options = parse(_named(kind), verb, arguments)
-    _named(function)(options)
+    _next(verb, options, _named(function)(options))
+
+
+def _next(verb: str, options: Any, result: Any = None) -> None:
+    """Says which command makes sense after this one."""
+    from motion_jax.cli.after import next_command
+    from motion_jax.progress import say
+
+    if line := next_command(verb, options, result):
+        say(f"Next: {line}")
 
 
 def _named(place: str) -> Any:

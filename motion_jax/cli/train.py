@@ -72,8 +72,11 @@ class TrainOptions:
     scheduler that starts the same command again (for example 75). 1, 2 and 130 mean something else;
     see docs/scale.md."""
     dry_run: bool = False
-    """Print the resolved config, parameters, arithmetic, memory and measured time of each stage,
-    and stop; with --data also which config would fit that dataset and this machine."""
+    """Print parameters, arithmetic, memory and measured time of each stage in a table, and stop;
+    with --data also what to train on that dataset and this machine."""
+    json: bool = False
+    """With --dry-run: print JSON, the resolved config in it (nothing else goes to standard
+    output)."""
 
 
 def run(arguments: list[str]) -> None:
@@ -90,14 +93,18 @@ def run(arguments: list[str]) -> None:
         options, config = parse(default, arguments[0], arguments[1:])
     else:
         options, config = parse(_config_of_run(arguments), "--run DIR", arguments)
+    if options.json and not options.dry_run:
+        raise UserError(f"{option('json')} goes with {option('dry_run')}.")
     if options.dry_run:
-        dry_run(config, options.data)
+        dry_run(config, options.data, as_json=options.json)
         return
     needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
     for name in needed:
         if getattr(options, name) is None:
             raise UserError(f"motion-jax train needs {option(name)}; see motion-jax train --help.")
+    from motion_jax.cli.after import next_command
     from motion_jax.devices.processes import place
+    from motion_jax.progress import say
     from motion_jax.train.loop import train
 
     assert options.run is not None, "it is needed by every recipe"
@@ -112,6 +119,8 @@ def run(arguments: list[str]) -> None:
             place=place(options.coordinator, options.process, options.processes),
             wait_seconds=options.wait_seconds,
         )
+    if not options.process:
+        say(f"Next: {next_command('train', options)}")
 
 
 def refuse_early(arguments: list[str]) -> None:
@@ -191,7 +200,7 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     import tyro
 
     from motion_jax.config import Config, unknown_option
-    from motion_jax.parsing import one_sentence
+    from motion_jax.parsing import one_sentence, plain_kinds
 
     both = make_dataclass(
         "Train",
@@ -202,7 +211,11 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
     both.__doc__ = TrainOptions.__doc__
     with one_sentence(f"train {name}", arguments):
         parsed: Any = tyro.cli(
-            both, prog=f"motion-jax train {name}", args=arguments, return_unknown_args=True
+            both,
+            prog=f"motion-jax train {name}",
+            args=arguments,
+            return_unknown_args=True,
+            registry=plain_kinds(),
         )
     options, unknown = parsed
     if unknown:
@@ -254,7 +267,7 @@ def _sized(config: "Config", options: TrainOptions, arguments: list[str]) -> "Co
     return replace(config, recipe=recipe.resized(sizes, discriminator=not own))
 
 
-def dry_run(config: "Config", data: Path | None = None) -> None:
+def dry_run(config: "Config", data: Path | None = None, as_json: bool = False) -> None:
     """Prints what would be trained and what it costs: compiles each stage's step and runs it a few
     times. data: also what would fit that dataset and this machine.
 
@@ -278,15 +291,49 @@ def dry_run(config: "Config", data: Path | None = None) -> None:
     times = {name: cost["seconds_per_step"] for name, cost in costs.items()}
     result: dict[str, Any] = {"config": to_json(config), "stages": costs, "hours": None}
     if None in times.values():
-        say("A stage does not fit into this machine's memory, so no time could be measured.")
+        lines = ["A stage does not fit into this machine's memory, so no time could be measured."]
     else:
         seconds = LOOP * sum(times[name] * stage.steps for name, stage in stages.items())
         result["hours"] = seconds / 3600
-        say(f"All steps of this config together: about {duration(seconds)}.")
+        lines = [f"All steps of this config together: about {duration(seconds)}."]
     if dataset is not None and data is not None:
         result["suggestion"] = suggestion(config, dataset, data, times)
-        say(result["suggestion"]["text"])
-    print(json.dumps(result, indent=2))
+        lines.append(result["suggestion"]["text"])
+    if as_json:
+        for line in lines:
+            say(line)
+        print(json.dumps(result, indent=2))
+        return
+    _show(stages, costs, lines, result.get("suggestion", {}).get("recommended", ""))
+
+
+def _show(stages: Any, costs: dict[str, dict[str, Any]], lines: list[str], following: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("stage", "size", "batch", "steps")
+    for title in ("parameters", "GFLOP a step", "state", "temporary", "s a step"):
+        table.add_column(title, justify="right")
+    for name, cost in costs.items():
+        stage, seconds = stages[name], cost["seconds_per_step"]
+        table.add_row(
+            name,
+            f"{stage.width}x{stage.height}",
+            str(stage.batch_size),
+            f"{stage.steps:,}",
+            f"{sum(cost['parameters'].values()) / 1e6:.1f} million",
+            f"{cost['gflop_per_step']:,.1f}",
+            f"{cost['state_mb']:,.0f} MB",
+            f"{cost['temporary_mb']:,.0f} MB",
+            "does not fit" if seconds is None else f"{seconds:.3g}",
+        )
+    console.print(table)
+    for line in lines:
+        console.print(line, markup=False)
+    console.print("The resolved config and all figures as JSON: the same with --json.")
+    if following:
+        console.print(f"Next: {following}", markup=False)
 
 
 def suggestion(

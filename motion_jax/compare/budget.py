@@ -1,35 +1,51 @@
 """An equal number of training seconds for every method.
 
-A schedule is made of steps, but seconds are to be equal: the steps of each stage are timed first,
-and the stages get as many as fit. Where the machine turns out slower, the loop ends a stage when
-its seconds are over (`train(limits=…)`). Seconds are those of steps; compiling, saving and sample
-pictures do not count.
+Each stage ends when its seconds are over (`train(limits=…)`), and its learning rate falls with the
+time, so every method gets what it was promised on a quick and on a slow machine. The steps are
+timed first, to see whether a stage can do anything in its time, and so that more steps are planned
+than the time is enough for. Every step is compiled once: the program that was timed is the one that
+trains. Seconds are those of steps; compiling, saving and sample pictures do not count.
 """
 
 import json
 import math
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from motion_jax import files
 from motion_jax.config import Config, config_hash, differences
+from motion_jax.data.records import open_dataset
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option
 from motion_jax.plan.methods import with_steps
 from motion_jax.plan.suggest import LOOP
 from motion_jax.profiling.cost import step_seconds
 from motion_jax.progress import say
+from motion_jax.recipes import schedule
+from motion_jax.recipes.state import Kind
 from motion_jax.train.checkpoint import newest_record
+from motion_jax.train.dataset import open_batches, with_background
 from motion_jax.train.loop import train
 from motion_jax.train.run import read_config
-from motion_jax.train.step import compiled_step, step_inputs
+from motion_jax.train.step import compile_ahead, compiled_step, step_inputs
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-# Of the seconds planned with: the rest is for a machine that is a little slower than it was.
-FILLED = 0.95
+# Steps planned, of those that fit by the time measured: the clock is to end a stage, also where the
+# machine turns out quicker than it was.
+PLANNED = 2.0
+# A face stage of fewer steps leaves faces worse than they were without it (a judgement).
+LEAST_FACE_STEPS = 50
+# Seconds that compiling a step takes, for the announcement before any is compiled: on two busy
+# cores, and for a GPU.
+COMPILING = {"cpu": 40.0}
+COMPILING_ELSEWHERE = 60.0
 
 
 def parse_budget(text: str) -> float:
@@ -56,7 +72,7 @@ class Plan:
     """How a method uses its budget.
 
     Attributes:
-      config: with the steps that fit.
+      config: with more steps than will fit.
       limits: by stage, the seconds after which it ends in any case.
     """
 
@@ -71,12 +87,13 @@ def plan(
     budget: float,
     step_seconds: Mapping[str, float],
 ) -> Plan:
-    """Chooses the steps. Raises UserError where not even one step of each stage fits.
+    """Shares out the seconds. A face stage that its share cannot feed is left out, and the others
+    get its time. Raises UserError where not even one step of each stage fits.
 
     Args:
       name: of the method, for the message.
       config: as methods.base_config makes it; shares: of its stages, together 1.
-      budget: seconds; step_seconds: by stage, of a step, as `measure` gives them.
+      budget: seconds; step_seconds: by stage, of a step, as `Programs` measures them.
     """
     least = sum(step_seconds.values())
     if least > budget:
@@ -86,45 +103,161 @@ def plan(
             f"{least:.2g} s on this machine; give {math.ceil(least)}s or more (minutes, for a "
             "result worth seeing), or leave the method out."
         )
+    fed = budget * shares.get("face", 0.0) / step_seconds.get("face", 1.0)
+    if "face" in shares and len(shares) > 1 and fed < LEAST_FACE_STEPS:
+        rest = {stage: share for stage, share in shares.items() if stage != "face"}
+        shares = {stage: share / sum(rest.values()) for stage, share in rest.items()}
+        config = with_steps(config, {"face": 0})
     limits = {stage: share * budget for stage, share in shares.items()}
-    steps = {stage: max(1, int(FILLED * limits[stage] / step_seconds[stage])) for stage in shares}
+    steps = {
+        stage: max(2, math.ceil(PLANNED * limits[stage] / step_seconds[stage])) for stage in shares
+    }
     return Plan(with_steps(config, steps), limits)
 
 
-def measure(config: "Config") -> dict[str, float]:
-    """Seconds of a step of each stage on this machine, input included: the mean over the stage's
-    rhythm of steps (Recipe.rhythm). Compiles a step of each kind and runs it a few times."""
-    recipe, found = config.recipe, {}
-    # The config may have too few steps yet to come to every kind.
+@dataclass
+class Measured:
+    """What is known of a method's steps.
+
+    Attributes:
+      step_seconds: by stage, of a step.
+      compile_seconds: how long compiling took.
+      programs: by stage and kind; empty where they were measured by another process.
+      inputs: of the programs of a stage, as shapes.
+    """
+
+    step_seconds: dict[str, float]
+    compile_seconds: float = 0.0
+    programs: dict[tuple[str, Kind], Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+
+def whole_rhythm(config: Config) -> Config:
+    """The config with as many steps in each stage as it takes to come to every kind of step."""
+    recipe = config.recipe
     whole = {name: math.lcm(*recipe.rhythm(name).values()) for name in recipe.stages()}
-    config = with_steps(config, whole)
+    return with_steps(config, whole)
+
+
+def measure(config: Config, data: Path | None = None) -> Measured:
+    """Compiles a step of each kind of each stage, and times it on this machine, input included: the
+    mean over the stage's rhythm of steps (Recipe.rhythm).
+
+    data: the dataset, which says what a batch holds.
+    """
+    config, found = whole_rhythm(config), Measured({})
+    dataset = None if data is None else with_background(open_dataset(data), config)
     for name, stage in config.recipe.stages().items():
         mesh = meshes.of_stage(config.devices, stage, name)
-        inputs, seconds = step_inputs(config, name, mesh), 0.0
-        for kind, share in config.recipe.kinds(name).items():
-            step: Any = compiled_step(config, name, mesh, kind)  # jit and pmap both can be lowered
-            seconds += share * step_seconds(step.lower(*inputs).compile(), inputs, usual=True)
-        found[name] = LOOP * seconds
-    return found
+        state, batch, frozen = step_inputs(config, name, mesh)
+        if dataset is not None:
+            here = replace(config, data=replace(config.data, workers=0))
+            with open_batches(
+                dataset, here, name, 0, meshes.data_rows(mesh, stage.batch_size)
+            ) as b:
+                batch = jax.tree.map(_shape, meshes.place(next(b), mesh))
+        share = jax.ShapeDtypeStruct((), np.float32, sharding=meshes.replicated(mesh))
+        found.inputs[name] = state, batch, {**frozen, schedule.BY_CLOCK: share}
+        for kind in config.recipe.kinds(name):
+            begun = time.monotonic()
+            # Any: jit and pmap both can be lowered.
+            step: Any = compiled_step(config, name, mesh, kind)
+            found.programs[name, kind] = compile_ahead(step, *found.inputs[name])
+            found.compile_seconds += time.monotonic() - begun
+    return timed(config, found)
+
+
+def _shape(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def timed(config: Config, known: Measured) -> Measured:
+    """The same programs, timed (again)."""
+    recipe = whole_rhythm(config).recipe
+    seconds = {
+        name: LOOP
+        * sum(
+            share * step_seconds(known.programs[name, kind], inputs, usual=True)
+            for kind, share in recipe.kinds(name).items()
+        )
+        for name, inputs in known.inputs.items()
+    }
+    return replace(known, step_seconds=known.step_seconds | seconds)
 
 
 class Times:
-    """Measured seconds a step, kept in a file, so that a second call plans as the first one did."""
+    """What is known of the methods' steps; seconds are kept in a file, so that a second call plans
+    as the first one did, and programs in memory."""
 
     def __init__(self, path: Path):
         self.path = path
+        self._programs: dict[str, Measured] = {}
 
-    def of(self, name: str, config: "Config", again: bool = False) -> dict[str, float]:
-        """By stage; measured where it is not known of this config, or always (`again`)."""
+    def known(self, name: str, config: Config) -> bool:
+        """Whether nothing of it need be compiled to plan with."""
+        return self._kept().get(name, {}).get("config") == config_hash(config)
 
-        known = json.loads(self.path.read_text()) if self.path.is_file() else {}
-        key = config_hash(config)
-        if again or known.get(name, {}).get("config") != key:
-            if not again:
-                say(f"{name}: compiling, to see how long a step takes here …")
-            known[name] = {"config": key, "step_seconds": measure(config)}
-            files.write_json(self.path, known)
-        return known[name]["step_seconds"]
+    def of(
+        self, name: str, config: Config, data: Path | None = None, again: bool = False
+    ) -> Measured:
+        """Measured where it is not known of this config, or always (`again`)."""
+        kept, here = self._kept(), self._programs.get(name)
+        if again or not self.known(name, config):
+            if here is None:
+                say(f"{name}: compiling …")
+                here = measure(config, data)
+            else:
+                here = timed(config, here)
+            self._programs[name] = here
+            kept[name] = {
+                "config": config_hash(config),
+                "step_seconds": here.step_seconds,
+                "compile_seconds": here.compile_seconds,
+            }
+            files.write_json(self.path, kept)
+        entry = kept[name]
+        # Files of older versions have no compile_seconds.
+        found = Measured(entry["step_seconds"], entry.get("compile_seconds", 0.0))
+        return found if here is None else replace(here, step_seconds=entry["step_seconds"])
+
+    def drop(self, name: str) -> None:
+        """Forgets its programs, which take memory."""
+        self._programs.pop(name, None)
+
+    def _kept(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+
+
+def announcement(budget: float, trained: int, unknown: int, platform: str) -> str:
+    """How long it all takes, before anything is compiled or trained.
+
+    Args:
+      budget: seconds of each method; trained: how many are trained.
+      unknown: stages that are still to be compiled.
+      platform: of the devices.
+    """
+    if not trained:
+        return "Nothing is trained; the pictures are made in a few minutes at most."
+    training, each = budget * trained, COMPILING.get(platform, COMPILING_ELSEWHERE)
+    text = (
+        f"{trained} method{'s are' if trained > 1 else ' is'} trained for "
+        f"{show_seconds(budget)}{' each' if trained > 1 else ''}: {clock(training)}."
+    )
+    if unknown:
+        text += (
+            f" Before that the steps of {unknown} stage{'s' if unknown > 1 else ''} are compiled, "
+            f"once each: about {clock(unknown * each)} (estimated). All together about "
+            f"{clock(training + unknown * each)}, and then the scores and films of all methods."
+        )
+    return text
+
+
+def clock(seconds: float) -> str:
+    """For people: "40 s", "12 minutes", "1 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @dataclass(frozen=True)
@@ -133,17 +266,18 @@ class Outcome:
 
     Attributes:
       seconds: of steps; compile_seconds: besides.
-      steps, planned: by stage.
+      steps: made, by stage.
     """
 
     seconds: float
     compile_seconds: float
     steps: dict[str, int]
-    planned: dict[str, int]
 
 
-def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) -> Outcome:
-    """Trains a run folder within its plan, goes on with it, or finds it done.
+def train_within(
+    name: str, made: Plan, data: Path, folder: Path, command: str, known: Measured
+) -> Outcome:
+    """Trains a run folder within its plan, goes on with it, or finds it done; known: of its steps.
 
     Raises UserError where the folder holds a run of other settings."""
     record, last = newest_record(folder / "checkpoints"), list(made.limits)[-1]
@@ -153,20 +287,25 @@ def train_within(name: str, made: Plan, data: Path, folder: Path, command: str) 
         _check_same(name, before, made.config, folder)
         say(f"{name} is trained already; {folder} is used as it is.")
     else:
-        steps = ", ".join(
-            f"{stage.steps} of {stage.width}x{stage.height} ({label})"
+        stages = ", ".join(
+            f"{made.limits[label]:.4g} s at {stage.width}x{stage.height} ({label})"
             for label, stage in made.config.recipe.stages().items()
         )
-        say(f"{name}: training, {sum(made.limits.values()):.4g} s for the steps {steps}")
-        train(made.config, data, folder, command=command, limits=made.limits)
+        say(f"{name}: training, {stages}")
+        train(
+            made.config,
+            data,
+            folder,
+            command=command,
+            limits=made.limits,
+            programs=known.programs,
+        )
         record = newest_record(folder / "checkpoints")
-    config = read_config(folder)
-    assert config is not None, "a run that was trained has its config"
     return Outcome(
         sum(record["step_seconds"].values()),
-        record["compile_seconds"],
+        # What was compiled before training, and what in it.
+        known.compile_seconds + record["compile_seconds"],
         dict(record["steps_done"]),
-        {label: stage.steps for label, stage in config.recipe.stages().items()},
     )
 
 

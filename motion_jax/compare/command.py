@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -30,8 +31,10 @@ from motion_jax.compare import page, score
 from motion_jax.compare.movers import Mover, RetrievalMover, RunMover, frame_seconds
 from motion_jax.compare.options import CompareOptions
 from motion_jax.compare.page import Grids, Table, film_frame, notes, text_table
+from motion_jax.compare.recommend import recommend
 from motion_jax.compare.score import ComparedMoment, Setup, check_target
 from motion_jax.config import Config
+from motion_jax.data.advice import FACE
 from motion_jax.data.find_plates import CameraMoves
 from motion_jax.data.making import make
 from motion_jax.data.pairs import reduction
@@ -49,9 +52,10 @@ from motion_jax.pairing.options import PairOptions
 from motion_jax.pairing.pair import pair
 from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
-from motion_jax.progress import Meter, say
+from motion_jax.progress import Meter, say, track
 from motion_jax.train.dataset import with_background
 from motion_jax.train.run import fingerprint, load_run
+from motion_jax.transfer import unseen
 from motion_jax.transfer.film import Film, synthetic_tags
 from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
@@ -62,8 +66,9 @@ FARTHEST = 100.0
 OPTIONS = "options.json"
 # Shares of the whole that are done when training begins, and when it ends.
 UNTIL_TRAINING, UNTIL_SCORES = 0.15, 0.75
-# Share, of training, of pairing pictures; and of the scores, of the held-out frames.
-PAIRS_SHARE, HELD_OUT_SHARE = 0.05, 0.5
+# Shares, of training, of pairing pictures and of compiling; and of the scores, of the held-out
+# frames.
+PAIRS_SHARE, COMPILING_SHARE, HELD_OUT_SHARE = 0.05, 0.2, 0.5
 
 
 @follow_options
@@ -104,6 +109,10 @@ def _compare(options: CompareOptions, command: str) -> Table:
     with events.stage("source", 0.0, UNTIL_TRAINING):
         source = _source(options, size, settings)
     setup = score.set_up(target, source, size, held, training, options.normalize)
+    known = target.keypoints()[training]
+    nowhere = np.zeros(len(setup.poses), bool)
+    if text := unseen.sentence(setup.poses, nowhere, source.times(), known):
+        say(text)
     with events.stage("training", UNTIL_TRAINING, UNTIL_SCORES):
         movers, made = _make(options, methods, setup, seconds, command)
     with events.stage("scores", UNTIL_SCORES, 1.0):
@@ -226,14 +235,27 @@ def _make(
     configs = {method.name: _config(options, method, setup) for method in trained}
     times = budgets.Times(options.out / "step_seconds.json")
 
-    def planned(method: Method, again: bool = False) -> budgets.Plan:
+    def measured(method: Method, again: bool = False) -> budgets.Measured:
+        return times.of(method.name, configs[method.name], _data(options, method), again)
+
+    def planned(method: Method, known: budgets.Measured) -> budgets.Plan:
         config = configs[method.name]
-        took = times.of(method.name, config, again)
-        return budgets.plan(method.name, config, stage_shares(method, config), seconds, took)
+        shares = stage_shares(method, config)
+        return budgets.plan(method.name, config, shares, seconds, known.step_seconds)
 
     # All of them before the first is trained: a budget that is too small is said at once.
+    new = [method for method in trained if not times.known(method.name, configs[method.name])]
+    stages = sum(len(configs[method.name].recipe.stages()) for method in new)
+    say(budgets.announcement(seconds, len(trained), stages, jax.default_backend()))
+    with events.part(PAIRS_SHARE, PAIRS_SHARE + COMPILING_SHARE):
+        for method in track(new, "Compiling"):
+            planned(method, measured(method))
     for method in trained:
-        planned(method)
+        planned(method, measured(method))
+    if new:
+        took = sum(measured(method).compile_seconds for method in new)
+        left = budgets.clock(seconds * len(trained))
+        say(f"Compiled in {budgets.clock(took)}. Training takes {left} from here.")
     movers: dict[str, Mover] = {}
     made: dict[str, dict[str, Any]] = {}
     for method in methods:
@@ -244,23 +266,30 @@ def _make(
             made[method.name] = {"made": f"Chooses from {len(setup.training)} frames."}
             continue
         folder = options.out / "runs" / method.name
-        data = options.out / "pairs" if method.data == "pairs" else options.target
         # Hours later the machine may be more or less busy; a run that is begun keeps its steps.
-        plan = planned(method, again=not (folder / "config.json").is_file())
-        share = (1 - PAIRS_SHARE) / len(trained)
-        begin = PAIRS_SHARE + share * trained.index(method)
+        known = measured(method, again=not (folder / "config.json").is_file())
+        plan = planned(method, known)
+        share = (1 - PAIRS_SHARE - COMPILING_SHARE) / len(trained)
+        begin = PAIRS_SHARE + COMPILING_SHARE + share * trained.index(method)
         with events.part(begin, begin + share):
-            outcome = budgets.train_within(method.name, plan, data, folder, command)
+            outcome = budgets.train_within(
+                method.name, plan, _data(options, method), folder, command, known
+            )
+        times.drop(method.name)
         movers[method.name] = RunMover(load_run(folder), method.shown == "picture")
         made[method.name] = {
             "made": _sentence(method, plan, outcome),
             "train_seconds": outcome.seconds,
             "compile_seconds": outcome.compile_seconds,
             "steps": outcome.steps,
-            "planned_steps": outcome.planned,
             "run": str(folder),
         }
     return movers, made
+
+
+def _data(options: CompareOptions, method: Method) -> Path:
+    """The dataset that a method is trained on."""
+    return options.out / "pairs" if method.data == "pairs" else options.target
 
 
 def _on_cpu() -> bool:
@@ -269,14 +298,17 @@ def _on_cpu() -> bool:
 
 def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
     boxes = setup.target.dataset.face_boxes()[setup.training]
-    heights = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0] / setup.target.factor
+    faces = boxes[:, 2] > 0
+    heights = (boxes[:, 2] - boxes[:, 0])[faces] / setup.target.factor
+    # As prepare's report says: where faces are rare there is nothing to train a face stage on.
+    enough = len(boxes) and faces.mean() >= FACE
     config = base_config(
         method,
         setup.size,
         on_cpu=_on_cpu(),
         holdout=options.holdout,
         seed=options.seed,
-        face_height=float(np.median(heights)) if len(heights) else 0.0,
+        face_height=float(np.median(heights)) if enough else 0.0,
         # As the run's config keeps it, it must not depend on where the command was given.
         domain_a=str((options.out / "source").resolve()) if method.data == "unpaired" else "",
     )
@@ -311,7 +343,7 @@ def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> s
     """How a method was trained."""
     recipe = plan.config.recipe
     stages = ", ".join(
-        f"{outcome.steps.get(name, 0)} of {stage.steps} planned steps of {stage.batch_size}"
+        f"{outcome.steps.get(name, 0)} steps of {stage.batch_size}"
         f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
         for name, stage in recipe.stages().items()
     )
@@ -377,6 +409,7 @@ def _score(
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
         "facts": _facts(options, setup, command),
     }
+    result["recommendation"] = recommend(result)
     files.write_text(options.out / "table.md", page.markdown(result))
     page.write_page(options.out / "index.html", result, found.examples, grids.kept, film)
     # Last: where it is, the comparison is whole.
@@ -421,10 +454,9 @@ def _notes(movers: Mapping[str, Mover], truth: bool) -> list[str]:
     ]
     if pictures:
         lines.append(
-            f"Shown pictures and not poses: {', '.join(pictures)}. For a held-out frame that is "
-            "the source's picture whose pose, fitted to the target, is nearest, so part of their "
-            "error there is that pose's; such a picture may have been trained on, the target's "
-            "true frame not."
+            f"{', '.join(pictures)} cannot be shown a pose, only a picture of the source. For a "
+            "held-out frame of the target they are shown the source's picture in the nearest pose. "
+            "That is not quite the frame's own pose, and this difference counts as their error."
         )
     if truth:
         lines.append(
@@ -452,8 +484,14 @@ def _facts(options: CompareOptions, setup: Setup, command: str) -> dict[str, Any
 
 
 def show(options: CompareOptions, result: Table) -> None:
-    """Prints the table, what it leaves out and why, and where the page and the film are."""
+    """Prints what is recommended, the table, what it leaves out and why, and where the page and
+    the film are; with --json the contents of table.json alone."""
+    if options.json:
+        json.dump(result, sys.stdout, indent=2)
+        print(flush=True)
+        return
     console = Console(highlight=False, soft_wrap=True)
+    console.print(recommend(result)["text"], markup=False)
     console.print(text_table(result), width=max(console.width, 118))
     for line in notes(result):
         console.print(line, markup=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from motion_jax.plan.methods import METHODS
-from motion_jax.pose.options import PoseSource, own_first
+from motion_jax.pose.options import NORMALIZE, Normalize, PoseSource, own_first
 
 
 @own_first
@@ -24,7 +24,8 @@ class CompareOptions(PoseSource):
     """Methods, with commas between them; the order is that of the table's rows."""
     budget: str = "10m"
     """Training time of each method that is trained: 90s, 10m, 1h (a number alone is seconds).
-    Seconds of training steps; compiling comes besides."""
+    Seconds of training steps, the same for all; compiling comes besides, once for each method, and
+    how long everything takes is said before it begins."""
     truth: Path | None = None
     """Video of the target really performing the source's motion, frame by frame, where there is
     one (drawn dancers): measures the transfer itself. With --fps also a folder of pictures."""
@@ -32,7 +33,7 @@ class CompareOptions(PoseSource):
     """WIDTHxHEIGHT of all pictures (default: the target's; else a whole fraction of it)."""
     holdout: float = 0.2
     """Share of each clip, its end, that is kept out of training and scored on; 0...0.9."""
-    normalize: Literal["global", "limbs", "none"] = "limbs"
+    normalize: Normalize = NORMALIZE
     """How the source's poses are fitted to the target's body, as in `motion-jax transfer`."""
     audio_track: int | None = None
     """Which sound track of the source, counted from 1, where it has several (default: the one that
@@ -47,3 +48,5 @@ class CompareOptions(PoseSource):
     """At most so many frames of each method are estimated again."""
     lpips: Path | None = None
     """Folder with the LPIPS weights (default: looked for in $MOTION_JAX_MODELS and the cache)."""
+    json: bool = False
+    """Print the table and the recommendation as JSON (nothing else goes to standard output)."""

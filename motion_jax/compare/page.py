@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 from jaxtyping import UInt8
 from rich.table import Table as RichTable
 
+from motion_jax.compare.recommend import Recommendation, marked, recommend
 from motion_jax.compare.score import ComparedMoment
 from motion_jax.evaluate.report import (
     COLUMNS,
@@ -54,6 +55,7 @@ class Table(Scores):
     budget: as --budget takes it.
     sound: whether the source has sound.
     subtitle: who dances whose dance; facts: what was compared, by name.
+    recommendation: which method serves best, and why.
     """
 
     moments: int
@@ -61,6 +63,7 @@ class Table(Scores):
     sound: bool
     subtitle: str
     facts: Mapping[str, Any]
+    recommendation: NotRequired[Recommendation]
 
 
 FIRST = (
@@ -69,6 +72,7 @@ FIRST = (
     Column("lpips", "LPIPS", "min"),
     Column("resnet50", "ResNet-50 distance", "min"),
     Column("body_psnr", "body PSNR", "max"),
+    Column("sharpness", "sharpness", ""),
     Column("flicker", "flicker", "min"),
     Column("person_found", "person found", "max"),
     Column("pose_distance", "pose distance, px", "min"),
@@ -96,8 +100,9 @@ def _cell(column: Column, figures: Mapping[str, Any], result: Table, bold: tuple
 
 
 def markdown(result: Table) -> str:
-    """The table and its notes."""
-    lines = []
+    """What is recommended, the table and its notes."""
+    lines, own_notes = [recommend(result)["text"], ""], notes(result)
+    result = marked(result)
     for columns in (FIRST, MORE):
         known = shown_columns(columns, result)
         lines.append("| method | " + " | ".join(column.title for column in known) + " |")
@@ -106,12 +111,13 @@ def markdown(result: Table) -> str:
             cells = [_cell(column, figures, result, ("**", "**")) for column in known]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += [f"* {note}" for note in notes(result)]
+    lines += [f"* {note}" for note in own_notes]
     return "\n".join(lines) + "\n"
 
 
 def text_table(result: Table) -> object:
     """For the terminal (a rich table)."""
+    result = marked(result)
     columns = shown_columns(FIRST, result)
     made = RichTable(title=f"{result['frames']} held-out frames", title_justify="left")
     made.add_column("", no_wrap=True)
@@ -131,12 +137,13 @@ def notes(result: Table) -> list[str]:
     nobody = [
         name
         for name, figures in result["methods"].items()
-        if figures.get("missed_detections") is not None and figures.get("pose_distance") is None
+        if figures.get("person_found") is not None and figures.get("pose_distance") is None
     ]
     if nobody:
         lines.append(
             f"The detector finds nobody in the pictures of {', '.join(nobody)}, so they have no "
-            "pose distance (it needs a person of some size and sharpness, with a face or hands)."
+            "pose distance and no missed joints (it needs a person of some size and sharpness, "
+            "with a face or hands)."
         )
     return [*lines, *result.get("notes", [])]
 
@@ -218,8 +225,11 @@ def write_page(
         for name, figures in result["methods"].items()
     ]
     sections = [
+        html.section("Which method", html.paragraph(recommend(result)["text"])),
         html.section(
-            "Table", table(FIRST, result, caption_first, digits=3), html.bullets(notes(result))
+            "Table",
+            table(FIRST, marked(result), caption_first, digits=3),
+            html.bullets(notes(result)),
         ),
         html.section("In motion", html.video(film if embedded else film.name, caption)),
         html.section(
@@ -240,7 +250,9 @@ def write_page(
                 quality=92,
             ),
         ),
-        html.section("How each was made", html.bullets(abouts), table(MORE, result, "", digits=3)),
+        html.section(
+            "How each was made", html.bullets(abouts), table(MORE, marked(result), "", digits=3)
+        ),
         html.section("What was compared", html.facts(result["facts"])),
         html.section("What the figures mean", html.bullets(definitions())),
     ]

@@ -37,6 +37,10 @@ CLIP_LENGTH = 60
 # Shares of the frames whose pose was interpolated, or that show other people; above, it matters.
 FILLED = 0.05
 OTHERS = 0.05
+# Share of the frames outside the film's picture, above which another shape is better.
+BARS = 0.15
+# Sides that all shipped configs can halve as often as they do.
+SIDES = 32
 # Frames a second.
 SLOW = 15.0
 # Torso lengths (root mean square over the joints) from which two poses look different.
@@ -93,7 +97,9 @@ def advise(quality: Quality, coverage: Coverage | None = None) -> list[Advice]:
 
     quality: the contents of quality.json; coverage: of its poses, or None to leave those out.
     """
-    found = [*_amount(quality), *_person(quality), *_pictures(quality["videos"])]
+    found = [
+        *_amount(quality), *_shape(quality), *_person(quality), *_pictures(quality["videos"]),
+    ]  # fmt: skip
     if coverage is not None:
         found += _poses(coverage)
     return sorted(found, key=lambda advice: not advice.urgent)
@@ -104,8 +110,8 @@ def _amount(quality: Quality) -> Iterable[Advice]:
     if records < FEW_FRAMES:
         yield Advice(
             f"Only {records} frames: the result will look right only in poses close to these. "
-            f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames), and meanwhile "
-            "train with a config that augments (small), and stop early.",
+            f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames). Until then real "
+            "frames chosen by pose (transfer --method nearest) look better than a trained network.",
             urgent=True,
         )
     elif records < SOME_FRAMES:
@@ -133,6 +139,41 @@ def _amount(quality: Quality) -> Iterable[Advice]:
                 f"{video['name']} has {video['fps']:g} frames a second: between two frames the "
                 "person moves far, and smooth movement is hard to learn. Film at 25 or more."
             )
+
+
+def bars(video: VideoEntry) -> float:
+    """Share of the dataset's frames that is black because it lies outside the film's picture."""
+    crop = video["crop"]
+    inside = 1.0
+    for start, length, full in (("left", "width", "width"), ("top", "height", "height")):
+        first, size = crop[start], max(crop[length], 1)  # type: ignore[literal-required]
+        whole: int = video[full]
+        inside *= max(min(first + size, whole) - max(first, 0), 0) / size
+    return 1 - inside
+
+
+def _shape(quality: Quality) -> Iterable[Advice]:
+    """Bars at the sides of films that are upright, or wide, in frames that are not."""
+    height, width = quality["size"]
+    for video in quality["videos"]:
+        share = bars(video)
+        if share <= BARS or quality["fit"] == "squash":
+            continue
+        proportion = video["width"] / video["height"]
+        if proportion < width / height:
+            other = f"{_multiple(height * proportion)}x{height}"
+        else:
+            other = f"{width}x{_multiple(width / proportion)}"
+        yield Advice(
+            f"{percent(share)} of each frame is black bars: {video['name']} is "
+            f"{video['width']}x{video['height']}, and the frames are {width}x{height}. All of that "
+            f"is computed in training. Prepare with --size {other}, or crop tighter "
+            "(--margin 0, in another folder)."
+        )
+
+
+def _multiple(side: float) -> int:
+    return max(round(side / SIDES), 1) * SIDES
 
 
 def _person(quality: Quality) -> Iterable[Advice]:

@@ -315,6 +315,8 @@ def write_report(out: Path, advise: quality.Adviser | None = None) -> Path:
         + (f" ({why})" if why else "")
         + f". Quality report: {page}"
     )
+    for item in quality.advice_on(out):
+        say(item.text)
     if suggestion is not None:
         say(suggestion.text)
     events.emit(events.FileWritten(page))

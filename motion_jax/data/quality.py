@@ -35,7 +35,7 @@ class TrainingAdvice:
 
     Attributes:
       text: all of it, for a terminal.
-      sentences: of the page, beside the command; command: "" where nothing can be trained.
+      sentences: of the page, beside the command; command: what is recommended.
       headings, rows: the table of all configs.
     """
 
@@ -64,6 +64,13 @@ def write_report(folder: Path, suggestion: TrainingAdvice | None = None) -> Path
     path = folder / "report" / "index.html"
     html.write(path, report(quality, dataset, coverage, folder.resolve().name, suggestion))
     return path
+
+
+def advice_on(folder: Path) -> list[advising.Advice]:
+    """What the report of a dataset advises, the urgent first. Raises as write_report."""
+    dataset = open_dataset(folder)
+    coverage = measure(dataset.keypoints(), dataset.clips, *dataset.size)
+    return advising.advise(read_quality(folder), coverage)
 
 
 def report(
@@ -110,7 +117,7 @@ def report(
 def _advice(quality: Quality, coverage: Coverage) -> list[str]:
     found = advising.advise(quality, coverage)
     if not found:
-        return [html.paragraph("Nothing to complain about: train with any config.")]
+        return [html.paragraph("Nothing to complain about.")]
     urgent = [html.notice(item.text) for item in found if item.urgent]
     return urgent + [html.bullets(item.text for item in found if not item.urgent)]
 
@@ -157,6 +164,7 @@ def _overview(quality: Quality, dataset: PoseFrames) -> list[str]:
                 "smoothing": _smoothing(quality["smoothing"]),
                 "poses mended": _mended(quality["videos"]),
                 "fit": quality["fit"],
+                "black bars": percent(max(map(advising.bars, videos), default=0.0)),
             }
         ),
         html.table(

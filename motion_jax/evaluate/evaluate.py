@@ -11,7 +11,13 @@ from motion_jax import files
 from motion_jax.evaluate.films import film_lines
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.evaluate.report import Evaluation, remarks, text_table, verdict
+from motion_jax.evaluate.report import (
+    Evaluation,
+    detector_sentence,
+    remarks,
+    text_table,
+    verdict,
+)
 from motion_jax.evaluate.steps import evaluate_all
 
 
@@ -33,7 +39,8 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
 
 def _print(result: Evaluation) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(text_table(result))
-    for line in (verdict(result), *film_lines(result.get("films", {})), *remarks(result)):
-        if line:
-            console.print(line, markup=False)
+    lines = [verdict(result), *film_lines(result.get("films", {}))]
+    after = [detector_sentence(result) or "", *remarks(result)]
+    for part in (*lines, text_table(result), *after):
+        if part:
+            console.print(part, markup=False)

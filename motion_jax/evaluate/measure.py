@@ -22,6 +22,7 @@ from motion_jax.evaluate import report
 from motion_jax.evaluate.baseline import baseline
 from motion_jax.evaluate.films import films_section, measure_films
 from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training, held_out_pieces
+from motion_jax.evaluate.noise import noises
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
 from motion_jax.evaluate.report import NEAREST, Evaluation
@@ -81,7 +82,9 @@ def measure(options: EvaluateOptions) -> Evaluation:
         "reestimated_frames": poses.frames,
         "lpips_network": options.lpips_network,
         "absent": poses.absent({"lpips": no_lpips, "resnet50": no_resnet}),
+        "noise": _noise(found),
     }
+    result["verdict"] = report.verdict(result)
     if films:
         result["films"] = films
     files.write_json(out / "evaluation.json", result)
@@ -204,6 +207,14 @@ def _notes(run: Run, frames: Frames, training: Int[np.ndarray, " n"], count: int
     if count < 50:
         notes.append(f"Only {count} frames: the means are uncertain.")
     return notes
+
+
+def _noise(found: Comparison) -> dict[str, float | None]:
+    """Between the first method and the nearest frame; empty without one."""
+    if NEAREST not in found.per_frame:
+        return {}
+    first = next(iter(found.per_frame.values()))
+    return noises(first, found.per_frame[NEAREST])
 
 
 def _csv(found: Comparison) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from motion_jax.pose.options import NORMALIZE, Normalize
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -40,7 +42,7 @@ class EvaluateOptions:
     what it sees in them: is a person found, and where the pose was asked to be?"""
     film_frames: int = 300
     """At most so many frames of each such film are looked at by the detector."""
-    normalize: Literal["global", "limbs", "none"] = "global"
+    normalize: Normalize = NORMALIZE
     """How the poses of --source are fitted to the target's body: see motion-jax transfer."""
     statistics: Literal["batch", "running"] | None = None
     """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training

@@ -218,13 +218,18 @@ class Reestimation:
 
 
 def summary(parts: list[dict[str, np.ndarray]]) -> Figures:
-    """Means over all frames, of all joints under the names of `FIGURES`, of body, face and hands
-    with _body and so on behind. parts: of metrics.frames.pose_distance."""
+    """Means, of all joints under the names of `FIGURES`, of body, face and hands with _body and so
+    on behind. Missed joints are those of frames in which somebody was found: frames without anybody
+    are counted by person_found alone. parts: of metrics.frames.pose_distance."""
     result: Figures = {}
+    # NaN where the true frame shows nobody either.
+    nobody = np.concatenate([part["person_found"] for part in parts]) == 0
     for group in metrics.GROUPS:
         suffix = "" if group == "all" else f"_{group}"
         for name, key in zip(FIGURES[:2], ("pose_distance", "missed"), strict=True):
             values = np.concatenate([part[f"{key}_{group}"] for part in parts])
+            if key == "missed":
+                values = np.where(nobody, np.nan, values)
             result[name + suffix] = metrics.mean(values)
     values = np.concatenate([part["person_found"] for part in parts])
     return result | {"person_found": metrics.mean(values)}

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from rich.table import Table
 
+from motion_jax.evaluate.noise import least_difference
 from motion_jax.evaluate.score import Example
 from motion_jax.metrics import frames as metrics
 from motion_jax.pose.draw import PoseStyle, draw_host
@@ -44,6 +45,8 @@ class Scores(TypedDict):
     reestimated_real: figures of poses estimated on the true frames; reestimated_frames: how many.
     absent: {metric: why no method has it}.
     notes: what must be known to read the figures.
+    noise: {metric: by how much the first method and the nearest frame may differ by chance}, see
+      evaluate/noise.py.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
@@ -52,6 +55,7 @@ class Scores(TypedDict):
     reestimated_frames: NotRequired[int]
     absent: NotRequired[Mapping[str, str]]
     notes: NotRequired[Sequence[str]]
+    noise: NotRequired[Mapping[str, float | None]]
 
 
 class Evaluation(Scores):
@@ -60,6 +64,7 @@ class Evaluation(Scores):
     training_frames: number of frames that the nearest frame is chosen from.
     run, step, checkpoint: what was evaluated; data: the dataset's folder; size: WIDTHxHEIGHT.
     films: of each source of evaluate --source what its film's figures are.
+    verdict: the figures in sentences.
     """
 
     training_frames: NotRequired[int]
@@ -69,6 +74,7 @@ class Evaluation(Scores):
     data: NotRequired[str]
     size: NotRequired[str]
     films: NotRequired[Mapping[str, Mapping[str, Any]]]
+    verdict: NotRequired[str]
     lpips_network: NotRequired[str]
 
 
@@ -104,12 +110,21 @@ COLUMNS = (
     Column("face_psnr", "face PSNR", "max"),
     Column("face_ssim", "face SSIM", "max"),
     Column("face_lpips", "face LPIPS", "min"),
+    Column("sharpness", "sharpness", ""),
     Column("flicker", "flicker", "min"),
     Column("background_flicker", "background flicker", "min"),
     Column("person_found", "person found", "max"),
     Column("pose_distance", "pose distance, px", "min"),
     Column("missed_detections", "missed joints", "min"),
 )
+
+
+def percent(share: float) -> str:
+    """0.314 → "31 %"; never 0 % or 100 % where it is not exactly that."""
+    rounded = round(100 * share)
+    if rounded == 0 and share > 0:
+        return "less than 1 %"
+    return "over 99 %" if rounded == 100 and share < 1 else f"{rounded} %"
 
 
 def title(method: str) -> str:
@@ -151,26 +166,153 @@ def text_table(result: Scores) -> object:
     return made
 
 
+# Joints, of 137, from which on it is said why so many are missed on true frames.
+MANY_MISSED = 20
+# A person who is found in fewer of the pictures than this share of that of the true ones is not one
+# that people would recognise (a judgement).
+RECOGNISED = 0.5
+# The figures that decide between two methods, as far as pixels can.
+COMPARED = {"psnr": "PSNR", "ssim": "SSIM", "body_psnr": "body PSNR", "body_ssim": "body SSIM"}
+
+
 def verdict(result: Scores) -> str:
-    """One sentence: does the first method beat the baseline? Empty without a baseline."""
+    """What the figures say of the first method, in sentences, what a person would see first: is
+    somebody recognised, do the pictures stand still, and only then decibels. A difference from the
+    nearest frame inside the noise of the measure is called a tie. Empty without a second method."""
     methods = result["methods"]
-    if NEAREST not in methods or len(methods) < 2:
+    if len(methods) < 2:
         return ""
     name = next(iter(methods))
+    lines = [*_recognised(name, result), *_steady(name, result), *_pixels(name, result)]
+    return " ".join(lines)
+
+
+def recognised(figures: Mapping[str, Any], real: Mapping[str, Any] | None) -> bool | None:
+    """Whether a person can be recognised in a method's pictures; None where nobody looked.
+
+    real: figures of the true frames: where the detector fails on those, it is not the method's
+    fault.
+    """
+    found = figures.get("person_found")
+    if found is None:
+        return None
+    reference = (real or {}).get("person_found")
+    return bool(found >= RECOGNISED * (1.0 if reference is None else reference) and found > 0)
+
+
+def _recognised(name: str, result: Scores) -> list[str]:
+    figures, real = result["methods"][name], result.get("reestimated_real") or {}
+    known = recognised(figures, real)
+    if known is None:
+        why = result.get("absent", {}).get("person_found")
+        return [f"Whether a person is seen was not measured: {why}."] if why else []
+    share, true = figures["person_found"], real.get("person_found")
+    of_true = "" if true is None else f" ({percent(true)} of the true ones)"
+    if share == 0:
+        text = (
+            f"Nobody is recognised in the pictures of the {title(name)} model{_in_true_ones(true)}."
+        )
+    elif not known:
+        text = (
+            f"A person is recognised in only {percent(share)} of the pictures of the "
+            f"{title(name)} model{of_true}."
+        )
+    else:
+        off = figures.get("pose_distance")
+        where = "" if off is None else f", {html.format_value(off)} pixels from the pose asked for"
+        text = (
+            f"A person is recognised in {percent(share)} of the pictures of the {title(name)} "
+            f"model{of_true}{where}."
+        )
+    lines = [text]
+    if not known:
+        lines.append("More steps, more film or another method are needed before it can be used.")
+    return lines
+
+
+def _in_true_ones(share: float | None) -> str:
+    """Added to a sentence about pictures in which nobody is found."""
+    if share is None:
+        return ""
+    if share == 0:
+        return ", nor in the true ones: the detector fails on this film, not the model"
+    return f", and somebody in {percent(share)} of the true ones"
+
+
+def _steady(name: str, result: Scores) -> list[str]:
+    methods = result["methods"]
+    ours = methods[name].get("flicker")
+    theirs = methods.get(NEAREST, {}).get("flicker")
+    if ours is None or theirs is None:
+        return []
+    figures = f"flicker {html.format_value(ours)} against {html.format_value(theirs)} grey levels"
+    least = least_difference("flicker", result.get("noise", {}).get("flicker", 0.0))
+    if abs(ours - theirs) < least:
+        return [f"It is as steady as the nearest training frame ({figures}: a tie)."]
+    word = "steadier" if ours < theirs else "less steady"
+    return [f"It is {word} than the nearest training frame ({figures})."]
+
+
+def _pixels(name: str, result: Scores) -> list[str]:
+    """Decibels, against the nearest frame."""
+    methods = result["methods"]
+    if NEAREST not in methods:
+        return []
     won: list[str] = []
     lost: list[str] = []
-    for key in ("psnr", "ssim", "body_psnr", "body_ssim"):
+    tied: list[str] = []
+    for key, label in COMPARED.items():
         ours, theirs = methods[name].get(key), methods[NEAREST].get(key)
         if ours is None or theirs is None:
             continue
-        label = key.replace("psnr", "PSNR").replace("ssim", "SSIM").replace("_", " ")
-        (won if ours > theirs else lost).append(f"{label} {ours:.4g} against {theirs:.4g}")
+        least = least_difference(key, result.get("noise", {}).get(key, 0.0))
+        text = f"{label} {ours:.4g} against {theirs:.4g}"
+        if abs(ours - theirs) < least:
+            within = "too few frames to tell" if least == float("inf") else f"within {least:.2g}"
+            tied.append(f"{text} ({within})")
+        else:
+            (won if ours > theirs else lost).append(text)
+    if not won + lost + tied:
+        return []
     parts = []
     if won:
         parts.append(f"better than the nearest training frame in {', '.join(won)}")
     if lost:
-        parts.append(f"not better in {', '.join(lost)}")
-    return f"The {title(name)} model is {'; '.join(parts)}." if parts else ""
+        parts.append(f"worse than the nearest training frame in {', '.join(lost)}")
+    if tied:
+        parts.append(f"a tie with the nearest training frame in {', '.join(tied)}")
+    lines = [f"By pixels it is {'; '.join(parts)}."]
+    known = recognised(methods[name], result.get("reestimated_real"))
+    if won and known is False:
+        lines.append(
+            "That says little while nobody is recognised: an empty room with a blur in it has good "
+            "figures, too."
+        )
+    return lines
+
+
+def dashes(result: Scores) -> list[str]:
+    """Why some methods have no figure where others have one, a sentence for each reason."""
+    columns = shown_columns(COLUMNS, result)
+    without = [
+        (column, [title(n) for n, f in result["methods"].items() if column.value(f) is None])
+        for column in columns
+    ]
+    poses = {"pose_distance", "missed_detections"}
+    lines = []
+    nobody = sorted({n for column, names in without if column.key in poses for n in names})
+    if nobody:
+        lines.append(
+            f"\u2013: {' and '.join(nobody)} have no pose distance and no missed joints, because "
+            "nobody was found in those pictures (person found says in how many)."
+        )
+    for column, names in without:
+        if names and column.key not in poses:
+            lines.append(
+                f"\u2013: {' and '.join(names)} have no {column.title}, for no frame of theirs has "
+                "one."
+            )
+    return lines
 
 
 def absences(result: Scores) -> list[str]:
@@ -186,8 +328,8 @@ def absences(result: Scores) -> list[str]:
 
 
 def remarks(result: Scores) -> list[str]:
-    """What is absent and why, then the notes."""
-    return [*absences(result), *result.get("notes", [])]
+    """What is absent and why, which dashes stand for what, then the notes."""
+    return [*absences(result), *dashes(result), *result.get("notes", [])]
 
 
 def detector_sentence(result: Scores) -> str | None:
@@ -195,12 +337,34 @@ def detector_sentence(result: Scores) -> str | None:
     real = result.get("reestimated_real")
     if not real:
         return None
-    return (
-        "On the true frames themselves the detector is "
-        f"{html.format_value(real['pose_distance'])} pixels off and misses "
-        f"{html.format_value(real['missed_detections'])} joints a frame (means over "
-        f"{result['reestimated_frames']} frames, as for the methods)."
+    frames = f"(means over {result['reestimated_frames']} frames, as for the methods)"
+    if real.get("pose_distance") is None:
+        return (
+            f"The detector finds nobody on the true frames themselves {frames}, so what it says of "
+            "the methods means nothing: the person is too small or too little of it is in view."
+        )
+    parts = [
+        f"{html.format_value(real[f'missed_detections_{part}'])} {of}"
+        for part, of in (
+            ("body", "of the body"),
+            ("face", "of the face"),
+            ("hands", "of the hands"),
+        )
+        if real.get(f"missed_detections_{part}")
+    ]
+    missed = html.format_value(real["missed_detections"])
+    text = (
+        f"On the true frames themselves the detector is {html.format_value(real['pose_distance'])} "
+        f"pixels off and misses {missed} of the dataset's joints a frame {frames}"
     )
+    if parts:
+        text += f": {', '.join(parts)}"
+    if real["missed_detections"] >= MANY_MISSED:
+        text += (
+            ". So many because faces and hands of few pixels are not found again in pictures of "
+            "this size; compare the methods with this figure, not with 0"
+        )
+    return text + "."
 
 
 def pose_panel(example: Example, factor: int = 1) -> UInt8[np.ndarray, "h w 3"]:

@@ -21,6 +21,7 @@ PICTURE_METRICS = ("psnr", "ssim", "body_psnr", "body_ssim", "face_psnr", "face_
 LPIPS_METRICS = ("lpips", "body_lpips", "face_lpips")
 RESNET_METRICS = ("resnet50", "body_resnet50", "face_resnet50")
 FLICKER_METRICS = ("flicker", "background_flicker")
+SHARPNESS = "sharpness"
 # Examples kept for a report: evenly spread, best and worst.
 EVEN, EXTREME = 6, 3
 
@@ -100,7 +101,7 @@ class Scorer:
             boxes = np.stack(padded[2:], axis=1)
             distances = np.asarray(metric(padded[0], padded[1], boxes))[:count]
             found |= dict(zip(names, distances.T, strict=True))
-        return found | flicker
+        return found | flicker | {SHARPNESS: metrics.sharpness(real, fake, body)}
 
     def per_frame(self) -> dict[str, Float32[np.ndarray, " n"]]:
         """Each metric's figures of all frames fed so far."""
@@ -110,7 +111,9 @@ class Scorer:
         """Means over the frames that have a figure; None where none has. LPIPS and the distance of
         ResNet-50 are None where their weights are absent."""
         found = metrics.means(self.per_frame())
-        names = (*PICTURE_METRICS, *LPIPS_METRICS, *RESNET_METRICS, *FLICKER_METRICS)
+        names = (
+            *PICTURE_METRICS, *LPIPS_METRICS, *RESNET_METRICS, *FLICKER_METRICS, SHARPNESS
+        )  # fmt: skip
         return {name: found.get(name) for name in names}
 
 

@@ -18,7 +18,9 @@ those out. Definitions:
   Background flicker: the same over the pixels outside the body crops of both frames.
 - Pose distance and missed detections after Everybody Dance Now (2018, appendix): the mean Euclidean
   distance in pixels over the joints found in both pictures, and the number of joints found in the
-  true picture and not in the synthesised one.
+  true picture and not in the synthesised one. Pictures in which nobody is found have neither.
+- Sharpness: the variance of the Laplacian of the grey levels in the body crop, of the synthesised
+  picture over that of the true one: 1 is as sharp, half of that looks blurred.
 - Person found: the share of frames with a person in which the detector finds a joint of the body in
   the synthesised picture.
 """
@@ -228,6 +230,29 @@ def pose_distance(
     found_body, true_body = seen[:, BODY].any(1), there[:, BODY].any(1)
     result["person_found"] = np.where(true_body, found_body, np.nan).astype(np.float32)
     return result
+
+
+def sharpness(
+    real: UInt8[np.ndarray, "n h w 3"],
+    fake: UInt8[np.ndarray, "n h w 3"],
+    boxes: Real[np.ndarray, "n 4"],
+) -> Float32[np.ndarray, " n"]:
+    """Of the body crops (top, left, bottom, right, pixels), relative to the true picture's; NaN
+    where the crop is smaller than 3 pixels or the true one has no edge."""
+    found = np.full(len(real), np.nan, np.float32)
+    for i, box in enumerate(np.asarray(boxes).round().astype(int)):
+        top, left, bottom, right = box
+        if bottom - top < 3 or right - left < 3:
+            continue
+        edges = []
+        for picture in (real[i], fake[i]):
+            grey = picture[top:bottom, left:right].mean(-1, dtype=np.float32)
+            inner = grey[1:-1, 1:-1]
+            around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+            edges.append(float((around - 4 * inner).var()))
+        if edges[0] > 0:
+            found[i] = edges[1] / edges[0]
+    return found
 
 
 def mean(values: Real[np.ndarray, " n"]) -> float | None:

@@ -243,10 +243,17 @@ def load(network: str = "vgg", folder: Path | None = None) -> tuple[Lpips | None
         missing = [] if heads else [f"lpips/{kind.heads} (the LPIPS v0.1 heads)"]
         missing += [] if backbone else [f"{kind.file} (torchvision's ImageNet weights)"]
         where = " or ".join(str(place) for place in places)
-        reason = f"LPIPS ({network}) needs {' and '.join(missing)} in {where}"
+        lacking = f"the weights {' and '.join(missing)}"
         if folder:
-            raise UserError(f"{reason}; put them there or leave {option('lpips')} out.")
-        return None, f"{reason}; give another folder with --lpips"
+            raise UserError(
+                f"{option('lpips')} {folder} lacks {lacking}; put them there or leave "
+                f"{option('lpips')} out."
+            )
+        there = "are" if len(missing) > 1 else "is"
+        return None, (
+            f"{' and '.join(missing)} {there} not in {where}; download "
+            f"{'them' if len(missing) > 1 else 'it'} there, or name a folder with --lpips"
+        )
     try:
         return from_state(network, read_pth(backbone), read_pth(heads)), ""
     except (KeyError, ValueError) as error:

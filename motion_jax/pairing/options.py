@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from motion_jax.data.advice import DIFFERENT
+from motion_jax.pose.options import NORMALIZE, Normalize
 
 Compare = Literal["frame", "body"]
 
@@ -30,7 +31,7 @@ class PairOptions:
     """Keep a pair only where A's frame is also among the k nearest of A for B's frame."""
     compare: Compare = "frame"
     """Compare poses as they lie in B's picture ("frame"), or without place and size ("body")."""
-    normalize: Literal["global", "limbs", "none"] = "global"
+    normalize: Normalize = NORMALIZE
     """How A's poses are fitted to B's body, as in transfer."""
     holdout: float = 0.2
     """Share of each clip, its end, that is held out; 0...0.9. Where a dataset marks clips as held

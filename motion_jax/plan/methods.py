@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from motion_jax.data.advice import FACE_PIXELS
 from motion_jax.errors import UserError, marked, option
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ Settings = Mapping[str, Any]
 
 # How often a U-Net halves its picture: at most (unet_256), and at least.
 DEEPEST, SHALLOWEST = 8, 5
-# Faces lower than this, in pixels, leave a face stage nothing to learn.
-LEAST_FACE = 16
 
 
 @dataclass(frozen=True)
@@ -220,7 +219,7 @@ def base_config(
         # So that there is a stage; the number is chosen when it is known how long a step takes.
         settings[f"recipe.{stage}_stage.steps"] = 2
         settings[f"recipe.{stage}_stage.decay_steps"] = 1
-    if "face" in method.sizes and face_height < LEAST_FACE:
+    if "face" in method.sizes and face_height < FACE_PIXELS:
         settings |= {"recipe.face_stage.steps": 0, "recipe.face_stage.decay_steps": 0}
     if config.recipe.name == "pix2pix":
         settings["recipe.generator.n_downsampling"] = halvings(size)

@@ -5,6 +5,7 @@ Its rules about data are judgements, each a constant with its reason.
 """
 
 import functools
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,10 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from motion_jax.config import Config, Data, load_config
-from motion_jax.data.advice import DIFFERENT, FACE
+from motion_jax.data.advice import DIFFERENT, FACE, FACE_PIXELS, FEW_FRAMES
 from motion_jax.data.coverage import measure
 from motion_jax.data.pairs import stretches, windows
 from motion_jax.data.quality import TrainingAdvice
@@ -40,6 +42,8 @@ WIDTHS = ((10_000, 64), (3_000, 48), (300, 32), (0, 16))
 PASSES = 200
 # What takes longer than a night is not proposed while there is something quicker.
 NIGHT_HOURS = 12.0
+# What takes longer than this is not offered at all.
+WEEK_HOURS = 7 * 24.0
 # Share of the machine's memory that a training may take.
 MEMORY_SHARE = 0.75
 # Memory that Python, the compiler and the decoded frames take on a CPU, besides the arrays (the
@@ -84,6 +88,7 @@ class Dataset:
       alone: share of the held-out poses that resemble no training pose, 0...1.
       faces: share of the frames with a face.
       place: its folder, for the command.
+      face_height: of the faces, the median in pixels of its frames; infinite: not known.
     """
 
     frames: int
@@ -93,6 +98,17 @@ class Dataset:
     alone: float
     faces: float
     place: str
+    face_height: float = math.inf
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether there is something for a face stage to learn, by the limits of the advice."""
+        return self.faces >= FACE and self.face_height >= FACE_PIXELS
+
+    @property
+    def short(self) -> bool:
+        """Whether real frames look better than what can be learnt from them, by the same."""
+        return self.frames < FEW_FRAMES
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,14 @@ class Suggestion:
     candidates: Sequence[Candidate]
 
     @property
+    def recommended(self) -> str:
+        """The command to give next: training, or where film is short, or nothing can be trained,
+        what shows real frames."""
+        if self.chosen is None or self.dataset.short:
+            return at_once(self.dataset)
+        return self.command
+
+    @property
     def command(self) -> str:
         """What trains the chosen candidate."""
         name = self.chosen.name if self.chosen else "CONFIG"
@@ -146,6 +170,7 @@ class Suggestion:
         return {
             "text": " ".join(sentences(self)),
             "command": self.command if chosen else None,
+            "recommended": self.recommended,
             **_plain(chosen),
             "candidates": [_plain(c) | {"against": c.against} for c in self.candidates],
         }
@@ -226,14 +251,17 @@ def facts_of(dataset: PoseFrames, holdout: float, place: str) -> Dataset:
     height, width = dataset.size
     coverage = measure(dataset.keypoints(), dataset.clips, height, width, holdout)
     far = coverage.distances > DIFFERENT
+    boxes = dataset.face_boxes()
+    tall = (boxes[:, 2] - boxes[:, 0])[boxes[:, 2] > 0]
     return Dataset(
         frames=sum(count for _, count in stretches(dataset, holdout, "train")),
         pairs=len(windows(dataset, 2, holdout)),
         height=height,
         width=width,
         alone=float(far.mean()) if len(far) else 0.0,
-        faces=float((dataset.face_boxes()[:, 2] > 0).mean()) if len(dataset) else 0.0,
+        faces=float((boxes[:, 2] > 0).mean()) if len(dataset) else 0.0,
         place=place,
+        face_height=float(np.median(tall)) if len(tall) else math.inf,
     )
 
 
@@ -249,14 +277,16 @@ def widest(dataset: Dataset) -> int:
 
 def propose(dataset: Dataset, machine: Machine) -> Suggestion:
     """Chooses the best of the shipped configs that the data, the memory and a night allow; where
-    all take longer than a night, the quickest. Without a measured speed, time does not count."""
+    all take longer than a night, the quickest, unless it takes over a week. Without a measured
+    speed, time does not count."""
     candidates = [
         _judged(_fitted(name, dataset), least, dataset, machine) for name, least in CANDIDATES
     ]
     possible = [candidate for candidate in candidates if not candidate.against]
     chosen = next((c for c in possible if (c.seconds or 0) <= NIGHT_HOURS * 3600), None)
     if chosen is None and possible:
-        chosen = min(possible, key=lambda candidate: candidate.seconds or 0)
+        quickest = min(possible, key=lambda candidate: candidate.seconds or 0)
+        chosen = quickest if (quickest.seconds or 0) <= WEEK_HOURS * 3600 else None
     return Suggestion(dataset, machine, chosen, candidates)
 
 
@@ -271,7 +301,7 @@ def _fitted(name: str, dataset: Dataset) -> Candidate:
         settings += ["--width", str(width)]
         recipe = recipe.resized({"width": width})
     stages = dict(recipe.stages())
-    if "face" in stages and dataset.faces < FACE:
+    if "face" in stages and not dataset.has_faces:
         stages["face"] = replace(stages["face"], steps=0, decay_steps=0)
         settings += ["--recipe.face-stage.steps", "0", "--recipe.face-stage.decay-steps", "0"]
     sizes = _sizes(recipe, dataset)
@@ -357,7 +387,9 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
 def _against(candidate: Candidate) -> list[str]:
     """All that speaks against a candidate, in words."""
     reasons = [candidate.against] if candidate.against else []
-    if candidate.seconds is not None and candidate.seconds > NIGHT_HOURS * 3600:
+    if candidate.seconds is not None and candidate.seconds > WEEK_HOURS * 3600:
+        reasons.append("would take over a week")
+    elif candidate.seconds is not None and candidate.seconds > NIGHT_HOURS * 3600:
         reasons.append(f"would take {duration(candidate.seconds)}")
     return reasons
 
@@ -380,9 +412,16 @@ def sentences(suggestion: Suggestion, command: str | None = None) -> list[str]:
         "(the end of each clip is held out to measure the result)."
     ]
     if chosen is None:
-        reasons = "; ".join(f"{c.name} {c.against}" for c in suggestion.candidates)
+        reasons = "; ".join(f"{c.name} {' and '.join(_against(c))}" for c in suggestion.candidates)
         lines.append(f"None of the shipped configs can be trained here: {reasons}.")
         return [*lines, *_instead(dataset, machine)]
+    if dataset.short:
+        lines.append(
+            "That is too little film for a network. Show real frames chosen by pose, which needs "
+            f"no training: `{at_once(dataset)}`; or film a minute more of varied movement. What "
+            "follows is for the case that you train all the same."
+        )
+        command = None
     command = command or f"`{suggestion.command}`"
     if chosen.seconds is None:
         lines.append(f"Train with {command}. How long it takes is not known: {machine.how}.")
@@ -412,12 +451,15 @@ def sentences(suggestion: Suggestion, command: str | None = None) -> list[str]:
     return lines
 
 
+def at_once(dataset: Dataset) -> str:
+    """The command that needs no training."""
+    words = ["motion-jax", "transfer", "--method", "nearest", "--data", shlex.quote(dataset.place)]
+    return " ".join([*words, "--source", "VIDEO", "--out", "OUT.mp4"])
+
+
 def _instead(dataset: Dataset, machine: Machine) -> list[str]:
     """What can be done where no shipped config can be trained."""
-    lines = [
-        "Without any training, this works at once: `motion-jax transfer --method nearest --data "
-        f"{dataset.place} --source VIDEO --out OUT.mp4`."
-    ]
+    lines = [f"Without any training, this works at once: `{at_once(dataset)}`."]
     fitting = []
     for method in METHODS.values():
         try:
@@ -449,11 +491,17 @@ def rows(suggestion: Suggestion) -> list[list[str]]:
             str(candidate.config.recipe.network_size("blocks")),
             f"{candidate.steps:,}",
             f"{candidate.memory_bytes / 1e9:.1f} GB" if candidate.memory_bytes else "–",
-            duration(candidate.seconds) if candidate.seconds else "–",
+            _shown_time(candidate.seconds),
             "proposed" if candidate is suggestion.chosen else "; ".join(_against(candidate)),
         ]
         for candidate in suggestion.candidates
     ]
+
+
+def _shown_time(seconds: float | None) -> str:
+    if not seconds:
+        return "–"
+    return "over a week" if seconds > WEEK_HOURS * 3600 else duration(seconds)
 
 
 def advise(folder: Path) -> TrainingAdvice:
@@ -470,7 +518,7 @@ def in_words(suggestion: Suggestion) -> TrainingAdvice:
     return TrainingAdvice(
         text=" ".join(sentences(suggestion)),
         sentences=sentences(suggestion, "This"),
-        command=suggestion.command if suggestion.chosen else "",
+        command=suggestion.recommended,
         headings=HEADINGS,
         rows=rows(suggestion),
     )

@@ -54,6 +54,7 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     else:
         b = _network(options.b, options.network)
         b.check_input(x.shape)
+        _check_kinds(options, a, b)
         # Two of one architecture are one program, compiled once.
         two = (run if b.config == a.config else layer_runner(b))(b.params, x)
     result = {
@@ -70,6 +71,25 @@ def parity(options: ParityOptions) -> dict[str, Any]:
         )
     print(json.dumps(result, indent=2)) if options.json else _print(result)
     return result
+
+
+def _check_kinds(options: ParityOptions, a: Any, b: Any) -> None:
+    """Raises UserError for a ResNet and a U-Net: they have the input and the output in common, and
+    layers of one name that are not the same ones."""
+    one, two = _family(a.name), _family(b.name)
+    if one != two:
+        raise UserError(
+            f"{options.a} and {options.b} are networks of different architectures ({one} and "
+            f"{two}), so no layer of one is a layer of the other; compare two of one kind. "
+            "motion-jax inspect shows what each is."
+        )
+
+
+def _family(name: str) -> str:
+    """Of the reference's class: "UnetGenerator" → "a U-Net"."""
+    if "Discriminator" in name:
+        return "a discriminator"
+    return "a U-Net" if "unet" in name.lower() else "a generator of residual blocks"
 
 
 def _some(layers: Mapping[str, Any]) -> str:
@@ -178,8 +198,13 @@ def _network(path: Path, name: str) -> Any:
     # What transfer uses: the averaged weights where the run keeps them.
     found = contents.networks.get(f"{name} (averaged)") or contents.networks.get(name)
     if found is None:
+        known = [each for each in contents.networks if not each.endswith(" (averaged)")]
+        # "generator" of a CycleGAN is one of two.
+        alike = [n for start in (name, "generator", "") for n in known if n.startswith(start)]
+        near = next(iter(alike), "NAME")
         raise UserError(
-            f"The run {path} has no network {name!r}; it has {', '.join(contents.networks)}."
+            f"The run {path} has no network {name!r}; it has {', '.join(known)}: give "
+            f"{option('network')} {near}."
         )
     if found.config is None or found.params is None:
         raise UserError(f"{path}: {found.why}")

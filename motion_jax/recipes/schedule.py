@@ -1,5 +1,8 @@
 """A stage's settings that every recipe has, its learning rate, and what they must satisfy."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +40,36 @@ class Stage:
         return 1
 
 
+# Among what a step is given besides state and batch: its place in a stage that ends by the clock.
+BY_CLOCK = "share of the learning rate"
+_told: contextvars.ContextVar[Any] = contextvars.ContextVar("share", default=None)
+
+
+@contextlib.contextmanager
+def by_clock(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Within the block, learning rates are the full ones times what `given` has as BY_CLOCK, where
+    it has that; yields the rest of it. A step that is traced so knows no number of steps: one
+    program serves every length of its stage."""
+    given = dict(given)
+    token = _told.set(given.pop(BY_CLOCK, None))
+    try:
+        yield given
+    finally:
+        _told.reset(token)
+
+
+def share_by_clock(stage: Any, over: float) -> float:
+    """Of the full learning rate, when the share `over` of a stage's time is over (0 to 1): as by
+    its steps, if these were spread evenly over its time."""
+    return min((1 - over) * stage.steps / max(stage.decay_steps, 1), 1.0)
+
+
 def learning_rate(stage: Any, step: Array | int) -> Float32[Array, ""]:
     """Of a step, counted from 0: rises linearly over the stage's first warmup_steps, is constant,
-    then falls linearly towards 0 over its last decay_steps."""
+    then falls linearly towards 0 over its last decay_steps. Within `by_clock` it is as told."""
+    told = _told.get()
+    if told is not None:
+        return jnp.asarray(stage.learning_rate * told, jnp.float32)
     left = jnp.asarray(stage.steps - step, jnp.float32)
     rate = stage.learning_rate * jnp.clip(left / max(stage.decay_steps, 1), 0.0, 1.0)
     if not stage.warmup_steps:

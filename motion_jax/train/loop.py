@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import numpy as np
 
 from motion_jax import events
 from motion_jax.config import Config, to_json
@@ -24,6 +25,7 @@ from motion_jax.devices.processes import Job, Place, join
 from motion_jax.errors import UserError, marked, option
 from motion_jax.events import Interrupted, Observer, StopToken
 from motion_jax.progress import say, warn
+from motion_jax.recipes import schedule
 from motion_jax.recipes.pretrained import load_all
 from motion_jax.recipes.state import Kind, State
 from motion_jax.train import heldout
@@ -56,6 +58,7 @@ def train(
     place: Place | None = None,
     wait_seconds: float = 300.0,
     limits: Mapping[str, float] | None = None,
+    programs: Mapping[tuple[str, Kind], Any] | None = None,
     observer: Observer | None = None,
     stop: StopToken | None = None,
 ) -> None:
@@ -71,7 +74,10 @@ def train(
       wait_seconds: how long the processes may take to come together.
       limits: seconds by stage after which the stage ends, however many of its steps are left. Only
         steps count, not compiling, saving and samples; those of a stopped process of the run count,
-        too. One step is always made. Only for one process: the clocks of several differ.
+        too. One step is always made. The learning rate falls with this time in place of the steps.
+        Only for one process: the clocks of several differ.
+      programs: of stages with limits, steps that are compiled already, by stage and kind, for
+        inputs laid out as this loop lays them; others are compiled here.
       observer: is told what happens; stop: asks for an end after the step under way (see
         motion_jax.events; None: those of the caller). It is enough to ask one of several processes.
     Raises:
@@ -80,7 +86,9 @@ def train(
       Interrupted: was asked to stop, and has saved.
     """
     with events.watched(observer, stop):
-        _train(config, data, folder, vgg, command, place, wait_seconds, limits or {})
+        _train(
+            config, data, folder, vgg, command, place, wait_seconds, limits or {}, programs or {}
+        )
         events.emit(events.Done("train", folder), at=1.0)
 
 
@@ -93,6 +101,7 @@ def _train(
     place: Place | None,
     wait_seconds: float,
     limits: Mapping[str, float],
+    programs: Mapping[tuple[str, Kind], Any],
 ) -> None:
     opened: list[PoseFrames | None] = []
 
@@ -134,7 +143,7 @@ def _train(
         ends = list(itertools.accumulate(each.steps for each in config.recipe.stages().values()))
         keep = Keep(settings.keep, settings.keep_hours, ends, bool(settings.keep_best))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", keep))
-        training = _Training(config, folder, dataset, frozen, checkpoints, job, limits)
+        training = _Training(config, folder, dataset, frozen, checkpoints, job, limits, programs)
         if checkpoints.latest() == ends[-1]:
             say(f"{folder} is trained to its last step ({ends[-1]}); nothing is left to do.")
         else:
@@ -188,7 +197,7 @@ class _Training:
     """A run under way: what every stage needs, and what is handed on from stage to stage.
 
     Attributes:
-      limits: see train.
+      limits, programs: see train.
       images: seen in all; 0 where nothing was left to train.
       steps: made in all, where something was left.
       lowered: the learning rate that was lowered after a failure.
@@ -202,6 +211,7 @@ class _Training:
     checkpoints: Checkpoints
     job: Job
     limits: Mapping[str, float]
+    programs: Mapping[tuple[str, Kind], Any] = field(default_factory=dict)
     images: int = 0
     steps: int = 0
     lowered: Lowered | None = None
@@ -267,11 +277,13 @@ class _Training:
         steps: dict[Kind, Any] = {}
         seconds = dict(record.get("step_seconds", {}))
         compiling, limit = record.get("compile_seconds", 0.0), self.limits.get(name)
+        # A learning rate that was lowered is another program.
+        ready = self.programs if self.lowered is None and limit is not None else {}
+        wait = "compiled before" if ready else "compiling (a minute, the first time perhaps more) …"
         say(
             f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
             f"frames at {stage.width}x{stage.height} on "
-            f"{meshes.layout_text(mesh, stage.batch_size)}; compiling (a minute, the first time "
-            "perhaps more) …"
+            f"{meshes.layout_text(mesh, stage.batch_size)}; {wait}"
         )
         recorder = Recorder(
             self.folder,
@@ -304,26 +316,36 @@ class _Training:
                     asked = time.monotonic()
                     batch = meshes.place(next(examples), mesh)
                     recorder.waited(time.monotonic() - asked)
+                    rate, given = config.recipe.learning_rate_at(name, step - 1), frozen
+                    if limit is not None:
+                        over = min(seconds.get(name, 0.0) / limit, 1.0) if limit else 0.0
+                        share = schedule.share_by_clock(stage, over)
+                        rate = stage.learning_rate * share
+                        given = {**frozen, schedule.BY_CLOCK: np.float32(share)}
                     if not steps:
                         begun = time.monotonic()
                         for kind in config.recipe.kinds(name):
                             jitted = compiled_step(config, name, mesh, kind)
-                            steps[kind] = compile_ahead(jitted, state, batch, frozen)
+                            steps[kind] = ready.get((name, kind)) or compile_ahead(
+                                jitted, state, batch, given
+                            )
                         self.job.meet()
                         compiling += time.monotonic() - begun
                         asked += time.monotonic() - begun
                     kind = config.recipe.kind_of(name, step)
-                    state, metrics = steps[kind](state, batch, frozen)
+                    state, metrics = steps[kind](state, batch, given)
                 tracer.end(step, state)
-                recorder.step(step, metrics, config.recipe.learning_rate_at(name, step - 1))
+                if limit is not None:
+                    recorder.clock = max(limit - seconds.get(name, 0.0), 0.0), over
+                recorder.step(step, metrics, rate)
                 if limit is not None:
                     # Seconds of steps that are done, not of steps that were dispatched.
                     jax.block_until_ready(metrics)
                 seconds[name] = seconds.get(name, 0.0) + time.monotonic() - asked
                 watch.step(step, metrics)
                 self._written(wait=False)
-                over = limit is not None and seconds[name] >= limit
-                last = step == stage.steps or over
+                ended = limit is not None and seconds[name] >= limit
+                last = step == stage.steps or ended
                 sampled = step % settings.sample_every == 0 or last
                 if sampled:
                     params = on_one_device(config.recipe.synthesis_params(state), mesh)
@@ -360,7 +382,7 @@ class _Training:
                     self.job.meet()
                 if stop:
                     self._stop(step, name)
-                if over and step < stage.steps:
+                if ended and step < stage.steps:
                     say(
                         f"Stage {name} ends after {step} of {stage.steps} steps: its {limit:.4g} s "
                         "are over."

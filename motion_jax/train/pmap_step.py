@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from motion_jax.config import Config
 from motion_jax.devices import layout
 from motion_jax.devices import mesh as meshes
+from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Kind, State
 
 
@@ -24,8 +25,8 @@ def pmapped_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax.
     count = mesh.shape["data"]
 
     def share(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
-        with layout.mapped("data", count):
-            state, metrics = config.recipe.train_step(state, batch, name, frozen, kind)
+        with layout.mapped("data", count), schedule.by_clock(frozen) as rest:
+            state, metrics = config.recipe.train_step(state, batch, name, rest, kind)
             return state, layout.batch_mean(metrics)
 
     mapped = jax.pmap(

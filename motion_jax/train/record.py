@@ -73,6 +73,9 @@ class Recorder:
         self._begun = self._marked = time.monotonic()
         self._marked_step, self._start = start, start
         self._waited, self._dispatched = 0.0, start
+        self._rate, self._share_waited = 0.0, 0.0
+        # (seconds left, share that is over) of a stage that ends by the clock; the loop sets it.
+        self.clock: tuple[float, float] | None = None
         self._in_flight: deque[dict[str, jax.Array]] = deque()
         # Each loss of the logged steps since `means` was last asked.
         self._sums: dict[str, list[float]] = {}
@@ -99,6 +102,9 @@ class Recorder:
         """After the step number `step` (from 1) was dispatched."""
         self.images += self.frames_per_step
         self._dispatched = step
+        if step == self._start + 1:
+            # What came before is compiling, and the first wait for worker processes to begin.
+            self._marked, self._waited = time.monotonic(), 0.0
         # Not all steps have all numbers: the latest of each are logged.
         self._latest = self._latest | metrics
         # A slow device must not fall behind by minutes: signals would be answered that much later.
@@ -115,9 +121,7 @@ class Recorder:
         step, metrics, learning_rate = self._pending
         self._pending = None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        now = time.monotonic()
-        elapsed, done = max(now - self._marked, 1e-9), step - self._marked_step
-        rate = done * self.frames_per_step / elapsed
+        rate, waited = self._speed(step)
         row = {
             "stage": self.stage,
             "step": step,
@@ -126,7 +130,7 @@ class Recorder:
             "images": self.images - (self._dispatched - step) * self.frames_per_step,
             "seconds": round(self.seconds, 2),
             "images_per_second": round(rate, 3),
-            "input_wait": round(min(self._waited / elapsed, 1.0), 4),
+            "input_wait": round(waited, 4),
             "learning_rate": learning_rate,
             **values,
         }
@@ -136,13 +140,28 @@ class Recorder:
             row |= {name: str(row[name]) for name in bad}
         if self._journal:
             self._journal.write(row, {**values, "images_per_second": rate})
-        self._marked, self._marked_step, self._waited = now, step, 0.0
         if bad:
             raise self._not_finite(f"loss {bad[0]}", values[bad[0]], step)
         for name, value in values.items():
             self._sums.setdefault(name, []).append(value)
         if self._journal:
             self._tell(row, values)
+
+    def _speed(self, step: int) -> tuple[float, float]:
+        """(pictures a second, share of the time spent waiting for input) since this was last
+        measured. The row of the last step comes right after the one before it, when nothing has
+        been done since: then both are what they were.
+
+        step: one that is done.
+        """
+        now = time.monotonic()
+        done = max(step, self._dispatched - len(self._in_flight))
+        steps, elapsed = done - self._marked_step, max(now - self._marked, 1e-9)
+        if steps > IN_FLIGHT or not self._rate:
+            self._rate = steps * self.frames_per_step / elapsed
+            self._share_waited = min(self._waited / elapsed, 1.0)
+            self._marked, self._marked_step, self._waited = now, done, 0.0
+        return self._rate, self._share_waited
 
     def means(self) -> dict[str, float]:
         """The mean of each loss over the logged steps since this was last asked."""
@@ -175,21 +194,30 @@ class Recorder:
         )
 
     def _tell(self, row: dict[str, Any], values: dict[str, float]) -> None:
-        rate = row["images_per_second"] / self.frames_per_step
-        # The first step's time is mostly compiling; it says nothing about the rest.
-        measured = row["step"] > self._start + 1 and rate > 0
+        rate, done = row["images_per_second"] / self.frames_per_step, row["step"]
+        steps, left, share = self.steps, None, done / self.steps
+        # A single step says little about the rest.
+        if done > self._start + 1 and rate > 0:
+            left = (steps - done) / rate
+        if self.clock is not None:
+            seconds, over = self.clock
+            share = max(share, over)
+            if left is not None:
+                left = min(left, seconds)
+                # More steps are planned than the time is enough for: what it is enough for.
+                steps = min(steps, self._dispatched + round(left * rate))
         step = events.Step(
             self.stage,
-            row["step"],
-            self.steps,
+            done,
+            steps,
             row["images"],
             row["images_per_second"],
             row["input_wait"],
             row["learning_rate"],
-            (self.steps - row["step"]) / rate if measured else None,
+            left,
             values,
         )
-        events.emit(step, at=row["step"] / self.steps)
+        events.emit(step, at=share)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError
 from motion_jax.memory import give_back_freed_memory
 from motion_jax.nets import spatial
+from motion_jax.recipes import schedule
 from motion_jax.recipes.state import Kind, State
 from motion_jax.train.pmap_step import pmapped_step
 
@@ -50,7 +51,8 @@ def place_state(state: State, config: Config, mesh: Mesh) -> State:
 
 def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax.stages.Wrapped:
     """The stage's train step of a kind (Recipe.kinds), jitted: (state, batch, frozen) -> (state,
-    metrics); state is donated. With devices.strategy = "pmap" it is train.pmap_step's.
+    metrics); state is donated. With devices.strategy = "pmap" it is train.pmap_step's. What the
+    learning rate is follows from the step's number, or from schedule.BY_CLOCK in `frozen`.
 
     State lies as mesh.state_sharding says before and after, the batch as mesh.over_batch; frozen
     and metrics are on every device.
@@ -63,8 +65,8 @@ def compiled_step(config: Config, name: str, mesh: Mesh, kind: Kind = ()) -> jax
     def step(state: State, batch: Any, frozen: Any) -> tuple[State, Any]:
         # Which pictures a batch holds depends on the dataset.
         batch = jax.lax.with_sharding_constraint(batch, meshes.over_batch(mesh, batch))
-        with _laid_over(mesh, name):
-            return config.recipe.train_step(state, batch, name, frozen, kind)
+        with _laid_over(mesh, name), schedule.by_clock(frozen) as rest:
+            return config.recipe.train_step(state, batch, name, rest, kind)
 
     return jax.jit(
         step,

@@ -14,6 +14,7 @@ import numpy as np
 from motion_jax import events
 from motion_jax.data.fitting import in_frame
 from motion_jax.data.info import DatasetInfo
+from motion_jax.data.records import METADATA, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs, check_writable
@@ -38,6 +39,7 @@ from motion_jax.transfer.performance import (
     laid_clip,
     source_frames,
     source_track,
+    tell_unseen,
 )
 from motion_jax.transfer.pictures import check_drawable, driver_of, open_pictures
 from motion_jax.transfer.player import Networks, Player
@@ -118,6 +120,9 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
     steadying = which_way(options, single_frames=not recipe.recurrent, has_poses=True)
     track = source_track(options)
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
+    # The dataset of a run need not be on this machine.
+    if run.dataset and (run.data_path / METADATA).is_file():
+        tell_unseen(clip, open_dataset(run.data_path))
     if options.pose_pictures is not None:
         write_pose_pictures(
             options.pose_pictures, run, clip.keypoints, clip.boxes, clip.lost, clip.times

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from motion_jax.pose.options import PoseOptions, own_first
+from motion_jax.pose.options import NORMALIZE, Normalize, PoseOptions, own_first
 from motion_jax.retrieval.options import RetrievalOptions
 
 Stabilise = Literal["auto", "none", "face", "pose"]
-Method = Literal["global", "limbs", "none"]
+Method = Normalize
 Horizontal = Literal["center", "frame"]
 
 
@@ -52,10 +52,10 @@ class TransferOptions(PoseOptions):
     face_boxes: Path | None = None
     """With --ready-poses: folder of Everybody Dance Now's face texts, one for each picture, for the
     face stage (in pixels of SOURCE's pictures)."""
-    normalize: Method = "global"
-    """How the source's pose is fitted to the target's body: "global" (one scale and shift for all
-    joints, Everybody Dance Now's way), "limbs" (each limb also gets the target's length), "none"
-    (the source's frame is only scaled into the target's)."""
+    normalize: Method = NORMALIZE
+    """How the source's pose is fitted to the target's body: "limbs" (one scale and shift for all
+    joints, and each limb gets the target's length), "global" (the scale and shift alone, Everybody
+    Dance Now's way), "none" (the source's frame is only scaled into the target's)."""
     horizontal: Horizontal = "center"
     """With --normalize global or limbs, where across the picture the person moves: "center", around
     the place where the target was filmed; "frame", as far from the middle of the picture as the

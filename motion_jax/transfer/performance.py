@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_jax import events
+from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.pose.motion import motion_of
+from motion_jax.pose.skeleton import NAME
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.transfer.film import Part
@@ -20,6 +22,7 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.transfer.stabilise import steadied
+from motion_jax.transfer.unseen import sentence
 from motion_jax.video.reader import read_frames
 
 # The share of the whole work that the poses are.
@@ -81,6 +84,14 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
         return clip
     keypoints = steadied(clip.keypoints, clip.times, clip.lost, *body.size)
     return dataclasses.replace(clip, keypoints=keypoints, boxes=boxes_of(keypoints, body.size))
+
+
+def tell_unseen(clip: Clip, dataset: PoseFrames) -> None:
+    """Says which poses of the source the target's film has no frame like, if any."""
+    if dataset.info.skeleton != NAME or not dataset.has_keypoints:
+        return
+    if text := sentence(clip.keypoints, clip.lost, clip.times, dataset.keypoints()):
+        say(text)
 
 
 def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

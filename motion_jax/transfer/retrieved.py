@@ -21,7 +21,13 @@ from motion_jax.retrieval.retriever import Retriever, compatible_keypoints
 from motion_jax.transfer.film import COMPOSITE, beside_source, synthetic_tags
 from motion_jax.transfer.fit import Body
 from motion_jax.transfer.options import TransferOptions
-from motion_jax.transfer.performance import Performance, laid_clip, source_frames, source_track
+from motion_jax.transfer.performance import (
+    Performance,
+    laid_clip,
+    source_frames,
+    source_track,
+    tell_unseen,
+)
 from motion_jax.transfer.player import Player
 from motion_jax.transfer.source import Clip, Moment
 from motion_jax.video.reader import probe
@@ -44,6 +50,7 @@ def performance(options: TransferOptions) -> Performance:
     track = source_track(options)
     body = Body.of_dataset(dataset, compatible_keypoints(dataset))
     clip = laid_clip(track, body, options, steady=options.stabilise == "pose")
+    tell_unseen(clip, dataset)
     at = output_times(clip.times, options.retrieval.fps)
     rows = _shown_rows(clip.times, at)
     if clip.lost[rows].all():

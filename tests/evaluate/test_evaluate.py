@@ -14,7 +14,7 @@ from motion_jax.config import Data
 from motion_jax.data import records
 from motion_jax.data.pairs import Frames, limit
 from motion_jax.errors import UserError
-from motion_jax.evaluate import reestimate, report, score
+from motion_jax.evaluate import noise, reestimate, report, score
 from motion_jax.evaluate.baseline import NearestFrame
 from motion_jax.evaluate.evaluate import evaluate
 from motion_jax.evaluate.options import EvaluateOptions
@@ -271,17 +271,87 @@ def test_examples_are_the_best_the_worst_and_evenly_spread():
     assert row.shape[0] > report.PICTURE_HEIGHT and row.shape[1] > 4 * 168
 
 
-def test_verdict_says_where_it_is_not_better():
+def judged(trained: dict, nearest: dict, **others) -> str:
+    methods = {"trained": trained, "nearest_frame": nearest}
+    return report.verdict({"methods": methods, "frames": 3, **others})
+
+
+def test_the_verdict_begins_with_what_a_person_sees():
+    """The detector found nobody in the pictures, and by pixels they were better all the same."""
+    text = judged(
+        {"psnr": 18.88, "ssim": 0.9, "person_found": 0.0, "flicker": 1.0},
+        {"psnr": 17.2, "ssim": 0.8, "person_found": 0.97, "flicker": 6.0},
+        reestimated_real={"person_found": 0.98},
+        noise={"psnr": 0.4, "ssim": 0.01, "flicker": 0.5},
+    )
+    assert text.startswith(
+        "Nobody is recognised in the pictures of the trained model, and somebody in 98 % of the "
+        "true ones. More steps, more film or another method"
+    )
+    assert "steadier than the nearest training frame (flicker 1.000 against 6.000" in text
+    assert text.endswith("is recognised: an empty room with a blur in it has good figures, too.")
+    some = judged(
+        {"person_found": 0.3, "pose_distance": 9.0}, {}, reestimated_real={"person_found": 0.9}
+    )
+    assert some.startswith("A person is recognised in only 30 % of the pictures")
+    seen = judged(
+        {"person_found": 0.96, "pose_distance": 2.5}, {}, reestimated_real={"person_found": 0.99}
+    )
+    assert seen == (
+        "A person is recognised in 96 % of the pictures of the trained model (99 % of the true "
+        "ones), 2.500 pixels from the pose asked for."
+    )
+    blind = judged({"person_found": 0.0}, {}, reestimated_real={"person_found": 0.0})
+    assert "the detector fails on this film, not the model" in blind
+    unknown = judged({"psnr": 1.0}, {}, absent={"person_found": "not asked for"})
+    assert unknown == "Whether a person is seen was not measured: not asked for."
+
+
+def test_the_verdict_calls_a_tie_a_tie():
+    ours, theirs = {"psnr": 18.88, "ssim": 0.9}, {"psnr": 18.77, "ssim": 0.8}
+    text = judged(ours, theirs, noise={"psnr": 0.31, "ssim": 0.02})
+    assert "a tie with the nearest training frame in PSNR 18.88 against 18.77 (within 0.31)" in text
+    assert "better than the nearest training frame in SSIM 0.9 against 0.8" in text
+    worse = judged({"psnr": 18.0}, {"psnr": 19.0}, noise={"psnr": 0.31})
+    assert worse == "By pixels it is worse than the nearest training frame in PSNR 18 against 19."
+    # What nobody sees is none either, however certain it is.
+    assert "a tie" in judged({"psnr": 18.05}, {"psnr": 18.0}, noise={"psnr": 0.0})
+    assert "(too few frames to tell)" in judged({"psnr": 19.0}, {"psnr": 9.0}, noise={"psnr": None})
+
+
+def test_noise_is_that_of_stretches_not_of_frames():
+    random = np.random.default_rng(0)
+    # Ten stretches of twenty equal frames: not two hundred observations.
+    apart = np.repeat(random.normal(size=10), 20)
+    whole = noise.noise(apart, np.zeros(200))
+    assert whole == pytest.approx(2 * apart[::20].std(ddof=1) / np.sqrt(10))
+    assert noise.noise(np.array([1.0, np.nan]), np.zeros(2)) == float("inf")
+    assert noise.noises({"psnr": np.ones(1), "a": apart}, {"psnr": np.zeros(1)}) == {"psnr": None}
+
+
+def test_dashes_and_odd_figures_are_explained():
     result = {
         "methods": {
-            "trained": {"psnr": 25.0, "ssim": 0.8},
-            "nearest_frame": {"psnr": 24.0, "ssim": 0.9},
+            "trained": {"psnr": 20.0, "pose_distance": None, "missed_detections": None},
+            "nearest_frame": {"psnr": 19.0, "pose_distance": 3.0, "missed_detections": 80.0},
         },
-        "frames": 3,
-    }
-    text = report.verdict(result)
-    assert "better than the nearest training frame in PSNR 25 against 24" in text
-    assert "not better in SSIM 0.8 against 0.9" in text
+        "frames": 40,
+        "reestimated_frames": 40,
+        "reestimated_real": {
+            "pose_distance": 2.0, "missed_detections": 88.0, "missed_detections_body": 1.0,
+            "missed_detections_face": 55.0, "missed_detections_hands": 32.0,
+        },
+    }  # fmt: skip
+    assert report.remarks(result) == [
+        "\u2013: trained have no pose distance and no missed joints, because nobody was found in "
+        "those pictures (person found says in how many)."
+    ]
+    sentence = report.detector_sentence(result)
+    assert "misses 88.00 of the dataset's joints a frame" in sentence
+    assert "1.000 of the body, 55.00 of the face, 32.00 of the hands" in sentence
+    assert sentence.endswith("compare the methods with this figure, not with 0.")
+    result["reestimated_real"] = {"pose_distance": None, "missed_detections": None}
+    assert "finds nobody on the true frames" in report.detector_sentence(result)
 
 
 def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path):
@@ -315,11 +385,14 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
     methods = result["methods"]
     assert result["reestimated_frames"] == 14  # the second clip's 7 are too few
     assert methods["trained"]["pose_distance"] == pytest.approx(2.0)
-    assert methods["trained"]["missed_detections"] == pytest.approx(9 / 14)
+    assert (
+        methods["trained"]["missed_detections"] == 0
+    )  # the frame without a person is counted by person_found
     assert methods["trained"]["person_found"] == pytest.approx(13 / 14)
     assert methods["nearest_frame"]["person_found"] == 0
     assert methods["nearest_frame"]["pose_distance"] is None
-    assert methods["nearest_frame"]["missed_detections"] == 9
+    assert methods["nearest_frame"]["missed_detections"] is None
+    assert result["verdict"].startswith("A person is recognised in 93 % of the pictures")
     assert result["reestimated_real"]["pose_distance"] == 0
     assert "pose_distance" not in result["absent"]
 

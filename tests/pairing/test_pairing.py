@@ -74,7 +74,7 @@ def test_the_torso_measures_distances():
 
 
 def test_pose2pics_holds_fitted_poses_of_a_and_pictures_of_b(dancers, tmp_path):
-    page = pair(PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.4))
+    page = pair(PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.4, normalize="global"))
     a, b = map(open_dataset, dancers)
     made = open_dataset(tmp_path / "pairs")
     poses = fitted(a.keypoints(), b.keypoints(), (1.0, 1.0), "global")
@@ -137,7 +137,10 @@ def test_pics2pics_refuses_a_dataset_of_poses(dancers, tmp_path):
 
 
 def test_the_report_says_what_was_paired_and_dropped(dancers, tmp_path):
-    page = pair(PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.12, mutual=True))
+    options = PairOptions(
+        *dancers, out=tmp_path / "pairs", max_distance=0.12, mutual=True, normalize="global"
+    )
+    page = pair(options)
     found = json.loads((page.parent / "pairing.json").read_text())
     part, rows = found["parts"]["train"], [r for r in _csv(page) if r["part"] == "train"]
     kept = [r for r in rows if r["fate"] == "kept"]
@@ -168,7 +171,7 @@ def test_nothing_held_out_is_said_where_it_is_read(dancers, tmp_path, capsys):
 
 
 def test_the_summary_counts_all_that_was_dropped(dancers, tmp_path):
-    options = PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.12)
+    options = PairOptions(*dancers, out=tmp_path / "pairs", max_distance=0.12, normalize="global")
     paired = find_pairs(options, *map(open_dataset, dancers))
     text = summary(paired)
     reasons = {name: (found.reason == TOO_FAR).sum() for name, found in paired.matches.items()}

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,12 +12,17 @@ from PIL import Image
 from motion_jax import cli
 from motion_jax.config import to_json
 from motion_jax.errors import UserError
+from motion_jax.nets.initial import initialise
+from motion_jax.nets.pix2pix import UnetGenerator
+from motion_jax.nets.pix2pixhd import GlobalGenerator
 from motion_jax.port import load_network
 from motion_jax.port.contents import look_into
 from motion_jax.port.import_run import import_run
 from motion_jax.port.inspect import difference
+from motion_jax.port.network import Network, save_torch
 from motion_jax.port.options import ImportOptions
 from motion_jax.port.parity import compare
+from motion_jax.port.reference import reference_description
 from motion_jax.train import imported
 from motion_jax.train.run import read_config
 from motion_jax.weights import architecture
@@ -302,7 +309,22 @@ def test_parity_refuses_in_one_sentence(experiment, run_folder, tmp_path, capsys
     assert "folder of weight files" in said(experiment, one, "--input", "random:0")
     arguments = ("--input", "random:0", "--network", "face_generator")
     assert "no network 'face_generator'" in said(run_folder, one, *arguments)
+    assert "give --network generator" in said(run_folder, one, *arguments)
     assert "not a number of 0 or more" in said(one, one, "--tolerance", "-1")
+
+
+def test_parity_of_two_architectures_is_refused(tmp_path, capsys):
+    """A U-Net and a generator of residual blocks have their output in common, and no layer."""
+    paths = []
+    modules = UnetGenerator(num_downs=5, ngf=2), GlobalGenerator(ngf=2, n_downsampling=1)
+    for module in modules:
+        params = initialise(module, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        paths.append(tmp_path / f"{type(module).__name__}.pth")
+        description = reference_description(module, 3)
+        save_torch(Network(description["class"], module, params, description), paths[-1])
+    text = refused(capsys, "parity", *paths, "--input", "random:0", "--size", "32x32")
+    said = text.replace("\n", " ")
+    assert "different architectures (a U-Net and a generator of residual blocks)" in said
 
 
 def test_contents_of_a_run_without_checkpoint(tmp_path, run_folder):

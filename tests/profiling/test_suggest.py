@@ -9,6 +9,7 @@ import pytest
 from motion_jax.cli import train as command
 from motion_jax.config import load_config
 from motion_jax.data import quality
+from motion_jax.data.advice import advise, bars
 from motion_jax.plan import suggest
 from motion_jax.plan.suggest import Dataset, Machine, in_words, propose, sentences
 
@@ -186,3 +187,56 @@ def test_the_quality_report_has_it():
         quality._training(in_words(propose(change(MINUTE, height=80, width=80), LAPTOP)))
     )
     assert "None of the shipped configs" in nothing and "--run RUN" not in nothing
+
+
+def test_a_short_film_is_shown_as_it_is():
+    """8 seconds: the same recommendation in the report, on the terminal and in --dry-run."""
+    found = propose(change(MINUTE, frames=200, pairs=199), CARD)
+    at_once = "motion-jax transfer --method nearest --data data/me --source VIDEO --out OUT.mp4"
+    assert found.recommended == in_words(found).command == at_once
+    assert found.to_json()["recommended"] == at_once
+    for text in (" ".join(sentences(found)), in_words(found).text):
+        assert f"no training: `{at_once}`; or film a minute more" in text
+        assert f"`{found.command}` takes about" in text
+    assert propose(MINUTE, CARD).recommended == propose(MINUTE, CARD).command
+    urgent = advise({**QUALITY, "records": 200, "frames": 200})[0].text
+    assert "transfer --method nearest" in urgent and "small" not in urgent
+
+
+def test_what_takes_over_a_week_is_not_offered():
+    crawling = change(LAPTOP, step_flops={"float32": 1e7})
+    found = propose(MINUTE, crawling)
+    text = " ".join(sentences(found))
+    assert found.chosen is None and "two_cores would take over a week" in text
+    assert "days" not in text and "transfer --method nearest" in found.recommended
+    assert [row[-2] for row in suggest.rows(found)][1:] == ["over a week"] * 2
+
+
+def test_faces_of_a_few_pixels_have_no_stage():
+    """As the report advises."""
+    small = propose(change(MINUTE, face_height=20.0), CARD)
+    assert "--recipe.face-stage.steps 0" in small.command
+    assert "face-stage" not in propose(change(MINUTE, face_height=30.0), CARD).command
+
+
+def test_bars_are_reported_with_a_better_size():
+    upright = {**VIDEO, "width": 720, "height": 1280,
+               "crop": {"left": -280, "top": 0, "width": 1280, "height": 1280}}  # fmt: skip
+    quality = {**QUALITY, "videos": [upright]}
+    assert bars(upright) == pytest.approx(0.4375)
+    text = " ".join(item.text for item in advise(quality))
+    assert "44 % of each frame is black bars: a.mp4 is 720x1280" in text
+    assert "--size 128x256" in text
+    assert "black bars" not in " ".join(item.text for item in advise(QUALITY))
+
+
+VIDEO = {
+    "name": "a.mp4", "width": 1280, "height": 720, "fps": 25.0, "kept": 2000, "record": [0],
+    "crop": {"left": 0, "top": 0, "width": 720, "height": 720}, "face_visible": [True],
+    "face_height": [40.0], "left_hand_visible": [True], "right_hand_visible": [True],
+    "body_visible": {"legs": 1.0, "arms": 1.0}, "people": [1], "filled": [0], "blur": [200.0],
+}  # fmt: skip
+QUALITY = {
+    "size": [256, 256], "fit": "crop", "detail": "holistic", "records": 2000, "frames": 2000,
+    "clips": [{}], "rejected": {}, "videos": [VIDEO],
+}  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from motion_jax.cli import train as command
 from motion_jax.errors import UserError
 from motion_jax.profiling import cost
+from motion_jax.recipes.schedule import Stage
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def small(config):
 
 
 def test_with_a_dataset_it_suggests_what_fits(small, dataset, capsys):
-    command.dry_run(small, dataset)
+    command.dry_run(small, dataset, as_json=True)
     out, err = capsys.readouterr()
     said = json.loads(out)
     found = said["suggestion"]
@@ -33,6 +34,19 @@ def test_with_a_dataset_it_suggests_what_fits(small, dataset, capsys):
     # By the measured steps: of two configs the one with the more arithmetic takes longer.
     hours = {c["config"]: c["hours"] for c in found["candidates"]}
     assert hours["everybody_dance_now"] > hours["small"] > hours["two_cores"] > 0
+
+
+def test_without_json_it_is_a_short_table(capsys):
+    cost = {"parameters": {"generator": 7.9e6}, "gflop_per_step": 146.2, "state_mb": 143.0,
+            "temporary_mb": 420.0, "seconds_per_step": None}  # fmt: skip
+    stage = Stage(steps=20000, height=64, width=128, batch_size=4)
+    command._show({"main": stage}, {"main": cost}, ["All of it."], "motion-jax transfer")
+    out = capsys.readouterr().out
+    assert "128x64" in out and "20,000" in out and "7.9 million" in out and "does not fit" in out
+    assert out.splitlines()[-3:] == [
+        "All of it.", "The resolved config and all figures as JSON: the same with --json.",
+        "Next: motion-jax transfer",
+    ]  # fmt: skip
 
 
 def test_the_measured_steps_are_the_measure_of_others(small, dataset, monkeypatch):
@@ -63,7 +77,7 @@ def test_networks_without_blocks_are_refused(small):
 
 def test_what_does_not_fit_into_memory_is_not_run(small, capsys, monkeypatch):
     monkeypatch.setattr(cost, "memory_of", lambda device: 1000.0)
-    command.dry_run(small)
+    command.dry_run(small, as_json=True)
     out, err = capsys.readouterr()
     said = json.loads(out)
     assert said["stages"]["global"]["seconds_per_step"] is None and said["hours"] is None

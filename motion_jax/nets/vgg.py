@@ -15,7 +15,9 @@ from motion_jax.nets.packed import Packed
 Dtype = Any
 
 # Channels of the sixteen 3x3 convolutions; "M" halves by max-pooling (Simonyan & Zisserman, 2014).
-LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+LAYERS: tuple[int | str, ...] = (
+    64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512,
+)  # fmt: skip
 # torchvision's index of each convolution above in `features`.
 TORCHVISION_INDEX = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 # Convolutions after whose ReLU a slice ends: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.

@@ -135,7 +135,7 @@ def _train(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callable[[]
 
     def count_flops() -> int:
         # As written for accelerators: the model's own arithmetic.
-        with target_platform("gpu"):
+        with target_platform("plain"):
             jaxpr = jax.make_jaxpr(lambda *a: config.recipe.train_step(*a[:2], name, a[2]))(
                 held["state"], batch, frozen
             )
@@ -182,7 +182,7 @@ def _synthesise(config: Any, setup: Mapping[str, Any]) -> tuple[Callable, Callab
 
     def count_flops() -> int:
         seen, carry = recipe.seen({"keypoints": keypoints}), recipe.start(params, None, name)
-        with target_platform("gpu"):
+        with target_platform("plain"):
             jaxpr = jax.make_jaxpr(lambda *a: recipe.synthesize(*a, name))(params, seen, carry)
         return flops(jaxpr.jaxpr)
 

@@ -213,7 +213,7 @@ class _Forward:
         self._x = jax.random.normal(jax.random.key(1), (1, size.height, size.width, 6))
         self._params = initialise(module, jax.random.key(0), self._x)
         self.parameters = count_parameters(self._params)
-        with target_platform("gpu"):  # each product once, as the networks are defined
+        with target_platform("plain"):  # each product once, as the networks are defined
             jaxpr = jax.make_jaxpr(lambda p, x: module.apply(p, x))(self._params, self._x)
         self.macs = flops(jaxpr.jaxpr) / 2
         run = jax.jit(lambda params, x: jnp.asarray(module.apply(params, x)))

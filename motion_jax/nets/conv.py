@@ -4,8 +4,8 @@ Every function has the semantics of its PyTorch counterpart (reference: Conv2d w
 padding, ReflectionPad2d, ConvTranspose2d with stride 2 and padding 1 that doubles the picture), so
 that published weights compute the published result. `SAME` padding is wrong for the strided ones.
 
-conv_accelerator.py holds the plain forms, which GPUs run, conv_tpu.py and conv_cpu.py those for
-TPUs and CPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
+conv_accelerator.py holds the plain forms, conv_cpu.py, conv_gpu.py and conv_tpu.py those for CPUs,
+GPUs and TPUs; all of them are exact: the same products, summed in another order. On a TPU pictures
 may be Packed between layers (packed.py). While spatial.over() is active every device computes its
 own rows of the result; where its rows cannot be shared evenly, the result is Uneven (halo.py).
 Both take the place of arrays here and in the networks.
@@ -16,7 +16,7 @@ import contextvars
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +25,19 @@ from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import Float
 
-from motion_jax.nets import conv_accelerator, conv_cpu, conv_tpu, spatial
+from motion_jax.nets import conv_accelerator, conv_cpu, conv_gpu, conv_tpu, spatial
 from motion_jax.nets.conv_accelerator import Near
 from motion_jax.nets.halo import AXIS, Reach
 from motion_jax.nets.spatial import Picture
 
+P = TypeVar("P", bound=Picture)
 _platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
 
 @contextlib.contextmanager
 def target_platform(name: str) -> Iterator[None]:
-    """Traces the block for a platform ("cpu", "gpu", "tpu") other than this process's own.
+    """Traces the block for a platform ("cpu", "gpu", "tpu") other than this process's own, or with
+    the "plain" forms, whose arithmetic is that of the networks as they are defined.
 
     For compiling ahead of time, and for testing every variant on one machine.
     """
@@ -47,7 +49,7 @@ def target_platform(name: str) -> Iterator[None]:
 
 
 def platform() -> str:
-    """What is being traced will run on: "cpu", "gpu" or "tpu"."""
+    """What is being traced will run on: "cpu", "gpu" or "tpu"; "plain": see target_platform."""
     return _platform.get() or jax.default_backend()
 
 
@@ -57,7 +59,8 @@ def on_cpu() -> bool:
 
 
 def _forms() -> ModuleType:
-    return {"cpu": conv_cpu, "tpu": conv_tpu}.get(platform(), conv_accelerator)
+    known = {"cpu": conv_cpu, "gpu": conv_gpu, "tpu": conv_tpu}
+    return known.get(platform(), conv_accelerator)
 
 
 def _run(
@@ -167,12 +170,17 @@ def _average_pool(x: Array, _: None, near: Near = (0, 0)) -> Array:
     return sums / counts[:, :, None].astype(sums.dtype)
 
 
-def max_pool(x: Array) -> Array:
+def max_pool(x: Array, relu: bool = False) -> Array:
     """MaxPool2d(2): [N, H, W, C] -> [N, floor(H/2), floor(W/2), C]. Of equal entries the first, row
-    by row, gets the gradient.
+    by row, gets the gradient. relu: max(0, that), which is also the maximum of the ReLUs.
     """
 
     def form(x: Picture, _: None, near: Near = (0, 0)) -> Picture:
-        return _forms().max_pool(x)
+        return _forms().max_pool_relu(x) if relu else _forms().max_pool(x)
 
     return _run(form, x, None, Reach("max pooling", 0, 0, down=2), x.shape[1] // 2)
+
+
+def relu(x: P) -> P:
+    """max(0, x), for where nothing needs what is below 0 any more."""
+    return jax.tree.map(_forms().relu, x)

@@ -1,4 +1,5 @@
-"""Convolutions as GPUs and TPUs run them best; see conv.py for what each function computes.
+"""The plain forms of the convolutions, each as XLA's own operation; see conv.py for what each
+function computes. What conv_gpu.py, conv_tpu.py and conv_cpu.py do not write otherwise is done so.
 
 `near` is for pictures whose height is shared among devices (spatial.py): so many rows of the
 neighbours, above and below, are part of x in place of padding; no result is computed for them.
@@ -58,3 +59,10 @@ def conv_up(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
 
 def max_pool(x: Array) -> Array:
     return nn.max_pool(x, (2, 2), (2, 2))
+
+
+relu = nn.relu
+
+
+def max_pool_relu(x: Array) -> Array:
+    return relu(max_pool(x))

@@ -452,3 +452,10 @@ def _max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+relu = conv_accelerator.relu
+
+
+def max_pool_relu(x: Array) -> Array:
+    return relu(max_pool(x))

@@ -337,3 +337,10 @@ def max_pool(x: Picture) -> Array:
     if factor != 2 or x.shape[1] % 2:
         return plainly.max_pool(unpacked(x))
     return _max_pool(blocks)
+
+
+relu = plainly.relu
+
+
+def max_pool_relu(x: Picture) -> Array:
+    return relu(max_pool(x))

@@ -57,6 +57,17 @@ def _mean(x: Array, factor: int) -> Array:
     return jnp.tile(mean, (1, 1, 1, factor))
 
 
+def _means(a: Array, b: Array, factor: int) -> tuple[Array, Array]:
+    """_mean of both."""
+    if conv.platform() != "gpu" or factor != 1:
+        return _mean(a, factor), _mean(b, factor)
+
+    # XLA's GPU backend computes two sums of small planes one after the other, and writes and reads
+    # what they have in common in between, unless they are one.
+    mean = lax.complex(a, b).mean(axis=(1, 2), keepdims=True)
+    return mean.real, mean.imag
+
+
 def _moments(x: Array, mean_of: Callable[[Array], Array]) -> tuple[Array, Array]:
     """(mean, variance) of each picture and channel."""
     wide = widened(x)
@@ -93,9 +104,9 @@ def _backward(
 ) -> tuple[Array]:
     # Both means from one pass over x and dy; differentiating the forward pass takes three.
     x, _, scale = saved
-    normal, dy = _before(*saved, dy, relu)
-    along = normal * _mean(dy * normal, factor)
-    return ((scale * (dy - _mean(dy, factor) - along)).astype(x.dtype),)
+    normal, wide = _before(*saved, dy, relu)
+    along, level = _means(wide * normal, wide, factor)
+    return ((scale * (wide - level - normal * along)).astype(x.dtype),)
 
 
 _norm.defvjp(_forward, _backward)

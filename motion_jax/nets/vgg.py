@@ -9,13 +9,15 @@ from jax import Array
 from jaxtyping import Float
 
 from motion_jax.nets.blocks import Conv
-from motion_jax.nets.conv import max_pool
-from motion_jax.nets.packed import Packed, apply
+from motion_jax.nets.conv import max_pool, relu
+from motion_jax.nets.packed import Packed
 
 Dtype = Any
 
 # Channels of the sixteen 3x3 convolutions; "M" halves by max-pooling (Simonyan & Zisserman, 2014).
-LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+LAYERS: tuple[int | str, ...] = (
+    64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512,
+)  # fmt: skip
 # torchvision's index of each convolution above in `features`.
 TORCHVISION_INDEX = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 # Convolutions after whose ReLU a slice ends: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
@@ -36,14 +38,17 @@ class VGG19(nn.Module):
     def __call__(self, x: Float[Array, "n h w 3"]) -> list[Float[Array, "n _ _ _"] | Packed]:
         outputs: list[Array | Packed] = []
         index = 0
-        for layer in LAYERS:
+        for place, layer in enumerate(LAYERS):
             if isinstance(layer, str):
-                with jax.named_scope("pool"):
-                    x = max_pool(x)
                 continue
             x = Conv(layer, "same", dtype=self.dtype, name=f"conv_{index}")(x)
-            with jax.named_scope(f"conv_{index}"):
-                x = apply(nn.relu, x)
+            if LAYERS[place + 1 : place + 2] == ("M",):
+                # Before the ReLU, which then has a quarter of the entries to see.
+                with jax.named_scope("pool"):
+                    x = max_pool(x, relu=True)
+            else:
+                with jax.named_scope(f"conv_{index}"):
+                    x = relu(x)
             if index in _TAPS:
                 outputs.append(x)
             index += 1

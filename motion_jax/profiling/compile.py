@@ -1,4 +1,5 @@
-"""`motion-jax compile`: the real train step for a TPU pod, compiled on a machine without one."""
+"""`motion-jax compile`: the real train step for a TPU pod or NVIDIA cards, compiled on a machine
+without them."""
 
 import json
 import math
@@ -14,8 +15,9 @@ from rich.console import Console
 from motion_jax.config import Config, load_config
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable
-from motion_jax.profiling import topology
+from motion_jax.profiling import compile_gpu, gpu, topology
 from motion_jax.profiling.chips import CHIPS
+from motion_jax.profiling.compile_gpu import ms
 from motion_jax.profiling.figures import scaled
 from motion_jax.profiling.options import CompileOptions
 from motion_jax.profiling.profile import with_settings
@@ -46,7 +48,8 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
       {config, topology, chip, chips, mesh: {data, space}, shard_optimizer, usable_bytes (of a
       chip's memory), versions, stages: {name: see `described`}, saved: the file or None}.
     Raises:
-      UserError: bad options; libtpu is absent; the mesh or a batch does not fit the topology.
+      UserError: bad options; libtpu or the CUDA plugin is absent; the mesh or a batch does not fit
+        the topology.
     """
     if not options.config or not options.topology:
         raise UserError(
@@ -54,7 +57,9 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
             "compile demo --topology v5e:2x2"
         )
     check_outputs(options, "save")
-    generation = topology.GENERATIONS[topology.generation(options.topology)]
+    on_cards = gpu.is_card(options.topology)
+    kind: Any = gpu.card(options.topology) if on_cards else None
+    kind = kind or topology.GENERATIONS[topology.generation(options.topology)]
     config = with_settings(load_config(options.config), settings or [], "compile", CompileOptions)
     config = replace(config, devices=_devices(config, options))
     config.validate()
@@ -85,12 +90,17 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
         else:
             executables[name] = (stage_config, executable)
             try:
-                stages[name] = described(stage_config, name, mesh, executable)
+                stages[name] = (
+                    _of_cards(stage_config, name, mesh, options.topology, executable)
+                    if on_cards
+                    else described(stage_config, name, mesh, executable)
+                )
             except ValueError as error:
+                package = "jaxlib" if on_cards else "libtpu"
                 raise UserError(
-                    f"The {name} stage was compiled, but libtpu {versions()['libtpu']} writes its "
-                    f"programs otherwise than this version reads them ({error}); install the "
-                    "libtpu that constraints.txt pins."
+                    f"The {name} stage was compiled, but {package} {versions()[package]} writes "
+                    f"its programs otherwise than this version reads them ({error}); install the "
+                    f"{package} that constraints.txt pins."
                 ) from error
         taken = time.perf_counter() - begun
         stages[name]["compiling_seconds"] = taken
@@ -101,11 +111,11 @@ def compile_config(options: CompileOptions, settings: list[str] | None = None) -
     return {
         "config": options.config,
         "topology": options.topology,
-        "chip": topology.generation(options.topology),
+        "chip": options.topology.partition(":")[0],
         "chips": mesh.size,
         "mesh": dict(mesh.shape),
         "shard_optimizer": config.devices.shard_optimizer,
-        "usable_bytes": generation.usable_bytes,
+        "usable_bytes": kind.usable_bytes,
         "versions": versions(),
         "stages": stages,
         "saved": str(options.save) if options.save and executables else None,
@@ -177,6 +187,21 @@ def described(config: Config, name: str, mesh: Any, executable: Any) -> dict[str
     }
 
 
+def _of_cards(
+    config: Config, name: str, mesh: Any, topology_name: str, executable: Any
+) -> dict[str, Any]:
+    """compile_gpu.described, and what of a stage does not depend on the chip."""
+    found = compile_gpu.described(config, name, topology_name, executable)
+    return (
+        _size(config, name, mesh)
+        | found
+        | {
+            "memory_by_kind": memory_by_kind(config, name, mesh, found["memory"]),
+            "donated": donated(config, name, executable.as_text()),
+        }
+    )
+
+
 def memory_by_kind(config: Config, name: str, mesh: Any, memory: dict[str, int]) -> dict[str, int]:
     """A chip's peak by what it holds: bytes of each; they add up to memory["peak"]."""
 
@@ -215,57 +240,76 @@ def donated(config: Config, name: str, text: str) -> dict[str, int]:
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
     usable = result["usable_bytes"]
+    on_cards = gpu.is_card(result["topology"])
+    what = "cards" if on_cards else "chips"
+    what = what[:-1] if on_cards and result["chips"] == 1 else what
     mesh = " x ".join(f"{name} {size}" for name, size in result["mesh"].items())
     shared = ", optimiser's state shared" if result["shard_optimizer"] else ""
     text = [
-        f"{result['config']} on {result['topology']}: {result['chips']} chips ({mesh}{shared}), of "
-        f"each {scaled(usable, 'B')} of memory"
+        f"{result['config']} on {result['topology']}: {result['chips']} {what} ({mesh}{shared}), "
+        f"of each {scaled(usable, 'B')} of memory"
     ]
     for name, stage in result["stages"].items():
         text += [
             "",
             f"{name} stage: {stage['size']}, {stage['dtype']}, {stage['batch']} windows a step "
-            f"({stage['batch_per_chip']:.3g} a chip)",
+            f"({stage['batch_per_chip']:.3g} a {what.rstrip('s')})",
         ]
         if "refused" in stage:
             text.append(f"  does not fit    {stage['refused']}")
             continue
-        rows = {
-            "fits" if stage["fits"] else "does not fit": f"{scaled(stage['memory']['peak'], 'B')} "
-            f"at its peak ({100 * stage['memory']['peak'] / usable:.0f} %)",
-            "memory": ", ".join(
-                f"{kind} {scaled(size, 'B')}" for kind, size in stage["memory_by_kind"].items()
-            ),
-            "in place": f"{stage['donated']['tensors']} of {stage['donated']['of']} tensors of the "
-            "state (donated)",
-            "a chip's work": f"{scaled(stage['flops'], 'FLOP')} as written, "
-            f"{scaled(stage['compiled_flops'], 'FLOP')} as compiled; "
-            f"{scaled(stage['bytes'], 'B')} moved",
-        }
-        for kind in stage["collectives"]:
-            rows[kind["kind"]] = (
-                f"{kind['count']} a step, {scaled(kind['bytes'], 'B')}, "
-                f"{_ms(kind['seconds'])} by the links' bandwidth; {kind['beside']} of them beside "
-                "other work"
-            )
-        if not stage["collectives"]:
-            rows["collectives"] = "none"
-        spread = (
-            f"; {_ms(stage['seconds_beside'])} to {_ms(stage['seconds_after'])} with communication "
-            "wholly beside it or wholly after it"
-            if stage["collectives"]
-            else ""
-        )
-        rows["estimate"] = f"{_ms(stage['seconds'])} by the compiler{spread}"
-        rows["FLOP limit"] = (
-            f"{_ms(stage['flop_limit_seconds'])}, {100 * stage['flop_share']:.0f} % of the estimate"
-        )
-        width = max(map(len, rows))
-        text += [f"  {label.ljust(width)}  {value}" for label, value in rows.items()]
+        rows = _memory_rows(stage, usable)
+        rows += compile_gpu.rows(stage) if on_cards else _tpu_rows(stage)
+        width = max(len(label) for label, _ in rows)
+        text += [f"  {label.ljust(width)}  {value}" for label, value in rows]
     if result["saved"]:
         text += ["", f"Saved to {result['saved']}"]
     return text
 
 
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.4g} s"
+def _memory_rows(stage: dict[str, Any], usable: int) -> list[tuple[str, str]]:
+    return [
+        (
+            "fits" if stage["fits"] else "does not fit",
+            f"{scaled(stage['memory']['peak'], 'B')} "
+            f"at its peak ({100 * stage['memory']['peak'] / usable:.0f} %)",
+        ),
+        (
+            "memory",
+            ", ".join(
+                f"{kind} {scaled(size, 'B')}" for kind, size in stage["memory_by_kind"].items()
+            ),
+        ),
+        (
+            "in place",
+            f"{stage['donated']['tensors']} of {stage['donated']['of']} tensors of the "
+            "state (donated)",
+        ),
+    ]
+
+
+def _tpu_rows(stage: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = {
+        "a chip's work": f"{scaled(stage['flops'], 'FLOP')} as written, "
+        f"{scaled(stage['compiled_flops'], 'FLOP')} as compiled; "
+        f"{scaled(stage['bytes'], 'B')} moved",
+    }
+    for kind in stage["collectives"]:
+        rows[kind["kind"]] = (
+            f"{kind['count']} a step, {scaled(kind['bytes'], 'B')}, "
+            f"{ms(kind['seconds'])} by the links' bandwidth; {kind['beside']} of them beside "
+            "other work"
+        )
+    if not stage["collectives"]:
+        rows["collectives"] = "none"
+    spread = (
+        f"; {ms(stage['seconds_beside'])} to {ms(stage['seconds_after'])} with communication "
+        "wholly beside it or wholly after it"
+        if stage["collectives"]
+        else ""
+    )
+    rows["estimate"] = f"{ms(stage['seconds'])} by the compiler{spread}"
+    rows["FLOP limit"] = (
+        f"{ms(stage['flop_limit_seconds'])}, {100 * stage['flop_share']:.0f} % of the estimate"
+    )
+    return list(rows.items())

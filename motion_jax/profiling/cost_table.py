@@ -139,7 +139,7 @@ def step_jaxpr(config: Config, stage: str, kind: Kind | None = None) -> Any:
     """The stage's train step of a kind as a jaxpr, as it is written for accelerators, without what
     no result depends on. kind: of Recipe.kinds; None: the one that the stage has most of."""
     kind = config.recipe.usual_kind(stage) if kind is None else kind
-    with target_platform("gpu"):
+    with target_platform("plain"):
         traced = jax.make_jaxpr(
             lambda state, batch, frozen: config.recipe.train_step(state, batch, stage, frozen, kind)
         )(*step_inputs(config, stage))

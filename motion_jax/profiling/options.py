@@ -38,15 +38,17 @@ class ProfileOptions:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """Compile the training step for TPU chips that are not here, and say whether it fits, what it
-    communicates and what time the compiler estimates. Needs the extra `tpu`; takes minutes for
-    large networks. Settings of the config can be given as with `motion-jax train`, for instance
-    --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2 bad input."""
+    """Compile the training step for TPU chips or NVIDIA cards that are not here, and say whether it
+    fits, what it communicates and moves, and an estimated time. Needs the extra `tpu` or `cuda`;
+    takes minutes for large networks. Settings of the config can be given as with `motion-jax
+    train`, for instance --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2
+    bad input."""
 
     config: tyro.conf.Positional[str] = ""
     """A config: the name of a shipped one or a Python file."""
     topology: str = ""
-    """The chips, as generation:shape: v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8."""
+    """TPU chips, as generation:shape: v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8. Or NVIDIA cards of one
+    machine: a100, h100, h200, b200 or rtx4090; h200:4 for four."""
     mesh: str = ""
     """How they are laid out, for instance data=4,space=4; short for --devices.data and
     --devices.space. Default: the config's."""

@@ -20,7 +20,7 @@ from motion_jax.errors import UserError, marked
 from motion_jax.errors import option as named
 from motion_jax.files import check_outputs, check_writable, write_json, write_text, writing
 from motion_jax.parsing import one_sentence
-from motion_jax.profiling import chips, topology, trace
+from motion_jax.profiling import chips, gpu, topology, trace
 from motion_jax.profiling.attribution import attribute
 from motion_jax.profiling.compare import compare, print_comparison, read_profile, write_comparison
 from motion_jax.profiling.measure import measure, synthetic_batches
@@ -102,6 +102,12 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
     if options.topology and options.data:
         raise UserError(
             f"{named('topology')} compiles and runs nothing, so it takes no {named('data')}."
+        )
+    if gpu.is_card(options.topology):
+        raise UserError(
+            f"Only a TPU's compiler tells times by layer; for {options.topology} use motion-jax "
+            f"compile {options.config or 'CONFIG'} {named('topology')} {options.topology}, which "
+            "estimates them."
         )
     stage, data = options.stage, options.data
     if options.run:

@@ -1,8 +1,9 @@
 """Compiled train steps in a file, and back.
 
-A program compiled where no TPU is can be started where one is, at once: on the same chips in the
-same topology, with the same versions of jax and libtpu. The file is a zip: about.json says what is
-in it, STAGE.bin holds the program. Loading runs what the file says: load only what you made.
+A program compiled where no TPU or card is can be started where one is, at once: on the same chips
+in the same topology, with the same versions of jax and its plugin. The file is a zip: about.json
+says what is in it, STAGE.bin holds the program. Loading runs what the file says: load only what you
+made.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ FORMAT = 1
 def versions() -> dict[str, str]:
     """Versions that a compiled program is bound to, as far as installed."""
     found = {}
-    for package in ("jax", "jaxlib", "libtpu"):
+    for package in ("jax", "jaxlib", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found

@@ -53,7 +53,7 @@ def network_size(network: Network) -> Size:
 def _traced(module: nn.Module, leaves: tuple[Any, ...], structure: Any) -> Size:
     inputs = jax.tree.unflatten(structure, leaves)
     # The plain form of every convolution.
-    with target_platform("gpu"):
+    with target_platform("plain"):
         jaxpr, (_, variables) = jax.make_jaxpr(module.init_with_output, return_shape=True)(
             jax.random.key(0), *inputs
         )

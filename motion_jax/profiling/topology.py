@@ -1,4 +1,5 @@
-"""The real train step compiled for a TPU, on a machine without one, and what its compiler says.
+"""The real train step compiled for TPUs or NVIDIA cards (gpu.py), on a machine without them, and
+what the TPU compiler says.
 
 libtpu (the extra `tpu`) compiles for a topology that it is told of; nothing is run. The compiled
 program's text carries the compiler's own estimate of the cycles of nearly every instruction.
@@ -23,7 +24,7 @@ from motion_jax.config import Config
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, option, setting
 from motion_jax.nets.conv import target_platform
-from motion_jax.profiling import collectives, hlo
+from motion_jax.profiling import collectives, gpu, hlo
 from motion_jax.profiling.arithmetic import flops
 from motion_jax.profiling.chips import Chip, chip_of
 from motion_jax.profiling.cost_table import once_computed, step_jaxpr
@@ -82,7 +83,8 @@ def _parse(topology: str) -> tuple[str, tuple[int, ...]]:
     if known is None or not re.fullmatch(r"\d+(x\d+)*", shape):
         raise UserError(
             f"{topology!r} is no TPU topology; write generation:shape, for instance v5e:1x1 or "
-            f"v4:2x2x1 (generations: {', '.join(GENERATIONS)})."
+            f"v4:2x2x1 (generations: {', '.join(GENERATIONS)}; NVIDIA cards: "
+            f"{', '.join(gpu.CARDS)})."
         )
     sides = tuple(int(side) for side in shape.split("x"))
     if len(sides) != known.dimensions or 0 in sides:
@@ -94,11 +96,14 @@ def _parse(topology: str) -> tuple[str, tuple[int, ...]]:
 
 
 def topology_devices(name: str) -> list[Any]:
-    """The devices of a TPU topology such as "v5e:1x1", "v5e:4x4", "v4:2x2x1", to compile for.
+    """The devices of a TPU topology such as "v5e:1x1", "v5e:4x4", "v4:2x2x1", or of NVIDIA cards
+    such as "h200:4", to compile for.
 
     Sets the environment variables that libtpu needs on a machine without a TPU, where they are not
     set. Raises UserError where libtpu is absent or does not know the topology.
     """
+    if gpu.is_card(name):
+        return gpu.card_devices(name)
     kind, sides = _parse(name)
     options: dict[str, Any] = dict(GENERATIONS[kind].options)
     if math.prod(sides) < 4:
@@ -222,7 +227,8 @@ def compile_step(
     kind: of Recipe.kinds; None: the most frequent. Takes minutes of CPU time for the full-size
     networks. Raises TooLarge where the step does not fit into a chip's memory.
     """
-    with target_platform("tpu"), no_compilation_cache():
+    platform = "tpu" if mesh.devices.flat[0].platform == "tpu" else "gpu"
+    with target_platform(platform), no_compilation_cache():
         kind = config.recipe.usual_kind(stage) if kind is None else kind
         jitted: Any = compiled_step(config, stage, mesh, kind)  # jit and pmap both can be lowered
         lowered = jitted.lower(*step_inputs(config, stage, mesh))
@@ -314,7 +320,7 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, int]:
     """Bytes a chip: argument, output, donated (outputs that take an argument's place), temporary,
     code, and peak: all that lives at once, arguments included."""
     stats = compiled.memory_analysis()
-    assert stats is not None, "the TPU compiler tells it"
+    assert stats is not None, "these compilers tell it"
     parts = {
         "argument": stats.argument_size_in_bytes,
         "output": stats.output_size_in_bytes,

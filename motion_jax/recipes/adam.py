@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.experimental.layout import Layout, with_layout_constraint
 
-from motion_jax.nets.conv import on_cpu
+from motion_jax.nets.conv import on_cpu, platform
 from motion_jax.recipes.state import Params
 
 
@@ -39,6 +40,8 @@ class Adam:
     ) -> tuple[Params, optax.ScaleByAdamState]:
         """New parameters and moments after one step; rate: the stage's learning rate."""
         rate = rate if self.rate == 1.0 else self.rate * rate
+        if platform() == "gpu":
+            gradient = jax.tree.map(_laid_out, gradient)
         change, new = self._transformation().update(gradient, moments)
         params = optax.apply_updates(params, jax.tree.map(lambda x: -rate * x, change))
         if on_cpu():
@@ -57,3 +60,14 @@ def _after(moment: Array, parameter: Array) -> Array:
     """
     zero = (parameter.reshape(-1)[0] > jnp.inf).astype(moment.dtype)
     return moment + zero
+
+
+def _laid_out(gradient: Array) -> Array:
+    """The gradient in the order in which parameters and moments lie.
+
+    cuDNN gives kernels' gradients in another order. Unless that is changed first, XLA computes
+    everything in cuDNN's and turns all of the new parameters and moments round, or copies them.
+    """
+    if gradient.ndim < 2:
+        return gradient
+    return with_layout_constraint(gradient, Layout(tuple(range(gradient.ndim))))

@@ -44,6 +44,8 @@ FLOORS = (
     ("profiling",),
     ("plan",),
     ("compare",),
+    # What other programs ask, and what a camera drives.
+    ("serve",),
     # What a person starts.
     ("demo", "fetch"),
     ("cli",),

@@ -1,5 +1,6 @@
 """A trained generator run over any number of frames with one compilation."""
 
+import copy
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +56,12 @@ class Synthesizer:
 
         self._start, self._synthesize = jax.jit(start), jax.jit(synthesize)
         self.reset()
+
+    def another(self) -> "Synthesizer":
+        """One that begins a clip of its own with the same parameters and compiled programs."""
+        other = copy.copy(self)
+        other.reset()
+        return other
 
     def reset(self, reference: UInt8[np.ndarray, "n h w 3"] | None = None) -> None:
         """The next frame begins a new clip. reference: pictures of the target, for recipes that

@@ -9,6 +9,7 @@ the next. After a gap the maker is reset as at the beginning of a video, because
 belongs to another pose.
 """
 
+import copy
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +60,12 @@ class Networks:
     ):
         self._seen = run.seen if before else run.config.recipe.seen
         self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk)
+
+    def another(self) -> "Networks":
+        """One with a previous picture of its own; programs and parameters are shared."""
+        other = copy.copy(self)
+        other._synthesizer = self._synthesizer.another()
+        return other
 
     def reset(self) -> None:
         """Forgets the previous picture."""

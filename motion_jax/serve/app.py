@@ -272,14 +272,14 @@ def _posed(service: Service, resident: Resident, fields: dict[str, Any]) -> Seen
 async def _uploaded(request: Request, fields: dict[str, Any]) -> bytes:
     """The picture of a form; the other fields are added to `fields`."""
     try:
-        form = await request.form(max_files=1, max_fields=16)
+        async with request.form(max_files=1, max_fields=16) as form:
+            fields |= {name: value for name, value in form.items() if isinstance(value, str)}
+            image = form.get("image")
+            if not isinstance(image, UploadFile):
+                raise Refused("The form has no file in its field image.")
+            return await image.read()
     except HTTPException as error:
         raise Refused("The form is damaged or has more than one file; send image alone.") from error
-    fields |= {name: value for name, value in form.items() if isinstance(value, str)}
-    image = form.get("image")
-    if not isinstance(image, UploadFile):
-        raise Refused("The form has no file in its field image.")
-    return await image.read()
 
 
 def _form(fields: dict[str, Any], accept: str) -> str:
@@ -345,8 +345,12 @@ async def _streamed(service: Service, socket: WebSocket) -> None:
     query, engine = socket.query_params, service.engine
     loop, arrived, made = asyncio.get_running_loop(), _Slot(), _Slot()
 
+    def keep(answer: Any) -> None:
+        # A client that does not read gets the newest picture when it does.
+        engine.dropped += made.put(answer)
+
     def done(mark: Any, picture: np.ndarray | None) -> None:
-        loop.call_soon_threadsafe(made.put, (mark, picture))
+        loop.call_soon_threadsafe(keep, (mark, picture))
 
     try:
         resident, form = service.resident(query.get("run")), _form(dict(query), "")
@@ -405,8 +409,7 @@ async def _streamed(service: Service, socket: WebSocket) -> None:
                 await socket.send_json({"error": str(error)})
                 continue
             began[number] = time.monotonic()
-            if arrived.put((number, at, read)):
-                engine.dropped += 1
+            engine.dropped += arrived.put((number, at, read))
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
         pass
     finally:
@@ -414,7 +417,7 @@ async def _streamed(service: Service, socket: WebSocket) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await socket.close()
 
 

@@ -253,10 +253,12 @@ async def _served(
     if sockets.hub is not None and ports.sdk is not None:
         servers.append((_server(hub(service, sdk, ports.sdk), rules), [sockets.hub]))
     loop, end = asyncio.get_running_loop(), asyncio.Event()
-    if sockets.osc is not None:
-        osc = Osc(service, options.osc_client_port, ports.http)
-        await loop.create_datagram_endpoint(lambda: osc, sock=sockets.osc)
-    with _asked_to_end(loop, end):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_asked_to_end(loop, end))
+        if sockets.osc is not None:
+            osc = Osc(service, options.osc_client_port, ports.http)
+            transport, _ = await loop.create_datagram_endpoint(lambda: osc, sock=sockets.osc)
+            stack.callback(transport.close)
         tasks = [
             asyncio.create_task(server.serve(sockets=listening)) for server, listening in servers
         ]
@@ -272,6 +274,7 @@ async def _served(
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
+    await asyncio.sleep(0)  # Transports close in the loop's next turn.
 
 
 def _server(app: App, rules: Rules) -> _Server:

@@ -7,6 +7,7 @@ Host header says so).
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -84,8 +85,8 @@ def split_host(given: str) -> tuple[str, int | None]:
         return "", None
 
 
-class _TooLarge(Exception):
-    pass
+class _GivenUp(Exception):
+    """The request was answered here; the app behind is to stop reading it."""
 
 
 class Guard:
@@ -150,33 +151,40 @@ class Guard:
         if length.isdigit() and int(length) > most:
             await _say(send, 413, too_large)
             return
-        received, begun = 0, False
+        received, ended, begun = 0, False, False
+        given_up = ""
+
+        async def give_up(status: int, why: str) -> None:
+            nonlocal given_up
+            given_up = why
+            if not begun:
+                await _say(send, status, why)
+            raise _GivenUp(why)
 
         async def counted() -> MutableMapping[str, Any]:
-            nonlocal received
-            whole = received < 0
-            message = await (receive() if whole else asyncio.wait_for(receive(), PATIENCE))
+            nonlocal received, ended
+            if ended:
+                return await receive()  # That the client goes away.
+            try:
+                message = await asyncio.wait_for(receive(), PATIENCE)
+            except TimeoutError:
+                await give_up(408, "The request did not come to its end in time; send it again.")
+                raise
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > most:
-                    raise _TooLarge
-                if not message.get("more_body", False):
-                    received = -1  # What comes next is that the client goes away.
+                    await give_up(413, too_large)
+                ended = not message.get("more_body", False)
             return message
 
         async def noted(message: MutableMapping[str, Any]) -> None:
             nonlocal begun
             begun = True
-            await send(message)
+            if not given_up:
+                await send(message)
 
-        try:
+        with contextlib.suppress(_GivenUp):
             await self._app(scope, counted, noted)
-        except _TooLarge:
-            if not begun:
-                await _say(send, 413, too_large)
-        except TimeoutError:
-            if not begun:
-                await _say(send, 408, "The request did not come to its end in time; send it again.")
 
 
 _PREFLIGHT = [

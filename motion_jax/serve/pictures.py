@@ -67,7 +67,13 @@ def decoded(data: bytes, limits: Limits) -> UInt8[np.ndarray, "h w 3"]:
     try:
         with Image.open(io.BytesIO(data), formats=READ) as image:
             columns, rows = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise Refused(
+            f"The picture is far larger than {limits.pixels / 1e6:g} megapixels, which is the most "
+            "that is taken; send a smaller one.",
+            413,
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise Refused("The picture is no PNG, JPEG or WebP; send one of these.", 415) from error
     if rows * columns > limits.pixels or max(rows, columns) > limits.side:
         raise Refused(

@@ -40,7 +40,7 @@ class Sdk:
         self._runs = {service.options.command: first} | {name: name for name in service.residents}
 
     def app(self) -> Starlette:
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self._meta),
                 Route("/meta", self._meta),
@@ -51,6 +51,8 @@ class Sdk:
             ],
             exception_handlers={404: self._missing, 405: self._method, Exception: self._failed},
         )
+        app.router.redirect_slashes = False
+        return app
 
     def commands(self) -> list[dict[str, Any]]:
         return [self._schema(name) for name in self._runs]
@@ -157,7 +159,7 @@ class Sdk:
             for job in jobs.values():
                 job.cancel()
             await asyncio.gather(*jobs.values(), return_exceptions=True)
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close()
 
     async def _message(
@@ -261,7 +263,7 @@ def hub(service: Service, sdk: Sdk, port: int) -> Starlette:
     async def missing(_: Request, _error: Exception) -> Response:
         return JSONResponse({"error": "There is no such page."}, 404)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/healthcheck", always({"success": True})),
             Route("/v1/models", always({"models": [model]})),
@@ -271,3 +273,5 @@ def hub(service: Service, sdk: Sdk, port: int) -> Starlette:
         ],
         exception_handlers={404: missing},
     )
+    app.router.redirect_slashes = False
+    return app

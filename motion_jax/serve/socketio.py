@@ -200,9 +200,8 @@ class SocketIO:
                 self._forget(session)
             if writer is not None:
                 writer.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await writer
-            with contextlib.suppress(RuntimeError):
+                await asyncio.gather(writer, return_exceptions=True)
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close()
 
     async def _written(self, socket: WebSocket, session: Session) -> None:

@@ -46,6 +46,7 @@ FLOORS = (
     ("compare",),
     # What other programs ask, and what a camera drives.
     ("serve",),
+    ("live",),
     # What a person starts.
     ("demo", "fetch"),
     ("cli",),

@@ -44,6 +44,9 @@ FLOORS = (
     ("profiling",),
     ("plan",),
     ("compare",),
+    # What other programs ask, and what a camera drives.
+    ("serve",),
+    ("live",),
     # What a person starts.
     ("demo", "fetch"),
     ("cli",),

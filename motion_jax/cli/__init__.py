@@ -1,11 +1,12 @@
 """The command `motion-jax`: each verb is a dataclass of options and a function."""
 
+import contextlib
 import functools
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ VERBS = {
     "export-data": "write a dataset as the folders that the original programs read",
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
+    "live": "a camera drives the trained person, while it happens",
+    "serve": "answer other programs with pictures: HTTP, WebSocket, RunwayML's protocols",
     "evaluate": "measure a trained run on held-out frames",
     "compare": "several methods on the same videos under one budget, in one table",
     "import": "make a run of the weights of an original PyTorch experiment",
@@ -238,6 +241,28 @@ def _compile(arguments: list[str]) -> None:
     run(options, [*rest, *settings])
 
 
+def _serve(arguments: list[str]) -> None:
+    from motion_jax.serve.options import ServeOptions
+
+    options = parse(ServeOptions, "serve", arguments)
+    with _extra("serve", "Serving"):
+        from motion_jax.serve.command import serve
+    serve(options)
+
+
+@contextlib.contextmanager
+def _extra(name: str, what: str) -> Iterator[None]:
+    """Around imports that need an extra: where it is not installed, that is said."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("motion_jax"):
+            raise
+        raise UserError(
+            f"{what} needs the package {error.name}: pip install 'motion-jax[{name}]'."
+        ) from error
+
+
 def _import(arguments: list[str]) -> None:
     from motion_jax.port.options import ImportOptions
 
@@ -254,6 +279,7 @@ _PLAIN = {
     "pair": ("pairing.options:PairOptions", "pairing.pair:pair"),
     "export-data": ("data.export_data:ExportOptions", "data.export_data:export_data"),
     "transfer": ("transfer.options:TransferOptions", "transfer.command:transfer"),
+    "live": ("live.options:LiveOptions", "live.command:live"),
     "evaluate": ("evaluate.options:EvaluateOptions", "evaluate.evaluate:evaluate"),
     "export": ("port.options:ExportOptions", "port.export_run:export"),
     "inspect": ("port.options:InspectOptions", "port.inspect:inspect"),
@@ -293,5 +319,6 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "compare": _compare,
     "import": _import,
     "profile": _profile,
+    "serve": _serve,
     "compile": _compile,
 }

@@ -246,7 +246,12 @@ _BUILDERS: dict[type[nn.Module], Builder] = {
 
 
 def build(
-    module: nn.Module, params: Mapping, inputs: Mapping[str, int], output: str, half: bool = False
+    module: nn.Module,
+    params: Mapping,
+    inputs: Mapping[str, int],
+    output: str,
+    half: bool = False,
+    last: bool = False,
 ) -> Any:
     """The ModelProto of a generator.
 
@@ -255,6 +260,7 @@ def build(
       inputs: names and channels; side by side (along the channels) they are the network's input.
       output: name of what it gives.
       half: weights stored as float16.
+      last: whether channels are the last axis of inputs and output (NHWC), not the second.
     Raises:
       UserError: a network that has no ONNX form here; no onnx package.
     """
@@ -266,13 +272,20 @@ def build(
     graph = Graph(half)
     helper, float32 = graph.onnx.helper, graph.onnx.TensorProto.FLOAT
     names = list(inputs)
-    x = graph.add("Concat", names, "input", axis=1) if len(names) > 1 else names[0]
+    axis = 3 if last else 1
+    x = graph.add("Concat", names, "input", axis=axis) if len(names) > 1 else names[0]
+    if last:
+        x = graph.add("Transpose", [x], "first_channels", perm=[0, 3, 1, 2])
     statistics = params.get("batch_stats", {})
-    last = _BUILDERS[type(module)](graph, module, params["params"], x, statistics)
-    graph.add("Identity", [last], output)
+    made = _BUILDERS[type(module)](graph, module, params["params"], x, statistics)
+    if last:
+        graph.add("Transpose", [made], output, perm=[0, 2, 3, 1])
+    else:
+        graph.add("Identity", [made], output)
 
     def value(name: str, channels: int) -> Any:
-        shape = ["batch", channels, "height", "width"]
+        shape: list[Any] = ["batch", "height", "width"]
+        shape.insert(axis, channels)
         return helper.make_tensor_value_info(name, float32, shape)
 
     body = helper.make_graph(

@@ -182,21 +182,9 @@ class _Follower:
                 return None
             image = _hide(image, box)
         if self._landmarker is None:
-            self._landmarker = _follower_of(job)
+            self._landmarker = follower_of(job.detail, job.bundle)
         self._latest = max(self._latest + 1, round(job.source.times[number] * 1000))
-        answer = self._landmarker.detect_for_video(_picture(image), self._latest)
-        size = image.shape[:2]
-        if job.detail == "body":
-            poses = answer.pose_landmarks
-            return Found(_pose(poses[0], size)) if poses else None
-        if not answer.pose_landmarks:
-            return None
-        return Found(
-            _pose(answer.pose_landmarks, size),
-            _points(answer.face_landmarks, size),
-            _points(answer.left_hand_landmarks, size),
-            _points(answer.right_hand_landmarks, size),
-        )
+        return followed(self._landmarker, job.detail, image, self._latest)
 
     def close(self) -> None:
         if self._landmarker is not None:
@@ -259,18 +247,42 @@ def _pose_landmarker(job: Job, people: int) -> Any:
     )
 
 
-def _follower_of(job: Job) -> Any:
+def follower_of(detail: str, bundle: Path, still: bool = False) -> Any:
+    """A landmarker in VIDEO mode, "body" or "holistic", of a model bundle; to be closed. still: in
+    IMAGE mode, in which each picture stands alone."""
     _quiet()
     from mediapipe.tasks.python import BaseOptions, vision
 
-    base = BaseOptions(model_asset_path=str(job.bundle))
-    if job.detail == "body":
-        base = BaseOptions(model_asset_buffer=bundles.pose_bundle_bytes(job.bundle))
-        return vision.PoseLandmarker.create_from_options(
-            vision.PoseLandmarkerOptions(base, vision.RunningMode.VIDEO)
-        )
+    base = BaseOptions(model_asset_path=str(bundle))
+    mode = vision.RunningMode.IMAGE if still else vision.RunningMode.VIDEO
+    if detail == "body":
+        base = BaseOptions(model_asset_buffer=bundles.pose_bundle_bytes(bundle))
+        return vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base, mode))
     return vision.HolisticLandmarker.create_from_options(
-        vision.HolisticLandmarkerOptions(base, vision.RunningMode.VIDEO)
+        vision.HolisticLandmarkerOptions(base, mode)
+    )
+
+
+def followed(
+    landmarker: Any, detail: str, image: UInt8[np.ndarray, "_ _ 3"], milliseconds: int | None
+) -> Found | None:
+    """What such a landmarker finds in the next frame of its video, whose time must be greater than
+    that of the one before; in a still picture, without a time."""
+    if milliseconds is None:
+        answer = landmarker.detect(_picture(image))
+    else:
+        answer = landmarker.detect_for_video(_picture(image), milliseconds)
+    size = image.shape[:2]
+    if detail == "body":
+        poses = answer.pose_landmarks
+        return Found(_pose(poses[0], size)) if poses else None
+    if not answer.pose_landmarks:
+        return None
+    return Found(
+        _pose(answer.pose_landmarks, size),
+        _points(answer.face_landmarks, size),
+        _points(answer.left_hand_landmarks, size),
+        _points(answer.right_hand_landmarks, size),
     )
 
 

@@ -222,7 +222,7 @@ def _people_of_json(
     read = openpose.read(file)
     poses = []
     for number, parts in enumerate(read.people):
-        pose = _compose(parts, f"person {number} of the pose file {file}", bodies)
+        pose = composed(parts, f"person {number} of the pose file {file}", bodies)
         if pose is not None:
             poses.append(pose)
     if size is not None and read.canvas is not None and read.canvas != size:
@@ -236,10 +236,11 @@ def _people_of_json(
     return poses
 
 
-def _compose(
+def composed(
     parts: dict[str, np.ndarray | None], place: str, bodies: set[int]
 ) -> np.ndarray | None:
-    """The parts of one person -> [137, 3], or None where nothing of it was observed."""
+    """The parts of one person (openpose.PARTS) -> [137, 3], or None where nothing of it was
+    observed; bodies: the numbers of joints that were met. Raises UserError."""
     body = parts["pose"]
     if body is None:
         body = np.zeros((25, 3), np.float32)
@@ -287,7 +288,7 @@ def _people_of_yml(file: Path, parts: list[str], bodies: set[int]) -> list[np.nd
     for number in range(count):
         person = {part: m[number] if len(m) else None for part, m in matrices.items()}
         person = {part: person.get(part) for part in ("pose", "face", "hand_left", "hand_right")}
-        pose = _compose(person, f"person {number} of the pose file {file}", bodies)
+        pose = composed(person, f"person {number} of the pose file {file}", bodies)
         if pose is not None:
             poses.append(pose)
     return poses

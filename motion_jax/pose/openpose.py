@@ -48,6 +48,11 @@ def read(file: Path) -> PeopleFile:
         raise UserError(
             f"The pose file {file} is no readable JSON ({problem}); write it again with OpenPose."
         ) from error
+    return parsed(value, f"the pose file {file}")
+
+
+def parsed(value: object, place: str) -> PeopleFile:
+    """The same of JSON that was read; place: what it is called in messages. Raises UserError."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     people = value.get("people", _MISSING) if isinstance(value, dict) else _MISSING
@@ -56,19 +61,20 @@ def read(file: Path) -> PeopleFile:
         one is None or isinstance(one, dict) for one in people
     ):
         raise UserError(
-            f'The pose file {file} is not OpenPose\'s: it has no list "people" of objects; write '
-            "it again with OpenPose's --write_json."
+            f'{place[0].upper()}{place[1:]} is not OpenPose\'s: it has no list "people" of '
+            "objects; write it again with OpenPose's --write_json."
         )
+    assert isinstance(value, dict), "it has people"
     canvas = _canvas(value)
     found = []
     for number, one in enumerate(people):
-        place = f"person {number} of the pose file {file}"
-        parts = {}
+        whose = f"person {number} of {place}"
+        parts: dict[str, np.ndarray | None] = {}
         for part in PARTS if one else ():
             # The first versions of OpenPose did not say "_2d".
             key = f"{part}_keypoints_2d"
             points = one.get(key, one.get(f"{part}_keypoints"))
-            parts[part] = _points(points, f'"{key}" of {place}')
+            parts[part] = _points(points, f'"{key}" of {whose}')
         if parts:
             found.append(_in_pixels(parts, canvas))
     return PeopleFile(found, canvas)

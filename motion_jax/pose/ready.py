@@ -7,6 +7,7 @@ order.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,55 @@ FOLDER_FPS = 25.0
 # differ by more than GROUND_LEVELS, so that compression does not count.
 GROUND_SHARE = 0.5
 GROUND_LEVELS = 24
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How pictures of one shape become those of another, undistorted.
+
+    Attributes:
+      shape: (height, width) of the pictures; size: of what is made of them.
+      nearest: make them smaller by taking pixels, not by averaging areas.
+    """
+
+    shape: tuple[int, int]
+    size: tuple[int, int]
+    nearest: bool = False
+
+    @property
+    def undistorted(self) -> bool:
+        """Whether bars are added because the proportions differ."""
+        (height, width), (rows, columns) = self.size, self.shape
+        return abs(height / width * columns / rows - 1) > SAME_SHAPE
+
+    @property
+    def content(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right): where in the results the picture is."""
+        height, width = self.size
+        rows, columns = height, width
+        if self.undistorted:
+            scale = min(height / self.shape[0], width / self.shape[1])
+            rows, columns = (max(1, round(scale * side)) for side in self.shape)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return top, left, top + rows, left + columns
+
+    def fitted(
+        self, image: UInt8[np.ndarray, "_ _ 3"], bars: UInt8[np.ndarray, "3"]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture of `shape` at `size`; bars: the colour of those."""
+        height, width = self.size
+        top, left, bottom, right = self.content
+        rows, columns = bottom - top, right - left
+        if image.shape[:2] != (rows, columns):
+            smaller = cv2.INTER_NEAREST_EXACT if self.nearest else cv2.INTER_AREA
+            how = cv2.INTER_CUBIC if rows > image.shape[0] and not self.nearest else smaller
+            image = cv2.resize(image, (columns, rows), interpolation=how)
+        if (rows, columns) == (height, width):
+            return np.ascontiguousarray(image)
+        whole = np.empty((height, width, 3), np.uint8)
+        whole[:] = bars
+        whole[top : top + rows, left : left + columns] = image
+        return whole
 
 
 class ReadyPoses:
@@ -65,7 +115,6 @@ class ReadyPoses:
         Raises UserError where there is no picture.
         """
         self.source, self.size = Path(source), (height, width)
-        self._smaller = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_AREA
         self._span: dict[str, Any] = {"start": start, "end": end, "fps": fps}
         self._convert = convert
         self._files: list[Path] = []
@@ -76,8 +125,8 @@ class ReadyPoses:
         first = next(self._raw())
         self.shape = first.shape[:2]
         self._ground = ground(first) if bars is None else np.array(bars, np.uint8)
-        scale = height / width * self.shape[1] / self.shape[0]
-        self.undistorted = abs(scale - 1) > SAME_SHAPE
+        self._fitting = Fitting(self.shape, self.size, interpolation == "nearest")
+        self.undistorted = self._fitting.undistorted
         self._iterator: Iterator[np.ndarray] | None = None
         self._at, self._picture = -1, first
 
@@ -132,13 +181,7 @@ class ReadyPoses:
     @property
     def content(self) -> tuple[int, int, int, int]:
         """(top, left, bottom, right): where in the pictures the source's picture is."""
-        height, width = self.size
-        rows, columns = height, width
-        if self.undistorted:
-            scale = min(height / self.shape[0], width / self.shape[1])
-            rows, columns = (max(1, round(scale * side)) for side in self.shape)
-        top, left = (height - rows) // 2, (width - columns) // 2
-        return top, left, top + rows, left + columns
+        return self._fitting.content
 
     def place_boxes(self, boxes: Real[np.ndarray, "n 4"]) -> Float32[np.ndarray, "n 4"]:
         """Boxes (top, left, bottom, right) in pixels of the source → in pixels of the pictures;
@@ -159,19 +202,7 @@ class ReadyPoses:
                 f"The pose pictures of {self.source} have different sizes ({self.shape[1]}x"
                 f"{self.shape[0]} and {image.shape[1]}x{image.shape[0]}); give them one size."
             )
-        height, width = self.size
-        top, left, bottom, right = self.content
-        rows, columns = bottom - top, right - left
-        if image.shape[:2] != (rows, columns):
-            grows = rows > image.shape[0]
-            how = cv2.INTER_CUBIC if grows and self._smaller == cv2.INTER_AREA else self._smaller
-            image = cv2.resize(image, (columns, rows), interpolation=how)
-        if (rows, columns) == (height, width):
-            return np.ascontiguousarray(image)
-        whole = np.empty((height, width, 3), np.uint8)
-        whole[:] = self._ground
-        whole[top : top + rows, left : left + columns] = image
-        return whole
+        return self._fitting.fitted(image, self._ground)
 
 
 def looks_drawn(path: Path, start: float | None = None, end: float | None = None) -> bool:

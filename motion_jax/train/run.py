@@ -209,13 +209,13 @@ class Run:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, recipe=recipe))
 
     def synthesizer(
-        self, recurrent: bool = True, face: bool = True, chunk: int = 16
+        self, recurrent: bool = True, face: bool = True, chunk: int = 16, **settings: Any
     ) -> Synthesizer:
         """Makes frames of what the recipe's `seen` gives; face = False leaves out the recipe's part
-        of that name."""
+        of that name. settings: further ones of Synthesizer."""
         recipe = self.config.recipe
         params = self.params if face else recipe.without("face", self.params)
-        return Synthesizer(recipe, self.stage, params, recurrent, chunk)
+        return Synthesizer(recipe, self.stage, params, recurrent, chunk, **settings)
 
 
 def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:

@@ -1,7 +1,9 @@
 """A trained generator run over any number of frames with one compilation."""
 
+import contextlib
+import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -27,6 +29,7 @@ class Synthesizer:
       params: the generators' parameters by network name; may be set later.
       recurrent: False makes every frame as the first one of a clip.
       chunk: frames in one call of the compiled program; does not change the result.
+      around: makes a context in which the program is traced, for one that runs networks elsewhere.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Synthesizer:
         params: Params | None,
         recurrent: bool = True,
         chunk: int = 16,
+        around: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     ):
         size = recipe.stages()[stage]
         self.height, self.width, self.params = size.height, size.width, params
@@ -46,15 +50,39 @@ class Synthesizer:
             return recipe.start(params, reference, stage)
 
         def synthesize(params: Params, seen: Any, count: Any, carry: Any) -> tuple[Any, Any]:
-            if not recurrent:
-                return to_uint8(recipe.each_alone(params, seen, carry, stage)), carry
-            # The chunk's end may be padding, but not where it is one frame long.
-            count = count if self.chunk > 1 else None
-            frames, carry = recipe.synthesize(params, seen, carry, stage, count)
-            return to_uint8(frames), carry
+            with around():
+                if not recurrent:
+                    return to_uint8(recipe.each_alone(params, seen, carry, stage)), carry
+                # The chunk's end may be padding, but not where it is one frame long.
+                count = count if self.chunk > 1 else None
+                frames, carry = recipe.synthesize(params, seen, carry, stage, count)
+                return to_uint8(frames), carry
 
+        self._carry: Any = None
         self._start, self._synthesize = jax.jit(start), jax.jit(synthesize)
         self.reset()
+
+    def another(self) -> "Synthesizer":
+        """One that begins a clip of its own with the same parameters and compiled programs."""
+        other = copy.copy(self)
+        other.reset()
+        return other
+
+    def go_on_from(self, other: "Synthesizer") -> None:
+        """The next frame comes after the other's last one, where both carry the same on (arrays of
+        the same shapes); else it begins a clip."""
+        if not other._begun:
+            self.reset()
+            return
+        self._begin()
+        shapes = [
+            [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(carry)]
+            for carry in (self._carry, other._carry)
+        ]
+        if shapes[0] == shapes[1]:
+            self._carry = other._carry
+        else:
+            self.reset()
 
     def reset(self, reference: UInt8[np.ndarray, "n h w 3"] | None = None) -> None:
         """The next frame begins a new clip. reference: pictures of the target, for recipes that

@@ -127,7 +127,7 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
         write_pose_pictures(
             options.pose_pictures, run, clip.keypoints, clip.boxes, clip.lost, clip.times
         )
-    frames, part = None, _content(run)
+    frames, part = None, content_of(run)
     if takes_frames_too(run):
         places = placements(track.keypoints, clip.keypoints)
         frames = laid_frames(source_frames(options), places, clip.lost, run.size)
@@ -153,7 +153,7 @@ def _by_pictures(options: TransferOptions, run: Run) -> Performance:
         lost = np.zeros(len(pictures), bool)
         write_pose_pictures(options.pose_pictures, run, pictures, boxes, lost, pictures.times)
     poses = takes_poses(run)
-    part = _content(run) if poses else pictures.content
+    part = content_of(run) if poses else pictures.content
     label = "pose" if poses and options.ready_poses else "source"
     return Performance(
         moments=before_background(
@@ -176,7 +176,7 @@ def _player(options: TransferOptions, run: Run) -> "Player":
     return Player(networks, options.chunk, options.gaps)
 
 
-def _content(run: Run) -> Part:
+def content_of(run: Run) -> Part:
     """The part of the run's pictures that is not bars, as its dataset says."""
     if "info" not in run.dataset:
         return 0, 0, *run.size

@@ -9,10 +9,11 @@ the next. After a gap the maker is reset as at the beginning of a video, because
 belongs to another pose.
 """
 
+import copy
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,6 +48,7 @@ class Networks:
       chunk: moments in one call of the compiled program.
       before: whether a run with a plate lays the person before it, or before what moments have as
         "plates"; without, pictures are uint8 [H, W, 4], the last channel the alpha.
+      settings: further ones of Synthesizer.
     """
 
     def __init__(
@@ -56,9 +58,20 @@ class Networks:
         face: bool = True,
         chunk: int = 16,
         before: bool = True,
+        **settings: Any,
     ):
         self._seen = run.seen if before else run.config.recipe.seen
-        self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk)
+        self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk, **settings)
+
+    def another(self) -> "Networks":
+        """One with a previous picture of its own; programs and parameters are shared."""
+        other = copy.copy(self)
+        other._synthesizer = self._synthesizer.another()
+        return other
+
+    def go_on_from(self, other: "Networks") -> None:
+        """The next picture comes after the other's last one: see Synthesizer."""
+        self._synthesizer.go_on_from(other._synthesizer)
 
     def reset(self) -> None:
         """Forgets the previous picture."""

@@ -132,7 +132,7 @@ class VideoWriter:
         stream.pix_fmt = self._coding.pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
         stream.codec_context.max_b_frames = 0
-        crf: dict[str, object] = {"crf": str(self._crf)} if self._coding is H264 else {}
+        crf: dict[str, object] = {"crf": str(self._crf)} if self._coding.codec == "libx264" else {}
         stream.options = crf | self._coding.options
         context = stream.codec_context
         context.colorspace = Colorspace.ITU709

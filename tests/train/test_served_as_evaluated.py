@@ -1,12 +1,18 @@
 """What transfer writes is what evaluation measured, and the checkpoint that evaluation likes best
 is the one that transfer takes."""
 
+import base64
+import io
 import json
+import threading
 from dataclasses import replace
 
+import httpx
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+from websockets.sync.client import connect
 
 from motion_jax.config import Config, Data, Record
 from motion_jax.data.pairs import stretches
@@ -14,9 +20,13 @@ from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import evaluate
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.pose.draw import PoseStyle
+from motion_jax.events import StopToken, watched
+from motion_jax.pose.draw import PoseStyle, draw_host
 from motion_jax.recipes import cyclegan, pix2pix
 from motion_jax.recipes import everybody_dance_now as edn
+from motion_jax.serve.app import HEAD
+from motion_jax.serve.command import serve
+from motion_jax.serve.options import ServeOptions
 from motion_jax.train import heldout
 from motion_jax.train.checkpoint import quick_record
 from motion_jax.train.loop import train
@@ -194,3 +204,73 @@ def test_pictures_without_partners_are_scored_too(unpaired):
     assert not scorer.paired
     with pytest.raises(UserError, match=r"holds out none with data.holdout = 0"):
         heldout.check(replace(config, data=Data(holdout=0.0)), data)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_server_gives_the_pictures_that_transfer_writes(runs, held, name, tmp_path):
+    """By all of its ways in, as PNG: bit for bit."""
+    source, poses = held
+    driven = prepared(
+        TransferOptions(
+            source=source, out=tmp_path / "out.mp4", run=runs(name), poses=poses,
+            normalize="none", smooth=False, swaps=False, bones=False,
+        )
+    )  # fmt: skip
+    moments = list(driven.moments)
+    written = [picture for _, picture in driven.player.play(moments)]
+    keypoints = [moment.keypoints.tolist() for moment in moments]
+    drawn = draw_host(moments[0].keypoints, 32, 32, STYLE)
+    (tmp_path / "poses").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "poses" / "0.png")
+    ready = prepared(
+        TransferOptions(
+            source=tmp_path / "poses", out=tmp_path / "ready.mp4", run=runs(name),
+            ready_poses=True, fps=25,
+        )
+    )  # fmt: skip
+    [(_, of_picture)] = ready.player.play(ready.moments)
+    png = (tmp_path / "poses" / "0.png").read_bytes()
+    uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+    stop, begun, ports = StopToken(), threading.Event(), []
+    options = ServeOptions(run=(runs(name),), port=0, sdk_port=0, input="ready")
+
+    def run():
+        with watched(lambda event: None):
+            serve(options, stop=stop, ready=lambda given: (ports.append(given), begun.set()))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(120)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0].http}", timeout=60) as client:
+            one = client.post("/v1/transfer", json={"keypoints": keypoints[0]}).json()["image"]
+            np.testing.assert_array_equal(_opened(_data(one)), written[0])
+            kind = {"content-type": "image/png"}
+            raw = client.post("/v1/transfer", content=png, headers=kind)
+            np.testing.assert_array_equal(_opened(raw.content), of_picture)
+            wanted = {"X-Runway-Output-Format": "image=PNG"}
+            sdk = f"http://127.0.0.1:{ports[0].sdk}/generate"
+            asked = client.post(sdk, json={"image": uri}, headers=wanted).json()["image"]
+            np.testing.assert_array_equal(_opened(_data(asked)), of_picture)
+            # RunwayML's own ways give JPEG: the same as that of the same pixels.
+            queried = _data(client.post("/query", json={"image": uri}).json()["image"])
+            jpeg = client.post("/v1/transfer?format=jpeg", content=png, headers=kind)
+            assert queried == jpeg.content
+        with connect(f"ws://127.0.0.1:{ports[0].http}/v1/stream?format=png") as socket:
+            for number, pose in enumerate(keypoints):
+                sent = {"id": number, "time": number / 25, "keypoints": pose}
+                socket.send(json.dumps(sent))
+                picture = _opened(socket.recv(60)[HEAD.size :])
+                np.testing.assert_array_equal(picture, written[number])
+    finally:
+        stop.stop()
+        thread.join(30)
+
+
+def _data(uri):
+    return base64.b64decode(uri.partition(",")[2])
+
+
+def _opened(data):
+    return np.asarray(Image.open(io.BytesIO(data)))

@@ -1,0 +1,348 @@
+"""`motion-jax live`: puts the live path together, shows it, and tells how it does."""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_jax import events, files
+from motion_jax.errors import UserError, option
+from motion_jax.events import Observer, StopToken
+from motion_jax.live import rungs
+from motion_jax.live.camera import Capture, Frame, Source, find
+from motion_jax.live.figures import Figures
+from motion_jax.live.options import LiveOptions
+from motion_jax.live.outputs import (
+    Output,
+    Picture,
+    Record,
+    Sink,
+    VirtualCamera,
+    Window,
+    check_screen,
+)
+from motion_jax.live.people import Person, people
+from motion_jax.live.rungs import Ladder
+from motion_jax.live.session import AgeMeter, Estimate, Session, summary
+from motion_jax.pose.files import read_poses
+from motion_jax.pose.watcher import Watcher
+from motion_jax.progress import say
+from motion_jax.transfer.film import synthetic_tags
+from motion_jax.video.reader import frame_times, probe
+
+# Seconds between lines for people, and between looks at the window, the clock and the token.
+TELL, TURN = 5.0, 0.01
+
+
+class Nothing:
+    """A sink for sessions that are only measured."""
+
+    def show(self, picture: Picture) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def live(
+    options: LiveOptions,
+    *,
+    observer: Observer | None = None,
+    stop: StopToken | None = None,
+    more: Sink | None = None,
+) -> dict[str, Any]:
+    """Runs until the camera ends, --seconds are over, q is pressed, or the token asks for an end;
+    returns the figures.
+
+    more: a further output, for programs.
+
+    Raises UserError for every bad input, before the camera opens where that can be.
+    """
+    with events.watched(observer, stop), contextlib.ExitStack() as stack:
+        _check(options)
+        window = _wants_window(options, more)
+        if window:
+            check_screen()
+        listening = _listening(options, stack)
+        found, smaller = people(options)
+        source = find(options.camera, options.seconds is not None)
+        poses = found[0].resident.takes == "poses"
+        estimate, watcher = _estimate(options, source, stack) if poses else (None, None)
+        fps = options.fps or source.fps
+        session = _session(options, source, found, smaller, estimate, fps)
+        height, width = found[0].resident.size
+        outputs = _outputs(options, session, source, (height, width), fps, more)
+        if listening is not None:
+            outputs.append(_page(listening, session, watcher))
+        if not outputs and not window:
+            outputs.append(Output("nothing", Nothing(), _meter(options, session)))
+        session.outputs = outputs
+        shown = Window() if window else None
+        if shown is not None:
+            stack.callback(shown.close)
+            session.windows = [shown.slot]
+        stack.enter_context(session.capture)
+        begun = time.monotonic()
+        with session.running():
+            _until_the_end(options, session, watcher, shown, begun)
+        result = summary(session, time.monotonic() - begun)
+        if watcher is not None:
+            result["pose_process_restarts"] = watcher.restarts
+        say(f"Live for {result['seconds']:.1f} s: {_line(session, watcher)}.")
+        if options.record is not None:
+            say(f"Wrote {options.record}.")
+            events.emit(events.FileWritten(options.record))
+        if options.stats is not None:
+            files.write_json(options.stats, result)
+            events.emit(events.FileWritten(options.stats))
+    return result
+
+
+# --- before -------------------------------------------------------------------------------------
+
+
+def _check(options: LiveOptions) -> None:
+    """Raises UserError for options that are wrong whatever the camera and the run."""
+    if not options.run:
+        raise UserError(f"Say who is to move: {option('run')} RUN.")
+    if options.seconds is not None and not options.seconds > 0:
+        raise UserError(f"{option('seconds')} {options.seconds:g} is not above 0.")
+    if options.fps is not None and not 0 < options.fps <= 240:
+        raise UserError(f"{option('fps')} {options.fps:g} is not between 0 and 240.")
+    suffix = ".mov" if options.background == "alpha" else ".mp4"
+    if options.record is not None and options.record.suffix.lower() != suffix:
+        raise UserError(f"{option('record')} {options.record} does not end in {suffix}.")
+    if options.background == "alpha" and options.side_by_side:
+        raise UserError(
+            f"{option('background')} alpha and {option('side_by_side')} do not go together; leave "
+            "one of them out."
+        )
+    if options.marks and not options.side_by_side:
+        raise UserError(
+            f"{option('marks')} are read beside the result: add {option('side_by_side')}."
+        )
+    if options.precision == "bfloat16" and options.runtime not in ("openvino", "auto"):
+        raise UserError(
+            f"{option('precision')} bfloat16 works only with {option('runtime')} openvino."
+        )
+    files.check_outputs(options, "record", "stats", any_name=True)
+    for path in (options.record, options.stats):
+        if path is not None:
+            files.check_writable(path.parent)
+
+
+def _wants_window(options: LiveOptions, more: Sink | None) -> bool:
+    if options.window is not None:
+        return options.window
+    other = options.record or options.virtual_camera or options.port is not None or more
+    screen = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    return screen and not other and options.stats is None
+
+
+def _listening(options: LiveOptions, stack: contextlib.ExitStack) -> socket.socket | None:
+    """The page's port. Raises UserError where it is taken."""
+    if options.port is None:
+        return None
+    made = stack.enter_context(contextlib.closing(socket.socket()))
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", options.port))
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"{option('port')} {options.port} cannot be opened ({error}); choose another, or 0 for "
+            "any free one."
+        ) from error
+    return made
+
+
+def _estimate(
+    options: LiveOptions, source: Source, stack: contextlib.ExitStack
+) -> tuple[Estimate, Watcher | None]:
+    """What finds poses: the process, or files."""
+    if options.poses is not None:
+        return _of_files(options, source), None
+    watcher = stack.enter_context(Watcher(options.detail, options.pose_model))
+    # MediaPipe is imported and its networks are built before the camera counts.
+    watcher.look(np.full((120, 160, 3), 127, np.uint8), 0.0)
+
+    def estimate(frame: Frame, detail: str) -> np.ndarray | None:
+        return watcher.look(frame.image, frame.time + 1.0, detail)
+
+    return estimate, watcher
+
+
+def _of_files(options: LiveOptions, source: Source) -> Estimate:
+    path = Path(options.camera)
+    if not path.is_file():
+        raise UserError(
+            f"{option('poses')} are of a file's frames; name a video with {option('camera')}."
+        )
+    info = probe(path)
+    assert options.poses is not None, "asked for"
+    if options.mirror:
+        raise UserError(f"{option('poses')} and {option('mirror')} do not go together.")
+    size = info.height, info.width
+    keypoints = read_poses(options.poses, frame_times(path), size).keypoints
+
+    def estimate(frame: Frame, detail: str) -> np.ndarray | None:
+        pose = np.array(keypoints[frame.index], np.float32)
+        pose[:, :2] *= frame.image.shape[0] / info.height
+        return pose if (pose[:, 2] > 0).any() else None
+
+    return estimate
+
+
+def _session(
+    options: LiveOptions,
+    source: Source,
+    found: list[Person],
+    smaller: Person | None,
+    estimate: Estimate | None,
+    fps: float,
+) -> Session:
+    steps = []
+    if options.degrade and estimate is not None:
+        steps += [rungs.HANDS] if options.detail == "holistic" else []
+        steps += [rungs.EVERY_SECOND]
+    if options.degrade and smaller is not None:
+        steps += [rungs.SMALLER]
+    return Session(
+        Capture(source, options.mirror, options.marks),
+        found,
+        smaller,
+        estimate,
+        [],
+        Ladder(1 / fps, tuple(steps)),
+        Figures(),
+        options.normalize,
+        options.smooth,
+        options.detail,
+        options.side_by_side,
+    )
+
+
+def _outputs(
+    options: LiveOptions,
+    session: Session,
+    source: Source,
+    size: tuple[int, int],
+    fps: float,
+    more: Sink | None,
+) -> list[Output]:
+    meter = _meter(options, session)
+    made: list[Output] = []
+    if options.record is not None:
+        record = Record(options.record, _tags(session), source.sound)
+        made.append(Output("record", record, meter))
+    if options.virtual_camera:
+        height, width = size
+        if options.side_by_side:
+            raise UserError(
+                f"{option('virtual_camera')} shows the result alone; leave out "
+                f"{option('side_by_side')}."
+            )
+        made.append(Output("virtual_camera", VirtualCamera(height, width, fps), meter))
+    if more is not None:
+        made.append(Output("more", more, meter))
+    return made
+
+
+def _meter(options: LiveOptions, session: Session) -> Callable[[Picture, float], None]:
+    """Measures the ages at an output."""
+    return AgeMeter(session.figures, session.capture if options.marks else None)
+
+
+def _page(listening: socket.socket, session: Session, watcher: Watcher | None) -> Output:
+    try:
+        from motion_jax.live.page import Page
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{option('port')} needs the package {error.name}: pip install 'motion-jax[serve]'."
+        ) from error
+
+    def stats() -> dict[str, Any]:
+        return {**_now(session, watcher), "line": _line(session, watcher)}
+
+    names = [person.resident.name for person in session.people]
+    page = Page(listening, stats, session.press, names)
+    say(f"Live picture at http://127.0.0.1:{page.port}/ (motion JPEG: /stream.mjpg).")
+    return Output("page", page, AgeMeter(session.figures, None))
+
+
+def _tags(session: Session) -> dict[str, str]:
+    run = session.people[0].resident.run
+    comment = (
+        "AI-generated, synthetic: this picture was made by motion_jax, it is not a recording. "
+        f"Run {session.people[0].resident.name}, step {run.step}, live."
+    )
+    return synthetic_tags(
+        session.people[0].resident.name, comment, Path(session.capture.name), live="true"
+    )
+
+
+# --- while it runs ------------------------------------------------------------------------------
+
+
+def _until_the_end(
+    options: LiveOptions,
+    session: Session,
+    watcher: Watcher | None,
+    window: Window | None,
+    begun: float,
+) -> None:
+    token = events.stop_token()
+    told = printed = begun
+    restarts = 0
+    while not (session.over or token.asked):
+        now = time.monotonic()
+        if options.seconds is not None and now - begun >= options.seconds:
+            break
+        if window is not None:
+            key = window.turn(_line(session, watcher))
+            if key == "q":
+                break
+            if key:
+                session.press(key)
+        if watcher is not None and watcher.restarts != restarts:
+            restarts = watcher.restarts
+            say("The process that estimates poses had ended; it was started again.")
+        if options.json and now - printed >= 1:
+            printed = now
+            print(json.dumps(_now(session, watcher)), flush=True)
+        elif not options.json and now - told >= TELL:
+            told = now
+            say(_line(session, watcher))
+        time.sleep(TURN)
+
+
+def _now(session: Session, watcher: Watcher | None) -> dict[str, Any]:
+    """The figures at the moment."""
+    now = time.monotonic()
+    return {
+        "fps": round(session.figures.rate(now, 3.0), 1),
+        "age_ms": session.figures.ages(),
+        "dropped": sum(session.dropped().values()),
+        "state": session.presence.state if session.estimate is not None else "live",
+        "left_out": [rung.name for rung in session.ladder.taken],
+        "stages": session.figures.summary()["stages"],
+        "pose_process_restarts": 0 if watcher is None else watcher.restarts,
+    }
+
+
+def _line(session: Session, watcher: Watcher | None) -> str:
+    stats = _now(session, watcher)
+    age = stats["age_ms"]
+    shown = f"age {age['p50']:.0f} ms, p95 {age['p95']:.0f} ms" if age else "nothing shown yet"
+    left = f"; left out: {', '.join(stats['left_out'])}" if stats["left_out"] else ""
+    return (
+        f"{stats['fps']:.1f} frames/s, {shown}, dropped {stats['dropped']}, {stats['state']}{left}"
+    )

@@ -1,0 +1,1 @@
+"""Other programs ask for pictures: HTTP, WebSockets, and the protocols of RunwayML."""

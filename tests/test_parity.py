@@ -1,10 +1,13 @@
 """The published PyTorch code and ours, over every fixture: outputs, gradients, training
 trajectories.
 
-Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ of the
-shared folder, and another one where MOTION_JAX_PARITY names it.
+Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ and
+fixtures/ of the shared folder, and another one where MOTION_JAX_PARITY names it. A system with
+kinds of fixtures of its own has a file in tests/parity: `knows(description)` says whether a json is
+one of its own, `check(path, description, arrays)` compares.
 """
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -29,9 +32,17 @@ OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
 LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
 
 
+HERE = Path(__file__).resolve().parent
+SYSTEMS = [
+    importlib.import_module(f"parity.{file.stem}")
+    for file in sorted((HERE / "parity").glob("*.py"))
+]
+
+
 def fixtures() -> list[Path]:
-    shared = os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
-    found = sorted((Path(shared) / "parity").glob("*/*.json"))
+    shared = Path(os.environ.get("MOTION_JAX_SHARED", HERE.parents[1] / "shared"))
+    found = sorted((shared / "parity").glob("*/*.json"))
+    found += sorted((shared / "fixtures").glob("*/*.json"))
     if folder := os.environ.get("MOTION_JAX_PARITY"):
         found += sorted(Path(folder).glob("*.json"))
     return found
@@ -65,7 +76,14 @@ def seeded_vgg() -> dict:
 @pytest.mark.parametrize("path", fixtures(), ids=lambda path: path.stem)
 def test_parity(path: Path) -> None:
     description = json.loads(path.read_text())
-    arrays = dict(np.load(path.with_suffix(".npz")))
+    beside = path.with_suffix(".npz")
+    arrays = dict(np.load(beside)) if beside.is_file() else {}
+    for system in SYSTEMS:
+        if system.knows(description):
+            system.check(path, description, arrays)
+            return
+    if path.parents[1].name == "fixtures":
+        pytest.skip(f"no system here is that of {path.parent.name}")
     if description["kind"] == "network":
         check_network(path, description["network"], arrays)
     else:

@@ -6,12 +6,14 @@ dictionary whose tensors refer to storages; `unpickle.py` reads it. PyTorch is u
 package.
 """
 
+import contextlib
 import math
 import mmap
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from motion_jax.weights.unpickle import (
     Storage,
     Tensor,
     Unpickler,
+    converted,
     quoted,
 )
 
@@ -34,7 +37,7 @@ _MAX_MEMBERS = 100_000
 # many times the file is a bomb.
 _MAX_SHARING = 4
 # What a damaged file raises: our reader Refused, the zip reader all of the rest.
-_BROKEN = (
+BROKEN = (
     Refused,
     zipfile.BadZipFile,
     OSError,
@@ -54,12 +57,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     anything but tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"There is no weight file {path}; check the path.")
-    try:
-        with open(path, "rb") as file:
-            read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
-        content, storages, size = read(path)
+    with _reading(path):
+        content, storages, size = _content(path)
         if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
             content = content["state_dict"]
         if not isinstance(content, dict):
@@ -76,18 +75,59 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
                     "it holds no weights itself but dictionaries of them under "
                     f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
                 )
-        total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
-        if total > _MAX_SHARING * size:
-            raise Refused("its tensors are together far larger than the file")
-        return {key: _view(tensor, storages) for key, tensor in tensors.items()}
-    except _BROKEN as error:
+        _check_total(tensors.values(), size)
+        return {key: view(tensor, storages) for key, tensor in tensors.items()}
+
+
+def read_tree(path: Path) -> Any:
+    """All that a file holds: dictionaries, lists, numbers and text, with arrays in the place of
+    tensors; of a program's arguments (argparse.Namespace) a dictionary. Raises UserError as
+    read_pth."""
+    path = Path(path)
+    with _reading(path):
+        content, storages, size = _content(path)
+        found: dict[int, Tensor] = {}
+
+        def noted(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                found[id(value)] = value
+            return value
+
+        tree = converted(content, noted)
+        _check_total(found.values(), size)
+        arrays = {key: view(tensor, storages) for key, tensor in found.items()}
+        return converted(tree, lambda value: arrays.get(id(value), value))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Says in one sentence what is wrong with a file."""
+    if not path.is_file():
+        raise UserError(f"There is no weight file {path}; check the path.")
+    try:
+        yield
+    except BROKEN as error:
         raise UserError(
             f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
             "not a state_dict: download or save it again."
         ) from error
 
 
-def _view(tensor: Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
+def _content(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
+    """(what the pickle holds, its storages, the file's size)."""
+    with open(path, "rb") as file:
+        read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
+    return read(path)
+
+
+def _check_total(tensors: Iterable[Tensor], size: int) -> None:
+    total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors)
+    if total > _MAX_SHARING * size:
+        raise Refused("its tensors are together far larger than the file")
+
+
+def view(tensor: Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
+    """The array of a tensor. Raises Refused where it reaches beyond its storage."""
     storage = storages[tensor.storage.key]
     pairs = list(zip(tensor.shape, tensor.strides, strict=True))
     size = math.prod(tensor.shape)
@@ -196,7 +236,13 @@ def _read_legacy(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
     with open(path, "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     # The arrays keep the map open as long as they live.
-    view = memoryview(data)
+    return read_stream(memoryview(data))
+
+
+def read_stream(view: memoryview) -> tuple[object, dict[str, np.ndarray], int]:
+    """What a stream of pickles and storages holds, its storages by key, and its size. Raises
+    Refused, and what reading broken numbers raises."""
+    size = len(view)
     at, heads = 0, []
     for _ in range(3):  # mark, version, the writing machine's type sizes
         unpickler = Unpickler(view, at)

@@ -3,7 +3,7 @@
 Python's unpickler is not made for files from strangers: besides calling what a file names, it
 allocates what a file declares and recurses as deep as a file nests. This one knows the instructions
 that torch.save and similar programs write, keeps numbers, strings and containers, and turns the
-four calls that a state_dict needs into records; everything else is refused. Its memory and time are
+few calls that weights need into records; everything else is refused. Its memory and time are
 bounded by the two limits below.
 
 The format: the comments of Python's pickletools.py.
@@ -61,6 +61,10 @@ class Tensor:
     strides: tuple
 
 
+class Namespace(dict):
+    """The arguments of a program (argparse.Namespace), as a dictionary."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Name:
     """What a pickle may refer to; it is never called, only compared by identity."""
@@ -71,8 +75,10 @@ class _Name:
 
 _MARK = object()
 _TENSOR, _PARAMETER, _DICTIONARY = _Name("tensor"), _Name("parameter"), _Name("dictionary")
+_NAMESPACE = _Name("namespace")
 _NAMES = {
     ("collections", "OrderedDict"): _DICTIONARY,
+    ("argparse", "Namespace"): _NAMESPACE,
     ("torch._utils", "_rebuild_tensor"): _TENSOR,
     ("torch._utils", "_rebuild_tensor_v2"): _TENSOR,
     ("torch._utils", "_rebuild_parameter"): _PARAMETER,
@@ -87,13 +93,41 @@ def quoted(text: object) -> str:
     return shown if len(shown) <= _MAX_NAME else shown[:_MAX_NAME] + "…"
 
 
+_DEEPEST = 32
+
+
+def converted(content: object, leaf: Callable[[Any], Any]) -> Any:
+    """The dictionaries and lists of a pickle with leaf(value) in the place of all else; tuples
+    become lists. A pickle may use one container in many places: each is looked at once. Raises
+    Refused for one that is inside itself, and for what nests too deep."""
+    done: dict[int, Any] = {}
+    open_ones: set[int] = set()
+
+    def each(value: Any, depth: int) -> Any:
+        if not isinstance(value, dict | list | tuple):
+            return leaf(value)
+        if id(value) in open_ones or depth > _DEEPEST:
+            raise Refused(f"it nests more than {_DEEPEST} containers")
+        if id(value) not in done:
+            open_ones.add(id(value))
+            if isinstance(value, dict):
+                result: Any = {key: each(inner, depth + 1) for key, inner in value.items()}
+            else:
+                result = [each(inner, depth + 1) for inner in value]
+            open_ones.remove(id(value))
+            done[id(value)] = result
+        return done[id(value)]
+
+    return each(content, 0)
+
+
 class Unpickler:
     """Reads one pickle of `data`, from `start`; afterwards `end` is where it ended and `storages`
-    are those that it mentions, by key."""
+    are those that it mentions, by key. most: bytes that it may have."""
 
-    def __init__(self, data: bytes | memoryview, start: int = 0):
+    def __init__(self, data: bytes | memoryview, start: int = 0, most: int = MAX_BYTES):
         self._data, self._at = data, start
-        self._limit = min(len(data), start + MAX_BYTES)
+        self._limit = min(len(data), start + most)
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
@@ -109,11 +143,15 @@ class Unpickler:
                 if self._stack:
                     raise Refused("its pickle leaves values behind")
                 return value
-            handler = _INSTRUCTIONS.get(code)
+            handler = self._handler(code)
             if handler is None:
                 raise Refused(f"its pickle has the instruction {code:#04x}, unknown in weights")
             handler(self)
         raise Refused(f"its pickle has more than {MAX_INSTRUCTIONS} instructions")
+
+    def _handler(self, code: int) -> "Callable[[Any], None] | None":
+        """What an instruction does; None for an unknown one."""
+        return _INSTRUCTIONS.get(code)
 
     # --- input and stack -----------------------------------------------------------------------
 
@@ -215,13 +253,17 @@ class Unpickler:
     def _refer(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise Refused("its pickle refers to something by a name that is no string")
-        found = _NAMES.get((module, name))
+        found = self._known(module, name)
         if found is None:
             raise Refused(
                 f"it refers to {quoted(f'{module}.{name}')}, which weights do not need (whole "
                 "models are refused: save model.state_dict())"
             )
         self._push(found)
+
+    def _known(self, module: str, name: str) -> Any:
+        """What stands for something that a pickle refers to; None: refused."""
+        return _NAMES.get((module, name))
 
     def _global(self) -> None:
         module = self._line()
@@ -270,10 +312,19 @@ class Unpickler:
         else:
             raise Refused("its pickle calls a function of PyTorch's with wrong arguments")
 
+    def _new(self) -> None:
+        arguments, kind = self._pop(), self._pop()
+        if kind is not _NAMESPACE or arguments != ():
+            raise Refused("its pickle makes an object that weights do not need")
+        self._push(Namespace())
+
     def _build(self) -> None:
+        state = self._pop()
+        target = self._top(dict)
         # A state_dict carries `_metadata`, the versions of PyTorch's modules; nobody needs them.
-        self._pop()
-        self._top(dict)
+        if isinstance(target, Namespace) and isinstance(state, dict):
+            for key, value in state.items():
+                _set(target, key, value)
 
 
 def _decoded(piece: bytes, encoding: str = "utf-8") -> str:
@@ -356,6 +407,7 @@ _INSTRUCTIONS: dict[int, Callable[[Unpickler], None]] = {
     ord("j"): lambda m: m._get(m._number("<I")),
     ord("c"): Unpickler._global,
     0x93: Unpickler._stack_global,
+    0x81: Unpickler._new,
     ord("Q"): Unpickler._persistent,
     ord("R"): Unpickler._reduce,
     ord("b"): Unpickler._build,

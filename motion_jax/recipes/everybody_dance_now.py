@@ -10,7 +10,7 @@ and docs/reference-behaviour.md lists every known one and what is done about it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +111,11 @@ class EverybodyDanceNow(CoarseToFine):
     generator_updates: int = 1
     """Adam updates of the main generator with each gradient. The published script registers its
     parameters twice and so makes 2 in the global and local stages; 1 is the paper's optimiser."""
+    previous: Literal["own", "none"] = "own"
+    """What the generator is shown of the frame before: own, the one that it made, as the paper; or
+    none, always the zeros of a first frame. Then no fault can grow from frame to frame, training
+    shows what synthesis will, and the discriminator still judges frames in pairs; for little film,
+    before a background plate."""
     previous_noise: float = 0.0
     """Standard deviation of noise added to the previous frame in training (pictures are in
     [-1, 1]). A generator that has learned to remove it does not let its own faults grow from frame
@@ -122,6 +127,15 @@ class EverybodyDanceNow(CoarseToFine):
 
     def validate(self) -> None:
         stages = self.stages()
+        if self.previous not in ("own", "none"):
+            raise UserError(
+                f"{setting('recipe.previous')} = {self.previous!r} is neither 'own' nor 'none'."
+            )
+        if self.previous == "none" and self.previous_noise:
+            raise UserError(
+                f"{setting('recipe.previous_noise')} = {self.previous_noise:g} is noise on the "
+                f"previous frame, which {setting('recipe.previous')} = 'none' does not show; use 0."
+            )
         self.check_networks(
             {"face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1}}
         )
@@ -233,7 +247,10 @@ class EverybodyDanceNow(CoarseToFine):
 
     def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
         """Frames of a scene: the first from a zero picture, each next from the one before, with
-        gradients through all of them. key: of previous_noise; None: without."""
+        gradients through all of them; with previous = "none" all from a zero picture. key: of
+        previous_noise; None: without."""
+        if self.previous == "none":
+            return self.composed(self._each_alone(params, scene, name), scene)
 
         def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
             pose, boxes, *noise = inputs
@@ -256,6 +273,17 @@ class EverybodyDanceNow(CoarseToFine):
         unroll = on_cpu() or scene.poses.shape[1] <= 2
         _, images = jax.lax.scan(frame, start, by_time, unroll=unroll)
         return self.composed(jnp.swapaxes(images, 0, 1), scene)
+
+    def _each_alone(self, params: Params, scene: Scene, name: str) -> Array:
+        """The frames of a scene as one batch, none of which sees another."""
+        poses, boxes = (x.reshape(-1, *x.shape[2:]) for x in (scene.poses, scene.boxes))
+
+        def made(poses: Array, boxes: Array) -> Array:
+            return self.generate(params, poses, jnp.zeros_like(poses), boxes, name)
+
+        made = jax.checkpoint(made) if self.rematerialise else made
+        frames = made(poses, boxes)
+        return frames.reshape(*scene.poses.shape[:2], *frames.shape[1:])
 
     def judges(self, name: str) -> dict[str, Judge]:
         main = super().judges(name)
@@ -334,21 +362,25 @@ class EverybodyDanceNow(CoarseToFine):
 
     def start(
         self, params: Params, reference: Array | None, name: str
-    ) -> Float32[Array, "1 h w 3"]:
-        """The previous frame: before the first one, zeros."""
+    ) -> Float32[Array, "1 h w 3"] | tuple[()]:
+        """The previous frame: before the first one, zeros; nothing where none is shown."""
+        if self.previous == "none":
+            return ()
         stage = self._stage(name)
         return jnp.zeros((1, stage.height, stage.width, 3))
 
     def frame(
-        self, params: Params, seen: dict[str, Array], carry: Array, name: str
-    ) -> tuple[Array, Array]:
+        self, params: Params, seen: dict[str, Array], carry: Array | tuple[()], name: str
+    ) -> tuple[Array, Array | tuple[()]]:
         """A frame from its pose and the frame before it. What is fed back is the raw output, as in
         the reference (a face crop plus its residual may leave [-1, 1]); with a plate the person
         alone."""
         stage = self._stage(name)
         pose = self.draw(seen["poses"], stage.height, stage.width)[None]
-        made = self.generate(params, pose, carry, seen["face_boxes"][None], name)
-        return self.finished(made[0], seen), self.fed_back(made)
+        alone = isinstance(carry, tuple)
+        previous = jnp.zeros_like(pose) if alone else carry
+        made = self.generate(params, pose, previous, seen["face_boxes"][None], name)
+        return self.finished(made[0], seen), () if alone else self.fed_back(made)
 
     def fed_back(self, made: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
         """The frame as the next one is shown it: with a plate the person before grey, so that

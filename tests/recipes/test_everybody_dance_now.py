@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny_dance import LOCAL, RECIPE, SIZE
 
+from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
 from motion_jax.recipes import adversarial, beginning, coarse_to_fine
 from motion_jax.recipes import everybody_dance_now as edn
@@ -192,6 +193,29 @@ def test_noise_on_the_previous_frame_spares_the_first_and_follows_its_key():
     np.testing.assert_allclose(one[:, 0], without[:, 0], atol=1e-5)
     assert np.abs(one[:, 1] - without[:, 1]).mean() > 1e-2
     assert np.abs(one[:, 1] - other[:, 1]).mean() > 1e-2
+
+
+def test_without_a_previous_frame_every_frame_is_a_first_one():
+    alone, clip = replace(RECIPE, previous="none"), clip_of([NOWHERE, NOWHERE])
+    params = start(RECIPE).params
+    made = jax.jit(lambda: alone.generated(params, clip, "global"))()
+    nowhere = jnp.zeros((2, 4))
+    first = jax.jit(lambda poses: RECIPE.generate(params, poses, 0 * poses, nowhere, "global"))
+    for t in range(clip.poses.shape[1]):
+        np.testing.assert_allclose(made[:, t], first(clip.poses[:, t]), atol=1e-5)
+    own = jax.jit(lambda: RECIPE.generated(params, clip, "global"))()
+    assert np.abs(made[:, 1] - own[:, 1]).max() > 1e-3
+    # Nothing is carried in synthesis, which makes what training was shown.
+    assert RECIPE.recurrent and not alone.recurrent
+    assert alone.start(params, None, "global") == ()
+    seen = {"poses": clip.poses[0], "face_boxes": jnp.zeros((clip.poses.shape[1], 4))}
+    seen["poses"] = jnp.uint8(255 * seen["poses"])
+    frames, carry = jax.jit(lambda: alone.synthesize(params, seen, (), "global"))()
+    assert carry == () and frames.shape == clip.images.shape[1:]
+    with pytest.raises(UserError, match="previous = 'none' does not show; use 0"):
+        replace(alone, previous_noise=0.1).validate()
+    with pytest.raises(UserError, match="neither 'own' nor 'none'"):
+        replace(RECIPE, previous="real").validate()
 
 
 def test_pairs_are_of_neighbouring_frames():

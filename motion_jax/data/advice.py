@@ -145,9 +145,11 @@ def bars(video: VideoEntry) -> float:
     """Share of the dataset's frames that is black because it lies outside the film's picture."""
     crop = video["crop"]
     inside = 1.0
-    for start, length, full in (("left", "width", "width"), ("top", "height", "height")):
-        first, size = crop[start], max(crop[length], 1)  # type: ignore[literal-required]
-        whole: int = video[full]
+    for first, length, whole in (
+        (crop["left"], crop["width"], video["width"]),
+        (crop["top"], crop["height"], video["height"]),
+    ):
+        size = max(length, 1)
         inside *= max(min(first + size, whole) - max(first, 0), 0) / size
     return 1 - inside
 

@@ -377,10 +377,10 @@ class EverybodyDanceNow(CoarseToFine):
         alone."""
         stage = self._stage(name)
         pose = self.draw(seen["poses"], stage.height, stage.width)[None]
-        alone = isinstance(carry, tuple)
-        previous = jnp.zeros_like(pose) if alone else carry
+        previous = jnp.zeros_like(pose) if isinstance(carry, tuple) else carry
         made = self.generate(params, pose, previous, seen["face_boxes"][None], name)
-        return self.finished(made[0], seen), () if alone else self.fed_back(made)
+        after = () if isinstance(carry, tuple) else self.fed_back(made)
+        return self.finished(made[0], seen), after
 
     def fed_back(self, made: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
         """The frame as the next one is shown it: with a plate the person before grey, so that

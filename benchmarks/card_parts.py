@@ -10,7 +10,6 @@ small                             two minutes of training, and the held-out scor
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -289,9 +288,11 @@ def loader(options: PartOptions) -> dict[str, Any]:
 def small(options: PartOptions) -> dict[str, Any]:
     """{psnr, steps, images_per_second, input_wait, seconds of training, weights: of the perceptual
     loss}: `small` for two minutes on the dataset, and its held-out frames."""
+    from motion_jax.weights import vgg19
+
     assert options.data is not None, "benchmarks.card leaves the part out without --data"
     run = options.out.with_suffix("")
-    has_vgg = "MOTION_JAX_VGG" in os.environ or _vgg_is_here()
+    has_vgg = vgg19.cached().is_file()
     settings = [] if has_vgg else ["--recipe.losses.perceptual", "none", "--recipe.losses.l1", "10"]
     begun = time.monotonic()
     command(
@@ -315,12 +316,6 @@ def small(options: PartOptions) -> dict[str, Any]:
         "training_seconds": taken,
         "weights": "vgg19" if has_vgg else "none: L1 in its place",
     }
-
-
-def _vgg_is_here() -> bool:
-    from motion_jax.files import cache_folder
-
-    return any(cache_folder().rglob("vgg19*"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

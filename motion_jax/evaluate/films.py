@@ -25,7 +25,6 @@ from motion_jax.pose.skeleton import BODY
 from motion_jax.progress import Meter
 from motion_jax.report import html, montage
 from motion_jax.train.run import Run
-from motion_jax.transfer.command import prepared
 from motion_jax.transfer.options import TransferOptions
 
 # Pictures of a film that a report shows, at even distances.
@@ -66,6 +65,8 @@ def measure_films(
 def _film(
     options: EvaluateOptions, run: Run, detector: Detector, source: Path
 ) -> tuple[Figures, np.ndarray]:
+    from motion_jax.transfer.command import prepared
+
     plated = run.config.recipe.background == "plate"
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="motion_jax_"))

@@ -33,7 +33,6 @@ from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
 from motion_jax.train.run import Run, fingerprint, load_run
-from motion_jax.video.reader import probe
 
 
 def measure(options: EvaluateOptions) -> Evaluation:
@@ -51,6 +50,8 @@ def measure(options: EvaluateOptions) -> Evaluation:
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     for source in options.source:
+        from motion_jax.video.reader import probe
+
         probe(source)  # said before the minutes that scoring takes
     out = options.out or options.run / "evaluation"
     lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)

@@ -5,6 +5,7 @@ stretch, and go through the same estimator as `motion-jax prepare`. The true fra
 missed on those, at this size, is the detector's fault.
 """
 
+import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,10 +20,8 @@ from motion_jax.errors import UserError
 from motion_jax.evaluate.score import Figures, Piece
 from motion_jax.metrics import frames as metrics
 from motion_jax.pose import bundles
-from motion_jax.pose.estimate import estimate_video
 from motion_jax.progress import say
 from motion_jax.report import montage
-from motion_jax.video.writer import VideoWriter
 
 REAL = "real"
 # Shorter stretches give the estimator too little to be sure of a person.
@@ -60,7 +59,7 @@ def choose_detector(dataset: PoseFrames, wish: str, model: Path | None) -> Detec
       wish: "yes", "no", or "auto" (yes where the dataset's poses were estimated and the detector's
         model is on this machine).
       model: --pose-model.
-    Raises UserError for "yes" where the model cannot be had.
+    Raises UserError for "yes" where the model cannot be had, or what runs it is not installed.
     """
     estimators = [source.get("estimator") or {} for source in dataset.info.sources]
     details = [(estimator.get("options") or {}).get("detail") for estimator in estimators]
@@ -69,6 +68,13 @@ def choose_detector(dataset: PoseFrames, wish: str, model: Path | None) -> Detec
         return Detector(None, detail, "not asked for (--reestimate no)")
     if not dataset.has_keypoints:
         return Detector(None, detail, "the dataset has no keypoints to compare with")
+    if absent := _absent():
+        if wish == "yes":
+            raise UserError(
+                f"--reestimate yes needs {absent}, which is not installed here; install it, or "
+                "leave the option out."
+            )
+        return Detector(None, detail, f"{absent} is not installed here")
     if wish == "auto" and not all(e.get("name") == "mediapipe" for e in estimators):
         why_not = (
             "the dataset's poses come from files, and another estimator's joints are not the same "
@@ -85,6 +91,13 @@ def choose_detector(dataset: PoseFrames, wish: str, model: Path | None) -> Detec
             )
             return Detector(None, detail, why_not)
     return Detector(bundles.find_bundle(detail, model).path, detail)
+
+
+def _absent() -> str:
+    """A package that estimating poses in a video needs and this machine lacks: machines that only
+    train and evaluate may. "": none."""
+    needed = {"mediapipe": "mediapipe", "av": "PyAV"}
+    return next((name for each, name in needed.items() if not importlib.util.find_spec(each)), "")
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,8 @@ class Reestimation:
 
     def tap(self, stream: Iterable[Piece]) -> Iterator[Piece]:
         """Yields the same pieces."""
+        from motion_jax.video.writer import VideoWriter
+
         writers: dict[str, VideoWriter] = {}
         poses: list[np.ndarray] = []
         left, factor = self.most, 1
@@ -205,6 +220,8 @@ class Reestimation:
 
     def _estimate(self, path: Path, count: int) -> np.ndarray:
         """[count, 137, 3] in pixels of the video; zeros where nobody is found."""
+        from motion_jax.pose.estimate import estimate_video
+
         try:
             track = estimate_video(path, detail=self.detail, model=self.bundle)
         except UserError as error:

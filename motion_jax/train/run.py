@@ -1,5 +1,6 @@
 """A run directory: what was trained, on what, by which versions; and the trained model in it."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -46,6 +47,15 @@ def fingerprint(dataset: PoseFrames) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _versions() -> dict[str, str]:
+    """Of those of PACKAGES that are installed: a machine that only trains may lack mediapipe."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 def write_description(
     folder: Path, config: Config, dataset: PoseFrames | None, command: str = ""
 ) -> None:
@@ -62,7 +72,7 @@ def write_description(
             "machine": platform.machine(),
             "cores": os.cpu_count(),
             "devices": devices,
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            **_versions(),
         },
     )
     path = folder / "command.txt"

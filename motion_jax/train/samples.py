@@ -1,8 +1,10 @@
 """Sample grids and short videos of the same held-out poses, at intervals.
 
 The training loop dispatches the pictures; a thread fetches, draws and writes them meanwhile.
+Without PyAV, which a machine that only trains may lack, there are no videos.
 """
 
+import importlib.util
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ from motion_jax import events
 from motion_jax.config import Config
 from motion_jax.data.records import PoseFrames, encode_picture
 from motion_jax.files import write_bytes
+from motion_jax.progress import say
 from motion_jax.report import montage
 from motion_jax.train.dataset import ShownPart
 from motion_jax.train.journal import going_on
 from motion_jax.train.synthesis import Synthesizer
-from motion_jax.video.writer import VideoWriter
 
 # Frames in one compiled chunk, and moments in the grid: each is the last of CHUNK / MOMENTS frames,
 # so that what is carried from frame to frame has settled.
@@ -50,6 +52,9 @@ class Sampler:
         self._synthesizer = Synthesizer(recipe, stage, None, chunk=CHUNK)
         self._thread = ThreadPoolExecutor(1, initializer=events.inherit())
         self._writing: Future | None = None
+        self._films = importlib.util.find_spec("av") is not None
+        if not self._films:
+            say("PyAV is not installed here: samples are pictures without videos.")
 
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
         self._synthesizer.params = params
@@ -62,7 +67,8 @@ class Sampler:
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; the thread writes them."""
-        grid, clip = self._run(params, self._grid), self._run(params, self._clip)
+        grid = self._run(params, self._grid)
+        clip = self._run(params, self._clip) if self._films else []
         with going_on("The samples before these"):
             self.finish()
         self._writing = self._thread.submit(self._write, grid, clip, total_step)
@@ -81,6 +87,12 @@ class Sampler:
         write_bytes(self.folder / f"{name}.png", encode_picture(picture, "png"))
         events.emit(events.FileWritten(self.folder / f"{name}.png"))
         events.emit(events.PictureMade("sample", total_step, lambda: picture))
+        if self._films:
+            self._write_film(clip, name)
+
+    def _write_film(self, clip: list[jax.Array], name: str) -> None:
+        from motion_jax.video.writer import VideoWriter
+
         length = len(next(iter(self._clip.values())))
         frames = np.concatenate([np.asarray(chunk) for chunk in clip])[:length]
         by_label = self._rows(self._clip, frames)

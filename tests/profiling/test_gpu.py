@@ -1,5 +1,5 @@
-"""motion-jax compile for NVIDIA cards: what is read in a program's text, and, where jax's CUDA plugin
-is installed, the real thing."""
+"""motion-jax compile for NVIDIA cards: what is read in a program's text, and, where jax's CUDA
+plugin is installed, the real thing."""
 
 import json
 from pathlib import Path

@@ -36,8 +36,8 @@ def test_marks_are_read_after_scaling_and_compression(tmp_path):
     image = np.asarray(coarse.resize((320, 240)))
     path = tmp_path / "marked.mp4"
     numbers = [0, 1, 2, 77, 128, 200, 255, 256 + 5]
-    width = scaled_width(240, 320, 128)
-    with VideoWriter(path, 128, width + 128) as writer:
+    width = scaled_width(240, 320, 256)
+    with VideoWriter(path, 256, width + 256) as writer:
         for i, number in enumerate(numbers):
             marked = marks.draw(image, number)
             assert marks.read(marked) == number % marks.COUNT

@@ -47,8 +47,10 @@ FLOORS = (
     # What other programs ask, and what a camera drives.
     ("serve",),
     ("live",),
+    ("distill",),
     # What a person starts.
     ("demo", "fetch"),
+    ("demo_live",),
     ("cli",),
     ("start",),
 )
@@ -57,7 +59,8 @@ FLOORS = (
 # What a machine may lack, or what only some of the work needs.
 EXTRAS = {
     "apache_beam", "array_record", "grain", "libtpu", "mediapipe", "onnx", "onnxruntime",
-    "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "absl",
+    "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "absl", "fastapi", "openvino",
+    "pyvirtualcam", "starlette", "uvicorn",
 }  # fmt: skip
 # Half a second or more.
 JAX = {"flax", "jax", "optax", "orbax", "safetensors"}

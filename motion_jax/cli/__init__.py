@@ -20,6 +20,7 @@ VERBS = {
     "export-data": "write a dataset as the folders that the original programs read",
     "train": "train a config on a dataset; run it again to go on",
     "transfer": "make the trained person move like the person in a video",
+    "distill": "train a small network on a large one's pictures, within a budget of ms",
     "live": "a camera drives the trained person, while it happens",
     "serve": "answer other programs with pictures: HTTP, WebSocket, RunwayML's protocols",
     "evaluate": "measure a trained run on held-out frames",
@@ -241,6 +242,31 @@ def _compile(arguments: list[str]) -> None:
     run(options, [*rest, *settings])
 
 
+def _demo(arguments: list[str]) -> None:
+    from motion_jax.demo_options import DemoOptions
+
+    options = parse(DemoOptions, "demo", arguments)
+    if options.config == "live":
+        from motion_jax.demo_live import demo_live
+
+        demo_live(options)
+        return
+    from motion_jax.demo import demo
+
+    demo(options)
+
+
+def _distill(arguments: list[str]) -> None:
+    from motion_jax.distill.options import DistillOptions
+
+    options = parse(DistillOptions, "distill", arguments)
+    from motion_jax.cli.signals import answered
+    from motion_jax.distill.command import distill
+
+    with answered():
+        distill(options, command="motion-jax distill " + shlex.join(arguments))
+
+
 def _serve(arguments: list[str]) -> None:
     from motion_jax.serve.options import ServeOptions
 
@@ -285,7 +311,6 @@ _PLAIN = {
     "inspect": ("port.options:InspectOptions", "port.inspect:inspect"),
     "parity": ("port.options:ParityOptions", "port.parity:parity"),
     "fetch": ("fetch:FetchOptions", "fetch:fetch"),
-    "demo": ("demo_options:DemoOptions", "demo:demo"),
 }
 
 
@@ -319,6 +344,8 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "compare": _compare,
     "import": _import,
     "profile": _profile,
+    "demo": _demo,
+    "distill": _distill,
     "serve": _serve,
     "compile": _compile,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -211,8 +212,6 @@ def _device(number: int) -> Source:
 
 
 def _stream(address: str) -> Source:
-    import av
-
     Opened = tuple[av.container.InputContainer, Iterator[av.VideoFrame]]
 
     def opened() -> Opened | None:

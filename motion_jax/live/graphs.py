@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import jax
@@ -34,8 +35,6 @@ Call = Callable[[Float32[np.ndarray, "1 h w i"]], Float32[np.ndarray, "1 h w o"]
 
 def installed() -> list[Runtime]:
     """The runtimes on this machine; of those that need it, where the onnx package is there."""
-    from importlib.util import find_spec
-
     found: list[Runtime] = ["jax"]
     if find_spec("onnx") is None:
         return found
@@ -126,6 +125,10 @@ class Elsewhere:
                 inputs = {"x": networks[network].inputs[0].shape[-1]}
                 model = onnx.build(modules[network], params, inputs, "y", last=True)
                 self._networks.append(_Network(modules[network], model.SerializeToString()))
+
+    def sessions(self) -> list[tuple[tuple[int, ...], Call]]:
+        """The shapes of inputs that were met, and what runs them."""
+        return [pair for network in self._networks for pair in network.sessions.items()]
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:

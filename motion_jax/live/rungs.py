@@ -11,6 +11,7 @@ SLOW_FOR, FAST_FOR, REST = 2.0, 10.0, 5.0
 # Shares of the time of a frame.
 TOO_SLOW, FAST = 1.15, 0.6
 MOST = 900  # times that are kept
+LOOK = 0.25  # seconds between looks at them
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Ladder:
         # Since when these times are of one way to work; when the session began.
         self._since: float | None = None
         self._begun: float | None = None
-        self._changed = float("-inf")
+        self._changed = self._looked = float("-inf")
 
     def note(self, now: float, stage: str, seconds: float) -> Rung | None:
         """A stage worked so long on a frame; the rung that changed by it, or None.
@@ -67,8 +68,9 @@ class Ladder:
         self._begun = now if self._begun is None else self._begun
         self._since = now if self._since is None else self._since
         self._times[stage].append((now, seconds))
-        if now - self._changed < REST:
+        if now - self._changed < REST or now - self._looked < LOOK:
             return None
+        self._looked = now
         return self._down(now) or self._up(now)
 
     def has(self, rung: Rung) -> bool:

@@ -24,6 +24,7 @@ from motion_jax.live.presence import Presence
 from motion_jax.live.rungs import Ladder
 from motion_jax.live.slot import Closed, Slot
 from motion_jax.pose.forwards import Forwards
+from motion_jax.report.montage import enlarge
 from motion_jax.transfer.fit import Body, RunningFit
 from motion_jax.transfer.options import Method
 from motion_jax.transfer.resident import Seen
@@ -250,13 +251,15 @@ def moved_on(
 
 
 def beside(
-    source: UInt8[np.ndarray, "_ _ 3"], picture: UInt8[np.ndarray, "h w c"]
-) -> UInt8[np.ndarray, "h _ 3"]:
-    """The camera's picture at the height of the result, and the result."""
+    source: UInt8[np.ndarray, "_ _ 3"], picture: UInt8[np.ndarray, "_ _ c"]
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The camera's picture at the height of the result, and the result; a small one is enlarged by
+    whole pixels, so that it can be seen."""
+    picture = enlarge(np.ascontiguousarray(picture[..., :3]))
     height = picture.shape[0]
     width = scaled_width(source.shape[0], source.shape[1], height)
     shown = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA)
-    return np.concatenate([shown, picture[..., :3]], axis=1)
+    return np.concatenate([shown, picture], axis=1)
 
 
 def scaled_width(rows: int, columns: int, height: int) -> int:

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import runpy
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +38,13 @@ def test_transfer_takes_three_forms_and_gives_the_same_pixels(served, pictured, 
             headers={"content-type": "application/octet-stream"},
         )
         assert named.content == asked.content
+
+
+def test_the_client_in_fifteen_lines(served, pictured, wire):
+    example = Path(__file__).resolve().parents[2] / "examples" / "client.py"
+    image, png = pictured(6)
+    made = runpy.run_path(str(example))["transferred"](png, served.url)
+    np.testing.assert_array_equal(wire[2](made), 255 - image)
 
 
 def test_transfer_takes_keypoints(served, wire):

@@ -1,0 +1,221 @@
+"""The whole live path with a tiny run: what it shows is what transfer writes."""
+
+import json
+import sys
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from motion_jax.config import Config, Data, Record
+from motion_jax.data.records import open_dataset
+from motion_jax.errors import UserError
+from motion_jax.events import StopToken
+from motion_jax.live import graphs
+from motion_jax.live.command import live
+from motion_jax.live.options import LiveOptions
+from motion_jax.train.loop import train
+from motion_jax.train.run import load_run
+from motion_jax.transfer.command import prepared
+from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.player import Networks
+from motion_jax.transfer.source import Moment
+from motion_jax.video.reader import read_frames
+from motion_jax.video.writer import VideoWriter
+
+FRAMES, FPS = 20, 10
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, dataset):
+    """(video, folder of poses): the dataset's dancer, absent in the middle."""
+    folder, data = tmp_path_factory.mktemp("camera"), open_dataset(dataset)
+    with VideoWriter(folder / "camera.mp4", 96, 96) as writer:
+        for i in range(FRAMES):
+            frame = np.repeat(np.repeat(data[i]["frame"], 3, 0), 3, 1)
+            writer.write(frame, i / FPS)
+    (folder / "poses").mkdir()
+    for i, pose in enumerate(data.keypoints()[:FRAMES]):
+        points = (pose[:25] * [3, 3, 1]).astype(float)
+        people = [{"pose_keypoints_2d": points.ravel().tolist()}] if not 8 <= i < 14 else []
+        (folder / "poses" / f"{i:03d}_keypoints.json").write_text(json.dumps({"people": people}))
+    return folder / "camera.mp4", folder / "poses"
+
+
+@pytest.fixture(scope="module")
+def plated(tmp_path_factory, dataset, config):
+    """A run with a background plate, without a face stage."""
+    folder = tmp_path_factory.mktemp("plated") / "run"
+    stage = replace(config.recipe.global_stage, steps=1, decay_steps=0, height=32, width=32)
+    none = replace(stage, steps=0)
+    recipe = replace(
+        config.recipe, global_stage=stage, local_stage=none, face_stage=none, background="plate"
+    )
+    record = Record(sample_every=100, sample_seconds=0.1, trace=False)
+    train(Config(recipe=recipe, data=Data(holdout=0.25), record=record), dataset, folder)
+    return folder
+
+
+class Kept:
+    """A sink that keeps what it is shown."""
+
+    def __init__(self):
+        self.pictures, self.closed = [], False
+
+    def show(self, picture):
+        self.pictures.append(picture)
+
+    def close(self):
+        self.closed = True
+
+
+def test_live_shows_the_pictures_that_transfer_writes(trained, source, tmp_path):
+    """With jax, bit for bit, of every frame that was not dropped up to the first gap."""
+    film, poses = source
+    kept = Kept()
+    options = LiveOptions(
+        run=(trained,), camera=str(film), poses=poses, normalize="none", smooth=False,
+        runtime="jax", degrade=False, stats=tmp_path / "s.json", record=tmp_path / "out.mp4",
+        lost="hold",
+    )  # fmt: skip
+    found = live(options, more=kept)
+    driven = prepared(
+        TransferOptions(
+            source=film, out=tmp_path / "t.mp4", run=trained, poses=poses, normalize="none",
+            smooth=False, swaps=False, bones=False, chunk=1,
+        )
+    )  # fmt: skip
+    moments = list(driven.moments)
+    numbers = [picture.number for picture in kept.pictures]
+    assert numbers == sorted(set(numbers)) and kept.closed
+    # A recurrent network shows the same only if it saw the same frames.
+    first = next(i for i, number in enumerate(numbers) if number >= 2)
+    seen = [number for number in numbers[first:] if number < 8]
+    assert seen, "the machine dropped all of the first frames"
+    networks = Networks(load_run(trained), chunk=1)
+    for picture, number in zip(kept.pictures[first:], seen, strict=False):
+        moment = Moment(0.0, moments[number].shown)
+        expected = next(iter(networks.begin([moment])))
+        np.testing.assert_array_equal(picture.image, expected)
+    # The figures, as the command promises them.
+    assert json.loads((tmp_path / "s.json").read_text()) == json.loads(json.dumps(found))
+    assert {"fps", "age_ms", "dropped", "stages"} <= set(found)
+    assert {"p50", "p95", "p99"} <= set(found["age_ms"]) and set(found["stages"]) >= {
+        "pose",
+        "picture",
+    }
+    assert [state for _, state in found["states"]][:1] == ["live"]
+    shots = list(read_frames(tmp_path / "out.mp4"))
+    times = [shot.time for shot in shots]
+    assert times == sorted(times) and len(shots) == found["frames"]["record"]
+
+
+def test_nobody_is_there(plated, source, tmp_path):
+    """Never the camera's picture: the plate before and after, and the person fades out."""
+    film, poses = source
+    kept = Kept()
+    options = LiveOptions(
+        run=(plated,), camera=str(film), poses=poses, normalize="none", runtime="jax", seconds=3.0,
+        side_by_side=True, marks=True,
+    )  # fmt: skip
+    found = live(options, more=kept)
+    plate = load_run(plated).plates[0]
+    # Side by side, small pictures are six times enlarged.
+    np.testing.assert_array_equal(kept.pictures[0].image[::6, -192::6], plate)
+    assert {"live", "coast", "lost"} <= {state for _, state in found["states"]}
+    for picture in kept.pictures:
+        result = picture.image[:, -192:].astype(int)
+        camera = picture.image[:, :192].astype(int)
+        assert np.abs(result - camera).mean() > 1
+    # Read from the pictures that were shown, not reckoned.
+    assert found["marks_misread"] == 0 and found["age_by_marks_ms"] == found["age_ms"]
+    assert found["frames"]["camera"] > FRAMES  # The film began again.
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_other_runtimes_give_the_same_pixels(trained, plated, dataset, name):
+    """Within one level in 255, over a whole closed loop; face stage and plate included."""
+    pytest.importorskip("onnx")
+    pytest.importorskip(name)
+    data = open_dataset(dataset)
+    for folder in (trained, plated):
+        run = load_run(folder)
+        made = {}
+        for kind in ("jax", name):
+            around = {} if kind == "jax" else {"around": graphs.Elsewhere(run, name)}
+            networks = Networks(run, chunk=1, **around)
+            made[kind] = [
+                next(iter(networks.begin([Moment(0.0, shown)]))).astype(int)
+                for shown in (
+                    {"keypoints": data.keypoints()[i], "face_boxes": data.face_boxes()[i]}
+                    for i in range(6)
+                )
+            ]
+        difference = np.abs(np.stack(made["jax"]) - np.stack(made[name]))
+        assert difference.max() <= 1
+        assert np.std(made["jax"]) > 1
+
+
+def test_runs_are_switched_and_live_ends_when_it_is_told(trained, plated, source, tmp_path):
+    film, poses = source
+    stop = StopToken()
+
+    class Stopping(Kept):
+        def show(self, picture):
+            super().show(picture)
+            if len(self.pictures) == 3:
+                stop.stop()
+
+    kept = Stopping()
+    options = LiveOptions(
+        run=(plated, plated), camera=str(film), poses=poses, normalize="none", runtime="jax",
+        seconds=60.0, virtual_camera=True,
+    )  # fmt: skip
+    sent = []
+
+    class Camera:
+        def __init__(self, width, height, fps):
+            assert (width, height) == (32, 32) and fps == pytest.approx(FPS)
+
+        def send(self, picture):
+            sent.append(picture.shape)
+
+        def close(self):
+            sent.append("closed")
+
+    sys.modules["pyvirtualcam"] = types.SimpleNamespace(Camera=Camera)
+    try:
+        found = live(options, stop=stop, more=kept)
+    finally:
+        del sys.modules["pyvirtualcam"]
+    assert found["seconds"] < 30
+    assert sent[0] == (32, 32, 3) and sent[-1] == "closed"
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"run": ()}, "Say who is to move"),
+        ({"camera": "nowhere.mp4"}, "neither the number of a camera"),
+        ({"seconds": 0.0}, "seconds 0 is not above 0"),
+        ({"record": "out.avi"}, "does not end in .mp4"),
+        ({"marks": True}, "add side_by_side"),
+        ({"lost": "plate"}, "needs a run with a background plate"),
+        ({"precision": "bfloat16", "runtime": "jax"}, "only with runtime openvino"),
+        ({"virtual_camera": True}, "pip install pyvirtualcam"),
+        ({"background": "green"}, "draws the person apart"),
+        ({"smaller": "other"}, "is not a run directory"),
+    ],
+)
+def test_bad_input(trained, source, tmp_path, options, sentence, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    monkeypatch.chdir(tmp_path)
+    paths = {name: tmp_path / options[name] for name in ("record", "smaller") if name in options}
+    given = {
+        "run": (trained,), "camera": str(source[0]), "poses": source[1], "normalize": "none",
+        "runtime": "jax", "window": False, **options, **paths,
+    }  # fmt: skip
+    with pytest.raises(UserError, match=sentence):
+        live(LiveOptions(**given))
+    assert not list(tmp_path.glob("*.mp4"))

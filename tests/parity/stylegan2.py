@@ -577,14 +577,12 @@ def check_layer_swap(path: Path, description: dict, arrays: Arrays) -> None:
         lambda a, b, ws, others, size: blend.swapped(module, a, b, ws, others, size, noise),
         static_argnums=4,
     )
-    seen = jax.jit(
-        lambda v, ws, size: module.apply(v, ws, noise[0], None, (size,), method="draw"),
-        static_argnums=2,
-    )
+    sizes = tuple(description["levels"].values())
+    seen = jax.jit(lambda v, ws: module.apply(v, ws, noise[0], None, sizes, method="draw"))
     w, style = arrays["w"], at(mapped(target, arrays["z_style"]), 0.5)
+    image, features = seen(source, at(w))
+    close(nchw(image), arrays["image_source"], allowed, "image_source")
     for index, size in description["levels"].items():
-        image, features = seen(source, at(w), size)
-        close(nchw(image), arrays["image_source"], allowed, "image_source")
         close(nchw(features[size]), arrays[f"swap_tensor_{index}"], allowed, f"tensor {index}")
         for name, others in (
             (f"image_swap_{index}", at(w)),
@@ -680,7 +678,8 @@ def check_projection(path: Path, description: dict, arrays: Arrays) -> None:
     target, names = nhwc(arrays["target"]), [str(name) for name in arrays["loss_names"]]
     near, allowed = tolerance(description, "code"), tolerance(description, "loss")
     for i in range(steps):
-        strength, expected = search.strength(i, deviation), dict(zip(names, arrays["losses"][i]))
+        strength = search.strength(i, deviation)
+        expected = dict(zip(names, arrays["losses"][i], strict=True))
         assert search.rate(i) == pytest.approx(expected["lr"], abs=1e-7)
         assert strength == pytest.approx(expected["noise_strength"], rel=1e-5, abs=1e-7)
         shift = jnp.asarray(arrays[f"step{i}.latent_noise"]) * strength

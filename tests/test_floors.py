@@ -41,6 +41,7 @@ FLOORS = (
     ("pairing",),
     ("transfer",),
     ("evaluate", "port"),
+    ("latents",),
     ("profiling",),
     ("plan",),
     ("compare",),

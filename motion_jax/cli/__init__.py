@@ -31,6 +31,9 @@ VERBS = {
     "parity": "run two networks layer by layer and name the first that differs",
     "profile": "show where a training step's time and memory go",
     "compile": "compile a training step for a TPU pod that is not here: does it fit",
+    "blend": "put two generators of StyleGAN2 together: shapes of one, drawing of the other",
+    "project": "find the latents with which a generator of StyleGAN2 makes given pictures",
+    "factors": "directions in which a generator of StyleGAN2's pictures change most, on a sheet",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
 }
@@ -310,6 +313,9 @@ _PLAIN = {
     "export": ("port.options:ExportOptions", "port.export_run:export"),
     "inspect": ("port.options:InspectOptions", "port.inspect:inspect"),
     "parity": ("port.options:ParityOptions", "port.parity:parity"),
+    "blend": ("latents.options:BlendOptions", "latents.blend:blend"),
+    "project": ("latents.options:ProjectOptions", "latents.project:project"),
+    "factors": ("latents.options:FactorsOptions", "latents.factors:factors"),
     "fetch": ("fetch:FetchOptions", "fetch:fetch"),
 }
 

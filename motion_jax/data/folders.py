@@ -5,6 +5,7 @@
     side-by-side  train/X, val/X, test/X: A in the left half of each picture, B in the right
     unpaired      trainA/, trainB/, testA/, testB/ (CycleGAN): frames of two domains
     vid2vid       train_openpose/SEQUENCE/X_keypoints.json + train_img/SEQUENCE/X
+    pictures      pictures of one kind, in any folders of it; those in val/ and test/ are held out
 
 What begins with "test" or "val" is held out. Nothing is decoded here; sizes come from headers.
 """
@@ -25,6 +26,7 @@ from motion_jax.video import image_files as pictures
 from motion_jax.video.numbers import missing_files
 
 PHASES = ("train", "val", "test")
+PICTURES = "pictures"
 # What the first phase of each layout must hold.
 NEEDED = {
     "edn": ("train_label", "train_img"),
@@ -32,6 +34,7 @@ NEEDED = {
     "vid2vid": ("train_openpose", "train_img"),
     "unpaired": ("trainA", "trainB"),
     "side-by-side": ("train",),
+    PICTURES: (),
 }
 # Layouts whose pictures are frames of a video, whatever their names.
 FILMED = ("edn", "vid2vid")
@@ -82,13 +85,16 @@ def detect(root: Path) -> str:
         raise UserError(f"{root} could be {' or '.join(found)}; choose with {option('layout')}.")
     raise UserError(
         f"{root} has none of the known layouts (train_label + train_img, train_A + train_B, "
-        "trainA + trainB, train_openpose + train_img, or train/ with side by side pictures); it "
+        "trainA + trainB, train_openpose + train_img, or train/ with side by side pictures; "
+        f"{option('layout')} pictures takes any folder of them); it "
         f"holds {', '.join(names) or 'nothing'}: give the folder above these, or "
         f"{option('layout')}."
     )
 
 
 def _fits(root: Path, layout: str) -> bool:
+    if layout == PICTURES:
+        return False  # any folder could be it; never guessed
     if layout == "side-by-side":
         return (root / "train").is_dir() and bool(_first_picture(root / "train"))
     return all(_place(root, name) is not None for name in NEEDED[layout])
@@ -133,11 +139,11 @@ def read_layout(
         groups += _READERS[layout](root, phase)
     groups = [group for group in groups if group.frames]
     if not any(group.phase == "train" for group in groups):
+        where = root / NEEDED[layout][-1] if NEEDED[layout] else root
         raise UserError(
-            f"{root / NEEDED[layout][-1]} holds no pictures ({', '.join(pictures.SUFFIXES)}); "
-            "check the folder."
+            f"{where} holds no pictures ({', '.join(pictures.SUFFIXES)}); check the folder."
         )
-    if direction == "BtoA" and layout != "unpaired":
+    if direction == "BtoA" and layout not in ("unpaired", PICTURES):
         groups = [_turned(group) for group in groups]
     return [_clipped(group, layout, sequence) for group in groups]
 
@@ -149,7 +155,11 @@ def _turned(group: Group) -> Group:
 def _clipped(group: Group, layout: str, sequence: str) -> Group:
     stems = [Path(name).stem for name in group.frames]
     frames = sequence == "frames" or (sequence == "auto" and layout in FILMED)
-    if sequence == "auto" and layout not in FILMED and pictures.look_like_frames(stems):
+    if (
+        sequence == "auto"
+        and layout not in (*FILMED, PICTURES)
+        and pictures.look_like_frames(stems)
+    ):
         say(
             f"{group.name}: numbered like the frames of a video, and taken as such "
             f"({option('sequence')} pictures takes each by itself)."
@@ -252,7 +262,21 @@ def _vid2vid(root: Path, phase: str) -> list[Group]:
     return groups
 
 
+def _pictures(root: Path, phase: str) -> list[Group]:
+    folder = root / phase
+    if not folder.is_dir():
+        if phase != "train":
+            return []
+        folder = root
+    held = {root / name for name in PHASES} - {folder}
+    folders = [Path(path) for path, _, _ in os.walk(folder)]
+    inside = sorted(f for f in folders if not held & {f, *f.parents})
+    names = [name for each in inside for name in _names(root, each)]
+    return [Group(phase, phase, tuple(names))]
+
+
 _READERS = {
+    PICTURES: _pictures,
     "edn": _edn,
     "aligned": _aligned,
     "side-by-side": _side_by_side,

@@ -16,6 +16,7 @@ DEFAULTS = {
     "vid2vid": (512, 512, 16),
     "side-by-side": (286, 256, 4),
     "unpaired": (286, 256, 4),
+    "pictures": (286, 256, 4),
     VIDEO: (1024, 512, 16),
     DENSEPOSE: (1024, 512, 16),
 }
@@ -32,12 +33,13 @@ class ImportOptions:
     """Folder of the dataset; new, or begun by the same command before."""
     layout: Literal[
         "auto", "edn", "aligned", "side-by-side", "unpaired", "vid2vid", "skeleton-video",
-        "densepose",
+        "densepose", "pictures",
     ] = "auto"  # fmt: skip
     """How the data lies in SOURCE: "edn" (train_label, train_img), "aligned" (train_A, train_B),
     "side-by-side" (train/ with A|B pictures), "unpaired" (trainA, trainB), "vid2vid"
-    (train_openpose, train_img), "skeleton-video", "densepose" (IUV pictures or a video of parts);
-    "auto" looks, and never takes data for DensePose."""
+    (train_openpose, train_img), "skeleton-video", "densepose" (IUV pictures or a video of parts),
+    "pictures" (any pictures, in folders, for stylegan2); "auto" looks, and never takes data for
+    DensePose or for mere pictures."""
     frames: Path | None = None
     """With a skeleton video or DensePose: the video that it was made from, frame by frame; with
     DensePose a folder of pictures too. Without it the drawn pictures stand for the frames too (to

@@ -13,6 +13,7 @@ from flax import traverse_util
 from motion_jax.errors import UserError
 from motion_jax.files import entries
 from motion_jax.port import original_options as option_files
+from motion_jax.port import stylegan2
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_networks import networks_of
 from motion_jax.port.run_state import newest_weights
@@ -21,6 +22,7 @@ from motion_jax.train.run import read_config
 from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
+from motion_jax.weights.stylegan2 import state_dict
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -79,12 +81,26 @@ def look_into(path: Path) -> Contents:
         return _run(path)
     if path.is_dir():
         return _folder(path)
+    if path.suffix.lower() == stylegan2.SNAPSHOT and not path.is_file():
+        raise UserError(f"There is no {path}; check the path.")
     if not path.exists():
         raise UserError(
             f"There is no {path}; give a weight file (.pth, .pt, .safetensors), a folder of them, "
             "or a run folder."
         )
+    published = stylegan2.read(path)
+    if published is not None:
+        return _style(published)
     return Contents(path, "file", {path.name: _file(path)})
+
+
+def _style(published: stylegan2.Published) -> Contents:
+    """Of a file of StyleGAN2."""
+    networks = {
+        name: Weights(settings, "", dict(published.networks[name].arrays), variables)
+        for name, (settings, variables) in stylegan2.networks_of_file(published).items()
+    }
+    return Contents(published.path, "file", networks, published.facts)
 
 
 def _file(path: Path) -> Weights:
@@ -124,19 +140,34 @@ def _run(folder: Path) -> Contents:
         )
     config: Any = read_config(folder)  # a run with a checkpoint has one
     config, record, state = newest_weights(folder, config)
+    if config.recipe.name == "stylegan2":
+        networks = {
+            name: Weights(settings, "", _by_keys(settings, tree), jax.tree.map(np.asarray, tree))
+            for name, (settings, tree) in stylegan2.of_run(config, state).items()
+        }
+        return Contents(folder, "run", networks, _facts(config, record))
     params, averaged = jax.tree.map(np.asarray, (state.params, state.averaged))
     stored = {**params, **{f"{name} (averaged)": tree for name, tree in averaged.items()}}
     networks = {
         name: _of_run(config, record["stage"], name.split(" ")[0], tree)
         for name, tree in sorted(stored.items())
     }
-    facts = {
+    return Contents(folder, "run", networks, _facts(config, record))
+
+
+def _facts(config: Any, record: Any) -> dict[str, Any]:
+    return {
         "recipe": config.recipe.name,
         "stage": record["stage"],
         "step": record["total_step"],
         "step in stage": record["step"],
     }
-    return Contents(folder, "run", networks, facts)
+
+
+def _by_keys(settings: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """StyleGAN2's arrays by the keys of the first layout that has them all."""
+    skip = settings["architecture"] == ("skip" if "latent" in settings else "resnet")
+    return state_dict(variables, settings, "rosinality" if skip else "nvlabs")
 
 
 def _of_run(config: Any, stage: str, name: str, params: Mapping[str, Any]) -> Weights:

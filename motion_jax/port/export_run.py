@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
-from motion_jax.port import calling, onnx, stablehlo
+from motion_jax.port import calling, onnx, stablehlo, stylegan2
 from motion_jax.port.experiment import is_weight_file
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ExportOptions
@@ -32,8 +32,9 @@ from motion_jax.port.run_networks import (
     options_of,
     options_text,
 )
-from motion_jax.port.run_state import all_params
+from motion_jax.port.run_state import all_params, newest_weights
 from motion_jax.progress import say
+from motion_jax.train.run import read_config
 from motion_jax.weights.safetensors import write_safetensors
 from motion_jax.weights.torch import write_pth
 
@@ -81,8 +82,12 @@ def export(options: ExportOptions) -> list[Path]:
         )
     # Files that are there already are not written over, see below.
     check_outputs(options, "out", adds=True)
-    job = _job_of_run(options) if options.run is not None else _job_of_file(options)
-    files = _FILES[options.format](job, options)
+    styled = _style_files(options)
+    job = None
+    if styled is None:
+        job = _job_of_run(options) if options.run is not None else _job_of_file(options)
+    files = styled if job is None else _FILES[options.format](job, options)
+    assert files is not None, "one of the two is made"
     existing = [path for path in files if path.exists() or path.is_symlink()]
     if existing:
         more = f" (and {len(existing) - 1} more)" if existing[1:] else ""
@@ -94,9 +99,28 @@ def export(options: ExportOptions) -> list[Path]:
         write(path)
         say(f"Wrote {path}")
     weights_alone = options.format in ("torch", "safetensors")
-    if weights_alone and job.run is not None and (found := departures(job.run)):
+    if weights_alone and job is not None and job.run is not None and (found := departures(job.run)):
         say(found)
     return list(files)
+
+
+def _style_files(options: ExportOptions) -> Files | None:
+    """Of StyleGAN2's weights in the layout that is asked for; None for all other exports."""
+    if options.run is None:
+        assert options.source is not None, "one of the two is given"
+        published = stylegan2.read(options.source)
+        if published is None:
+            return None
+        networks = stylegan2.networks_of_file(published)
+        return stylegan2.files(networks, options, options.source.stem)
+    config = read_config(options.run)
+    if config is None or config.recipe.name != "stylegan2":
+        return None
+    if options.format not in ("torch", "safetensors"):
+        return None
+    run, _ = all_params(options.run, options.weights)
+    _, _, state = newest_weights(options.run, run.config)
+    return stylegan2.files(stylegan2.of_run(run.config, state), options, "stylegan2")
 
 
 def _job_of_run(options: ExportOptions) -> _Job:

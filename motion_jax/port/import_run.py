@@ -13,7 +13,7 @@ from motion_jax.data.reading import Domains
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, marked, option
 from motion_jax.files import check_outputs, check_writable, is_empty, remove_tree
-from motion_jax.port import import_edn, import_pix2pix
+from motion_jax.port import import_edn, import_pix2pix, import_stylegan2, stylegan2
 from motion_jax.port.experiment import read_experiment
 from motion_jax.port.export_run import parse_size
 from motion_jax.port.import_edn import Plan
@@ -36,32 +36,44 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     that no recipe trains, or does not fit the size or the dataset.
     """
     check_outputs(options, "run")
-    existed = options.run.exists()
-    if existed and (not options.run.is_dir() or not is_empty(options.run)):
+    if options.run.exists() and (not options.run.is_dir() or not is_empty(options.run)):
         raise UserError(
             f"{option('run')} {options.run} is there already; name a folder that is not."
         )
     dataset = open_dataset(options.data) if options.data else None
     plan, about = _planned(options, dataset)
     config, stage = plan.config, plan.stage
+    write_import(options.run, plan, dataset, about, command or shlex.join(sys.argv))
+    _say_what_came(options, config, stage, sorted(plan.params), bool(about.get("optimizer")))
+    return options.run
+
+
+def write_import(
+    folder: Path, plan: Plan, dataset: Any, about: dict[str, Any], command: str
+) -> None:
+    """Makes a run folder of a plan; leaves nothing behind where that fails.
+
+    dataset: the target's, or None; about: where the weights came from.
+    """
+    existed, config, stage = folder.exists(), plan.config, plan.stage
     config.validate()
     if dataset is not None:
         _check_trainable(dataset, config)
     for note in plan.notes:
         say(note)
     state = imported.with_params(imported.fresh_state(config, stage), dict(plan.params))
-    check_writable(options.run)
+    if isinstance(plan, import_stylegan2.StylePlan):
+        state = plan.completed(state)
+    check_writable(folder)
     try:
-        runs.write_description(options.run, config, dataset, command or shlex.join(sys.argv))
-        imported.save(options.run, config, stage, state, about)
+        runs.write_description(folder, config, dataset, command)
+        imported.save(folder, config, stage, state, about)
     except BaseException:
-        for child in options.run.iterdir():
+        for child in folder.iterdir():
             remove_tree(child) if child.is_dir() else child.unlink()
         if not existed:
-            remove_tree(options.run)
+            remove_tree(folder)
         raise
-    _say_what_came(options, config, stage, sorted(plan.params))
-    return options.run
 
 
 def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]:
@@ -73,10 +85,23 @@ def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]
         size = dataset.info.height, dataset.info.width
     if (options.source / "config.json").is_file():
         return _of_run(options)
+    published = stylegan2.read(options.source)
+    if published is not None:
+        _check_size(published, size)
+        return import_stylegan2.plan(published), import_stylegan2.provenance(published)
     experiment = read_experiment(options.source, options.epoch)
     if options.size is None and dataset is not None:
         size = _size_within(dataset, experiment) or size
     return _of_experiment(experiment, size, options), experiment.provenance()
+
+
+def _check_size(published: stylegan2.Published, size: tuple[int, int] | None) -> None:
+    side = 4 << (len(published.generator.settings["widths"]) - 1)
+    if size is not None and (size[0] != size[1] or size[0] % side):
+        raise UserError(
+            f"{published.path} makes pictures of {side}x{side}, but {size[1]}x{size[0]} is asked "
+            f"for; leave {option('size')} out, and import pictures of {side}x{side}."
+        )
 
 
 def _of_experiment(experiment: Any, size: tuple[int, int] | None, options: ImportOptions) -> Any:
@@ -144,12 +169,16 @@ def _check_trainable(dataset: Any, config: Any) -> None:
         ) from error
 
 
-def _say_what_came(options: ImportOptions, config: Any, stage: str, names: list[str]) -> None:
+def _say_what_came(
+    options: ImportOptions, config: Any, stage: str, names: list[str], optimizer: bool
+) -> None:
+    adam = "Imported weights have no optimiser state; training starts Adam fresh, with a warm-up."
+    if optimizer:
+        adam = "Adam's averages came with them; training goes on with these."
     sizes = config.recipe.stages()[stage]
     say(
         f"Imported {', '.join(names)} of {options.source} into {options.run}: recipe "
-        f"{config.recipe.name}, stage {stage}, {sizes.width}x{sizes.height}. Imported weights have "
-        "no optimiser state; training starts Adam fresh, with a warm-up."
+        f"{config.recipe.name}, stage {stage}, {sizes.width}x{sizes.height}. {adam}"
     )
     go_on = f"Go on with: motion-jax train --run {options.run} --data {options.data or 'DATASET'}"
     if options.data:

@@ -18,7 +18,7 @@ from motion_jax.port.contents import Contents, Weights, look_into
 from motion_jax.port.options import InspectOptions
 from motion_jax.port.original_options import network_of
 from motion_jax.port.run_networks import FILES
-from motion_jax.weights import architecture
+from motion_jax.weights import architecture, stylegan2
 from motion_jax.weights.architecture import STATISTICS
 
 
@@ -83,7 +83,7 @@ def _network(weights: Weights) -> NetworkSummary:
     config = weights.config
     return {
         "architecture": None if config is None else dict(config),
-        "sentence": weights.why if config is None else architecture.sentence(config),
+        "sentence": weights.why if config is None else _sentence(config),
         "parameters": sum(layer["parameters"] for layer in layers),
         "tensors": len(layers),
         "dtype": ", ".join(sorted({layer["dtype"] for layer in trained})),
@@ -95,6 +95,11 @@ def _network(weights: Weights) -> NetworkSummary:
         "sha256": weights.sha256(),
         "layers": layers,
     }
+
+
+def _sentence(config: Mapping[str, Any]) -> str:
+    words = stylegan2 if config["class"] in stylegan2.ROLES else architecture
+    return words.sentence(config)
 
 
 def _mean(layers: list[LayerSummary]) -> float | None:

@@ -15,7 +15,7 @@ class ImportOptions:
 
     source: Annotated[Path, tyro.conf.Positional]
     """Checkpoints folder of the experiment (latest_net_G.pth and so on, and opt.txt where there is
-    one), one weight file, or a run folder."""
+    one), one weight file (also StyleGAN2's .pt and NVIDIA's .pkl), or a run folder."""
     run: Path
     """Run folder to make."""
     epoch: str = "latest"
@@ -37,7 +37,7 @@ class ExportOptions:
     """Write the networks of a run, or of a weight file, for other programs."""
 
     source: Annotated[Path | None, tyro.conf.Positional] = None
-    """One weight file (.pth, .pt, .safetensors) in place of --run."""
+    """One weight file (.pth, .pt, .safetensors; of StyleGAN2 also .pkl) in place of --run."""
     run: Path | None = None
     """Run folder whose newest checkpoint is exported."""
     format: Format = "torch"
@@ -51,6 +51,9 @@ class ExportOptions:
     half: bool = False
     """Store weights as float16, in half the space (torch, safetensors, onnx; onnx still computes in
     float32)."""
+    layout: Literal["rosinality", "nvlabs"] = "rosinality"
+    """Whose keys StyleGAN2's networks get with torch and safetensors: stylegan2-pytorch's or
+    stylegan2-ada-pytorch's."""
     size: str | None = None
     """Size of the pictures, WIDTHxHEIGHT, for --format stablehlo of a weight file (a run's size is
     known; onnx takes any)."""
@@ -61,7 +64,8 @@ class InspectOptions:
     """Show what weight files, checkpoint folders and runs hold; of two, what differs."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """A .pth, .pt or .safetensors file, a checkpoints folder of the original code, or a run."""
+    """A .pth, .pt or .safetensors file, NVIDIA's .pkl of StyleGAN2, a checkpoints folder of the
+    original code, or a run."""
     other: Annotated[Path | None, tyro.conf.Positional] = None
     """A second one, to compare with."""
     layers: bool = False
@@ -80,7 +84,8 @@ class ParityOptions:
     """Another one, or an .npz of layer outputs by PyTorch's module names, [N, C, H, W]."""
     input: str | None = None
     """A picture file (its channels are repeated where the network wants more), an .npy of
-    [N, H, W, C] in [-1, 1], or random:SEED (default: the array "input" of B's .npz)."""
+    [N, H, W, C] in [-1, 1], or random:SEED (default: the array "input" of B's .npz; of StyleGAN2's
+    generators, whose input are latents, random:0)."""
     size: str = "256x256"
     """WIDTHxHEIGHT of a random input."""
     network: str = "generator"

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from jaxtyping import Float32
 from PIL import Image
 from rich.table import Table
@@ -22,12 +23,14 @@ from rich.text import Text
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.packed import Packed, unpacked
+from motion_jax.nets.stylegan2 import Discriminator, Generator
 from motion_jax.port.contents import look_into
 from motion_jax.port.export_run import parse_size
 from motion_jax.port.inspect import console, difference
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ParityOptions
 from motion_jax.port.reference import network_from_description
+from motion_jax.weights.stylegan2 import ROLES, module_of
 from motion_jax.weights.unpickle import quoted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -43,6 +46,9 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     """
     if not options.tolerance >= 0:
         raise UserError(f"{option('tolerance')} {options.tolerance} is not a number of 0 or more.")
+    styled = style_parity(options)
+    if styled is not None:
+        return styled
     a = _network(options.a, options.network)
     dump = _dump(options.b) if options.b.suffix.lower() == ".npz" else None
     x = _input(options, a.config["input_nc"], dump)
@@ -90,6 +96,67 @@ def _family(name: str) -> str:
     if "Discriminator" in name:
         return "a discriminator"
     return "a U-Net" if "unet" in name.lower() else "a generator of residual blocks"
+
+
+def style_parity(options: ParityOptions) -> dict[str, Any] | None:
+    """`parity` of two networks of StyleGAN2, by the names of our modules: of a generator on
+    latents, of a discriminator on a picture. None for other networks."""
+    found = [_style(path, options.network) for path in (options.a, options.b)]
+    if None in found:
+        if any(found):
+            raise UserError(f"Of {options.a} and {options.b} only one is of StyleGAN2.")
+        return None
+    (one, variables), (two, others) = (each for each in found if each is not None)
+    text = options.input or "random:0"
+    if not text.startswith("random:"):
+        raise UserError(f"{option('input')} of StyleGAN2's networks is random:SEED.")
+    seed = text.removeprefix("random:")
+    if isinstance(one, Generator) and isinstance(two, Generator) and one.latent == two.latent:
+        x = _random(seed, f"{one.latent}x1", 1)[:, 0, :, 0]
+    elif isinstance(one, Discriminator) and isinstance(two, Discriminator) and one.size == two.size:
+        x = _random(seed, f"{one.size}x{one.size}", one.channels)
+    else:
+        raise UserError(
+            f"{options.a} and {options.b} have {options.network}s of other inputs; choose two of a "
+            f"kind, or another with {option('network')}."
+        )
+    layers = _style_layers(one, variables, x), _style_layers(two, others, x)
+    result = {
+        "a": str(options.a),
+        "b": str(options.b),
+        "input": text,
+        "tolerance": options.tolerance,
+        **compare(layers[0], layers[1], options.tolerance),
+    }
+    print(json.dumps(result, indent=2)) if options.json else _print(result)
+    return result
+
+
+def _style(path: Path, name: str) -> tuple[Generator | Discriminator, Any] | None:
+    if not path.exists() or path.suffix.lower() == ".npz":
+        return None
+    contents = look_into(path)
+    if not any((w.config or {}).get("class") in ROLES for w in contents.networks.values()):
+        return None
+    weights = contents.networks.get(f"{name} (averaged)") or contents.networks.get(name)
+    if weights is None or weights.config is None:
+        raise UserError(f"{path} has no {name}; it has {', '.join(contents.networks)}.")
+    if weights.config.get("labels"):
+        raise UserError(f"{path} is told labels, for which there is no input here.")
+    return module_of(weights.config), weights.params
+
+
+def _style_layers(module: Any, variables: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What each layer gives, [N, C, H, W] or [N, C], by its place among our modules."""
+    run = jax.jit(lambda v, x: module.apply(v, x, capture_intermediates=True)[1])
+    found = run(variables, jnp.asarray(x))
+    flat = traverse_util.flatten_dict(found["intermediates"], sep=".")
+    layers = {name.removesuffix("__call__").rstrip("."): value[0] for name, value in flat.items()}
+    shown = {name or "output": np.asarray(value, np.float32) for name, value in layers.items()}
+    return {
+        name: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+        for name, value in shown.items()
+    }
 
 
 def _some(layers: Mapping[str, Any]) -> str:

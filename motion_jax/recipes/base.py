@@ -236,6 +236,10 @@ class Recipe:
         """What the generator sees of them: a pytree of arrays with the same leading axes."""
         raise NotImplementedError
 
+    def film(self, moments: Moments) -> Any:
+        """What a sample film of moments shows: see `seen`."""
+        return self.seen(moments)
+
     def start(self, params: Params, reference: Array | None, name: str) -> Any:
         """What is carried into the first frame of a clip: any pytree of arrays; () where nothing
         is carried from frame to frame. Pure.

@@ -51,10 +51,10 @@ def open_batches(
 
 class ShownPart:
     """The records that a stage's trained generator is shown in samples and scores; for a recipe
-    that takes no dataset, NOISES random keys.
+    that is shown nothing but noise, NOISES random keys.
 
     Attributes:
-      domain: which records those are; None without a dataset.
+      domain: which records those are; None where only keys are shown.
     """
 
     NOISES = 64
@@ -63,7 +63,7 @@ class ShownPart:
         self._config, self._reading = config, config.recipe.reading(stage)
         self._dataset = dataset
         self.domain: Domain | None = None
-        if dataset is not None:
+        if dataset is not None and set(config.recipe.shows) != {"noise"}:
             self.domain = inputs.shown(dataset, self._reading, config.data)
 
     @cached_property
@@ -99,7 +99,7 @@ class ShownPart:
     @property
     def real(self) -> Domain:
         """Where true pictures are, even if they do not belong to what is shown."""
-        assert self._dataset is not None and self.domain is not None, "asked of datasets only"
+        assert self._dataset is not None, "asked of datasets only"
         if isinstance(self._reading, Domains):
             return inputs.domains(self._dataset, self._reading, self._config.data)[1]
-        return self.domain
+        return inputs.shown(self._dataset, self._reading, self._config.data)

@@ -1,8 +1,9 @@
 """How good the generator is on pictures that training does not see: one number a checkpoint.
 
 For frames with their poses it is 1 - SSIM of the generated frames to the true ones. For two domains
-without pairs there is no true picture: there it is the sliced Wasserstein distance (see
-metrics/sliced.py) of the generated pictures from held-out pictures of domain B. Lower is better.
+without pairs, and for pictures out of noise, there is no true picture: there it is the sliced
+Wasserstein distance (see metrics/sliced.py) of the generated pictures from held-out pictures (of
+domain B). Lower is better.
 """
 
 import numpy as np
@@ -53,7 +54,9 @@ class HeldOut:
                 "loss of training."
             )
 
-        self._runs = limited(self._part.runs("heldout"))
+        # Noise is not of the dataset; a score has as many of it as of pictures.
+        shown = self._part.runs("heldout" if self._part.domain is not None else "all")
+        self._runs = limited(shown)
         if not self.paired:
             real, crop = self._part.real, config.data.augment.crop
             frames = Frames(real.dataset, size.height, size.width, crop=crop)
@@ -70,7 +73,8 @@ class HeldOut:
                 rows = np.arange(start, min(start + BATCH, first + count))
                 moments = self._part.of(rows)
                 made.append(self._synthesizer.feed(self._recipe.seen(moments)))
-                real.append(moments["frames"])
+                if self.paired:
+                    real.append(moments["frames"])
         if self.paired:
             # Bars of letterboxed frames do not count.
             frames = self._part.frames

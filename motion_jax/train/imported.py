@@ -110,7 +110,14 @@ def begin(
     """The state in which training of an import begins: its weights, and all else fresh."""
     stage = record["stage"]
     abstract = abstract_state(laid_out_with(record, config), stage, sharding)
-    state = with_params(fresh_state(config, stage), checkpoints.restore(step, abstract).params)
+    restored = checkpoints.restore(step, abstract)
+    state = with_params(fresh_state(config, stage), restored.params)
+    # Some files hold averages of their own, and Adam's.
+    kept = {n: tree for n, tree in restored.averaged.items() if n in state.averaged}
+    state = state.replace(averaged={**state.averaged, **kept})
+    if record["imported"].get("optimizer"):
+        say(f"Going on from {record['imported']['from']}, {stage} stage, with its optimisers.")
+        return state.replace(optimizer=restored.optimizer)
     warmup = getattr(config.recipe.stages()[stage], "warmup_steps", 0)
     rises = (
         f"the learning rate rises over the first {warmup} steps"

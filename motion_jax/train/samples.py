@@ -39,8 +39,9 @@ class Sampler:
         part = ShownPart(config, stage, dataset)
         runs = part.runs("heldout") or part.runs("all")
         frames = np.concatenate([np.arange(first, first + count) for first, count in runs])
-        settle = CHUNK // MOMENTS
-        starts = np.linspace(0, max(len(frames) - settle, 0), MOMENTS).astype(int)
+        # Noise needs no frames before it: as many pictures as a chunk has.
+        settle = CHUNK // MOMENTS if part.domain is not None else 1
+        starts = np.linspace(0, max(len(frames) - settle, 0), CHUNK // settle).astype(int)
         grid = np.minimum(starts[:, None] + np.arange(settle), len(frames) - 1)
         self._shown = np.arange(settle - 1, CHUNK, settle)
         self._grid = part.of(frames[grid.ravel()])
@@ -56,10 +57,10 @@ class Sampler:
         if not self._films:
             say("PyAV is not installed here: samples are pictures without videos.")
 
-    def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
+    def _run(self, params: Any, seen: Any) -> list[jax.Array]:
         self._synthesizer.params = params
         self._synthesizer.reset()
-        return self._synthesizer.dispatch(self.recipe.seen(clip))
+        return self._synthesizer.dispatch(seen)
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
         """The pictures to show of a clip, by label."""
@@ -67,8 +68,8 @@ class Sampler:
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; the thread writes them."""
-        grid = self._run(params, self._grid)
-        clip = self._run(params, self._clip) if self._films else []
+        grid = self._run(params, self.recipe.seen(self._grid))
+        clip = self._run(params, self.recipe.film(self._clip)) if self._films else []
         with going_on("The samples before these"):
             self.finish()
         self._writing = self._thread.submit(self._write, grid, clip, total_step)

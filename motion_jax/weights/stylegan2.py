@@ -479,3 +479,18 @@ def _constants(arrays: Arrays, settings: Mapping[str, Any], layout: Layout) -> d
             if key.startswith("synthesis") or block[1] != "b4":
                 found[f"{block[1]}.resample_filter"] = kernel
     return found
+
+
+def sentence(settings: Mapping[str, Any]) -> str:
+    """The architecture in words, for people."""
+    d = settings
+    size = 4 << (len(d["widths"]) - 1)
+    widths = ", ".join(map(str, d["widths"]))
+    parts = [f"{size}x{size}, {d['architecture']}, channels from 4x4 on {widths}"]
+    if d["class"] == GENERATOR:
+        parts.append(f"z {d['latent']}, w {d['style']}, {d['mapping_layers']} mapping layers")
+    if d.get("labels"):
+        parts.append(f"{d['labels']} classes")
+    if d.get("clamp"):
+        parts.append(f"clamped at {d['clamp']:g}")
+    return f"{d['class']} ({d['layout']}): {'; '.join(parts)}"

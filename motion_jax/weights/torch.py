@@ -7,6 +7,7 @@ package.
 """
 
 import contextlib
+import itertools
 import math
 import mmap
 import struct
@@ -292,8 +293,21 @@ def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     Bits are kept; equal arrays give equal files. Raises UserError for a type that PyTorch's files
     do not know, and where the file cannot be written.
     """
-    arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
-    for key, array in arrays.items():
+    write_tree(path, weights)
+
+
+def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
+    """write_pth for a dictionary of arrays and of dictionaries of them."""
+
+    def flat(tree: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+        for key, value in tree.items():
+            if isinstance(value, Mapping):
+                yield from flat(value)
+            else:
+                yield key, np.asarray(value, order="C")
+
+    entries = list(flat(tree))
+    for key, array in entries:
         if array.dtype not in _STORAGE_OF:
             raise UserError(
                 f"{key} has the type {array.dtype}, which {path} cannot hold; convert it to "
@@ -301,9 +315,9 @@ def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
             )
     root = Path(path).stem
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        _add(archive, f"{root}/data.pkl", _pickled(arrays))
+        _add(archive, f"{root}/data.pkl", _pickled(tree))
         _add(archive, f"{root}/byteorder", b"little")
-        for i, array in enumerate(arrays.values()):
+        for i, (_, array) in enumerate(entries):
             _add(archive, f"{root}/data/{i}", array.tobytes())
         _add(archive, f"{root}/version", b"3\n")
 
@@ -318,18 +332,31 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data)
 
 
-def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An OrderedDict of tensors, each with a storage of its own, in pickle's protocol 2."""
-    dictionary = b"ccollections\nOrderedDict\n)R"
-    parts = [b"\x80\x02", dictionary, b"("]
-    for i, (key, array) in enumerate(arrays.items()):
+_DICTIONARY = b"ccollections\nOrderedDict\n)R"
+
+
+def _pickled(tree: Mapping[str, Any]) -> bytes:
+    """An OrderedDict of tensors, each with a storage of its own, and of such dictionaries, in
+    pickle's protocol 2."""
+    return b"".join([b"\x80\x02", *_dictionary(tree, itertools.count()), b"."])
+
+
+def _dictionary(tree: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[bytes]:
+    yield from (_DICTIONARY, b"(")
+    for key, value in tree.items():
+        yield _text(key)
+        if isinstance(value, Mapping):
+            yield from _dictionary(value, numbers)
+            continue
+        array, i = np.asarray(value, order="C"), next(numbers)
         strides = [stride // array.itemsize for stride in array.strides]
         storage = f"ctorch\n{_STORAGE_OF[array.dtype]}\n".encode()
-        parts += [_text(key), b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
+        parts = [b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
         parts += [_text(str(i)), _text("cpu"), _integer(array.size), b"tQK\0"]
         parts += [b"(", *map(_integer, array.shape), b"t(", *map(_integer, strides), b"t"]
-        parts += [b"\x89", dictionary, b"tR"]  # requires no gradient, no hooks
-    return b"".join([*parts, b"u."])
+        parts += [b"\x89", _DICTIONARY, b"tR"]  # requires no gradient, no hooks
+        yield from parts
+    yield b"u"
 
 
 def _text(value: str) -> bytes:

@@ -315,7 +315,9 @@ class Unpickler:
     def _new(self) -> None:
         arguments, kind = self._pop(), self._pop()
         if kind is not _NAMESPACE or arguments != ():
-            raise Refused("its pickle makes an object that weights do not need")
+            raise Refused(
+                "its pickle has the instruction 0x81 for an object that weights do not need"
+            )
         self._push(Namespace())
 
     def _build(self) -> None:

@@ -27,7 +27,7 @@ from motion_jax.errors import UserError  # noqa: E402
 from motion_jax.nets.conv import target_platform  # noqa: E402
 from motion_jax.pose.draw import PoseStyle  # noqa: E402
 from motion_jax.profiling.measure import synthetic_batch  # noqa: E402
-from motion_jax.recipes import cyclegan, pix2pix  # noqa: E402
+from motion_jax.recipes import cyclegan, pix2pix, stylegan2  # noqa: E402
 from motion_jax.recipes.state import State  # noqa: E402
 from motion_jax.train.step import (  # noqa: E402
     check_layout,
@@ -77,6 +77,12 @@ CYCLEGAN = cyclegan.CycleGAN(
     main_stage=STAGE,
     pool_size=12,
 )
+STYLEGAN2 = stylegan2.StyleGAN2(
+    generator=stylegan2.Generator(latent=4, style=4, mapping_layers=1, widths=(4, 2)),
+    losses=stylegan2.Losses(r1_every=1, path_every=1, path_shrink=1),
+    augment=stylegan2.Augment("adaptive", "color", p=0.5, every=2, length=100),
+    main_stage=stylegan2.Stage(9, height=8, width=8, batch_size=BATCH, learning_rate=2e-3),
+)
 # What is trained, its stage, and on which layouts besides one device.
 CASES = {
     "global": (
@@ -93,6 +99,11 @@ CASES = {
     ),
     "pix2pix": (Config(recipe=PIX2PIX), "main", [Devices(), Devices(strategy="pmap")]),
     "cyclegan": (Config(recipe=CYCLEGAN), "main", [Devices(), Devices(strategy="pmap")]),
+    "stylegan2": (
+        Config(recipe=STYLEGAN2),
+        "main",
+        [Devices(data=4, space=2), Devices(strategy="pmap")],
+    ),
 }
 
 
@@ -104,7 +115,7 @@ def batches(config: Config, name: str) -> list[dict[str, np.ndarray]]:
         for key, array in batch.items():
             if array.dtype == np.uint8:
                 batch[key] = random.integers(0, 256, array.shape).astype(np.uint8)
-        if "face_boxes" in batch:
+        if batch.get("keypoints", np.zeros(0)).ndim == 4:
             # Somewhere, across the shards' borders too; every third window has no face.
             corner = random.uniform(0, 20, (*batch["face_boxes"].shape[:2], 2))
             batch["face_boxes"] = np.concatenate([corner, corner + 12], -1).astype(np.float32)
@@ -139,15 +150,15 @@ def run(config: Config, name: str, start: State) -> list[dict[str, float]]:
     mesh = meshes.of_stage(config.devices, config.recipe.stages()[name], name)
     # A copy: what lies right already is not copied by being placed, and is donated then.
     state = place_state(jax.tree.map(jnp.copy, start), config, mesh)
-    step, metrics = None, []
+    step, metrics, kind = None, [], config.recipe.usual_kind(name)
     for batch in batches(config, name):
         placed = meshes.place(batch, mesh)
         for key, array in placed.items():
-            height = array.shape[-3] // mesh.shape["space"]
             here = array.addressable_shards[0].data
             assert here.shape[0] == BATCH // mesh.shape["data"]
-            assert array.dtype != np.uint8 or here.shape[-3] == height, key
-        step = step or compile_ahead(compiled_step(config, name, mesh), state, placed, {})
+            if array.dtype == np.uint8:
+                assert here.shape[-3] == array.shape[-3] // mesh.shape["space"], key
+        step = step or compile_ahead(compiled_step(config, name, mesh, kind), state, placed, {})
         before = state
         state, losses = step(state, placed, {})
         metrics.append(jax.device_get(losses))

@@ -1,0 +1,1 @@
+"""What is done with trained generators of StyleGAN2: blending, finding pictures, directions."""

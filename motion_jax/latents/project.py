@@ -1,0 +1,320 @@
+"""`motion-jax project`: the latent with which a generator makes a given picture, by gradient
+descent on the latent and the noise maps (Karras et al. 2020, appendix D, as rosinality's program
+has it).
+
+Two things are other than in UI2I's program, whose inversions come out near black: the start is the
+mean of w, and what is kept is the last step.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax import Array
+from jaxtyping import Float, UInt8
+
+from motion_jax.data.records import encode_picture
+from motion_jax.errors import UserError, option
+from motion_jax.files import check_outputs, check_writable, write_bytes, writing
+from motion_jax.latents.factors import directions
+from motion_jax.latents.model import Model, check_alike, load_model
+from motion_jax.latents.options import ProjectOptions
+from motion_jax.nets import stylegan2 as nets
+from motion_jax.progress import say
+from motion_jax.recipes.network import applied
+from motion_jax.recipes.pixels import to_uint8
+from motion_jax.report import montage
+from motion_jax.video.image_files import is_picture, picture_files, read_picture
+from motion_jax.video.reader import read_frames
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a latent is looked for; the defaults are the published ones.
+
+    Attributes:
+      steps, learning_rate: of Adam; the rate rises over the first `rampup` of the steps, and falls
+        as a cosine over the last `rampdown`.
+      noise: of what is added to the code, times its deviation, falling to 0 at `noise_ramp`.
+      noise_weight: of the noise maps' correlation with themselves; mse: of the squared difference.
+    """
+
+    steps: int = 1000
+    learning_rate: float = 0.1
+    rampup: float = 0.05
+    rampdown: float = 0.25
+    noise: float = 0.05
+    noise_ramp: float = 0.75
+    noise_weight: float = 1e5
+    mse: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Of a step, counted from 0, whose rate is 0."""
+        t = step / self.steps
+        fall = min(1.0, (1.0 - t) / self.rampdown)
+        return (
+            self.learning_rate * (0.5 - 0.5 * math.cos(math.pi * fall)) * min(1.0, t / self.rampup)
+        )
+
+    def strength(self, step: int, deviation: float) -> float:
+        """Of the code's noise."""
+        return deviation * self.noise * max(0.0, 1.0 - step / self.steps / self.noise_ramp) ** 2
+
+
+@struct.dataclass
+class Found:
+    """code: [1, ...] in its space; noise: maps [1, r, r]; moments: Adam's."""
+
+    code: Array
+    noise: list[Array]
+    moments: Any
+
+    @classmethod
+    def begun(cls, code: Array, noise: Sequence[Array]) -> "Found":
+        """Before the first step."""
+        adam = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+        return cls(code, list(noise), adam.init((code, list(noise))))
+
+
+def correlation(maps: Sequence[Float[Array, "n r r"]]) -> Float[Array, ""]:
+    """How much noise maps resemble themselves one pixel further, at every size down to 8x8: what
+    keeps pictures out of them."""
+    total: Any = 0.0
+    for each in maps:
+        while True:
+            for axis in (1, 2):
+                total = total + jnp.square(jnp.mean(each * jnp.roll(each, 1, axis)))
+            size = each.shape[1]
+            if size <= 8:
+                break
+            each = each.reshape(-1, size // 2, 2, size // 2, 2).mean((2, 4))
+    return total
+
+
+def settled(maps: Sequence[Float[Array, "n r r"]]) -> list[Array]:
+    """Each map with mean 0 and deviation 1."""
+    return [(m - m.mean()) / m.std(ddof=1) for m in maps]
+
+
+def search_step(
+    module: nets.Generator,
+    search: Search,
+    variables: Any,
+    basis: Array | None,
+    space: str,
+    found: Found,
+    target: Float[Array, "1 h w c"],
+    shift: Array,
+    rate: Array,
+) -> tuple[Found, dict[str, Array]]:
+    """One step of Adam: (what is found then, the losses before it).
+
+    basis: of the space "factors", what a row of coefficients is multiplied by. shift: what is added
+    to the code.
+    """
+
+    def loss(parts: tuple[Array, list[Array]]) -> tuple[Array, dict[str, Array]]:
+        code, noise = parts
+        images = drawn(module, variables, basis, space, code + shift, noise)
+        parts_ = {"mse": jnp.square(images - target).mean(), "noise": correlation(noise)}
+        total = search.mse * parts_["mse"] + search.noise_weight * parts_["noise"]
+        return total, {"loss": total, **parts_}
+
+    now = (found.code, found.noise)
+    gradient, losses = jax.grad(loss, has_aux=True)(now)
+    adam = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+    change, moments = adam.update(gradient, found.moments)
+    code, noise = jax.tree.map(lambda x, d: x - rate * d, now, change)
+    return Found(code, settled(noise), moments), losses
+
+
+def entries(
+    module: nets.Generator, variables: Any, basis: Array | None, space: str, code: Array
+) -> Float[Array, "n count s"]:
+    """w of every layer, of a code in a space."""
+    if space == "w_plus":
+        return code
+    if space == "z":
+        code = applied(module, variables, code, method="map")
+    elif space == "factors":
+        assert basis is not None, "coefficients are of directions"
+        code = code @ basis
+    return nets.repeated(code, nets.style_count(module.size))
+
+
+def drawn(
+    module: nets.Generator,
+    variables: Any,
+    basis: Array | None,
+    space: str,
+    code: Array,
+    noise: Sequence[Array],
+) -> Float[Array, "n h w c"]:
+    """The picture of a code."""
+    ws = entries(module, variables, basis, space, code)
+    return applied(module, variables, ws, list(noise), method="draw")
+
+
+class Projector:
+    """Looks for codes of one generator in one space; compiled once."""
+
+    def __init__(self, model: Model, space: str):
+        self.model, self.space = model, space
+        self.basis = None
+        if space == "factors":
+            # A row is a direction. UI2I's program multiplies by the matrix whose columns are.
+            self.basis = jnp.asarray(directions(model)[0].T)
+        self._steps: dict[Search, Any] = {}
+        z = model.latents(0, 4096)
+        w = jax.jit(lambda v, z: applied(model.module, v, z, method="map"))(
+            model.variables, jnp.asarray(z)
+        )
+        self.deviation = float(jnp.sqrt(jnp.square(w - w.mean(0)).sum() / len(z)))
+        self.centre = w.mean(0)
+
+    def start(self) -> Array:
+        """The code of the mean of w (of z, zeros are no picture's: a random one)."""
+        if self.space == "z":
+            return jnp.asarray(self.model.latents(0, 1))
+        if self.space == "w_plus":
+            return nets.repeated(self.centre[None], self.model.count)
+        if self.space == "factors":
+            assert self.basis is not None, "see __init__"
+            return self.centre[None] @ self.basis.T
+        return self.centre[None]
+
+    def noise(self, seed: int) -> list[Array]:
+        """Maps to begin with."""
+        random = np.random.default_rng((seed, 1))
+        sizes = nets.noise_sizes(self.model.module.size)
+        return [jnp.asarray(random.standard_normal((1, r, r)), jnp.float32) for r in sizes]
+
+    def look(
+        self, found: Found, target: UInt8[np.ndarray, "h w c"], search: Search, seed: int
+    ) -> tuple[Found, list[float]]:
+        """(what is found after all steps, the squared difference before each)."""
+        if search not in self._steps:
+            step = partial(search_step, self.model.module, search)
+            self._steps[search] = jax.jit(step, static_argnames="space", donate_argnames="found")
+        wanted = jnp.asarray(target, jnp.float32)[None] / 127.5 - 1.0
+        random = np.random.default_rng((seed, 2))
+        errors: list[Array] = []
+        deviation = self.deviation if self.space in ("w", "w_plus") else 0.0
+        for i in range(search.steps):
+            shift = random.standard_normal(found.code.shape) * search.strength(i, deviation)
+            found, losses = self._steps[search](
+                self.model.variables,
+                self.basis,
+                space=self.space,
+                found=found,
+                target=wanted,
+                shift=jnp.asarray(shift, jnp.float32),
+                rate=jnp.float32(search.rate(i)),
+            )
+            errors.append(losses["mse"])
+        return found, [float(e) for e in jax.device_get(errors)]
+
+    def entries(self, found: Found) -> np.ndarray:
+        """w of every layer, [count, s]."""
+        run = partial(entries, self.model.module, self.model.variables, self.basis, self.space)
+        return np.asarray(jax.jit(run)(found.code))[0]
+
+    def picture(self, found: Found, variables: Any | None = None) -> UInt8[np.ndarray, "h w c"]:
+        """Of what was found, by this generator or by another's variables."""
+        given = self.model.variables if variables is None else variables
+        ws = jnp.asarray(self.entries(found))[None]
+
+        def run(variables: Any, ws: Array, noise: list[Array]) -> Array:
+            return to_uint8(applied(self.model.module, variables, ws, noise, method="draw"))
+
+        return np.asarray(jax.jit(run)(given, ws, found.noise))[0]
+
+
+# --- the verb -------------------------------------------------------------------------------------
+
+
+def project(options: ProjectOptions) -> None:
+    """Writes latents.npz ("names", "ws" [n, count, s], "noise_i" [n, r, r] and "errors"), and
+    NAME.png for each picture: given, found, and through the blend. Raises UserError."""
+    check_outputs(options, "out")
+    for name in ("steps", "steps_next"):
+        if getattr(options, name) < 1:
+            raise UserError(f"{option(name)} {getattr(options, name)} must be 1 or more.")
+    model = load_model(options.run)
+    other = None
+    if options.blend is not None:
+        other = load_model(options.blend)
+        check_alike(model, other)
+    check_writable(options.out)
+    projector = Projector(model, options.space)
+    first = Search(options.steps, options.learning_rate, noise_weight=options.noise_weight)
+    found: Found | None = None
+    results = []
+    for name, picture, follows in _targets(options, model.module.size):
+        search, code, noise = first, projector.start(), projector.noise(options.seed)
+        if follows and found is not None:
+            # What is near already is not shaken.
+            search = Search(
+                options.steps_next,
+                options.learning_rate / 2,
+                noise=0.0,
+                noise_weight=options.noise_weight,
+            )
+            code, noise = found.code, found.noise
+        # Copies: what a step is given it may overwrite.
+        begun = Found.begun(jnp.copy(code), [jnp.copy(m) for m in noise])
+        found, errors = projector.look(begun, picture, search, options.seed)
+        made = projector.picture(found)
+        last = float(np.square(made / 127.5 - picture / 127.5).mean())
+        row = {"given": picture, "found": made}
+        if other is not None:
+            row["blend"] = projector.picture(found, other.variables)
+        sheet = montage.side_by_side(list(row.values()), list(row))
+        write_bytes(options.out / f"{name}.png", encode_picture(sheet, "png"))
+        maps = [np.asarray(m)[0] for m in found.noise]
+        results.append((name, projector.entries(found), maps, last))
+        say(f"{name}: squared difference {errors[0]:.4f} at the start, {last:.4f} at the end.")
+    path = options.out / "latents.npz"
+    arrays: dict[str, Any] = {
+        "names": np.array([name for name, *_ in results]),
+        "ws": np.stack([ws for _, ws, *_ in results]),
+        "errors": np.array([error for *_, error in results]),
+    }
+    for i in range(len(results[0][2])):
+        arrays[f"noise_{i}"] = np.stack([maps[i] for _, _, maps, _ in results])
+    with writing(path):
+        np.savez(path, **arrays)
+    say(f"Wrote {path} and {len(results)} pictures.")
+
+
+def _targets(options: ProjectOptions, size: int) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """(name, the middle square of a picture at the generator's size, whether it follows the one
+    before in a film)."""
+    source = options.source
+    if not source.exists():
+        raise UserError(f"There is no {source}; give a picture, a folder of them, or a video.")
+    if source.is_dir() or is_picture(source.name):
+        for file in picture_files(source) if source.is_dir() else [source]:
+            yield file.stem, _square(np.asarray(read_picture(file).convert("RGB")), size), False
+        return
+    for i, frame in enumerate(read_frames(source)):
+        if options.max_frames is not None and i >= options.max_frames:
+            return
+        yield f"frame-{i:06d}", _square(frame.image, size), i > 0
+
+
+def _square(image: np.ndarray, size: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    cut = np.ascontiguousarray(image[top : top + side, left : left + side, :3])
+    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return cv2.resize(cut, (size, size), interpolation=how)

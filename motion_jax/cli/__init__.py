@@ -29,6 +29,7 @@ VERBS = {
     "compile": "compile a training step for a TPU pod that is not here: does it fit",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
+    "completion": "print completions of verbs and options for bash, zsh or fish",
 }
 
 
@@ -260,6 +261,7 @@ _PLAIN = {
     "parity": ("port.options:ParityOptions", "port.parity:parity"),
     "fetch": ("fetch:FetchOptions", "fetch:fetch"),
     "demo": ("demo_options:DemoOptions", "demo:demo"),
+    "completion": ("cli.completion:CompletionOptions", "cli.completion:completion"),
 }
 
 

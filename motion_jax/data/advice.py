@@ -146,8 +146,8 @@ def bars(video: VideoEntry) -> float:
     crop = video["crop"]
     inside = 1.0
     for start, length, full in (("left", "width", "width"), ("top", "height", "height")):
-        first, size = crop[start], max(crop[length], 1)  # type: ignore[literal-required]
-        whole: int = video[full]
+        first, size = crop[start], max(crop[length], 1)
+        whole: int = video[full]  # type: ignore[literal-required]
         inside *= max(min(first + size, whole) - max(first, 0), 0) / size
     return 1 - inside
 

@@ -1,4 +1,4 @@
-"""What mkdocs is told besides the files of docs/: the READMEs and notebooks as pages, and a page for
+"""What mkdocs is told besides the files of docs/: READMEs and notebooks as pages, and a page for
 each verb, made of its options, so that it cannot fall behind them."""
 
 import ast

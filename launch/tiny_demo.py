@@ -1,5 +1,5 @@
-"""For launch/release.sh alone: the demo with networks of a few channels and two steps a stage, to see
-that an installed wheel has everything. Its pictures show nothing."""
+"""For launch/release.sh alone: the demo with networks of a few channels and two steps, to see that
+an installed wheel has everything. Its pictures show nothing."""
 
 from motion_jax.config import Config, Record
 from motion_jax.pose.draw import PoseStyle

@@ -291,6 +291,6 @@ class Performer:
         when = np.arange(len(points)) / FPS if times is None else np.asarray(times, np.float64)
         if when.shape != (len(points),):
             raise UserError(f"{len(points)} poses and {when.size} times; give one for each.")
-        seen: np.ndarray = (points[:, :25, 2] > 0).any(1)
-        reasons = tuple("" if one else "no person" for one in seen)
+        seen = points[:, :25, 2] > 0
+        reasons = tuple("" if one.any() else "no person" for one in seen)
         return PoseTrack(points, when, size or self.size, reasons)

@@ -26,7 +26,7 @@ VERBS = {
     "inspect": "show what weight files, checkpoints and runs hold, or how two differ",
     "parity": "run two networks layer by layer and name the first that differs",
     "profile": "show where a training step's time and memory go",
-    "compile": "compile a training step for a TPU pod that is not here: does it fit",
+    "compile": "compile a training step for a TPU pod that you do not have: does it fit",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
     "completion": "print completions of verbs and options for bash, zsh or fish",

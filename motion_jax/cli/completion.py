@@ -22,8 +22,9 @@ WITH_CONFIG = ("train", "profile", "compile")
 
 @dataclass(frozen=True)
 class CompletionOptions:
-    """Print completions for a shell: eval "$(motion-jax completion bash)" in ~/.bashrc, the same
-    with zsh in ~/.zshrc, or motion-jax completion fish > ~/.config/fish/completions/motion-jax.fish."""
+    """Print completions of verbs and options for a shell: eval "$(motion-jax completion bash)" in
+    ~/.bashrc, the same with zsh in ~/.zshrc; for fish the output goes into a file
+    ~/.config/fish/completions/motion-jax.fish."""
 
     shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
     """Which shell."""

@@ -7,7 +7,9 @@ TPU := $(VENV)/.tpu-compiler
 # Two files of tests at a time, in the order of tests/slow.txt.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick lint clean
+DOCS := $(VENV)/.docs
+
+.PHONY: demo test quick lint site clean
 
 demo: $(DONE)
 	$(VENV)/bin/motion-jax demo
@@ -41,6 +43,14 @@ $(TPU): $(DONE)
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
 	    $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'jax[tpu]'; \
 	fi
+	@touch $@
+
+# The documentation as a site in out/site; a broken link or an undocumented argument is an error.
+site: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+$(DOCS): $(DONE)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 clean:

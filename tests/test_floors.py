@@ -20,7 +20,7 @@ PACKAGE = "motion_jax"
 # Lowest first. A name is a room (a folder) or a module of the package's root; those on one line
 # stand side by side and do not know each other.
 FLOORS = (
-    ("errors", "memory", "demo_options", "interrupt"),
+    ("errors", "memory", "demo_options", "interrupt", "verbs"),
     ("events", "parsing", "entry_points"),
     ("files",),
     ("progress",),
@@ -49,8 +49,8 @@ FLOORS = (
     ("serve",),
     ("live",),
     ("distill",),
-    # What a person starts.
-    ("demo", "fetch"),
+    # What a person starts, or a program of theirs.
+    ("demo", "fetch", "library"),
     ("demo_live",),
     ("cli",),
     ("start",),

@@ -30,12 +30,13 @@ VERBS = {
     "inspect": "show what weight files, checkpoints and runs hold, or how two differ",
     "parity": "run two networks layer by layer and name the first that differs",
     "profile": "show where a training step's time and memory go",
-    "compile": "compile a training step for a TPU pod that is not here: does it fit",
+    "compile": "compile a training step for TPUs or cards that you do not have: does it fit",
     "blend": "put two generators of StyleGAN2 together: shapes of one, drawing of the other",
     "project": "find the latents with which a generator of StyleGAN2 makes given pictures",
     "factors": "directions in which a generator of StyleGAN2's pictures change most, on a sheet",
     "fetch": "download weights that some configs need (vgg19)",
     "demo": "the whole job on two drawn dancers, in minutes",
+    "completion": "print completions of verbs and options for bash, zsh or fish",
 }
 
 
@@ -317,6 +318,7 @@ _PLAIN = {
     "project": ("latents.options:ProjectOptions", "latents.project:project"),
     "factors": ("latents.options:FactorsOptions", "latents.factors:factors"),
     "fetch": ("fetch:FetchOptions", "fetch:fetch"),
+    "completion": ("cli.completion:CompletionOptions", "cli.completion:completion"),
 }
 
 

@@ -38,8 +38,8 @@ class ProfileOptions:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """Compile the training step for TPU chips or NVIDIA cards that are not here, and say whether it
-    fits, what it communicates and moves, and an estimated time. Needs the extra `tpu` or `cuda`;
+    """Compile the training step for TPU chips or NVIDIA cards that you do not have, and say whether
+    it fits, what it communicates and moves, and an estimated time. Needs the extra `tpu` or `cuda`;
     takes minutes for large networks. Settings of the config can be given as with `motion-jax
     train`, for instance --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2
     bad input."""

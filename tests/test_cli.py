@@ -18,6 +18,7 @@ import pytest
 from motion_jax import __version__, cli, events
 from motion_jax.cli import train as command
 from motion_jax.cli.after import next_command
+from motion_jax.cli.completion import options_of
 from motion_jax.compare.options import CompareOptions
 from motion_jax.config import flatten, load_config, to_json
 from motion_jax.errors import UserError
@@ -73,29 +74,6 @@ def test_help_and_version(capsys):
     capsys.readouterr()
     assert run("--version") == 0
     assert capsys.readouterr().out == f"motion-jax {__version__}\n"
-
-
-def options_of(verb):
-    from motion_jax.compare.options import CompareOptions
-    from motion_jax.data.export_data import ExportOptions as DataExportOptions
-    from motion_jax.data.import_data import ImportOptions as DataImportOptions
-    from motion_jax.data.prepare_options import PrepareOptions
-    from motion_jax.demo_options import DemoOptions
-    from motion_jax.evaluate.options import EvaluateOptions
-    from motion_jax.fetch import FetchOptions
-    from motion_jax.pairing.options import PairOptions
-    from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
-    from motion_jax.profiling.options import CompileOptions, ProfileOptions
-    from motion_jax.transfer.options import TransferOptions
-
-    return {
-        "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
-        "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
-        "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
-        "parity": ParityOptions, "import-data": DataImportOptions,
-        "export-data": DataExportOptions, "compile": CompileOptions,
-        "pair": PairOptions, "compare": CompareOptions,
-    }[verb]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "train"])

@@ -15,6 +15,9 @@ OWN = {
     "import": "port.options:ImportOptions",
     "profile": "profiling.options:ProfileOptions",
     "compile": "profiling.options:CompileOptions",
+    "distill": "distill.options:DistillOptions",
+    "serve": "serve.options:ServeOptions",
+    "demo": "demo_options:DemoOptions",
 }
 # Verbs whose first word is a config.
 WITH_CONFIG = ("train", "profile", "compile")

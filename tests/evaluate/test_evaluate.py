@@ -380,7 +380,7 @@ def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path)
         return SimpleNamespace(keypoints=keypoints, found=found)
 
     monkeypatch.setattr("motion_jax.evaluate.measure.choose_detector", choose)
-    monkeypatch.setattr("motion_jax.evaluate.reestimate.estimate_video", estimate)
+    monkeypatch.setattr("motion_jax.pose.estimate.estimate_video", estimate)
     result = evaluate(options(run, reestimate="yes", json=True))
     methods = result["methods"]
     assert result["reestimated_frames"] == 14  # the second clip's 7 are too few

@@ -35,6 +35,8 @@ TITLES = {
     "retrieval_video": "Transfer by nearest frames",
     "retrieval_quality": "Ways of retrieval on held-out frames",
     "loader": "Loader",
+    "card": "On a card",
+    "gpu_compile": "Compiled for GPUs",
     "tpu_compile": "Compiled for TPUs",
     "pod": "A pod on a laptop",
     "compile_time": "Time to the first step",
@@ -53,8 +55,8 @@ in prose is from notes made on the same machine.
 elsewhere.
 
 **Not measured: GPUs and TPUs.** The benchmarks run on them (images/s beside PyTorch eager, autocast
-and compiled; MFU; latency of one frame), but no figure here comes from one. For TPUs there are
-their compiler's estimates.
+and compiled; MFU; latency of one frame; `benchmarks.card` does it all in minutes), but no figure in
+a table here comes from one. For both there are estimates from compiled programs.
 """
 
 

@@ -28,7 +28,7 @@ from motion_jax.nets.blocks import ResidualBlock
 from motion_jax.nets.initial import initialise
 from motion_jax.plan.methods import METHODS, base_config
 from motion_jax.profiling.cost import fastest, memory_of
-from motion_jax.profiling.size import stage_size
+from motion_jax.profiling.size import StageSize, stage_size
 
 # (config, training frames below which it is not proposed), best result first. A thousand frames are
 # too few for everybody_dance_now, as it says itself; 3,000 is a guess above that.
@@ -53,6 +53,11 @@ PROGRAM_BYTES = 2e9
 TELLING_FLOPS = 5e9
 # A training step reaches this share of the FLOP/s of a residual block alone (measured on 2 cores).
 STEP_SHARE = 0.7
+# Seconds from the beginning of one small kernel of a GPU to that of the next: an assumption. Where
+# all that a step does is small, as many of these as it has kernels are its time.
+KERNEL_SECONDS = 4e-6
+# Bytes of the array by whose addition an accelerator's memory is measured.
+ARRAY_BYTES = 2**28
 # How much longer a step takes in training, with batches, logs and samples, than alone (two_cores:
 # 1.05 times in the local stage, 1.12 in the global, 1.25 in the short face stage).
 LOOP = 1.1
@@ -68,6 +73,8 @@ class Machine:
       memory_bytes: of the device that trains.
       step_flops: {dtype: FLOP/s that a training step is expected to reach}; empty: not measured.
       how: where step_flops come from, for people; or why there are none.
+      bandwidth: of a GPU's memory, measured, bytes/s; 0: a step's bytes are not counted, because
+        step_flops already say what a step reaches with all that it does besides.
     """
 
     device: str
@@ -75,6 +82,7 @@ class Machine:
     memory_bytes: float
     step_flops: Mapping[str, float]
     how: str
+    bandwidth: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,7 @@ def _plain(candidate: Candidate | None) -> dict[str, Any]:
 # --- the machine ----------------------------------------------------------------------------------
 
 
-def this_machine(step_flops: Mapping[str, float], how: str) -> Machine:
+def this_machine(step_flops: Mapping[str, float], how: str, bandwidth: float = 0.0) -> Machine:
     """The device that jax would train on. Arguments: see Machine."""
     device, count = jax.devices()[0], jax.device_count()
     accelerator = device.platform != "cpu"
@@ -201,28 +209,69 @@ def this_machine(step_flops: Mapping[str, float], how: str) -> Machine:
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         name = f"{cores} CPU core{'s' if cores != 1 else ''}"
-    return Machine(name, accelerator, memory_of(device), step_flops, how)
+    return Machine(name, accelerator, memory_of(device), step_flops, how, bandwidth)
 
 
 @functools.cache
 def measured_machine() -> Machine:
-    """This machine, its speed estimated from that of a residual block, forward and backward. Takes
-    about two seconds, most of them compiling.
+    """This machine, its speed estimated from that of a residual block, forward and backward, and
+    on a GPU of its memory. Takes about two seconds, most of them compiling.
 
     Where the device cannot run even that (another program has its memory, for instance), `how` says
     so and step_flops is empty.
     """
     accelerator = jax.default_backend() != "cpu"
-    rates = {}
+    rates, bandwidth = {}, 0.0
     try:
         for dtype in ("float32", "bfloat16") if accelerator else ("float32",):
             rates[dtype] = _block_flops(dtype, accelerator)
+        if jax.default_backend() == "gpu":
+            bandwidth = _bandwidth()
     except RuntimeError as error:  # jax's errors of a device
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return this_machine({}, f"its speed could not be measured ({first})")
-    how = f"reckoned from {rates['float32'] / 1e9:.0f} GFLOP/s measured in one residual block"
     count = jax.device_count()
+    if bandwidth:
+        how = (
+            f"reckoned from its steps' own arithmetic and bytes, with {_tera(rates)} TFLOP/s and "
+            f"{bandwidth / 1e9:.0f} GB/s measured here"
+        )
+        rates = {dtype: count * rate for dtype, rate in rates.items()}
+        return this_machine(rates, how, count * bandwidth)
+    how = f"reckoned from {rates['float32'] / 1e9:.0f} GFLOP/s measured in one residual block"
     return this_machine({dtype: count * STEP_SHARE * rate for dtype, rate in rates.items()}, how)
+
+
+def _tera(rates: Mapping[str, float]) -> str:
+    """ "210 (float32) and 480 (bfloat16)"."""
+    return " and ".join(f"{rate / 1e12:.0f} ({dtype})" for dtype, rate in rates.items())
+
+
+def _bandwidth() -> float:
+    """Bytes/s that adding one long array to another moves, in place."""
+    add = jax.jit(lambda a, b: a + b, donate_argnums=0)
+    held = [jnp.zeros(ARRAY_BYTES // 4), jnp.ones(ARRAY_BYTES // 4)]
+
+    def run() -> jax.Array:
+        held[0] = add(*held)
+        return held[0]
+
+    return 3 * ARRAY_BYTES / fastest(run, least=0.2)
+
+
+def step_seconds(size: StageSize, machine: Machine, dtype: str) -> float | None:
+    """An estimate of one step's time; None where the machine's speed is not known.
+
+    On a GPU the sum of its convolutions' arithmetic, of what the other kernels move, and of the
+    kernels' beginnings: the compiled programs have the first two one after the other.
+    """
+    rate = machine.step_flops.get(dtype) or machine.step_flops.get("float32")
+    if not rate:
+        return None
+    if not machine.bandwidth:
+        return size.flops / rate
+    moved = size.moved_bytes / machine.bandwidth
+    return size.flops / rate + moved + size.kernels * KERNEL_SECONDS
 
 
 def _block_flops(dtype: str, accelerator: bool) -> float:
@@ -362,11 +411,11 @@ def _judged(candidate: Candidate, least: int, dataset: Dataset, machine: Machine
     )
     if not machine.accelerator:
         memory += PROGRAM_BYTES
-    rate = machine.step_flops.get(recipe.dtype) or machine.step_flops.get("float32")
+    each = {stage: step_seconds(size, machine, recipe.dtype) for stage, size in sizes.items()}
+    known = {stage: taken for stage, taken in each.items() if taken is not None}
     seconds = None
-    if rate:
-        flops = sum(recipe.stages()[stage].steps * size.flops for stage, size in sizes.items())
-        seconds = LOOP * flops / rate
+    if len(known) == len(each):
+        seconds = LOOP * sum(recipe.stages()[stage].steps * taken for stage, taken in known.items())
     if candidate.against:
         against = candidate.against
     elif dataset.frames < least:

@@ -22,7 +22,7 @@ from motion_jax.train.loop import train
 from motion_jax.train.run import Run, load_run
 from motion_jax.transfer.source import takes_frames_too, takes_poses
 
-LESSONS, RESULT = "lessons", "distill.json"
+RESULT = "distill.json"
 
 
 def distill(
@@ -48,14 +48,15 @@ def distill(
                 "takes runs that are."
             )
         dataset = open_dataset(options.data or teacher.data_path)
-        known = _read(options.run)
+        beside = lessons_folder(options.run)
+        known = _read(beside)
         if known is None:
             known = _choose(teacher, options, budget)
         config = student_config(teacher, known["sizes"], options)
-        with files.results_in(options.run):
-            files.write_json(options.run / RESULT, known)
+        with files.results_in(beside):
+            files.write_json(beside / RESULT, known)
         with events.part(0.0, 0.3):
-            lessons = options.run / LESSONS
+            lessons = beside / "dataset"
             write_lessons(lessons, teacher, dataset, options.mixed, options.seed)
         with events.part(0.3, 0.95):
             train(config, lessons, options.run, command=command or "motion-jax distill")
@@ -73,6 +74,11 @@ def parse_budget(text: str) -> float:
     if value <= 0:
         raise UserError(f"{option('budget')} {text} is no time; give one as 12ms or 0.012s.")
     return value
+
+
+def lessons_folder(run: Path) -> Path:
+    """Beside the student's run: what it learns from, and what was chosen."""
+    return run.with_name(f"{run.name}.lessons")
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

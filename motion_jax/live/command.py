@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +25,7 @@ from motion_jax.live.outputs import (
     VirtualCamera,
     Window,
     check_screen,
+    has_screen,
 )
 from motion_jax.live.people import Person, people
 from motion_jax.live.rungs import Ladder
@@ -142,10 +141,7 @@ def _wants_window(options: LiveOptions, more: Sink | None) -> bool:
     if options.window is not None:
         return options.window
     other = options.record or options.virtual_camera or options.port is not None or more
-    screen = sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-    return screen and not other and options.stats is None
+    return has_screen() and not other
 
 
 def _listening(options: LiveOptions, stack: contextlib.ExitStack) -> socket.socket | None:

@@ -1,6 +1,8 @@
 """Where live pictures go: each output has a thread and takes the newest picture."""
 
 import dataclasses
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -155,9 +157,18 @@ class VirtualCamera:
         self._camera.close()
 
 
+def has_screen() -> bool:
+    """Whether there is one; where there is none, OpenCV's windows end the process."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def check_screen() -> None:
     """Raises UserError where no window can be shown."""
     try:
+        if not has_screen():
+            raise cv2.error("no screen")
         cv2.namedWindow("motion-jax", cv2.WINDOW_NORMAL)
         cv2.destroyWindow("motion-jax")
     except cv2.error as error:

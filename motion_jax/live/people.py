@@ -19,7 +19,7 @@ from motion_jax.transfer.resident import Resident, Seen, cut
 from motion_jax.transfer.source import Moment
 
 
-@dataclass
+@dataclass(eq=False)
 class Person:
     """One run, ready.
 

@@ -168,13 +168,14 @@ class Session:
             if posed is None:
                 continue
             frame, begun = posed.frame, time.monotonic()
-            self._choose()
+            if self._choose():
+                fit = None
             if self.estimate is None:
                 seen: Seen | None = self._now.resident.picture(frame.image)
                 faded = 0.0
             else:
                 if fit is None:
-                    body = Body.of_run(self.people[0].resident.run)
+                    body = Body.of_run(self._now.resident.run)
                     fit = RunningFit(frame.image.shape[:2], body, self.normalize)
                 seen, faded = self._seen(posed, mend, fit)
             fitted = time.monotonic()
@@ -204,15 +205,19 @@ class Session:
         laid = None if pose is None else fit.next(frame.time, pose)
         return None if laid is None else self._now.resident.pose(laid), shown.faded
 
-    def _choose(self) -> None:
-        """The run that was asked for, or the smaller one; it goes on from the last picture."""
+    def _choose(self) -> bool:
+        """The run that was asked for, or the smaller one; it goes on from the last picture. Whether
+        another person is drawn now."""
         with self._lock:
             wanted = self._person
         if self.smaller is not None and self.ladder.has(rungs.SMALLER):
             wanted = self.smaller
-        if wanted is not self._now:
-            wanted.networks.go_on_from(self._now.networks)
-            self._now = wanted
+        if wanted is self._now:
+            return False
+        wanted.networks.go_on_from(self._now.networks)
+        another = self.smaller not in (wanted, self._now)
+        self._now = wanted
+        return another
 
     def _mixed(self, last: np.ndarray | None, faded: float) -> np.ndarray | None:
         """The last picture, faded into the background."""

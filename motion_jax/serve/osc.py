@@ -39,6 +39,8 @@ class Osc(asyncio.DatagramProtocol):
             messages = [timed.message for timed in OscPacket(data).messages]
         except (ParseError, ValueError, IndexError, RecursionError):
             return  # Nobody knows who sent what.
+        if address[0] in self._clients:
+            self._clients[address[0]] = None  # It lives.
         for message in messages[:16]:
             if message.address == "/server/connect" and len(self._clients) < MOST_CLIENTS:
                 self._clients[address[0]] = None

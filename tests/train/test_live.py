@@ -205,12 +205,15 @@ def test_runs_are_switched_and_live_ends_when_it_is_told(trained, plated, source
         ({"precision": "bfloat16", "runtime": "jax"}, "only with runtime openvino"),
         ({"virtual_camera": True}, "pip install pyvirtualcam"),
         ({"background": "green"}, "draws the person apart"),
+        ({"window": True}, "no screen, or OpenCV without windows"),
         ({"smaller": "other"}, "is not a run directory"),
     ],
 )
 def test_bad_input(trained, source, tmp_path, options, sentence, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     paths = {name: tmp_path / options[name] for name in ("record", "smaller") if name in options}
     given = {
         "run": (trained,), "camera": str(source[0]), "poses": source[1], "normalize": "none",

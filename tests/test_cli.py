@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,11 @@ from motion_jax.cli.after import next_command
 from motion_jax.cli.completion import options_of
 from motion_jax.compare.options import CompareOptions
 from motion_jax.config import flatten, load_config, to_json
+from motion_jax.data.import_options import ImportOptions as FolderOptions
 from motion_jax.errors import UserError
+from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.pairing.options import PairOptions
+from motion_jax.port.options import ImportOptions
 from motion_jax.profiling.arithmetic import count_parameters, flops
 from motion_jax.transfer.options import TransferOptions
 
@@ -357,18 +360,22 @@ def test_libtpu_is_told_what_it_would_complain_of(tmp_path, monkeypatch):
 
 
 def test_every_verb_that_makes_something_names_the_next_command():
-    a = Namespace
-    place, out = Path("my run"), Path("o")
-    assert next_command("train", a(run=place)) == "motion-jax evaluate --run 'my run'"
-    assert next_command("pair", a(kind="pics2pics", out=out)).startswith("motion-jax train pics2")
-    assert "--run 'my run'" in next_command("evaluate", a(run=place))
-    assert "--normalize none" in next_command("import", a(out=out, data=None))
-    assert next_command("inspect", a()) == ""
-    drawn = a(run=place, source=Path("s.mp4"), data=None)
-    shown = a(run=None, source=Path("s.mp4"), data=Path("d"))
+    run_, out, film = Path("my run"), Path("o"), Path("s.mp4")
+    trained = command.TrainOptions(run=run_)
+    assert next_command("train", trained) == "motion-jax evaluate --run 'my run'"
+    pairs = PairOptions(out, out, out, kind="pics2pics")
+    assert next_command("pair", pairs) == "motion-jax train pics2pics --data o --run RUN"
+    assert "--run 'my run'" in next_command("evaluate", EvaluateOptions(run=run_))
+    imported = ImportOptions(Path("x"), run_)
+    assert next_command("import", imported).endswith("--run 'my run' --source VIDEO --out OUT.mp4 "
+                                                     "--normalize none")  # fmt: skip
+    assert "--data o" in next_command("import-data", FolderOptions(Path("x"), out))
+    assert next_command("inspect", None) == ""
+    drawn = TransferOptions(source=film, out=out, run=run_)
+    shown = TransferOptions(source=film, out=out, data=Path("d"), method="nearest")
     assert "evaluate --run 'my run' --source s.mp4" in next_command("transfer", drawn)
     assert "compare --target d" in next_command("transfer", shown)
-    compared = a(source=Path("s.mp4"), target=Path("d"))
+    compared = CompareOptions(target=Path("d"), source=film, out=out)
     table = {"methods": {"nearest": {}, "pose2pics": {"run": "out/runs/pose2pics"}}}
     for best, said in (("nearest", "--method nearest --data d"), ("pose2pics", "--run out/runs")):
         table["recommendation"] = {"pose": [best], "person": []}

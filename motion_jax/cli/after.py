@@ -60,7 +60,7 @@ def _after_compare(options: Any, result: Any) -> str:
 
 
 def _after_import(options: Any, _: Any) -> str:
-    words = ("--run", options.out, "--source", "VIDEO", "--out", "OUT.mp4")
+    words = ("--run", options.run, "--source", "VIDEO", "--out", "OUT.mp4")
     return command("transfer", *words, *([] if options.data else ["--normalize", "none"]))
 
 

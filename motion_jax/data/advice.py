@@ -110,8 +110,9 @@ def _amount(quality: Quality) -> Iterable[Advice]:
     if records < FEW_FRAMES:
         yield Advice(
             f"Only {records} frames: the result will look right only in poses close to these. "
-            f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames). Until then real "
-            "frames chosen by pose (transfer --method nearest) look better than a trained network.",
+            f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames). Until then "
+            "show real frames chosen by pose (transfer --method nearest): from so few a network "
+            "learns little.",
             urgent=True,
         )
     elif records < SOME_FRAMES:

@@ -28,11 +28,11 @@ ARCHIVES = ("data", "exported", *(f"run_{name}" for name in DATASETS))
 PREPARE = (
     "prepare", "video/video.mp4", "--poses", "video/poses", "--size", "32x32", "--workers", "1",
 )  # fmt: skip
-# How a run is driven: by poses that it never saw, as they are; by another dancer, as users do it.
+# How a run is driven: by poses that it never saw, as they are; by another dancer, as users did it.
 AS_THEY_ARE = ("--normalize", "none", "--no-smooth", "--no-swaps", "--no-bones")
 DRIVEN = {
     "heldout": ("--source", "data/heldout/video.mp4", *AS_THEY_ARE, "--stabilise", "none"),
-    "other": ("--source", "data/other/video.mp4"),
+    "other": ("--source", "data/other/video.mp4", "--normalize", "global"),
 }
 POSES = {"heldout": "data/heldout/poses", "other": "data/other/poses"}
 # What a line of metrics.jsonl says besides losses.

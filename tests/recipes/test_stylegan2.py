@@ -58,16 +58,17 @@ def test_the_pipe_follows_its_probability():
 
 
 def test_a_flip_is_a_flip():
-    # Slopes: the wavelet is not quite symmetric, so that noise would not come back exactly.
+    # Slopes of a sixteenth a pixel. The wavelet is not quite symmetric: what is mirrored comes back
+    # a tenth of a pixel off.
     y, x = jnp.mgrid[:16, :16] / 16.0
     images = jnp.stack([x, y, x * y], -1)[None]
     inside = np.s_[:, 3:-3, 3:-3]
     warp = jax.jit(adaptive.warped)
     flip = jnp.diag(jnp.array([-1.0, 1.0, 1.0]))[None]
-    np.testing.assert_allclose(warp(images, flip)[inside], images[:, :, ::-1][inside], atol=5e-3)
+    np.testing.assert_allclose(warp(images, flip)[inside], images[:, :, ::-1][inside], atol=1e-2)
     quarter = jnp.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
     turned = jnp.rot90(images, 1, (1, 2))
-    np.testing.assert_allclose(warp(images, quarter)[inside], turned[inside], atol=5e-3)
+    np.testing.assert_allclose(warp(images, quarter)[inside], turned[inside], atol=1e-2)
 
 
 def test_filters_keep_brightness_and_place():

@@ -76,7 +76,6 @@ def options_of(verb):
     from motion_jax.demo_options import DemoOptions
     from motion_jax.evaluate.options import EvaluateOptions
     from motion_jax.fetch import FetchOptions
-    from motion_jax.latents.options import BlendOptions, FactorsOptions, ProjectOptions
     from motion_jax.pairing.options import PairOptions
     from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
     from motion_jax.profiling.options import CompileOptions, ProfileOptions
@@ -89,7 +88,6 @@ def options_of(verb):
         "parity": ParityOptions, "import-data": DataImportOptions,
         "export-data": DataExportOptions, "compile": CompileOptions,
         "pair": PairOptions, "compare": CompareOptions,
-        "blend": BlendOptions, "project": ProjectOptions, "factors": FactorsOptions,
     }[verb]  # fmt: skip
 
 

@@ -84,9 +84,9 @@ class Found:
         return cls(code, list(noise), adam.init((code, list(noise))))
 
 
-def correlation(maps: Sequence[Float[Array, "n r r"]]) -> Float[Array, ""]:
-    """How much noise maps resemble themselves one pixel further, at every size down to 8x8: what
-    keeps pictures out of them."""
+def correlation(maps: Sequence[Array]) -> Float[Array, ""]:
+    """How much noise maps [n, r, r] resemble themselves one pixel further, at every size down to
+    8x8: what keeps pictures out of them."""
     total: Any = 0.0
     for each in maps:
         while True:
@@ -99,8 +99,8 @@ def correlation(maps: Sequence[Float[Array, "n r r"]]) -> Float[Array, ""]:
     return total
 
 
-def settled(maps: Sequence[Float[Array, "n r r"]]) -> list[Array]:
-    """Each map with mean 0 and deviation 1."""
+def settled(maps: Sequence[Array]) -> list[Array]:
+    """Each map [n, r, r] with mean 0 and deviation 1."""
     return [(m - m.mean()) / m.std(ddof=1) for m in maps]
 
 

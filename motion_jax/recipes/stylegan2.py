@@ -9,7 +9,7 @@ and p is adapted.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import jax
@@ -77,10 +77,13 @@ class Generator:
     taps: tuple[float, ...] = nets.BINOMIAL
     """The filter around steps of resolution."""
 
+    def __post_init__(self) -> None:
+        _tuples(self, "widths", "taps")  # lists, where they are read from config.json
+
     def levels(self, size: int) -> tuple[int, ...]:
         """Channels of each level."""
         if self.widths:
-            return tuple(self.widths)
+            return self.widths
         return tuple(min(self.channel_base // r, self.channel_max) for r in nets.levels(size))
 
     def module(self, size: int, dtype: str) -> nets.Generator:
@@ -94,9 +97,14 @@ class Generator:
             architecture=self.architecture,
             channels=self.channels,
             clamp=self.clamp or None,
-            taps=tuple(self.taps),
+            taps=self.taps,
             dtype=jnp.dtype(dtype),
         )
+
+
+def _tuples(owner: Any, *names: str) -> None:
+    for name in names:
+        object.__setattr__(owner, name, tuple(getattr(owner, name)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,9 @@ class Discriminator:
     """Channels that this makes; 0: without."""
     clamp: float = 0.0
     """As the generator's."""
+
+    def __post_init__(self) -> None:
+        _tuples(self, "widths")
 
 
 @dataclass(frozen=True)
@@ -226,13 +237,13 @@ class StyleGAN2(OnlyStage):
         made, judge = self.generator, self.discriminator
         generator = made.module(self.size[0], self.dtype)
         return generator, nets.Discriminator(
-            widths=tuple(judge.widths) or generator.widths,
+            widths=judge.widths or generator.widths,
             architecture=judge.architecture,
             channels=made.channels,
             stddev_group=judge.stddev_group,
             stddev_channels=judge.stddev_channels,
             clamp=judge.clamp or None,
-            taps=tuple(made.taps),
+            taps=made.taps,
             dtype=jnp.dtype(self.dtype),
         )
 
@@ -515,13 +526,6 @@ class StyleGAN2(OnlyStage):
 
     def synthesis_params(self, state: State) -> Params:
         return {"generator": {**state.params, **state.averaged}["generator"]}
-
-    def resized(self, sizes: Mapping[str, int], discriminator: bool = True) -> Any:
-        if not sizes:
-            return self
-        return replace(
-            self, generator=replace(self.generator, channel_base=sizes["width"], widths=())
-        )
 
 
 def _with_centre(variables: Params, centre: Array) -> Params:

@@ -103,6 +103,11 @@ def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
+    if not {"poses", "keypoints", "frames"} & set(run.config.recipe.shows):
+        raise UserError(
+            f"{options.run} makes pictures out of noise, so no video drives it; give a run whose "
+            "recipe is shown poses or pictures (motion-jax project finds a video's latents)."
+        )
     check_matte(options.background, run)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(

@@ -81,7 +81,7 @@ STYLEGAN2 = stylegan2.StyleGAN2(
     generator=stylegan2.Generator(latent=4, style=4, mapping_layers=1, widths=(4, 2)),
     losses=stylegan2.Losses(r1_every=1, path_every=1, path_shrink=1),
     augment=stylegan2.Augment("adaptive", "color", p=0.5, every=2, length=100),
-    main_stage=stylegan2.Stage(9, height=8, width=8, batch_size=BATCH, learning_rate=2e-3),
+    main_stage=stylegan2.Stage(9, height=8, width=8, batch_size=BATCH, learning_rate=2e-5),
 )
 # What is trained, its stage, and on which layouts besides one device.
 CASES = {
@@ -105,6 +105,11 @@ CASES = {
         [Devices(data=4, space=2), Devices(strategy="pmap")],
     ),
 }
+
+
+# StyleGAN2's losses that a step computes after it has moved the discriminator: Adam's first steps
+# are of one length whatever the gradient, so that rounding of one that is nearly 0 shows.
+AFTER = ("G", "r1", "path", "path_length")
 
 
 def batches(config: Config, name: str) -> list[dict[str, np.ndarray]]:
@@ -183,7 +188,7 @@ def compare(case: str) -> None:
                 np.testing.assert_allclose(
                     a[loss],
                     b[loss],
-                    rtol={1: 1e-5}.get(number, 1e-3),
+                    rtol=1e-5 if number == 1 and loss not in AFTER else 1e-3,
                     atol=1e-6,
                     err_msg=f"{case}, {devices}: {loss} of step {number}",
                 )

@@ -97,6 +97,15 @@ def test_what_it_shows(run):
     assert len(film) == 30
 
 
+def test_no_video_drives_it(run, tmp_path, capsys):
+    words = ["transfer", "--run", str(run), "--source", "a.mp4", "--out", str(tmp_path / "b.mp4")]
+    (tmp_path / "a.mp4").touch()
+    words[4] = str(tmp_path / "a.mp4")
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "makes pictures out of noise" in capsys.readouterr().err
+
+
 def test_a_film_passes_through_its_latents(run):
     keys = np.arange(100, dtype=np.uint32).reshape(50, 2)
     film, seen = (f({"keys": keys}) for f in (RECIPE.film, RECIPE.seen))

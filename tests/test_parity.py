@@ -1,19 +1,22 @@
 """The published PyTorch code and ours, over every fixture: outputs, gradients, training
 trajectories.
 
-Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ of the
-shared folder, and another one where MOTION_JAX_PARITY names it.
+Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ and
+fixtures/ of the shared folder, and another one where MOTION_JAX_PARITY names it. Systems whose
+fixtures have forms of their own have a file each in parity/.
 """
 
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parity import first_order
 
 from motion_jax.nets.vgg import LAYERS, VGG19
 from motion_jax.port.reference import network_from_description
@@ -29,9 +32,22 @@ OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
 LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
 
 
+# Each has `knows(description)` and `check(path, description, seeded_vgg)`.
+SYSTEMS = (first_order,)
+
+
+def system_of(path: Path) -> ModuleType | None:
+    """The file of parity/ that compares a fixture; None: it is compared here."""
+    description = json.loads(path.read_text())
+    return next((system for system in SYSTEMS if system.knows(description)), None)
+
+
 def fixtures() -> list[Path]:
     shared = os.environ.get("MOTION_JAX_SHARED", Path(__file__).resolve().parents[2] / "shared")
     found = sorted((Path(shared) / "parity").glob("*/*.json"))
+    found += [
+        path for path in sorted((Path(shared) / "fixtures").glob("*/*.json")) if system_of(path)
+    ]
     if folder := os.environ.get("MOTION_JAX_PARITY"):
         found += sorted(Path(folder).glob("*.json"))
     return found
@@ -65,6 +81,9 @@ def seeded_vgg() -> dict:
 @pytest.mark.parametrize("path", fixtures(), ids=lambda path: path.stem)
 def test_parity(path: Path) -> None:
     description = json.loads(path.read_text())
+    if system := system_of(path):
+        system.check(path, description, seeded_vgg())
+        return
     arrays = dict(np.load(path.with_suffix(".npz")))
     if description["kind"] == "network":
         check_network(path, description["network"], arrays)

@@ -18,6 +18,7 @@ from motion_jax.report import html, montage
 TITLES = {
     "trained": "trained",
     "frame_by_frame": "frame by frame",
+    "photo": "the photo as it is",
     "nearest_frame": "nearest training frame",
 }
 # The method that any trained one must beat.

@@ -53,7 +53,7 @@ class Sampler:
 
     def _run(self, params: Any, clip: dict[str, np.ndarray]) -> list[jax.Array]:
         self._synthesizer.params = params
-        self._synthesizer.reset()
+        self._synthesizer.reset(self.recipe.reference(clip))
         return self._synthesizer.dispatch(self.recipe.seen(clip))
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:

@@ -6,12 +6,14 @@ dictionary whose tensors refer to storages; `unpickle.py` reads it. PyTorch is u
 package.
 """
 
+import contextlib
 import math
 import mmap
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +55,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     Raises UserError for a missing, damaged or foreign file, and for one whose pickle asks for
     anything but tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"There is no weight file {path}; check the path.")
-    try:
-        with open(path, "rb") as file:
-            read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
-        content, storages, size = read(path)
+    content, storages, size = _content(path)
+    with _worded(path):
         if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
             content = content["state_dict"]
         if not isinstance(content, dict):
@@ -76,15 +73,74 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
                     "it holds no weights itself but dictionaries of them under "
                     f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
                 )
-        total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
-        if total > _MAX_SHARING * size:
-            raise Refused("its tensors are together far larger than the file")
+        _check_total(tensors.values(), size)
         return {key: _view(tensor, storages) for key, tensor in tensors.items()}
-    except _BROKEN as error:
+
+
+def read_nested(path: Path) -> Any:
+    """All that is in a file: dictionaries, lists, tuples, numbers and text as they are, tensors as
+    arrays (which may be read-only). For training checkpoints of several networks and optimisers.
+
+    Raises UserError as read_pth does.
+    """
+    content, storages, size = _content(path)
+    tensors: list[Tensor] = []
+
+    def gathered(value: Any) -> None:
+        if isinstance(value, Tensor):
+            tensors.append(value)
+        elif isinstance(value, dict | list | tuple):
+            for each in value.values() if isinstance(value, dict) else value:
+                gathered(each)
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return _view(value, storages)
+        if isinstance(value, dict):
+            return {key: filled(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(filled(each) for each in value)
+        return value
+
+    with _worded(path):
+        gathered(content)
+        _check_total(tensors, size)
+        return filled(content)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is in the form that PyTorch writes since 1.6."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\3\4"
+
+
+def _content(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
+    """What a file's pickle holds, its storages, and the file's size."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no weight file {path}; check the path.")
+    with _worded(path):
+        with open(path, "rb") as file:
+            read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
+        return read(path)
+
+
+@contextlib.contextmanager
+def _worded(path: Path) -> Iterator[None]:
+    """What a damaged file raises in the block, as a UserError."""
+    try:
+        yield
+    except (*_BROKEN, RecursionError) as error:
         raise UserError(
             f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
             "not a state_dict: download or save it again."
         ) from error
+
+
+def _check_total(tensors: Iterable[Tensor], size: int) -> None:
+    total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors)
+    if total > _MAX_SHARING * size:
+        raise Refused("its tensors are together far larger than the file")
 
 
 def _view(tensor: Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
@@ -246,18 +302,21 @@ def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     Bits are kept; equal arrays give equal files. Raises UserError for a type that PyTorch's files
     do not know, and where the file cannot be written.
     """
-    arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
-    for key, array in arrays.items():
-        if array.dtype not in _STORAGE_OF:
-            raise UserError(
-                f"{key} has the type {array.dtype}, which {path} cannot hold; convert it to "
-                "float32 first."
-            )
+    write_nested(path, weights)
+
+
+def write_nested(path: Path, content: Mapping[Any, Any]) -> None:
+    """Writes what read_nested gives, as torch.save does; otherwise as write_pth.
+
+    content: nested dictionaries, lists and tuples of arrays, numbers, text, truth values and None.
+    """
+    arrays: list[np.ndarray] = []
+    pickle = b"\x80\x02" + b"".join(_pickled(content, arrays, path, "")) + b"."
     root = Path(path).stem
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        _add(archive, f"{root}/data.pkl", _pickled(arrays))
+        _add(archive, f"{root}/data.pkl", pickle)
         _add(archive, f"{root}/byteorder", b"little")
-        for i, array in enumerate(arrays.values()):
+        for i, array in enumerate(arrays):
             _add(archive, f"{root}/data/{i}", array.tobytes())
         _add(archive, f"{root}/version", b"3\n")
 
@@ -272,18 +331,47 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data)
 
 
-def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An OrderedDict of tensors, each with a storage of its own, in pickle's protocol 2."""
-    dictionary = b"ccollections\nOrderedDict\n)R"
-    parts = [b"\x80\x02", dictionary, b"("]
-    for i, (key, array) in enumerate(arrays.items()):
+_ORDERED = b"ccollections\nOrderedDict\n)R"
+
+
+def _pickled(value: Any, arrays: list[np.ndarray], path: Path, where: str) -> Iterator[bytes]:
+    """Of a value, in pickle's protocol 2; each array gets a storage of its own, in `arrays`.
+
+    where: the keys that lead to the value.
+    """
+    if isinstance(value, Mapping):
+        yield _ORDERED + b"("
+        for key, each in value.items():
+            yield from _pickled(key, arrays, path, where)
+            yield from _pickled(each, arrays, path, f"{where}.{key}" if where else str(key))
+        yield b"u"
+    elif isinstance(value, list | tuple):
+        yield b"](" if isinstance(value, list) else b"("
+        for each in value:
+            yield from _pickled(each, arrays, path, where)
+        yield b"e" if isinstance(value, list) else b"t"
+    elif value is None or isinstance(value, bool):
+        yield {None: b"N", True: b"\x88", False: b"\x89"}[value]
+    elif isinstance(value, str):
+        yield _text(value)
+    elif isinstance(value, int):
+        yield _integer(value)
+    elif isinstance(value, float):
+        yield b"G" + struct.pack(">d", value)
+    else:
+        array = np.asarray(value, order="C")
+        if array.dtype not in _STORAGE_OF:
+            raise UserError(
+                f"{where} has the type {array.dtype}, which {path} cannot hold; convert it to "
+                "float32 first."
+            )
         strides = [stride // array.itemsize for stride in array.strides]
         storage = f"ctorch\n{_STORAGE_OF[array.dtype]}\n".encode()
-        parts += [_text(key), b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
-        parts += [_text(str(i)), _text("cpu"), _integer(array.size), b"tQK\0"]
+        parts = [b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
+        parts += [_text(str(len(arrays))), _text("cpu"), _integer(array.size), b"tQK\0"]
         parts += [b"(", *map(_integer, array.shape), b"t(", *map(_integer, strides), b"t"]
-        parts += [b"\x89", dictionary, b"tR"]  # requires no gradient, no hooks
-    return b"".join([*parts, b"u."])
+        yield b"".join([*parts, b"\x89", _ORDERED, b"tR"])  # requires no gradient, no hooks
+        arrays.append(array)
 
 
 def _text(value: str) -> bytes:

@@ -22,7 +22,10 @@ def test_eight_devices_train_as_one():
             stderr=subprocess.PIPE,
             text=True,
         )
-        for cases in (["face", "cyclegan"], ["refused", "global", "local", "plate", "pix2pix"])
+        for cases in (
+            ["face", "cyclegan", "first_order"],
+            ["refused", "global", "local", "plate", "pix2pix"],
+        )
     ]
     # Both are waited for before either may fail the test.
     for each, (out, err) in [(each, each.communicate()) for each in running]:

@@ -50,10 +50,7 @@ def grid_sample(
     sides = jnp.asarray([width, height], jnp.float32)
     grid = grid.astype(jnp.float32)
     # In PyTorch's order of operations: see coordinate_grid.
-    if align_corners:
-        place = (grid + 1) / 2 * (sides - 1)
-    else:
-        place = ((grid + 1) * sides - 1) / 2
+    place = (grid + 1) / 2 * (sides - 1) if align_corners else ((grid + 1) * sides - 1) / 2
     if padding == "reflection":
         first, period = (0.0, sides - 1) if align_corners else (-0.5, sides)
         # Of a side of one pixel all coordinates are its own.

@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from motion_jax.errors import UserError
 from motion_jax.files import entries
+from motion_jax.port import first_order_checkpoint
 from motion_jax.port import original_options as option_files
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_networks import networks_of
@@ -21,6 +22,7 @@ from motion_jax.train.run import read_config
 from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
+from motion_jax.weights.torch import read_nested
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -84,7 +86,22 @@ def look_into(path: Path) -> Contents:
             f"There is no {path}; give a weight file (.pth, .pt, .safetensors), a folder of them, "
             "or a run folder."
         )
+    if path.name.lower().endswith(".tar"):
+        return _checkpoint(path)
     return Contents(path, "file", {path.name: _file(path)})
+
+
+def _checkpoint(path: Path) -> Contents:
+    """Of the First Order Motion Model: several networks in one file."""
+    content = read_nested(path)
+    first_order_checkpoint.named(content, path)
+    networks = {}
+    for part in first_order_checkpoint.PARTS:
+        if content.get(part):
+            arrays = {str(k): v for k, v in content[part].items() if isinstance(v, np.ndarray)}
+            networks[part] = Weights(None, first_order_checkpoint.sentence(part, arrays), arrays)
+    facts = {"epoch": content["epoch"]} if "epoch" in content else {}
+    return Contents(path, "file", networks, facts)
 
 
 def _file(path: Path) -> Weights:

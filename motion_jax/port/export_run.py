@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
-from motion_jax.port import calling, onnx, stablehlo
+from motion_jax.port import calling, export_first_order, onnx, stablehlo
 from motion_jax.port.experiment import is_weight_file
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ExportOptions
@@ -81,8 +81,12 @@ def export(options: ExportOptions) -> list[Path]:
         )
     # Files that are there already are not written over, see below.
     check_outputs(options, "out", adds=True)
-    job = _job_of_run(options) if options.run is not None else _job_of_file(options)
-    files = _FILES[options.format](job, options)
+    if options.run is not None and export_first_order.wanted(options):
+        job: _Job | None = None
+        files = export_first_order.files(options)
+    else:
+        job = _job_of_run(options) if options.run is not None else _job_of_file(options)
+        files = _FILES[options.format](job, options)
     existing = [path for path in files if path.exists() or path.is_symlink()]
     if existing:
         more = f" (and {len(existing) - 1} more)" if existing[1:] else ""
@@ -94,7 +98,7 @@ def export(options: ExportOptions) -> list[Path]:
         write(path)
         say(f"Wrote {path}")
     weights_alone = options.format in ("torch", "safetensors")
-    if weights_alone and job.run is not None and (found := departures(job.run)):
+    if weights_alone and job is not None and job.run is not None and (found := departures(job.run)):
         say(found)
     return list(files)
 

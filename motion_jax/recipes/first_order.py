@@ -8,7 +8,7 @@ docs/first-order.md lists what differs from the published program, and why.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import jax
@@ -546,7 +546,7 @@ class FirstOrder(OnlyStage):
         points = self.points(params, to_unit(seen))
         begun = carry.begun
         first = jax.tree.map(lambda a, b: jnp.where(begun, a, b[:1]), carry.first, points)
-        carry = carry.replace(first=first, begun=jnp.ones((), bool))
+        carry = replace(carry, first=first, begun=jnp.ones((), bool))
         made = self.animated(params, carry, self.moved(carry, points))
         return 2.0 * made - 1.0, carry
 

@@ -145,8 +145,8 @@ def _scale(weights: Weights, key: str) -> float:
     )
 
 
-def hourglass_settings(weights: Weights, prefix: str, beside: int) -> dict[str, int]:
-    """expansion, most and halvings; beside: channels of the output that are the input's."""
+def hourglass_settings(weights: Weights, prefix: str) -> dict[str, Any]:
+    """expansion, most and halvings."""
     down = f"{prefix}.encoder.down_blocks"
     halvings = _count(weights, re.escape(down) + r"\.(\d+)\.conv\.weight$")
     last = weights[f"{prefix}.decoder.up_blocks.{halvings - 1}.conv.weight"]
@@ -164,7 +164,7 @@ def detector_settings(weights: Weights) -> dict[str, Any]:
     count = int(weights["kp.weight"].shape[0])
     jacobian = weights.get("jacobian.weight")
     maps = 0 if jacobian is None else jacobian.shape[0] // 4
-    return hourglass_settings(weights, "predictor", 3) | {
+    return hourglass_settings(weights, "predictor") | {
         "count": count,
         "jacobian": jacobian is not None,
         "single_map": maps == 1 and count != 1,
@@ -190,7 +190,7 @@ def generator_settings(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]
     if not motion:
         return fields, None
     count = int(motion["mask.weight"].shape[0]) - 1
-    return fields, hourglass_settings(motion, "hourglass", 4 * (count + 1)) | {
+    return fields, hourglass_settings(motion, "hourglass") | {
         "count": count,
         "occlusion": "occlusion.weight" in motion,
         "scale": _scale(motion, SHRINKING),

@@ -4,7 +4,7 @@ trajectories.
 Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ and
 fixtures/ of the shared folder, and another one where MOTION_JAX_PARITY names it. A system with
 kinds of fixtures of its own has a file in tests/parity: `knows(description)` says whether a json is
-one of its own, `check(path, description, arrays)` compares.
+one of its own, `check(path, description, vgg)` compares; vgg: gives the seeded VGG-19.
 """
 
 import importlib
@@ -30,7 +30,6 @@ from motion_jax.weights.torch import read_pth
 OUTPUT_TOLERANCE = 1e-4  # absolute, of tanh pictures and of logits of order 1
 # Relative, of the losses at a step; the reference against itself drifts by more after the fourth.
 LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
-
 
 HERE = Path(__file__).resolve().parent
 SYSTEMS = [
@@ -76,14 +75,13 @@ def seeded_vgg() -> dict:
 @pytest.mark.parametrize("path", fixtures(), ids=lambda path: path.stem)
 def test_parity(path: Path) -> None:
     description = json.loads(path.read_text())
-    beside = path.with_suffix(".npz")
-    arrays = dict(np.load(beside)) if beside.is_file() else {}
     for system in SYSTEMS:
         if system.knows(description):
-            system.check(path, description, arrays)
+            system.check(path, description, seeded_vgg)
             return
     if path.parents[1].name == "fixtures":
         pytest.skip(f"no system here is that of {path.parent.name}")
+    arrays = dict(np.load(path.with_suffix(".npz")))
     if description["kind"] == "network":
         check_network(path, description["network"], arrays)
     else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from motion_jax import files
 from motion_jax.data.pairs import Frames
@@ -151,7 +151,9 @@ def _pieces(
     methods: dict[str, Any] = {
         "trained": run.synthesizer(recurrent=True, face=True, chunk=options.batch)
     }
-    if recipe.recurrent:
+    if recipe.wants_photo:
+        methods["photo"] = Photo()
+    elif recipe.recurrent:
         alone = run.synthesizer(recurrent=False, face=True, chunk=options.batch)
         methods["frame_by_frame"] = alone
     nearest = baseline(frames, training, options.batch)
@@ -165,12 +167,28 @@ def _pieces(
             for name, method in methods.items()
         }
 
-    def begin(_: Stretch) -> Methods:
-        for method in methods.values():
-            method.reset()
+    def begin(stretch: Stretch) -> Methods:
+        # A run that wants a photo makes a clip again from its first frame.
+        photo = None
+        if recipe.wants_photo:
+            photo = recipe.reference(frames.window(stretch[0], 1))
+        for name, method in methods.items():
+            method.reset(*([] if name == NEAREST else [photo]))
         return made
 
     return held_out_pieces(frames, held, options.batch, begin)
+
+
+class Photo:
+    """The photo as it is, whatever the film shows: what any animation of it must beat."""
+
+    def reset(self, photo: UInt8[np.ndarray, "1 h w 3"]) -> None:
+        """Another photo."""
+        self._photo = photo
+
+    def feed(self, seen: Any) -> UInt8[np.ndarray, "n h w 3"]:
+        """As many copies as are asked for."""
+        return np.repeat(self._photo, len(seen), axis=0)
 
 
 def metered(stream: Iterable[Piece], total: int, what: str) -> Iterator[Piece]:

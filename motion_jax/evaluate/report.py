@@ -19,6 +19,7 @@ from motion_jax.report import html, montage
 TITLES = {
     "trained": "trained",
     "frame_by_frame": "frame by frame",
+    "photo": "the photo as it is",
     "nearest_frame": "nearest training frame",
 }
 # What the figures that may be absent are called in a sentence.

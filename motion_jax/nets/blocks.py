@@ -80,14 +80,18 @@ class BatchNorm(nn.Module):
         for Everybody Dance Now, which never switches its networks to evaluation mode, so that its
         running statistics are written and never read.
       running: normalise by the running statistics (PyTorch's evaluation mode).
+      spread: the deviation of the initial factors, whose mean is 1: pix2pixHD's and pix2pix's;
+        PyTorch itself begins with 0.
     """
 
     tracked: bool = False
     running: bool = False
+    spread: float = 0.02
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        scale = self.param("scale", initial.normal(0.02, mean=1.0), (x.shape[-1],))
+        drawn = initial.normal(self.spread, mean=1.0) if self.spread else initial.ONES
+        scale = self.param("scale", drawn, (x.shape[-1],))
         bias = self.param("bias", initial.ZEROS, (x.shape[-1],))
         wide = widened(x)
         if self.running:

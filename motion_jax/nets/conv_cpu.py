@@ -251,6 +251,8 @@ def conv_reflect(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
 
 def conv_zero(x: Array, kernel: Array, padding: int, near: Near = (0, 0)) -> Array:
     if kernel.shape[0] != 2 * padding + 1:
+        if kernel.shape[0] % 2 and not any(near):
+            return _convolve(_pad(x, padding), kernel)
         return conv_accelerator.conv_zero(x, kernel, padding, near)
     pixels = x.size // x.shape[-1]
     if any(near) or (pixels <= 512 and x.shape[-1] >= 128):

@@ -12,8 +12,8 @@ from flax import traverse_util
 
 from motion_jax.errors import UserError
 from motion_jax.files import entries
+from motion_jax.port import first_order_checkpoint, stylegan2
 from motion_jax.port import original_options as option_files
-from motion_jax.port import stylegan2
 from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_networks import networks_of
 from motion_jax.port.run_state import newest_weights
@@ -23,6 +23,7 @@ from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
 from motion_jax.weights.stylegan2 import state_dict
+from motion_jax.weights.torch import read_tree
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -88,6 +89,8 @@ def look_into(path: Path) -> Contents:
             f"There is no {path}; give a weight file (.pth, .pt, .safetensors), a folder of them, "
             "or a run folder."
         )
+    if path.name.lower().endswith(".tar"):
+        return _checkpoint(path)
     published = stylegan2.read(path)
     if published is not None:
         return _style(published)
@@ -101,6 +104,19 @@ def _style(published: stylegan2.Published) -> Contents:
         for name, (settings, variables) in stylegan2.networks_of_file(published).items()
     }
     return Contents(published.path, "file", networks, published.facts)
+
+
+def _checkpoint(path: Path) -> Contents:
+    """Of the First Order Motion Model: several networks in one file."""
+    content = read_tree(path)
+    first_order_checkpoint.named(content, path)
+    networks = {}
+    for part in first_order_checkpoint.PARTS:
+        if content.get(part):
+            arrays = {str(k): v for k, v in content[part].items() if isinstance(v, np.ndarray)}
+            networks[part] = Weights(None, first_order_checkpoint.sentence(part, arrays), arrays)
+    facts = {"epoch": content["epoch"]} if "epoch" in content else {}
+    return Contents(path, "file", networks, facts)
 
 
 def _file(path: Path) -> Weights:

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
-from motion_jax.port import calling, onnx, stablehlo, stylegan2
+from motion_jax.port import calling, export_first_order, onnx, stablehlo, stylegan2
 from motion_jax.port.experiment import is_weight_file
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ExportOptions
@@ -82,12 +82,14 @@ def export(options: ExportOptions) -> list[Path]:
         )
     # Files that are there already are not written over, see below.
     check_outputs(options, "out", adds=True)
-    styled = _style_files(options)
     job = None
-    if styled is None:
+    if options.run is not None and export_first_order.wanted(options):
+        files = export_first_order.files(options)
+    elif (styled := _style_files(options)) is not None:
+        files = styled
+    else:
         job = _job_of_run(options) if options.run is not None else _job_of_file(options)
-    files = styled if job is None else _FILES[options.format](job, options)
-    assert files is not None, "one of the two is made"
+        files = _FILES[options.format](job, options)
     existing = [path for path in files if path.exists() or path.is_symlink()]
     if existing:
         more = f" (and {len(existing) - 1} more)" if existing[1:] else ""

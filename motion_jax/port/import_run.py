@@ -13,7 +13,13 @@ from motion_jax.data.reading import Domains
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, marked, option
 from motion_jax.files import check_outputs, check_writable, is_empty, remove_tree
-from motion_jax.port import import_edn, import_pix2pix, import_stylegan2, stylegan2
+from motion_jax.port import (
+    import_edn,
+    import_first_order,
+    import_pix2pix,
+    import_stylegan2,
+    stylegan2,
+)
 from motion_jax.port.experiment import read_experiment
 from motion_jax.port.export_run import parse_size
 from motion_jax.port.import_edn import Plan
@@ -85,10 +91,18 @@ def _planned(options: ImportOptions, dataset: Any) -> tuple[Any, dict[str, Any]]
         size = dataset.info.height, dataset.info.width
     if (options.source / "config.json").is_file():
         return _of_run(options)
+    if import_first_order.fits(options.source):
+        return import_first_order.plan(options, size)
     published = stylegan2.read(options.source)
     if published is not None:
         _check_size(published, size)
         return import_stylegan2.plan(published), import_stylegan2.provenance(published)
+    for name, unset in (("yaml", None), ("align_corners", "auto")):
+        if getattr(options, name) != unset:
+            raise UserError(
+                f"{option(name)} is for checkpoints of the First Order Motion Model (NAME.pth.tar);"
+                " leave it out."
+            )
     experiment = read_experiment(options.source, options.epoch)
     if options.size is None and dataset is not None:
         size = _size_within(dataset, experiment) or size

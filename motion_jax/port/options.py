@@ -15,7 +15,8 @@ class ImportOptions:
 
     source: Annotated[Path, tyro.conf.Positional]
     """Checkpoints folder of the experiment (latest_net_G.pth and so on, and opt.txt where there is
-    one), one weight file (also StyleGAN2's .pt and NVIDIA's .pkl), or a run folder."""
+    one), one weight file (also StyleGAN2's .pt and NVIDIA's .pkl), a checkpoint of the First Order
+    Motion Model (NAME.pth.tar), or a run folder."""
     run: Path
     """Run folder to make."""
     epoch: str = "latest"
@@ -30,6 +31,12 @@ class ImportOptions:
     """Side of the square around the face in pixels (default: a quarter of the height)."""
     face: bool = True
     """Import the face networks where there are any."""
+    yaml: Path | None = None
+    """Of the First Order Motion Model: the settings that it was trained with (default: the only
+    .yaml beside the checkpoint, if there is one)."""
+    align_corners: Literal["auto", "yes", "no"] = "auto"
+    """Of the First Order Motion Model: what lookups in pictures meant in training; "auto": yes for
+    files written before PyTorch 1.6 (all published ones), else no."""
 
 
 @dataclass(frozen=True)

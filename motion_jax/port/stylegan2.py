@@ -20,7 +20,7 @@ from motion_jax.port.options import ExportOptions
 from motion_jax.weights import stylegan2 as keys
 from motion_jax.weights.nvidia_pickle import read_nvidia_pickle
 from motion_jax.weights.safetensors import read_safetensors, write_safetensors
-from motion_jax.weights.torch import read_tree, write_tree
+from motion_jax.weights.torch import read_tree, write_nested
 
 # Of the networks in a file: ours by theirs, in the order in which they are taken.
 _NAMES = {
@@ -255,7 +255,7 @@ def files(
     if layout == "rosinality" and name is not None:
         buffers = networks[name][1]["buffers"]
         tree["latent_avg"] = np.asarray(buffers["mapping"]["average"], np.float32)
-    return {options.out / f"{stem}.{layout}.pt": partial(write_tree, tree=tree)}
+    return {options.out / f"{stem}.{layout}.pt": partial(write_nested, content=tree)}
 
 
 def networks_of_file(published: Published) -> dict[str, tuple[dict[str, Any], Any]]:

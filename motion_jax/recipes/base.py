@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from motion_jax.data.reading import Reading
 from motion_jax.errors import UserError
@@ -59,6 +59,8 @@ class Recipe:
       background: "plate" where the generator makes a person and a matte, which are laid over the
         clip's plate (data/plates.py): moments then have "plates", else pictures have four channels,
         the last the alpha. "drawn" where it makes whole pictures.
+      wants_photo: whether clips begin with a photo, the `reference` of `start`, whose person is
+        made to move: see `reference`.
       dtype, averaging, rematerialise: of recipes that have no such field.
     """
 
@@ -75,6 +77,8 @@ class Recipe:
         @property
         def background(self) -> str: ...
         @property
+        def wants_photo(self) -> bool: ...
+        @property
         def dtype(self) -> str: ...
         @property
         def averaging(self) -> float: ...
@@ -85,6 +89,7 @@ class Recipe:
         paired = True
         pose_style = None
         background = "drawn"
+        wants_photo = False
         dtype = "float32"
         averaging = 0.0
         rematerialise = False
@@ -248,6 +253,11 @@ class Recipe:
         [n, H, W, 3], or None.
         """
         return ()
+
+    def reference(self, moments: Moments) -> UInt8[np.ndarray, "n h w 3"] | None:
+        """The photo from which a clip is made again in samples and evaluation, from the moments of
+        the clip itself; None for a recipe that begins with none."""
+        return None
 
     @cached_property
     def recurrent(self) -> bool:

@@ -68,7 +68,10 @@ class HeldOut:
         self._synthesizer.params = params
         made, real = [], []
         for first, count in self._runs:
-            self._synthesizer.reset()
+            photo = None
+            if self._recipe.wants_photo:
+                photo = self._recipe.reference(self._part.of(np.array([first])))
+            self._synthesizer.reset(photo)
             for start in range(first, first + count, BATCH):
                 rows = np.arange(start, min(start + BATCH, first + count))
                 moments = self._part.of(rows)

@@ -57,9 +57,9 @@ class Sampler:
         if not self._films:
             say("PyAV is not installed here: samples are pictures without videos.")
 
-    def _run(self, params: Any, seen: Any) -> list[jax.Array]:
+    def _run(self, params: Any, clip: dict[str, np.ndarray], seen: Any) -> list[jax.Array]:
         self._synthesizer.params = params
-        self._synthesizer.reset()
+        self._synthesizer.reset(self.recipe.reference(clip))
         return self._synthesizer.dispatch(seen)
 
     def _rows(self, clip: dict[str, np.ndarray], fakes: np.ndarray) -> dict[str, list[np.ndarray]]:
@@ -68,8 +68,10 @@ class Sampler:
 
     def sample(self, params: Any, total_step: int) -> None:
         """Dispatches the pictures of these parameters; the thread writes them."""
-        grid = self._run(params, self.recipe.seen(self._grid))
-        clip = self._run(params, self.recipe.film(self._clip)) if self._films else []
+        grid = self._run(params, self._grid, self.recipe.seen(self._grid))
+        clip = []
+        if self._films:
+            clip = self._run(params, self._clip, self.recipe.film(self._clip))
         with going_on("The samples before these"):
             self.finish()
         self._writing = self._thread.submit(self._write, grid, clip, total_step)

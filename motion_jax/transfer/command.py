@@ -102,6 +102,11 @@ def _write_film(options: TransferOptions, performance: Performance) -> None:
 def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
     run = load_run(options.run, options.step)
+    if run.config.recipe.wants_photo:
+        raise UserError(
+            f"The run {options.run} makes a photo move, whoever is in it; use motion-jax animate "
+            f"{option('run')} {options.run} {option('photo')} PHOTO {option('driving')} VIDEO."
+        )
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if not {"poses", "keypoints", "frames"} & set(run.config.recipe.shows):
         raise UserError(

@@ -17,7 +17,8 @@ from motion_jax.nets.vgg import TORCHVISION_INDEX
 from motion_jax.weights.architecture import sequential_index
 
 # One entry a layer: our path, the reference's prefix, the kind: "conv" and "up" (transposed), or
-# without bias "conv_only" and "up_only", or "batch_norm".
+# without bias "conv_only" and "up_only", or "batch_norm"; "affine": the factor and offset of
+# another norm, "spectral": a convolution under spectral norm.
 Entry = tuple[tuple[str, ...], str, str]
 
 
@@ -145,8 +146,12 @@ _LEAVES = {
     "conv_only": (("kernel", "weight"),),
     "up_only": (("kernel", "weight"),),
     "batch_norm": (("scale", "weight"), ("bias", "bias")),
+    "affine": (("scale", "weight"), ("bias", "bias")),
+    "spectral": (("kernel", "weight_orig"), ("bias", "bias")),
 }
-_TO_OURS = {"conv": (2, 3, 1, 0), "up": (2, 3, 0, 1)}
+_TO_OURS = {"conv": (2, 3, 1, 0), "up": (2, 3, 0, 1), "spectral": (2, 3, 1, 0)}
+# Of spectral norm, ours in the collection "batch_stats".
+_VECTORS = (("u", "weight_u"), ("v", "weight_v"))
 _TO_OURS |= {f"{kind}_only": axes for kind, axes in _TO_OURS.items()}
 # Batch norm's running statistics, ours in the collection "batch_stats". Where they are missing (the
 # counter in files of PyTorch 0.4 and older; all of them in a network trained without keeping them)
@@ -177,9 +182,16 @@ def from_torch(weights: Mapping[str, np.ndarray], entries: Iterator[Entry], wher
             if value is None:
                 missing.append(f"{prefix}.{theirs}")
                 continue
-            if theirs == "weight" and kind in _TO_OURS:
+            if ours == "kernel" and kind in _TO_OURS:
                 value = value.transpose(_TO_OURS[kind])
             node[ours] = jnp.asarray(value, jnp.float32)
+        if kind == "spectral" and "kernel" in node:
+            for ours, theirs in _VECTORS:
+                value = left.pop(f"{prefix}.{theirs}", None)
+                if value is None:
+                    missing.append(f"{prefix}.{theirs}")
+                    continue
+                _at(statistics, path)[ours] = jnp.asarray(value, jnp.float32)
         if kind == "batch_norm" and "scale" in node:
             kept = _at(statistics, path)
             for ours, theirs, initial in _STATISTICS:
@@ -218,9 +230,13 @@ def to_torch(params: Mapping, entries: Iterator[Entry]) -> dict[str, np.ndarray]
             )
         for ours, theirs in _LEAVES[kind]:
             value = np.asarray(node[ours])
-            if theirs == "weight" and kind in _TO_OURS:
+            if ours == "kernel" and kind in _TO_OURS:
                 value = value.transpose(np.argsort(_TO_OURS[kind]))
             weights[f"{prefix}.{theirs}"] = np.ascontiguousarray(value)
+        if kind == "spectral":
+            kept = functools.reduce(operator.getitem, path, params["batch_stats"])
+            for ours, theirs in _VECTORS:
+                weights[f"{prefix}.{theirs}"] = np.asarray(kept[ours])
         if kind == "batch_norm":
             kept = params.get("batch_stats", {})
             for name in path:

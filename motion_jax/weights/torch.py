@@ -7,7 +7,6 @@ package.
 """
 
 import contextlib
-import itertools
 import math
 import mmap
 import struct
@@ -119,6 +118,12 @@ def _content(path: Path) -> tuple[object, dict[str, np.ndarray], int]:
     with open(path, "rb") as file:
         read = _read_zip if file.read(4) == b"PK\3\4" else _read_legacy
     return read(path)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is in the form that PyTorch writes since 1.6."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\3\4"
 
 
 def _check_total(tensors: Iterable[Tensor], size: int) -> None:
@@ -293,31 +298,21 @@ def write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     Bits are kept; equal arrays give equal files. Raises UserError for a type that PyTorch's files
     do not know, and where the file cannot be written.
     """
-    write_tree(path, weights)
+    write_nested(path, weights)
 
 
-def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
-    """write_pth for a dictionary of arrays and of dictionaries of them."""
+def write_nested(path: Path, content: Mapping[Any, Any]) -> None:
+    """Writes what read_tree gives, as torch.save does; otherwise as write_pth.
 
-    def flat(tree: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-        for key, value in tree.items():
-            if isinstance(value, Mapping):
-                yield from flat(value)
-            else:
-                yield key, np.asarray(value, order="C")
-
-    entries = list(flat(tree))
-    for key, array in entries:
-        if array.dtype not in _STORAGE_OF:
-            raise UserError(
-                f"{key} has the type {array.dtype}, which {path} cannot hold; convert it to "
-                "float32 first."
-            )
+    content: nested dictionaries, lists and tuples of arrays, numbers, text, truth values and None.
+    """
+    arrays: list[np.ndarray] = []
+    pickle = b"\x80\x02" + b"".join(_pickled(content, arrays, path, "")) + b"."
     root = Path(path).stem
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        _add(archive, f"{root}/data.pkl", _pickled(tree))
+        _add(archive, f"{root}/data.pkl", pickle)
         _add(archive, f"{root}/byteorder", b"little")
-        for i, (_, array) in enumerate(entries):
+        for i, array in enumerate(arrays):
             _add(archive, f"{root}/data/{i}", array.tobytes())
         _add(archive, f"{root}/version", b"3\n")
 
@@ -332,31 +327,47 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data)
 
 
-_DICTIONARY = b"ccollections\nOrderedDict\n)R"
+_ORDERED = b"ccollections\nOrderedDict\n)R"
 
 
-def _pickled(tree: Mapping[str, Any]) -> bytes:
-    """An OrderedDict of tensors, each with a storage of its own, and of such dictionaries, in
-    pickle's protocol 2."""
-    return b"".join([b"\x80\x02", *_dictionary(tree, itertools.count()), b"."])
+def _pickled(value: Any, arrays: list[np.ndarray], path: Path, where: str) -> Iterator[bytes]:
+    """Of a value, in pickle's protocol 2; each array gets a storage of its own, in `arrays`.
 
-
-def _dictionary(tree: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[bytes]:
-    yield from (_DICTIONARY, b"(")
-    for key, value in tree.items():
-        yield _text(key)
-        if isinstance(value, Mapping):
-            yield from _dictionary(value, numbers)
-            continue
-        array, i = np.asarray(value, order="C"), next(numbers)
+    where: the keys that lead to the value.
+    """
+    if isinstance(value, Mapping):
+        yield _ORDERED + b"("
+        for key, each in value.items():
+            yield from _pickled(key, arrays, path, where)
+            yield from _pickled(each, arrays, path, f"{where}.{key}" if where else str(key))
+        yield b"u"
+    elif isinstance(value, list | tuple):
+        yield b"](" if isinstance(value, list) else b"("
+        for each in value:
+            yield from _pickled(each, arrays, path, where)
+        yield b"e" if isinstance(value, list) else b"t"
+    elif value is None or isinstance(value, bool):
+        yield {None: b"N", True: b"\x88", False: b"\x89"}[value]
+    elif isinstance(value, str):
+        yield _text(value)
+    elif isinstance(value, int):
+        yield _integer(value)
+    elif isinstance(value, float):
+        yield b"G" + struct.pack(">d", value)
+    else:
+        array = np.asarray(value, order="C")
+        if array.dtype not in _STORAGE_OF:
+            raise UserError(
+                f"{where} has the type {array.dtype}, which {path} cannot hold; convert it to "
+                "float32 first."
+            )
         strides = [stride // array.itemsize for stride in array.strides]
         storage = f"ctorch\n{_STORAGE_OF[array.dtype]}\n".encode()
         parts = [b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), storage]
-        parts += [_text(str(i)), _text("cpu"), _integer(array.size), b"tQK\0"]
+        parts += [_text(str(len(arrays))), _text("cpu"), _integer(array.size), b"tQK\0"]
         parts += [b"(", *map(_integer, array.shape), b"t(", *map(_integer, strides), b"t"]
-        parts += [b"\x89", _DICTIONARY, b"tR"]  # requires no gradient, no hooks
-        yield from parts
-    yield b"u"
+        yield b"".join([*parts, b"\x89", _ORDERED, b"tR"])  # requires no gradient, no hooks
+        arrays.append(array)
 
 
 def _text(value: str) -> bytes:

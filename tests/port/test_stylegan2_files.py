@@ -19,7 +19,7 @@ from motion_jax.port import stylegan2
 from motion_jax.port.import_stylegan2 import plan
 from motion_jax.weights import stylegan2 as keys
 from motion_jax.weights.nvidia_pickle import read_nvidia_pickle
-from motion_jax.weights.torch import read_tree, write_pth, write_tree
+from motion_jax.weights.torch import read_tree, write_nested, write_pth
 
 GENERATOR = nets.Generator((4, 3, 2), latent=4, style=4, mapping_layers=2)
 JUDGE = nets.Discriminator((4, 3, 2))
@@ -48,7 +48,7 @@ def checkpoint(networks, tmp_path_factory):
     path = tmp_path_factory.mktemp("style") / "000100.pt"
     averaged = dict(states["g"])
     averaged["conv1.conv.weight"] = averaged["conv1.conv.weight"] * np.float32(0.5)
-    write_tree(path, {**states, "g_ema": averaged, "latent_avg": np.arange(4, dtype=np.float32)})
+    write_nested(path, {**states, "g_ema": averaged, "latent_avg": np.arange(4, dtype=np.float32)})
     return path
 
 

@@ -20,6 +20,7 @@ warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
 
 from conftest import CONFIG  # noqa: E402
+from tiny_first_order import RECIPE  # noqa: E402
 
 from motion_jax.config import Config, Devices  # noqa: E402
 from motion_jax.devices import mesh as meshes  # noqa: E402
@@ -98,6 +99,11 @@ CASES = {
         [Devices(data=2, space=4), Devices(strategy="pmap")],
     ),
     "pix2pix": (Config(recipe=PIX2PIX), "main", [Devices(), Devices(strategy="pmap")]),
+    "first_order": (
+        Config(recipe=replace(RECIPE, main_stage=replace(RECIPE.main_stage, batch_size=BATCH))),
+        "main",
+        [Devices(), Devices(strategy="pmap")],
+    ),
     "cyclegan": (Config(recipe=CYCLEGAN), "main", [Devices(), Devices(strategy="pmap")]),
     "stylegan2": (
         Config(recipe=STYLEGAN2),

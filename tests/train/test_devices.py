@@ -23,7 +23,7 @@ def test_eight_devices_train_as_one():
             text=True,
         )
         for cases in (
-            ["face", "cyclegan", "stylegan2"],
+            ["face", "cyclegan", "stylegan2", "first_order"],
             ["refused", "global", "local", "plate", "pix2pix"],
         )
     ]

@@ -1,0 +1,62 @@
+"""A run of the First Order Motion Model as the file that the original program loads, and the YAML
+that it asks for."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_jax.errors import UserError, option
+from motion_jax.files import write_text
+from motion_jax.port import first_order_config
+from motion_jax.port.first_order_checkpoint import checkpoint_of
+from motion_jax.port.options import ExportOptions
+from motion_jax.port.run_state import all_params
+from motion_jax.recipes.first_order import FirstOrder
+from motion_jax.train.run import read_config
+from motion_jax.weights.torch import write_nested
+
+
+def wanted(options: ExportOptions) -> bool:
+    """Whether this is what is to be written. Raises UserError for a format that the networks have
+    no form in."""
+    assert options.run is not None, "of a run"
+    config = read_config(options.run)
+    if config is None or not isinstance(config.recipe, FirstOrder):
+        return False
+    if options.format in ("onnx", "safetensors"):
+        raise UserError(
+            f"A first-order model is not written as {options.format}; choose {option('format')} "
+            "torch (the original's file), stablehlo (programs) or orbax."
+        )
+    return options.format == "torch"
+
+
+def files(options: ExportOptions) -> dict[Path, Any]:
+    """By path, the function that writes it."""
+    assert options.run is not None, "of a run"
+    run, params = all_params(options.run, options.weights)
+    recipe: Any = run.config.recipe
+    content = checkpoint_of(recipe, params)
+    if options.half:
+        content = {name: _halved(part) for name, part in content.items()}
+    # JSON is YAML.
+    settings = json.dumps(first_order_config.original(recipe), indent=2) + "\n"
+    return {
+        options.out / "00000000-checkpoint.pth.tar": partial(write_nested, content=content),
+        options.out / "config.yaml": partial(write_text, text=settings),
+    }
+
+
+def _halved(part: Any) -> Any:
+    """A network's arrays as float16; optimisers and the epoch as they are."""
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: value.astype(np.float16)
+        if isinstance(value, np.ndarray) and value.dtype == np.float32
+        else value
+        for key, value in part.items()
+    }

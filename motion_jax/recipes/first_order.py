@@ -1,0 +1,582 @@
+"""The First Order Motion Model for Image Animation (Siarohin, Lathuiliere, Tulyakov, Ricci, Sebe;
+NeurIPS 2019): a photo moves like a film.
+
+It learns from pairs of frames of one clip alone: keypoints, which nobody marked, of both frames;
+the motion between them; a picture of the first frame in the pose of the second. What a trained
+model is given is a photo (`reference` of `start`) and the frames of a film.
+docs/first-order.md lists what differs from the published program, and why.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import struct
+from jax import Array
+from jaxtyping import Float, UInt8
+
+from motion_jax.data.reading import ClipPair
+from motion_jax.errors import UserError, option, setting
+from motion_jax.nets import keypoints, sampling, thin_plate
+from motion_jax.nets.forms import mean_absolute
+from motion_jax.nets.keypoints import Keypoints
+from motion_jax.nets.vgg import VGG19
+from motion_jax.recipes import schedule
+from motion_jax.recipes.adam import Adam
+from motion_jax.recipes.base import Moments
+from motion_jax.recipes.first_order_settings import (
+    DenseMotion,
+    Detector,
+    Discriminator,
+    Generator,
+    Losses,
+    Rates,
+    Stage,
+    Test,
+    Transform,
+    check_halvings,
+    positive,
+)
+from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
+from motion_jax.recipes.network import Network, Work, applied, averages, picture, trained_apply
+from motion_jax.recipes.one_stage import OnlyStage
+from motion_jax.recipes.pretrained import Pretrained
+from motion_jax.recipes.state import Kind, Params, State
+
+# What configs of this recipe are made of.
+__all__ = [
+    "RECIPE",
+    "DenseMotion",
+    "Detector",
+    "Discriminator",
+    "FirstOrder",
+    "Generator",
+    "Losses",
+    "Rates",
+    "Stage",
+    "Test",
+    "Transform",
+]
+
+VGG = Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19")
+# What VGG-19 was trained with, of pictures in [0, 1].
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@struct.dataclass
+class Photo:
+    """What is known of the photo that is animated, and of the film so far.
+
+    Attributes:
+      picture: in [0, 1], [1, h, w, 3]; features: what the generator makes of it; source: its
+        keypoints.
+      first: the keypoints of the film's first frame; begun: whether there was one.
+    """
+
+    picture: Any
+    features: Any
+    source: Keypoints
+    first: Keypoints
+    begun: Any
+
+
+@struct.dataclass
+class Gradients:
+    """What a step finds out, by network name.
+
+    Attributes:
+      gradient: of "params"; statistics: the other variables, as the step's passes leave them.
+      metrics: the losses, weighted; generated: the pictures, in [0, 1].
+    """
+
+    gradient: Params
+    statistics: Params
+    metrics: dict[str, Array]
+    generated: Array
+
+
+@dataclass(frozen=True)
+class FirstOrder(OnlyStage):
+    """The recipe: hyperparameters as fields, pure functions as methods."""
+
+    name = "first_order"
+    shows = ("frames",)
+    wants_photo = True
+    detector: Detector = field(default_factory=Detector)
+    motion: DenseMotion = field(default_factory=DenseMotion)
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    transform: Transform = field(default_factory=Transform)
+    rates: Rates = field(default_factory=Rates)
+    main_stage: Stage = field(default_factory=Stage)
+    test: Test = field(default_factory=Test)
+    align_corners: bool = False
+    """What lookups in pictures mean: see nets/sampling.py. True for files trained with PyTorch 1.2
+    or older (those published in 2020), False for newer ones."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, keypoints, statistics and losses stay float32."""
+    averaging: float = 0.0
+    """Decay of the exponential average of generator and detector, e.g. 0.999; 0 is off."""
+    rematerialise: bool = False
+    """Recompute the generator's activations in the backward pass: less memory, more time."""
+
+    @property
+    def size_fields(self) -> Mapping[str, str]:
+        return {
+            "width": "generator.expansion",
+            "blocks": "generator.residuals",
+            "downsamplings": "generator.halvings",
+            "discriminator width": "discriminator.expansion",
+        }
+
+    def size_multiple(self, name: str) -> int:
+        parts = (
+            (self.detector.scale, self.detector.halvings),
+            (self.motion.scale, self.motion.halvings),
+            (1.0, self.generator.halvings),
+        )
+        return int(max(2**halvings / scale for scale, halvings in parts))
+
+    def validate(self) -> None:
+        super().validate()
+        positive("detector", self.detector, "points", "expansion", "most", "temperature", "scale")
+        positive("motion", self.motion, "expansion", "most", "variance", "scale")
+        positive("generator", self.generator, "expansion", "most")
+        positive("discriminator", self.discriminator, "expansion", "most", "blocks", "variance")
+        for side in ("height", "width"):
+            pixels = getattr(self.main_stage, side)
+            for what, scale, halvings in (
+                ("the keypoint detector", self.detector.scale, self.detector.halvings),
+                ("the dense motion network", self.motion.scale, self.motion.halvings),
+                ("the generator", 1.0, self.generator.halvings),
+            ):
+                check_halvings(what, side, pixels, scale, halvings)
+            if pixels * self.detector.scale + 2 * self.detector.padding < 8:
+                raise UserError(
+                    f"{setting(f'recipe.main_stage.{side}')} = {pixels} leaves the keypoint "
+                    f"detector {pixels * self.detector.scale:g} pixels, fewer than its kernel of 7 "
+                    f"needs; raise {setting('recipe.detector.scale')}."
+                )
+        if self.losses.perceptual != "none":
+            self._check_pyramid()
+        if self.losses.gan and self.losses.feature_matching:
+            blocks, weights = self.discriminator.blocks, len(self.losses.feature_matching)
+            if weights != blocks:
+                raise UserError(
+                    f"{setting('recipe.losses.feature_matching')} has {weights} weights, but the "
+                    f"discriminator {blocks} blocks; give one for each, or none."
+                )
+        if not self.detector.jacobian and self.losses.equivariance_jacobian:
+            raise UserError(
+                f"A detector without jacobians has no equivariance of them: set "
+                f"{option('recipe.losses.equivariance_jacobian')} 0."
+            )
+
+    def _check_pyramid(self) -> None:
+        least = min(self.losses.scales) * min(self.size)
+        if least < 16:
+            kept = [scale for scale in self.losses.scales if scale * min(self.size) >= 16]
+            raise UserError(
+                f"{setting('recipe.losses.scales')} reach {least:g} pixels, fewer than the 16 that "
+                f"VGG-19 needs; use {option('recipe.losses.scales')} "
+                f"{' '.join(f'{scale:g}' for scale in kept)}."
+            )
+
+    # --- networks ------------------------------------------------------------------------------
+
+    def networks(self, name: str) -> dict[str, Network]:
+        return self._networks(running=False)
+
+    def _networks(self, running: bool) -> dict[str, Network]:
+        height, width = self.size
+        points = Keypoints(
+            jax.ShapeDtypeStruct((1, self.detector.points, 2), jnp.float32),
+            jax.ShapeDtypeStruct((1, self.detector.points, 2, 2), jnp.float32)
+            if self.detector.jacobian
+            else None,
+        )
+        shown = picture(height, width)
+        averaged = self.averaging > 0
+        detector = self.detector.module(self.dtype, running)
+        generator = self.generator.module(
+            self.motion, self.detector.points, self.align_corners, self.dtype, running
+        )
+        networks = {
+            "generator": Network(
+                generator,
+                (shown, points, points),
+                "generator",
+                Adam(rate=self.rates.generator),
+                averaged=averaged,
+            ),
+            "detector": Network(
+                detector, (shown,), "generator", Adam(rate=self.rates.detector), averaged=averaged
+            ),
+        }
+        if self.losses.gan:
+            judged = {
+                float(scale): picture(*self._scaled(scale)) for scale in self.discriminator.scales
+            }
+            networks["discriminator"] = Network(
+                self.discriminator.module(self.dtype),
+                (judged, points.value),
+                "discriminator",
+                Adam(rate=self.rates.discriminator),
+            )
+        return networks
+
+    def _scaled(self, scale: float) -> tuple[int, int]:
+        height, width = (-(-side // int(1 / scale)) for side in self.size)
+        return height, width
+
+    def tested_modules(self, name: str) -> dict[str, nn.Module]:
+        return {network: each.module for network, each in self._networks(running=True).items()}
+
+    def pretrained(self) -> dict[str, Pretrained]:
+        return {"vgg19": VGG} if self.losses.perceptual == "vgg19" else {}
+
+    def metrics(self, name: str) -> dict[str, Metric]:
+        found = []
+        if self.losses.perceptual != "none":
+            found.append("perceptual")
+        if self.losses.l1:
+            found.append("l1")
+        if self.losses.gan:
+            found += ["gen_gan", *(["feature_matching"] if self.losses.feature_matching else [])]
+        for part in ("value", "jacobian"):
+            if getattr(self.losses, f"equivariance_{part}"):
+                found.append(f"equivariance_{part}")
+        judge = named(DISCRIMINATOR, "disc_gan") if self.losses.gan else {}
+        return named(GENERATOR, *found) | judge
+
+    def work(self, name: str) -> list[Work]:
+        networks = self.networks(name)
+        found = [Work(networks["generator"], 3, 1), Work(networks["detector"], 9, 3)]
+        if self.losses.gan:
+            found.append(Work(networks["discriminator"], 8, 2))
+        return found
+
+    def learning_rate(self, name: str, step: Array | int) -> Array:
+        return self.main_stage.decayed(schedule.learning_rate(self.main_stage, step), step)
+
+    def learning_rate_at(self, name: str, step: int) -> float:
+        return self.main_stage.decayed_at(schedule.learning_rate_at(self.main_stage, step), step)
+
+    # --- training ------------------------------------------------------------------------------
+
+    def reading(self, name: str) -> ClipPair:
+        return ClipPair(*self.size, self.main_stage.batch_size)
+
+    def train_step(
+        self,
+        state: State,
+        batch: Mapping[str, Array],
+        name: str,
+        frozen: Params,
+        kind: Kind = (),
+    ) -> tuple[State, dict[str, Array]]:
+        """One update of generator and detector, and of the discriminator where there is one.
+
+        batch: frames uint8 [B, 2, H, W, 3], source and driving. frozen: {"vgg19": parameters}, or
+        {} without that loss.
+        """
+        with jax.named_scope("input"):
+            frames = to_unit(batch["frames"])
+            key = jax.random.fold_in(state.key, state.step)
+            change = thin_plate.drawn(
+                key,
+                len(frames),
+                self.transform.sigma_affine,
+                self.transform.sigma_tps,
+                self.transform.points_tps,
+            )
+        return self.step(state, frames[:, 0], frames[:, 1], change, name, frozen)
+
+    def step(
+        self,
+        state: State,
+        source: Float[Array, "n h w 3"],
+        driving: Float[Array, "n h w 3"],
+        change: thin_plate.Deformation,
+        name: str,
+        frozen: Params,
+    ) -> tuple[State, dict[str, Array]]:
+        """train_step from pictures in [0, 1] and the deformations of the driving ones."""
+        found = self.gradients(state.params, source, driving, change, frozen)
+        return self.stepped(state, found, name), found.metrics
+
+    def gradients(
+        self,
+        params: Params,
+        source: Float[Array, "n h w 3"],
+        driving: Float[Array, "n h w 3"],
+        change: thin_plate.Deformation,
+        frozen: Params,
+    ) -> "Gradients":
+        """Of all networks that are trained, by the weights before the step."""
+        trained = {network: params[network]["params"] for network in ("generator", "detector")}
+        take = jax.grad(self._losses, has_aux=True)
+        gradient, (metrics, after, generated, points) = take(
+            trained, params, source, driving, change, frozen
+        )
+        if self.losses.gan:
+            before = {**after["discriminator"], "params": params["discriminator"]["params"]}
+
+            def judged(trained: Params) -> tuple[Array, Params]:
+                variables = {**before, "params": trained}
+                fake, variables = self._judged(variables, generated, points)
+                real, variables = self._judged(variables, driving, points)
+                total = sum(
+                    jnp.mean(jnp.square(1 - real[scale][-1].astype(jnp.float32)))
+                    + jnp.mean(jnp.square(fake[scale][-1].astype(jnp.float32)))
+                    for scale in real
+                )
+                rest = {part: tree for part, tree in variables.items() if part != "params"}
+                return self.losses.discriminator_gan * cast(Array, total), rest
+
+            with jax.named_scope("disc_gan"):
+                look = jax.value_and_grad(judged, has_aux=True)
+                (metrics["disc_gan"], after["discriminator"]), gradient["discriminator"] = look(
+                    before["params"]
+                )
+        return Gradients(gradient, after, metrics, generated)
+
+    def stepped(self, state: State, found: "Gradients", name: str) -> State:
+        """The state after a step along gradients."""
+        networks, rate = self.networks(name), self.learning_rate(name, state.step)
+        params, moments = dict(state.params), dict(state.optimizer)
+        for network, gradient in found.gradient.items():
+            before = {**found.statistics[network], "params": params[network]["params"]}
+            params[network], moments[network] = networks[network].stepped(
+                network, before, gradient, moments[network], rate, state.step
+            )
+        return state.replace(
+            step=state.step + 1,
+            params=params,
+            optimizer=moments,
+            averaged=averages(state.averaged, params, state.step, self.averaging),
+        )
+
+    def _losses(
+        self,
+        trained: Params,
+        params: Params,
+        source: Array,
+        driving: Array,
+        change: thin_plate.Deformation,
+        frozen: Params,
+    ) -> tuple[Array, tuple[dict[str, Array], Params, Array, Array]]:
+        """All losses of generator and detector, weighted, from one forward pass; besides, what the
+        passes did to running statistics, the generated pictures and the driving keypoints."""
+        now = {network: {**params[network], "params": trained[network]} for network in trained}
+        modules = {network: each.module for network, each in self._networks(False).items()}
+
+        def found(pictures: Array) -> Keypoints:
+            with jax.named_scope("detector"):
+                points, now["detector"] = trained_apply(
+                    modules["detector"], now["detector"], pictures
+                )
+            return points
+
+        of_source, of_driving = found(source), found(driving)
+
+        def generate(variables: Params, *inputs: Any) -> tuple[Array, Params]:
+            (made, _), changed = modules["generator"].apply(
+                variables, *inputs, mutable=["batch_stats"]
+            )
+            return made, {**variables, **changed}
+
+        generate = jax.checkpoint(generate) if self.rematerialise else generate
+        with jax.named_scope("generator"):
+            generated, now["generator"] = generate(now["generator"], source, of_source, of_driving)
+        terms = self._compared(generated, driving, frozen)
+        detached = jax.lax.stop_gradient(of_driving.value)
+        if self.losses.gan:
+            judge = params["discriminator"]
+            with jax.named_scope("discriminator"):
+                fake, judge = self._judged(judge, generated, detached)
+                real, judge = self._judged(judge, driving, detached)
+            now["discriminator"] = judge
+            terms |= self._asked(fake, real)
+        terms |= self._equivariance(of_driving, found, driving, change)
+        statistics = {
+            network: {part: tree for part, tree in variables.items() if part != "params"}
+            for network, variables in now.items()
+        }
+        total = cast(Array, sum(terms.values()))
+        return total, (terms, statistics, jax.lax.stop_gradient(generated), detached)
+
+    def _compared(self, generated: Array, driving: Array, frozen: Params) -> dict[str, Array]:
+        """Losses between generated and real pictures at every scale."""
+        terms: dict[str, Array] = {}
+        perceptual: Any = 0.0
+        plain: Any = 0.0
+        for scale in self.losses.scales:
+            with jax.named_scope("pyramid"):
+                made, real = sampling.shrink(generated, scale), sampling.shrink(driving, scale)
+            if self.losses.l1:
+                with jax.named_scope("l1"):
+                    plain += self.losses.l1 * mean_absolute(made, real)
+            if self.losses.perceptual != "none":
+                with jax.named_scope("vgg19"):
+                    network = VGG19(jnp.dtype(self.dtype))
+                    pairs = (
+                        applied(network, frozen["vgg19"], for_vgg(each)) for each in (made, real)
+                    )
+                    for weight, a, b in zip(self.losses.perceptual_weights, *pairs, strict=True):
+                        perceptual += weight * mean_absolute(a, jax.lax.stop_gradient(b))
+        if self.losses.perceptual != "none":
+            terms["perceptual"] = perceptual
+        if self.losses.l1:
+            terms["l1"] = plain
+        return terms
+
+    def _judged(
+        self, variables: Params, pictures: Array, points: Array
+    ) -> tuple[dict[float, list[Array]], Params]:
+        """What the discriminator makes of pictures, and its variables afterwards."""
+        module = self.discriminator.module(self.dtype)
+        pyramid = {scale: sampling.shrink(pictures, scale) for scale in module.scales}
+        judged, changed = module.apply(variables, pyramid, points, mutable=["batch_stats"])
+        return judged, {**variables, **changed}
+
+    def _asked(self, fake: dict[float, list], real: dict[float, list]) -> dict[str, Array]:
+        """What the generator is asked by the discriminator."""
+        weight, layers = self.losses.gan, self.losses.feature_matching
+        gan = sum(
+            weight * jnp.mean(jnp.square(1 - fake[scale][-1].astype(jnp.float32))) for scale in fake
+        )
+        terms = {"gen_gan": cast(Array, gan)}
+        if layers:
+            matching = sum(
+                each * mean_absolute(a, jax.lax.stop_gradient(b))
+                for scale in fake
+                for each, a, b in zip(layers, fake[scale][:-1], real[scale][:-1], strict=True)
+            )
+            terms["feature_matching"] = cast(Array, matching)
+        return terms
+
+    def _equivariance(
+        self, points: Keypoints, found: Any, driving: Array, change: thin_plate.Deformation
+    ) -> dict[str, Array]:
+        """Keypoints of a deformed picture, sent back, are those of the picture (equations 9 and 11
+        of the paper)."""
+        weights, terms = self.losses, {}
+        if not weights.equivariance_value and not weights.equivariance_jacobian:
+            return {}
+        with jax.named_scope("equivariance"):
+            deformed = found(change.pictures(driving, align_corners=self.align_corners))
+            if weights.equivariance_value:
+                away = points.value - change.warp(deformed.value)
+                terms["equivariance_value"] = weights.equivariance_value * jnp.mean(jnp.abs(away))
+            if weights.equivariance_jacobian:
+                assert points.jacobian is not None and deformed.jacobian is not None, "checked"
+                there = keypoints.product(change.jacobian(deformed.value), deformed.jacobian)
+                back = keypoints.product(keypoints.inverse(points.jacobian), there)
+                away = jnp.eye(2) - back
+                terms["equivariance_jacobian"] = weights.equivariance_jacobian * jnp.mean(
+                    jnp.abs(away)
+                )
+        return terms
+
+    # --- synthesis -----------------------------------------------------------------------------
+
+    def seen(self, moments: Moments) -> Array:
+        return moments["frames"]
+
+    def reference(self, moments: Moments) -> UInt8[np.ndarray, "1 h w 3"]:
+        """The first frame, which the others are then made of: the reconstruction of a film."""
+        return moments["frames"][:1]
+
+    def start(self, params: Params, reference: Array | None, name: str) -> Photo:
+        """What is known of a photo: the first of the reference's pictures; None: a black one."""
+        height, width = self.size
+        if reference is None:
+            reference = jnp.zeros((1, height, width, 3), jnp.uint8)
+        photo = to_unit(reference[:1])
+        points = self.points(params, photo)
+        module = self.tested_modules(name)["generator"]
+        with jax.named_scope("generator"):
+            features = module.apply(params["generator"], photo, method="features")
+        return Photo(photo, features, points, points, jnp.zeros((), bool))
+
+    def points(self, params: Params, pictures: Float[Array, "n h w 3"]) -> Keypoints:
+        """Keypoints of pictures in [0, 1]."""
+        with jax.named_scope("detector"):
+            module = self.detector.module(self.dtype, running=True)
+            return applied(module, params["detector"], pictures)
+
+    def animated(self, params: Params, photo: Photo, points: Keypoints) -> Float[Array, "n h w 3"]:
+        """The photo with these keypoints, as many pictures, in [0, 1]."""
+        count = len(points.value)
+        module = self._networks(running=True)["generator"].module
+
+        def repeated(x: Array) -> Array:
+            return jnp.broadcast_to(x, (count, *x.shape[1:]))
+
+        picture, features, source = jax.tree.map(
+            repeated, (photo.picture, photo.features, photo.source)
+        )
+        with jax.named_scope("generator"):
+            made, _ = module.apply(
+                params["generator"], features, picture, source, points, method="decoded"
+            )
+        return made
+
+    def moved(self, photo: Photo, points: Keypoints) -> Keypoints:
+        """The keypoints with which the photo is animated, from those of the film's frames."""
+        return keypoints.normalised(
+            photo.source,
+            points,
+            photo.first,
+            movement=self.test.mode == "relative",
+            jacobian=self.test.jacobian,
+            adapt_scale=self.test.adapt_scale,
+        )
+
+    def synthesize(
+        self, params: Params, seen: Array, carry: Photo, name: str, count: Array | None = None
+    ) -> tuple[Array, Photo]:
+        """The photo in the poses of a film's frames, uint8 [n, H, W, 3]."""
+        points = self.points(params, to_unit(seen))
+        begun = carry.begun
+        first = jax.tree.map(lambda a, b: jnp.where(begun, a, b[:1]), carry.first, points)
+        carry = replace(carry, first=first, begun=jnp.ones((), bool))
+        made = self.animated(params, carry, self.moved(carry, points))
+        return 2.0 * made - 1.0, carry
+
+    def each_alone(self, params: Params, seen: Array, carry: Photo, name: str) -> Array:
+        return self.synthesize(params, seen, carry, name)[0]
+
+    def synthesis_params(self, state: State) -> Params:
+        params = {**state.params, **state.averaged}
+        return {network: params[network] for network in ("generator", "detector")}
+
+    def tested(self, **changes: Any) -> "FirstOrder":
+        raise UserError(
+            f"A first-order model always runs by its running statistics, without dropout; leave "
+            f"{' and '.join(option(name) for name in changes)} out."
+        )
+
+    def rows(
+        self, moments: Moments, pictures: Sequence[np.ndarray], height: int, width: int
+    ) -> dict[str, list[np.ndarray]]:
+        return {"driving": list(moments["frames"]), "generated": list(pictures)}
+
+
+def to_unit(frames: Array) -> Array:
+    """uint8 0...255 -> float32 in [0, 1]; floats pass through."""
+    return frames.astype(jnp.float32) / 255.0 if frames.dtype == jnp.uint8 else frames
+
+
+def for_vgg(pictures: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Pictures in [0, 1] as VGG-19 was trained on them."""
+    return (pictures - jnp.asarray(MEAN)) / jnp.asarray(DEVIATION)
+
+
+RECIPE = FirstOrder

@@ -1,0 +1,59 @@
+"""The options of `motion-jax animate`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Crop = Literal["auto", "face", "person", "none"]
+
+
+@dataclass(frozen=True)
+class AnimateOptions:
+    """Make a photo move like a film, with a run of the First Order Motion Model (trained with
+    motion-jax train first_order, or imported from NAME.pth.tar)."""
+
+    run: Path
+    """Run folder made by `motion-jax train` or `motion-jax import`."""
+    photo: Path
+    """Picture of whom is to move."""
+    driving: Path
+    """Video whose motion is taken (any kind that FFmpeg reads), or with --fps a folder of numbered
+    pictures."""
+    out: Path
+    """The video to write: FILE.mp4. One that is there is replaced when the new one is whole."""
+    mode: Literal["relative", "absolute"] = "relative"
+    """"relative": the photo's keypoints move as the film's do, from the frame --best-frame on;
+    "absolute": the film's keypoints as they are (the film shows the person of the photo)."""
+    best_frame: str = "auto"
+    """With --mode relative: which frame of the film is in the pose of the photo: "auto" (the one
+    whose keypoints lie most like the photo's), "first", or a number counted from 0."""
+    adapt_scale: bool = True
+    """With --mode relative: scale movements by the sizes of the two people."""
+    crop: Crop = "auto"
+    """What photo and film are cut to, each by itself, with one fixed cut for the whole film:
+    "face", "person", "none" (the largest part in the middle that has the right proportions), or
+    "auto": the face where it is at least a sixth of the photo's height, else the person. Needs
+    MediaPipe's models, "none" needs nothing."""
+    paste: bool = False
+    """Put the moving part back into the photo, with a soft edge, instead of showing it alone."""
+    smooth: bool = True
+    """Smooth the keypoints over time (1 euro filter), against trembling."""
+    side_by_side: bool = False
+    """Show the film and the photo, with their keypoints, and the result next to each other."""
+    start: float | None = None
+    """Begin at this second of the film."""
+    end: float | None = None
+    """End before this second of the film."""
+    fps: float | None = None
+    """Resample the film to so many frames a second (default: every frame with its own time)."""
+    video_track: int | None = None
+    """Which picture track of the film, counted from 1, where it has several (default: the one that
+    is marked as default)."""
+    audio: Literal["keep", "drop"] = "keep"
+    """Keep the film's sound, or leave it out."""
+    audio_track: int | None = None
+    """Which sound track of the film, counted from 1, where it has several."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    step: str = "latest"
+    """Which checkpoint of the run: "latest", "best", or its step."""

@@ -25,6 +25,7 @@ class NoiseRun:
 
     step, checkpoint, size, params = 1, "0" * 32, (64, 64), {}
     dataset = {"info": {"height": 64, "width": 64}}
+    data_path = Path("not here")
     config = Config()
 
     def seen(self, moments):

@@ -353,7 +353,8 @@ def test_perceptual_terms_count_whole_frames_and_faces(monkeypatch):
         def apply(self, weights, x):
             return [weights * x] * 5
 
-    monkeypatch.setattr(coarse_to_fine, "VGG19", Features)
+    chosen = coarse_to_fine.PERCEPTUAL["vgg19"]._replace(network=Features)
+    monkeypatch.setitem(coarse_to_fine.PERCEPTUAL, "vgg19", chosen)
     recipe = replace(LOCAL, losses=edn.Losses(perceptual_weight=3.0))
     clip, fake = clip_of(BOXES), clip_of(BOXES, seed=1).images
     clip = clip._replace(frozen={"vgg19": jnp.array(1.0)})

@@ -56,7 +56,7 @@ class FakeRun:
             background="drawn",
         )
     )
-    folder = Path("runs/fake")
+    folder, data_path = Path("runs/fake"), Path("data/fake")
 
     def seen(self, moments):
         return moments

@@ -54,6 +54,7 @@ class FakeRun:
             parts=lambda params: (),
             seen=lambda moments: moments,
             background="drawn",
+            wants_photo=False,
         )
     )
     folder, data_path = Path("runs/fake"), Path("data/fake")

@@ -84,8 +84,8 @@ def test_commands_can_be_typed(page):
         try:
             if verb in ("train", "profile", "compile"):
                 given = words[0] if words and words[0] in config_names() else "small"
-                if page.stem in config_names():
-                    given = page.stem  # of a run that is trained on, whose config is its own
+                if line.startswith("motion-jax train --run") and page.stem in config_names():
+                    given = page.stem  # a run that is trained on has a config of its own
                 own = [word for word in words if word not in ("CONFIG", "config.py", given)]
                 if verb != "train":
                     from motion_jax.profiling.options import split_settings

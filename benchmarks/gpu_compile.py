@@ -102,7 +102,8 @@ def config_of(case: str) -> tuple[Any, str]:
         changes |= dict(zip(("height", "width"), sides, strict=True))
     size = replace(config.recipe.stages()[stage], **changes)
     more: dict[str, Any] = {"averaging": 0.0} if case in ("global", "local") else {}
-    recipe = replace(config.recipe, dtype="bfloat16", **{f"{stage}_stage": size}, **more)
+    recipe: Any = config.recipe  # stages and the number format are fields of the shipped ones
+    recipe = replace(recipe, dtype="bfloat16", **{f"{stage}_stage": size}, **more)
     return replace(config, recipe=recipe), stage
 
 

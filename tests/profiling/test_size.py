@@ -73,7 +73,7 @@ def test_separable_blocks_and_batch_norm_and_products_count():
 
     shown = (jax.ShapeDtypeStruct((1, 3), jnp.float32), jax.ShapeDtypeStruct((1, 5), jnp.float32))
     found = size.network_size(Network(Listed([4, 3]), shown))
-    assert found == size.Size(macs=5 * 4 + 4 * 3, parameters=6 * 4 + 5 * 3, outputs=4 + 3)
+    assert found == size.Size(5 * 4 + 4 * 3, parameters=6 * 4 + 5 * 3, outputs=4 + 3, calls=2)
 
 
 @pytest.mark.parametrize("name", ["global", "local", "face"])

@@ -144,11 +144,14 @@ def student_config(teacher: Run, sizes: dict[str, int], options: DistillOptions)
 def _measured(options: DistillOptions, data: Path) -> dict[str, Any]:
     """Both on the teacher's held-out frames, which neither has seen."""
     scores = {}
-    for name, folder in (("teacher", options.teacher), ("student", options.run)):
+    for name, folder, step in (
+        ("teacher", options.teacher, options.step),
+        ("student", options.run, "latest"),
+    ):
         out = options.run / "evaluation" / name
         # The student's lessons hold the same frames out.
         own = None if name == "student" else data
-        found = evaluate(EvaluateOptions(folder, data=own, out=out, reestimate="no"))
+        found = evaluate(EvaluateOptions(folder, step, data=own, out=out, reestimate="no"))
         scores[name] = found["methods"]["trained"]
     psnr = {name: round(float(score["psnr"]), 3) for name, score in scores.items()}
     return {

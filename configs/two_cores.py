@@ -25,10 +25,10 @@ config = Config(
         generator=Generator(ngf=32, n_downsampling=3, n_blocks=4, n_blocks_local=2, up="resize"),
         discriminator=Discriminator(ndf=24),
         face=Face(size=32, ngf=16, n_downsampling=2, n_blocks=2, ndf=16, n_layers=2),
-        losses=Losses(perceptual="none", l1=100.0, structure=40.0),
-        global_stage=Stage(steps=700, height=64, width=64, batch_size=2, learning_rate=5e-4),
+        losses=Losses(perceptual="none", l1=100.0, structure=80.0),
+        global_stage=Stage(steps=600, height=64, width=64, batch_size=2, learning_rate=5e-4),
         local_stage=Stage(
-            steps=1500, decay_steps=800, height=128, width=128, batch_size=2, learning_rate=5e-4
+            steps=1550, decay_steps=800, height=128, width=128, batch_size=2, learning_rate=5e-4
         ),
         face_stage=Stage(steps=400, decay_steps=200, height=128, width=128, batch_size=2),
         background="plate",

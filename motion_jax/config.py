@@ -255,7 +255,7 @@ def from_json(value: dict[str, Any], where: str = "config.json") -> Config:
         raise UserError(f"{where}: {explain_type_error(error)}") from error
 
 
-def _build(kind: Any, value: Any) -> Any:
+def _build(kind: type | None, value: Any) -> Any:
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         return tuple(value)  # JSON knows lists alone
     if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):

@@ -199,8 +199,8 @@ class KeypointDetector(nn.Module):
         if not self.jacobian:
             return Keypoints(value)
         maps = 1 if self.single_map else self.count
-        head = Linear(4 * maps, 7, self.padding, self.dtype, name="jacobian_map")
-        found = head(features).astype(jnp.float32).reshape(n, h * w, maps, 4)
+        second = Linear(4 * maps, 7, self.padding, self.dtype, name="jacobian_map")
+        found = second(features).astype(jnp.float32).reshape(n, h * w, maps, 4)
         if self.single_map:
             jacobian = jnp.einsum("npk,npc->nkc", heat, found[:, :, 0], precision=HIGHEST)
         else:
@@ -333,8 +333,8 @@ class OcclusionAwareGenerator(nn.Module):
             x = self._warped(x, motion.deformation)
             if motion.occlusion is not None:
                 x = x * sampling.resize(motion.occlusion, h, w).astype(x.dtype)
-        for layer in self.residual:
-            x = layer(x)
+        for block in self.residual:
+            x = block(x)
         for layer in self.up:
             x = layer(x)
         return jax.nn.sigmoid(self.last(x).astype(jnp.float32)), motion

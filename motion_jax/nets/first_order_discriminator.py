@@ -138,7 +138,8 @@ class MultiScaleDiscriminator(nn.Module):
             x = pyramid[scale]
             if self.points:
                 assert points is not None, "a discriminator of keypoints is shown them"
-                bumps = gaussians(points, *x.shape[1:3], self.variance)
+                height, width = x.shape[1:3]
+                bumps = gaussians(points, height, width, self.variance)
                 x = jnp.concatenate([x, bumps], axis=-1)
             network = _Scale(
                 self.expansion,

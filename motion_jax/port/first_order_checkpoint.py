@@ -89,7 +89,6 @@ def moments_of(
             trees.append(tree["params"])
         count = jnp.asarray(int(np.asarray(state[0]["step"])), jnp.int32)
         found[ours] = optax.ScaleByAdamState(count, *trees)
-        assert jax.tree.structure(found[ours]) == jax.tree.structure(begun)
     return found
 
 
@@ -171,7 +170,8 @@ def sentence(part: str, weights: Mapping[str, np.ndarray]) -> str:
 def checkpoint_of(recipe: FirstOrder, params: Params) -> dict[str, Any]:
     """What the original's program loads: its networks, optimisers that have made no step, and an
     epoch."""
-    networks, found = recipe.networks("main"), {}
+    networks = recipe.networks("main")
+    found: dict[str, Any] = {}
     for theirs, ours in PARTS.items():
         if ours not in params:
             continue

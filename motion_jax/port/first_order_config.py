@@ -54,7 +54,7 @@ _DISCRIMINATOR = {
     "kp_variance": "variance",
 }
 # What the original's classes take where the YAML says nothing.
-_DEFAULTS = {
+_DEFAULTS: dict[type, dict[str, Any]] = {
     Detector: {"scale": 1.0, "jacobian": False},
     DenseMotion: {"scale": 1.0},
     Generator: {"occlusion": False},

@@ -65,8 +65,8 @@ def plan(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Plan, di
         notes.append(f"Settings of {path} are used.")
     else:
         notes.append(
-            "Without the YAML that it was trained with (--yaml FILE), the temperature of heat-maps "
-            "is taken as 0.1, as published."
+            f"Without the YAML that it was trained with ({option('yaml')} FILE), the temperature "
+            "of heat-maps is taken as 0.1, as published."
         )
     epoch = content.get("epoch")
     about = {

@@ -95,7 +95,11 @@ class Generator:
         running: bool = False,
     ) -> first_order.OcclusionAwareGenerator:
         """points: keypoints of the detector; motion None: no motion at all, an auto-encoder."""
-        common = {"align_corners": align_corners, "running": running, "dtype": jnp.dtype(dtype)}
+        common: dict[str, Any] = {
+            "align_corners": align_corners,
+            "running": running,
+            "dtype": jnp.dtype(dtype),
+        }
         inner = None
         if motion is not None:
             inner = first_order.DenseMotion(

@@ -57,7 +57,12 @@ def animate(
         info, span = probe(options.driving), (options.start, options.end, options.fps)
         with events.stage("poses", 0.0, 0.2):
             cut, kind = framing(
-                options.photo, options.crop, whole.shape[:2], run.size, model=options.pose_model
+                options.photo,
+                options.crop,
+                whole.shape[:2],
+                run.size,
+                still=whole,
+                model=options.pose_model,
             )
             shape = info.height, info.width
             film_cut, _ = framing(

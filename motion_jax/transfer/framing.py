@@ -1,15 +1,18 @@
 """Which part of a photo or a film a model is shown: the face, the person, or the middle."""
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from motion_jax.data.crop import Region, choose_region
 from motion_jax.errors import UserError, option
-from motion_jax.pose.estimate import estimate_cached
+from motion_jax.pose.bundles import find_bundle
+from motion_jax.pose.estimate import estimate_cached, estimate_video
 from motion_jax.pose.skeleton import FACE
 from motion_jax.pose.track import PoseTrack
 
@@ -70,6 +73,7 @@ def framing(
     picture: tuple[int, int],
     size: tuple[int, int],
     *,
+    still: UInt8[np.ndarray, "h w 3"] | None = None,
     model: Path | None = None,
     span: tuple[float | None, float | None, float | None] = (None, None, None),
 ) -> tuple[Region, Kind]:
@@ -77,14 +81,18 @@ def framing(
 
     Args:
       picture: (height, width) of its pictures; size: (height, width) of what the model sees.
+      still: the photo; None for a film, which is read.
       model: of MediaPipe; span: start, end and frame rate of a film.
     Raises:
       UserError: no face, or no person, is found, or one too small to see.
     """
     if kind == "none":
         return _large_enough(path, middle(*picture, size)), "none"
-    start, end, fps = span
-    track = estimate_cached(path, model=model, start=start, end=end, fps=fps)
+    if still is None:
+        start, end, fps = span
+        track = estimate_cached(path, model=model, start=start, end=end, fps=fps)
+    else:
+        track = _track_of_photo(path, still, model)
     faces = face_extents(track)
     if kind == "auto":
         shown = len(faces) and np.median(faces[:, 3] - faces[:, 1]) >= FACE_SHARE * picture[0]
@@ -97,6 +105,20 @@ def framing(
             )
         return _large_enough(path, around_face(faces, size)), "face"
     return _large_enough(path, choose_region(track, *size)), "person"
+
+
+def _track_of_photo(path: Path, photo: UInt8[np.ndarray, "h w 3"], model: Path | None) -> PoseTrack:
+    """The pose in a photo, as a film of one frame. Raises UserError where nobody is found."""
+    find_bundle("holistic", model)  # says what is wrong with the models by itself
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(photo).save(Path(folder) / "0.png")
+        try:
+            return estimate_video(Path(folder), model=model, fps=1.0, workers=1)
+        except UserError as error:
+            raise UserError(
+                f"Neither a face nor a person was found in {path}; choose another photo, or "
+                f"{option('crop')} none to cut the middle out of photo and film."
+            ) from error
 
 
 def _large_enough(path: Path, region: Region) -> Region:

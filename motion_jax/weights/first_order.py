@@ -6,7 +6,7 @@ align_corners was. Widths that no layer reaches are given as the least that none
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def discriminator(module: MultiScaleDiscriminator) -> Iterator[Entry]:
 
 def entries(module: Any) -> Iterator[Entry]:
     """Of any of these networks. TypeError for another one."""
-    table = {
+    table: dict[type, Callable[[Any], Iterator[Entry]]] = {
         first_order.KeypointDetector: detector,
         first_order.DenseMotion: dense_motion,
         first_order.OcclusionAwareGenerator: generator,

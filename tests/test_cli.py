@@ -79,9 +79,11 @@ def options_of(verb):
     from motion_jax.pairing.options import PairOptions
     from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions, ParityOptions
     from motion_jax.profiling.options import CompileOptions, ProfileOptions
+    from motion_jax.transfer.animate_options import AnimateOptions
     from motion_jax.transfer.options import TransferOptions
 
     return {
+        "animate": AnimateOptions,
         "prepare": PrepareOptions, "transfer": TransferOptions, "evaluate": EvaluateOptions,
         "profile": ProfileOptions, "fetch": FetchOptions, "demo": DemoOptions,
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,

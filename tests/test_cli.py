@@ -79,6 +79,7 @@ def test_help_and_version(capsys):
 
 
 def options_of(verb):
+    from motion_jax.cli.completion import CompletionOptions
     from motion_jax.compare.options import CompareOptions
     from motion_jax.data.export_data import ExportOptions as DataExportOptions
     from motion_jax.data.import_data import ImportOptions as DataImportOptions
@@ -97,7 +98,7 @@ def options_of(verb):
         "import": ImportOptions, "export": ExportOptions, "inspect": InspectOptions,
         "parity": ParityOptions, "import-data": DataImportOptions,
         "export-data": DataExportOptions, "compile": CompileOptions,
-        "pair": PairOptions, "compare": CompareOptions,
+        "pair": PairOptions, "compare": CompareOptions, "completion": CompletionOptions,
     }[verb]  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
     track = source_track(options)
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     # The dataset of a run need not be on this machine.
-    if run.dataset and (run.data_path / METADATA).is_file():
+    if "path" in run.dataset and (run.data_path / METADATA).is_file():
         tell_unseen(clip, open_dataset(run.data_path))
     if options.pose_pictures is not None:
         write_pose_pictures(

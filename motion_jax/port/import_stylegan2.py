@@ -19,6 +19,9 @@ from motion_jax.recipes import stylegan2 as recipe
 from motion_jax.recipes.network import applied
 from motion_jax.weights import stylegan2 as keys
 
+# 2 / (1 - beta2) of this recipe's Adam: see import_edn.
+WARMUP_STEPS = 200
+
 
 @dataclass(frozen=True)
 class StylePlan(Plan):
@@ -86,14 +89,19 @@ def plan(published: Published) -> StylePlan:
         averaged = {"generator": with_mean(averaged["generator"], settings)}
         params["generator"] = with_mean(params["generator"], settings)
     size = 4 << (len(named["widths"]) - 1)
+    moments = {k: v for k, v in published.moments.items() if k in params}
     system = recipe.StyleGAN2(
         generator=recipe.Generator(**named),
         discriminator=judge,
         main_stage=recipe.Stage(
-            steps=STEPS, height=size, width=size, batch_size=4, learning_rate=2e-3
+            steps=STEPS,
+            height=size,
+            width=size,
+            batch_size=4,
+            learning_rate=2e-3,
+            warmup_steps=0 if moments else WARMUP_STEPS,
         ),
     )
-    moments = {k: v for k, v in published.moments.items() if k in params}
     return StylePlan(
         Config(recipe=system, data=Data()),
         "main",

@@ -69,7 +69,7 @@ def serve(
         watcher = None
         if any(shows_person(options, resident) for resident in residents.values()):
             watcher = stack.enter_context(Watcher(options.detail, options.pose_model))
-        engine = stack.enter_context(Engine(options.batch, options.waiting))
+        engine = stack.enter_context(Engine(_batch(options), options.waiting))
         service = Service(options, residents, engine, Figures(engine), watcher)
         asyncio.run(_served(service, sockets, ready))
         say(f"Stopped after {engine.made} pictures.")
@@ -78,11 +78,9 @@ def serve(
 def _loaded(options: ServeOptions) -> dict[str, Resident]:
     """The runs by name, compiled."""
     residents: dict[str, Resident] = {}
-    # On a CPU a loop around convolutions is slow: pictures are made one by one.
-    batch = 1 if jax.default_backend() == "cpu" else options.batch
     for folder in options.run:
         run = load_run(folder, options.step)
-        resident = Resident(run, batch, options.bars == "white")
+        resident = Resident(run, _batch(options), options.bars == "white")
         if resident.name in residents:
             raise UserError(
                 f"Two runs are called {resident.name}, and clients choose runs by name; rename one "
@@ -99,6 +97,12 @@ def _loaded(options: ServeOptions) -> dict[str, Resident]:
         say(f"{folder}: step {run.step}, {run.size[1]}x{run.size[0]}; compiling ...")
         _warmed(resident)
     return residents
+
+
+def _batch(options: ServeOptions) -> int:
+    """Pictures made together. On a CPU, where a loop around convolutions is slow, one: so streams
+    and requests take turns."""
+    return 1 if jax.default_backend() == "cpu" else options.batch
 
 
 def _warmed(resident: Resident) -> None:

@@ -312,22 +312,26 @@ def _show(stages: Any, costs: dict[str, dict[str, Any]], lines: list[str], follo
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table("stage", "size", "batch", "steps")
-    for title in ("parameters", "GFLOP a step", "state", "temporary", "s a step"):
-        table.add_column(title, justify="right")
+    # Stages side by side: nine columns would not fit a terminal of 80 characters.
+    table = Table("")
+    rows: dict[str, list[str]] = {}
     for name, cost in costs.items():
+        table.add_column(name, justify="right")
         stage, seconds = stages[name], cost["seconds_per_step"]
-        table.add_row(
-            name,
-            f"{stage.width}x{stage.height}",
-            str(stage.batch_size),
-            f"{stage.steps:,}",
-            f"{sum(cost['parameters'].values()) / 1e6:.1f} million",
-            f"{cost['gflop_per_step']:,.1f}",
-            f"{cost['state_mb']:,.0f} MB",
-            f"{cost['temporary_mb']:,.0f} MB",
-            "does not fit" if seconds is None else f"{seconds:.3g}",
-        )
+        cells = {
+            "size": f"{stage.width}x{stage.height}",
+            "batch": str(stage.batch_size),
+            "steps": f"{stage.steps:,}",
+            "parameters": f"{sum(cost['parameters'].values()) / 1e6:.1f} million",
+            "GFLOP a step": f"{cost['gflop_per_step']:,.1f}",
+            "state": f"{cost['state_mb']:,.0f} MB",
+            "temporary": f"{cost['temporary_mb']:,.0f} MB",
+            "s a step": "does not fit" if seconds is None else f"{seconds:.3g}",
+        }
+        for title, cell in cells.items():
+            rows.setdefault(title, []).append(cell)
+    for title, values in rows.items():
+        table.add_row(title, *values)
     console.print(table)
     for line in lines:
         console.print(line, markup=False)

@@ -169,11 +169,12 @@ def _pieces(
 
     def begin(stretch: Stretch) -> Methods:
         # A run that wants a photo makes a clip again from its first frame.
-        photo = None
-        if recipe.wants_photo:
-            photo = recipe.reference(frames.window(stretch[0], 1))
+        photo = recipe.reference(frames.window(stretch[0], 1)) if recipe.wants_photo else None
         for name, method in methods.items():
-            method.reset(*([] if name == NEAREST else [photo]))
+            if photo is None or name == NEAREST:
+                method.reset()
+            else:
+                method.reset(photo)
         return made
 
     return held_out_pieces(frames, held, options.batch, begin)

@@ -3,7 +3,8 @@ for a frame or a few. No filter may blend that into the neighbours, so it is dro
 `smooth.fill_gaps` fills it.
 
 A limb that really moves there and back does it in more time, or not so far: an arm thrown up and
-down in an eighth of a second moves by less than half a torso.
+down in an eighth of a second moves by less than half a torso. What happens again and again is no
+jump, but a person or a camera that trembles; smoothing is for that.
 """
 
 import dataclasses
@@ -26,6 +27,8 @@ FAR = {
 FAR_TRUNK = 0.25
 # The share of that distance that the joint itself goes meanwhile, at most.
 GONE_ON = 0.5
+# A joint that is away in more of the frames around, of so many on each side, trembles.
+AROUND, OFTEN = 12, 6
 # Of the torso's lengths in a clip, what counts as its length: a bent one is short.
 USUAL = 0.8
 
@@ -50,11 +53,11 @@ def find_jumps(track: PoseTrack) -> Jumps:
     # Of so many frames a jump may be, and as many are looked at beyond each window.
     most = max(0, int(LONGEST / float(np.median(np.diff(times))) + 1e-6) - 1)
     for window in long_arrays.windows(track.keypoints):
-        first = max(0, window.start - most - 1)
-        part = slice(first, min(len(times), window.stop + most + 1))
+        first = max(0, window.start - most - 1 - AROUND)
+        part = slice(first, min(len(times), window.stop + most + 1 + AROUND))
         body = np.asarray(track.keypoints[part, :25], np.float64)
         body[..., 2] *= track.found[part, None]
-        found = _jumps(body, times[part], limits, most)
+        found = _seldom(_jumps(body, times[part], limits, most))
         away[window] = found[window.start - first : window.stop - first]
     return Jumps(away)
 
@@ -90,6 +93,14 @@ def _jumps(
         for k in range(1, length + 1):
             away[k : k + count] |= jump
     return away
+
+
+def _seldom(away: Bool[np.ndarray, "n 25"]) -> Bool[np.ndarray, "n 25"]:
+    """Without those that happen again and again."""
+    before = np.concatenate([np.zeros((1, 25), int), np.cumsum(away, axis=0)])
+    frames = np.arange(len(away))
+    low, high = np.maximum(frames - AROUND, 0), np.minimum(frames + AROUND + 1, len(away))
+    return away & (before[high] - before[low] <= OFTEN)
 
 
 def drop_jumps(track: PoseTrack) -> tuple[PoseTrack, Jumps]:

@@ -95,7 +95,7 @@ def run(tmp_path, monkeypatch):
         checkpoint="c" * 64,
         config=SimpleNamespace(
             data=Data(holdout=0.3),
-            recipe=SimpleNamespace(paired=True, recurrent=True, caveats=list),
+            recipe=SimpleNamespace(paired=True, recurrent=True, caveats=list, wants_photo=False),
         ),
         tested=lambda **changes: made,
         seen=poses_of,

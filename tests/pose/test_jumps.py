@@ -72,6 +72,10 @@ def test_a_whole_body_elsewhere_and_what_is_no_jump():
     assert not find_jumps(track(stays)).joints.any()
     assert not find_jumps(track(slow)).joints.any()
     assert not find_jumps(track(few, fps=10)).joints.any()
+    # A person who trembles from frame to frame.
+    trembling = truth.copy()
+    trembling[..., 0] += 15 * (truth[..., 2] > 0) * (-1) ** np.arange(len(truth))[:, None]
+    assert not find_jumps(track(trembling)).joints[:100].any()
     # Without a torso nothing is known of lengths.
     blind = few.copy()
     blind[:, INDEX["neck"]] = 0

@@ -163,6 +163,6 @@ def test_memory_stays_flat_over_thousands_of_steps(tmp_path):
     assert len(seen) == 10
     # The first thousand steps fill caches and pools: decoded frames, thread stacks, arenas.
     assert max(host[4:]) - min(host[3:5]) < 24 * 2**20, [size // 2**20 for size in host]
-    # From the first samples on, whose parameters stay. Samples that are being made hold a copy of the
-    # generator's parameters, a sixth of all; one such copy for each sample would be far more.
+    # From the first samples on, whose parameters stay. Samples that are being made hold a copy of
+    # the generator's parameters, a sixth of all; a copy for each sample would be far more.
     assert max(device[2:]) <= 1.25 * min(device[2:]), device

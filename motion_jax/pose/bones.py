@@ -9,14 +9,14 @@ the joint with more such bones is blamed, else the one farther from the trunk. A
 counts as not observed, so that `smooth.fill_gaps` can fill it.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from motion_jax.pose import long_arrays
-from motion_jax.pose.skeleton import COUNT, INDEX, LEFT_HAND, RIGHT_HAND
+from motion_jax.pose.drop import without_joints
+from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.track import PoseTrack
 
 # A bone is too long if it exceeds its usual length by this factor and by SLACK torso lengths more,
@@ -244,22 +244,6 @@ def put_back(
 
 
 def drop_long_bones(track: PoseTrack) -> tuple[PoseTrack, LongBones]:
-    """The track without the joints of bones that are too long, and which they were.
-
-    With a wrist its hand goes, with an ankle its foot.
-    """
+    """The track without the joints of bones that are too long, and which they were."""
     found = find_long_bones(track)
-    keypoints = long_arrays.copied(track.keypoints)
-    filled = None if track.filled is None else long_arrays.copied(track.filled, bool)
-    for window in long_arrays.windows(keypoints, filled):
-        joints = found.joints[window]
-        dropped = np.zeros((len(joints), COUNT), bool)
-        dropped[:, :25] = joints
-        for side, hand in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
-            dropped[:, hand] |= joints[:, [INDEX[f"{side}_wrist"]]]
-            for part in ("big_toe", "small_toe", "heel"):
-                dropped[:, INDEX[f"{side}_{part}"]] |= joints[:, INDEX[f"{side}_ankle"]]
-        keypoints[window][dropped] = 0
-        if filled is not None:
-            filled[window] &= ~dropped
-    return dataclasses.replace(track, keypoints=keypoints, filled=filled), found
+    return without_joints(track, found.joints), found

@@ -7,14 +7,14 @@ down in an eighth of a second moves by less than half a torso. What happens agai
 jump, but a person or a camera that trembles; smoothing is for that.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from motion_jax.pose import long_arrays
-from motion_jax.pose.skeleton import BODY_NAMES, COUNT, FACE, INDEX, LEFT_HAND, RIGHT_HAND
+from motion_jax.pose.drop import without_joints
+from motion_jax.pose.skeleton import BODY_NAMES, INDEX
 from motion_jax.pose.track import PoseTrack
 
 # The time between the last joint before and the first one after a jump, in seconds, at most.
@@ -104,22 +104,6 @@ def _seldom(away: Bool[np.ndarray, "n 25"]) -> Bool[np.ndarray, "n 25"]:
 
 
 def drop_jumps(track: PoseTrack) -> tuple[PoseTrack, Jumps]:
-    """The track without the joints that are away for a moment, and which they were.
-
-    With a wrist its hand goes, with the nose the face.
-    """
+    """The track without the joints that are away for a moment, and which they were."""
     found = find_jumps(track)
-    keypoints = long_arrays.copied(track.keypoints)
-    filled = None if track.filled is None else long_arrays.copied(track.filled, bool)
-    for window in long_arrays.windows(keypoints, filled):
-        joints = found.joints[window]
-        dropped = np.zeros((len(joints), COUNT), bool)
-        dropped[:, :25] = joints
-        for joint, points in (
-            ("left_wrist", LEFT_HAND), ("right_wrist", RIGHT_HAND), ("nose", FACE),
-        ):  # fmt: skip
-            dropped[:, points] |= joints[:, [INDEX[joint]]]
-        keypoints[window][dropped] = 0
-        if filled is not None:
-            filled[window] &= ~dropped
-    return dataclasses.replace(track, keypoints=keypoints, filled=filled), found
+    return without_joints(track, found.joints), found

@@ -5,7 +5,7 @@ Without perceptual weights, so that nothing needs to be downloaded: the mean abs
 1 - SSIM stand in for them. The person is drawn before the room as it was filmed; of a camera that
 travels there is no such picture: --recipe.background drawn.
 Command: motion-jax train two_cores --data DATASET --run DIR
-Result: PSNR 30.82, SSIM 0.935 after 15 minutes (the first two stages); docs/results.md.
+Result: PSNR 30.82, SSIM 0.9345 after about 15 minutes (the first two stages); docs/results.md.
 """
 
 from motion_jax.config import Config, Data, Record

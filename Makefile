@@ -48,6 +48,7 @@ $(TPU): $(DONE)
 # The documentation as a site in out/site; a broken link or an undocumented argument is an error.
 site: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "out/site/index.html. With search: $(VENV)/bin/python -m http.server --directory out/site 8001"
 
 $(DOCS): $(DONE)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

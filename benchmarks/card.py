@@ -96,6 +96,7 @@ def parts_of(options: Options) -> list[Part]:
         ours("profile-global", 60),
         ours("synthesis-local", 60),
         torch("torch-synthesis-local", 30, kept=True),
+        ours("photo", 60),
         torch("torch-compile-global", 60, kept=True),
         torch("torch-compile-local", 60, kept=True),
         ours("profile-local", 80),

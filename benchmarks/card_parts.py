@@ -5,6 +5,7 @@ step-STAGE, torch-MODE-STAGE      time of a training step
 torch-compile-prepared-STAGE      torch.compile's compiling, kept for the part that times it
 profile-STAGE                     the layers that take longest
 synthesis-local                   frames/s, and one frame at a time
+photo                             a photo moved (First Order Motion Model), one frame at a time
 loader                            pairs read a second
 small                             two minutes of training, and the held-out score
 """
@@ -21,7 +22,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks import pair, reporting
+from benchmarks import first_order, pair, reporting
 from benchmarks.workers import Worker
 from motion_jax.files import write_json
 
@@ -63,6 +64,8 @@ def measure(options: PartOptions) -> dict[str, Any]:
         return profile(rest, options)
     if kind == "synthesis":
         return synthesis(rest, options)
+    if kind == "photo":
+        return photo(options)
     if kind == "loader":
         return loader(options)
     return small(options)
@@ -172,6 +175,18 @@ def synthesis(stage: str, options: PartOptions) -> dict[str, Any]:
         "peak_gb": peak,
         "device": described["device"],
     }
+
+
+def photo(options: PartOptions) -> dict[str, Any]:
+    """The networks of vox-256 at 256x256 in bfloat16: {p50_ms, p95_ms, peak_gb, device}."""
+    size, narrower = (128, 16) if options.tiny else (256, 1)
+    asked = first_order.Options(size=size, narrower=narrower, dtype="bfloat16")
+    module, setup = "benchmarks.first_order_jax", first_order.setup_of(asked)
+    with Worker("JAX", module, setup, environment=_platform(options)) as worker:
+        worker.ask("run", count=4)
+        found = _latency(worker, options)
+        described, peak = worker.ask("describe"), worker.ask("device_memory").get("peak_gb")
+    return found | {"peak_gb": peak, "device": described["device"]}
 
 
 def _latency(worker: Worker, options: PartOptions) -> dict[str, float]:

@@ -133,9 +133,10 @@ def quality(options: Options, variant: str, seed: int) -> dict[str, Any]:
 
 def _dataset(out: Path, config: Any) -> Path:
     """The demo's target dancer, at the size of the config's last stage."""
-    from motion_jax import demo, puppet
+    from motion_jax import puppet
     from motion_jax.data.prepare import prepare
     from motion_jax.data.prepare_options import PrepareOptions
+    from motion_jax.demos import dancers as demo
 
     stage = list(config.recipe.stages().values())[-1]
     name, size = demo.TARGET, f"{stage.width}x{stage.height}"

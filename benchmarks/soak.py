@@ -4,9 +4,11 @@
 
 Half of the clients ask by POST /v1/transfer, half by the binary stream, each sending its next pose
 when it has the last answer. Counted: answers, lost ones, latency p50, p95, p99; and the memory of
-the server's process at the end of the first minute and at the end.
+the server's process at the end of the first minute and at the end. One client more asks RunwayML's
+GET /data ten times a second, as a sketch does that draws whatever is newest.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -14,13 +16,14 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import machine, parse, percentile, report, sentences, table
+from benchmarks.reporting import machine, markdown, parse, percentile, report, sentences, table
 from motion_jax.errors import UserError
 
 
@@ -42,16 +45,29 @@ class Options:
     """Keep the result in benchmarks/results."""
 
 
+COLUMNS = {
+    "what": "clients", "answers": "answers", "lost": "lost", "p50": "p50 ms", "p95": "p95 ms",
+    "p99": "p99 ms",
+}  # fmt: skip
+
+
+def section(result: dict[str, Any]) -> str:
+    """For docs/performance.md."""
+    memory = result["memory_mb"]
+    return (
+        f"{result['minutes']:g} minutes; memory {memory['first']:.0f} MB after the first minute, "
+        f"{memory['last']:.0f} MB at the end.\n\n" + markdown(result["clients"], COLUMNS)
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     with sentences("soak"):
         options = parse(Options, "soak", arguments)
         result = measure(options)
-        columns = {"what": "clients", "answers": "answers", "lost": "lost", "p50": "p50 ms",
-                   "p95": "p95 ms", "p99": "p99 ms"}  # fmt: skip
         memory = result["memory_mb"]
         title = f"memory {memory['first']:.0f} MB after a minute, {memory['last']:.0f} at the end"
         report(
-            "soak", result, [table(result["clients"], columns, title)],
+            "soak", result, [table(result["clients"], COLUMNS, title)],
             as_json=options.json, keep=options.save,
         )  # fmt: skip
 
@@ -80,6 +96,10 @@ def measure(options: Options) -> dict[str, Any]:
             thread = threading.Thread(target=work, args=(url, client, end), daemon=True)
             thread.start()
             clients.append((client, thread))
+        sketch = Client("GET /data", seconds=[])
+        thread = threading.Thread(target=_poll, args=(url, sketch, end), daemon=True)
+        thread.start()
+        clients.append((sketch, thread))
         begun, first = time.monotonic(), 0.0
         while time.monotonic() - begun < options.minutes * 60:
             time.sleep(0.5)
@@ -99,7 +119,7 @@ def measure(options: Options) -> dict[str, Any]:
         "minutes": options.minutes,
         "clients": [
             _row(kind, [client for client, _ in clients if client.kind == kind])
-            for kind in ("POST", "stream")
+            for kind in ("POST", "stream", "GET /data")
         ],
         "memory_mb": {"first": round(first, 1), "last": round(last, 1)},
         "status": server.returncode,
@@ -160,6 +180,19 @@ def _stream(url: str, client: Client, end: threading.Event) -> None:
             wrong = not isinstance(answer, bytes) or int.from_bytes(answer[:8], "little") != number
             client.wrong += wrong
             client.seconds.append(time.monotonic() - begun)  # type: ignore[union-attr]
+
+
+def _poll(url: str, client: Client, end: threading.Event) -> None:
+    # One connection, as a sketch's: a connection for each question would be measured, too.
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+    while not end.wait(0.1):
+        begun = time.monotonic()
+        client.asked += 1
+        connection.request("GET", "/data")
+        answer = connection.getresponse()
+        client.wrong += b"data:image/" not in answer.read()
+        client.seconds.append(time.monotonic() - begun)  # type: ignore[union-attr]
 
 
 def _memory(process: int) -> float:

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -138,6 +139,44 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Callable[..., dict[str,
         traceback.print_exc()
         say({"error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
+
+
+def answers_of_jax(work: Callable[[], None]) -> dict[str, Callable[..., dict[str, Any]]]:
+    """What `serve` is given by a process that does one thing with jax."""
+    import jax  # the PyTorch side has none
+
+    def describe() -> dict[str, Any]:
+        return {"device": jax.devices()[0].device_kind}
+
+    def device_memory() -> dict[str, float]:
+        found = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+        return {} if found is None else {"peak_gb": found / 1e9}
+
+    return {"run": _timed(work), "describe": describe, "device_memory": device_memory}
+
+
+def answers_of_torch(work: Callable[[], None]) -> dict[str, Callable[..., dict[str, Any]]]:
+    """The same with torch on a CPU."""
+    import torch  # our side has none
+
+    def describe() -> dict[str, Any]:
+        return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+
+    return {"run": _timed(work), "describe": describe, "device_memory": dict}
+
+
+def _timed(work: Callable[[], None]) -> Callable[..., dict[str, Any]]:
+    def run(count: int, repeats: int = 1) -> dict[str, Any]:
+        """Seconds of `count` in one go, `repeats` times."""
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            for _ in range(count):
+                work()
+            seconds.append(time.perf_counter() - started)
+        return {"seconds": seconds}
+
+    return run
 
 
 def memory() -> dict[str, float]:

@@ -3,8 +3,8 @@ of faces (vox-256), without a discriminator.
 
 For: one kind of thing that moves (faces, whole people, an animal, a cartoon), many clips
 of it, nothing marked in them.
-Data: clips cut to 256x256 around what moves:
-    motion-jax prepare CLIP CLIP ... --out data/NAME --size 256x256
+Data: clips, or films out of which faces are cut:
+    motion-jax prepare FOLDER --layout clips --out data/NAME --size 256x256
 Weights: VGG-19 (`motion-jax fetch vgg19`). Without: --recipe.losses.perceptual none
     --recipe.losses.l1 100, which works offline and gives softer pictures.
 Command:
@@ -15,12 +15,12 @@ config to its end here.
 From published weights instead: motion-jax import vox-cpk.pth.tar --run RUN (docs/first-order.md).
 
 187,500 steps of 40 pairs are the published 100 passes, of 75 pairs of each clip, over 1,000 clips;
-the rate falls after the same 60 and 90 hundredths. The published program augments with flips
-in time and space and with colours; pairs here come in either order anyway.
+the rate falls after the same 60 and 90 hundredths. Augmentation and the drawing by person are the
+published ones.
 """
 
 from motion_jax.config import Config, Data
-from motion_jax.data.augment import AugmentConfig
+from motion_jax.data.published_augment import PublishedAugment
 from motion_jax.recipes.first_order import FirstOrder, Stage
 
 config = Config(
@@ -35,6 +35,9 @@ config = Config(
     ),
     data=Data(
         holdout=0.1,
-        augment=AugmentConfig(flip=True, brightness=0.1, contrast=0.1, saturation=0.1),
+        by_person=True,
+        published=PublishedAugment(
+            time_flip=True, mirror=True, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1
+        ),
     ),
 )

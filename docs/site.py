@@ -1,13 +1,9 @@
 """What mkdocs is told besides the files of docs/: READMEs and notebooks as pages, and a page for
 each verb, made of its options, so that it cannot fall behind them."""
 
-import ast
 import dataclasses
-import functools
-import inspect
 import json
 import re
-import textwrap
 import typing
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from mkdocs.structure.files import File
 
 from motion_jax import cli
 from motion_jax.cli.completion import options_of
+from motion_jax.parsing import documented
 
 ROOT = Path(__file__).resolve().parents[1]
 # Pages that lie elsewhere in the repository.
@@ -37,7 +34,23 @@ MORE = {
     "inspect": "porting.md",
     "parity": "porting.md",
     "profile": "profiling.md",
-    "compile": "scale.md#a-pod-on-a-laptop",
+    "compile": "profiling.md#for-a-card-that-you-do-not-have",
+    "animate": "first-order.md",
+    "distill": "distill.md",
+    "adapt": "adapt.md",
+    "check": "honest.md#check",
+    "live": "live.md",
+    "serve": "serve.md",
+    "blend": "stylegan2.md#two-generators-as-one",
+    "project": "stylegan2.md#pictures-found-in-a-generator",
+    "factors": "stylegan2.md#directions",
+    "fetch": "training.md#perceptual-loss",
+    "demo": "results.md#the-drawn-dancers-demo",
+    "completion": "guide.md",
+    "people": "people.md",
+    "studio": "studio.md",
+    "jobs": "studio.md",
+    "suggest": "training.md#a-network-that-fits-the-machine-and-the-data",
     "pair": "pix2pix.md",
     "import-data": "data.md#other-projects-folders",
     "export-data": "data.md#to-other-projects-folders",
@@ -103,7 +116,9 @@ def verb_page(verb: str) -> str:
     kind = options_of(verb)
     lines = [f"# motion-jax {verb}", "", f"{one_line(kind.__doc__ or cli.VERBS[verb])}", ""]
     if verb in MORE:
-        lines += [f"More: [{MORE[verb].partition('#')[0]}](../{MORE[verb]})", ""]
+        page = ROOT / "docs" / MORE[verb].partition("#")[0]
+        title = page.read_text().partition("\n")[0].removeprefix("# ")
+        lines += [f"More: [{title}](../{MORE[verb]})", ""]
     if verb == "train":
         lines += [
             "Besides these, every setting of the config: `motion-jax train CONFIG --help` explains "
@@ -141,23 +156,6 @@ def _values(annotation: Any, field: Any) -> str:
     elif field.default not in (None, dataclasses.MISSING, (), ""):
         parts.append(f"default: `{field.default}`")
     return f"({'; '.join(parts)})" if parts else ""
-
-
-@functools.cache
-def documented(kind: type) -> dict[str, str]:
-    """The text below each field of a dataclass and those that it inherits from."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for node, after in zip(body.body, body.body[1:], strict=False):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                text = after.value if isinstance(after, ast.Expr) else None
-                if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    found[node.target.id] = text.value
-    return found
 
 
 def one_line(text: str) -> str:

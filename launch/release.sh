@@ -48,6 +48,9 @@ cd - > /dev/null
 
 echo
 echo "motion_jax $VERSION is in dist/ and works. What remains:"
+if grep -q "^## Unreleased" CHANGELOG.md; then
+    echo "    in CHANGELOG.md: what stands under Unreleased is this version's; then run this again"
+fi
 echo "    git tag -a v$VERSION -m 'motion_jax $VERSION' && git push origin v$VERSION"
 echo "    python -m twine upload dist/*"
 [ -z "$KEEP" ] || echo "The environment: $PLACE/fresh"

@@ -9,6 +9,8 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
+import numbers
 import re
 import typing
 from dataclasses import dataclass, field
@@ -86,6 +88,7 @@ class Config:
 
     def validate(self) -> None:
         """Raises UserError for the first setting that cannot work."""
+        check_values(self)
         self.recipe.validate()
         if not 0.0 <= self.data.holdout <= 0.9:
             raise UserError(
@@ -103,6 +106,40 @@ class Config:
         for name in ("collapsed_steps", "every"):
             if getattr(self.guard, name) < 1:
                 raise UserError(f"{setting(f'guard.{name}')} must be at least 1.")
+
+
+# What a setting of each type holds, in words.
+_HELD: dict[type, tuple[type | tuple[type, ...], str]] = {
+    float: (numbers.Real, "number"),
+    int: (numbers.Integral, "whole number"),
+    bool: (bool, "True or False"),
+    str: (str, "text"),
+}
+
+
+def check_values(value: Any, where: str = "") -> None:
+    """Raises UserError for the first setting of the dataclass `value` that is of another type than
+    its field, no finite number, or a learning rate or a loss's weight below 0. Configs are Python,
+    which takes anything. where: the name of `value` among the settings."""
+    kinds = typing.get_type_hints(type(value))
+    for each in dataclasses.fields(value):
+        kind = kinds[each.name]
+        held: Any = getattr(value, each.name)
+        name = f"{where}.{each.name}".lstrip(".")
+        if dataclasses.is_dataclass(held):
+            check_values(held, name)
+            continue
+        wanted, words = _HELD.get(kind, (object, ""))
+        boolean = isinstance(held, bool) and wanted is not bool
+        if not isinstance(held, wanted) or (words and boolean):
+            raise UserError(f"{setting(name)} = {held!r} is no {words}.")
+        if kind is not float:
+            continue
+        amount = typing.cast(float, held)
+        if not math.isfinite(amount):
+            raise UserError(f"{setting(name)} = {held!r} is no finite number.")
+        if (where.endswith("losses") or each.name == "learning_rate") and amount < 0:
+            raise UserError(f"{setting(name)} = {held!r} is negative; use 0 or more.")
 
 
 def shipped() -> dict[str, Path]:

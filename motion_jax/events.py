@@ -57,6 +57,7 @@ class Step(Event):
       input_wait: share of that time spent waiting for data, 0 to 1.
       seconds_left: of the stage; None before the time of a step is known.
       metrics: losses by name.
+      total_step: number over all stages, by which samples are named; 0: not told.
     """
 
     stage: str
@@ -68,6 +69,7 @@ class Step(Event):
     learning_rate: float
     seconds_left: float | None
     metrics: Mapping[str, float]
+    total_step: int = 0
 
 
 @dataclass(frozen=True)

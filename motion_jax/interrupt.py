@@ -1,7 +1,11 @@
-"""What Ctrl-C does before a command has begun."""
+"""What Ctrl-C does before a command has begun, and what SIGTERM raises while it works."""
 
 import os
 from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, which ends a command as Ctrl-C does."""
 
 
 def at_once(number: int, frame: FrameType | None) -> None:

@@ -24,12 +24,12 @@ from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.steps import evaluate_all
 from motion_jax.events import Observer, StopToken
 from motion_jax.plan.methods import changed
-from motion_jax.plan.suggest import advise
+from motion_jax.plan.words import advise
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.options import NORMALIZE, Normalize, PoseOptions
 from motion_jax.pose.track import PoseTrack
 from motion_jax.train import loop
-from motion_jax.train.run import Run, load_run
+from motion_jax.train.run import Run, load_person
 from motion_jax.transfer import command
 from motion_jax.transfer.background import (
     ALPHA,
@@ -176,11 +176,12 @@ def load(run: str | Path, step: str = "latest") -> "Performer":
     """A trained run, ready to draw.
 
     Args:
-      run: its directory, made by `train` or `motion-jax import`.
+      run: its directory, made by `train` or `motion-jax import`; of one that knows several people
+        RUN:WHO, as runs/both:anna.
       step: which checkpoint: "latest", "best", or its step.
     Raises UserError where the folder is no run, or holds no checkpoint.
     """
-    return Performer(load_run(Path(run), step))
+    return Performer(load_person(Path(run), step))
 
 
 class Performer:
@@ -269,7 +270,10 @@ class Performer:
                 "stabilise 'face' moves finished pictures of a film; use motion_jax.transfer."
             )
         if not track.found.any():
-            raise UserError("None of the poses shows a body joint, so nothing can be drawn.")
+            raise UserError(
+                "None of the poses shows a body joint, so nothing can be drawn; give keypoints "
+                "whose confidence is above 0."
+            )
         clip = laid_clip(track, Body.of_run(run), options, steady=way == "pose")
         moments = before_background(clip.moments(), background, run.size)
         networks = Networks(run, recurrent, face, chunk, before=not transparent)
@@ -280,7 +284,10 @@ class Performer:
     ) -> PoseTrack:
         if isinstance(keypoints, PoseTrack):
             if size is not None or times is not None:
-                raise UserError("The poses are a PoseTrack, which has size and times of its own.")
+                raise UserError(
+                    "The poses are a PoseTrack, which has size and times of its own; leave size "
+                    "and times out."
+                )
             return keypoints
         points = np.asarray(keypoints, np.float32)
         if points.ndim != 3 or points.shape[1:] != (137, 3):

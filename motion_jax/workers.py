@@ -10,6 +10,7 @@ import contextvars
 import importlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.spawn
 import os
 import signal
 import tempfile
@@ -23,6 +24,9 @@ from motion_jax import files
 from motion_jax.errors import UserError, option
 from motion_jax.events import Stopped
 from motion_jax.progress import Meter
+
+# One thread at a time replaces what processes are told when they start.
+_telling = threading.Lock()
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -127,7 +131,8 @@ def run_jobs(
             return [future.result() for future in futures]
         except concurrent.futures.process.BrokenProcessPool as error:
             tail = here.log.read_text(errors="replace")[-1000:]
-            raise RuntimeError(f"{description}: a process died; its last words: {tail}") from error
+            words = f"its last words: {tail}" if tail.strip() else "it said nothing"
+            raise RuntimeError(f"{description}: a process died; {words}") from error
         except BaseException:
             here.stop.set()
             raise
@@ -136,12 +141,34 @@ def run_jobs(
 @contextlib.contextmanager
 def _spawning() -> Iterator[None]:
     """Around what starts processes. They inherit that Ctrl-C is held back, until `_begin` ignores
-    it; otherwise one that is still importing would end with a traceback."""
+    it; otherwise one that is still importing would end with a traceback. They do not run the
+    caller's script again, where jobs never are: it needs no `if __name__ == "__main__":`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _without_main():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that this thread starts are not told which script the first one runs."""
+    with _telling:
+        told: Any = multiprocessing.spawn.get_preparation_data
+        here = threading.get_ident()
+
+        def without(name: str) -> dict[str, Any]:
+            found = told(name)
+            if threading.get_ident() != here:
+                return found
+            return {key: value for key, value in found.items() if not key.startswith("init_main")}
+
+        multiprocessing.spawn.get_preparation_data = without
+        try:
+            yield
+        finally:
+            multiprocessing.spawn.get_preparation_data = told
 
 
 def _import(names: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Shared by all tests: where the real videos, pose models and parity fixtures are, if anywhere."""
 
+import gc
 import hashlib
 import os
 import platform
@@ -34,10 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _code_generator() -> str:
-    """The flag for XLA's other code generator of elementwise work, which compiles in a quarter of
-    the time. From jax 0.11 on there is no such flag, and XLA ends the process on an unknown one."""
+    """Flags for XLA's other code generator of elementwise work, which compiles in a quarter of the
+    time, and for one piece of code a program, since small ones are not worth dividing. Of jax 0.10
+    alone: XLA ends the process on a flag that it does not know."""
     if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):
-        return "--xla_cpu_use_fusion_emitters=false"
+        return "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     return ""
 
 
@@ -48,10 +50,15 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 # Compiling takes far longer than running here. So programs are optimised little, in the processes
 # that tests start too, and what was compiled once is read back (tests/README.md).
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+# Of compilers for chips that are not here too.
+os.environ.setdefault("JAX_EXEC_TIME_OPTIMIZATION_EFFORT", "-1.0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled_programs()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 os.environ.setdefault("XLA_FLAGS", _code_generator())
+# Tracing makes millions of small objects that stay: looking through them for rubbish, which the
+# default does every 700, takes a tenth of the time.
+gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +109,13 @@ def optimised():
     """For a test whose bounds are those of programs as users have them."""
     import jax
 
-    name = "jax_disable_most_optimizations"
-    before = jax.config.values[name]
-    jax.config.update(name, False)
+    usual = {"jax_disable_most_optimizations": False, "jax_exec_time_optimization_effort": 0.0}
+    before = {name: jax.config.values[name] for name in usual}
+    for name, value in usual.items():
+        jax.config.update(name, value)
     yield
-    jax.config.update(name, before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def _slow_tests() -> dict[str, float]:

@@ -25,7 +25,8 @@ class NoiseRun:
 
     step, checkpoint, size, params = 1, "0" * 32, (64, 64), {}
     dataset = {"info": {"height": 64, "width": 64}}
-    data_path = Path("not here")
+    data_path = folder = Path("not here")
+    name, stage = "not here", "global"
     config = Config()
 
     def seen(self, moments):
@@ -33,6 +34,12 @@ class NoiseRun:
 
     def tested(self, **changes):
         return self
+
+    def as_identity(self, text):
+        return self
+
+    def told(self, moments):
+        return moments
 
     def synthesizer(self, recurrent=True, face=True, chunk=16):
         return self
@@ -47,7 +54,7 @@ class NoiseRun:
 
 @pytest.fixture
 def run(monkeypatch):
-    monkeypatch.setattr("motion_jax.transfer.command.load_run", lambda folder, step: NoiseRun())
+    monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: NoiseRun())
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ PAGES = sorted(
 EXECUTED = {
     "README.md": "train/test_docs_code.py",
     "docs/api.md": "train/test_docs_code.py",
+    "docs/anime.md": "puppet/test_dolls.py",
     "docs/data.md": "train/test_docs_code.py",
     "docs/densepose.md": "train/test_docs_code.py",
     "docs/retrieval.md": "train/test_docs_code.py",
@@ -95,7 +96,7 @@ def test_commands_can_be_typed(page):
                     own = settings
                 training.parse(load_config(given), given, own)
             else:
-                cli.parse(options_of(verb), verb, words)
+                cli.parse(options_of(verb, words), verb, words)
         except UserError as error:
             raise AssertionError(f"{name_of(page)}: {line}\n{error}") from error
 

@@ -20,15 +20,15 @@ PACKAGE = "motion_jax"
 # Lowest first. A name is a room (a folder) or a module of the package's root; those on one line
 # stand side by side and do not know each other.
 FLOORS = (
-    ("errors", "memory", "demo_options", "interrupt", "verbs"),
+    ("errors", "memory", "interrupt", "verbs"),
     ("events", "parsing", "entry_points"),
     ("files",),
     ("progress",),
-    ("download", "workers", "devices"),
+    ("download", "workers", "devices", "jobs"),
     # What is seen, and how people stand in it.
     ("video", "report"),
-    ("pose",),
-    ("puppet", "nets"),
+    ("pose", "provenance"),
+    ("puppet", "nets", "faces"),
     ("losses", "weights"),
     ("metrics",),
     # Records and examples; systems; a whole experiment.
@@ -49,9 +49,9 @@ FLOORS = (
     ("serve",),
     ("live",),
     ("distill",),
+    ("studio",),
     # What a person starts, or a program of theirs.
-    ("demo", "fetch", "library"),
-    ("demo_live",),
+    ("demos", "fetch", "library"),
     ("cli",),
     ("start",),
 )
@@ -59,15 +59,16 @@ FLOORS = (
 
 # What a machine may lack, or what only some of the work needs.
 EXTRAS = {
-    "apache_beam", "array_record", "grain", "libtpu", "mediapipe", "onnx", "onnxruntime",
+    "apache_beam", "array_record", "c2pa", "cryptography", "grain", "libtpu", "mediapipe", "onnx",
+    "onnxruntime",
     "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "absl", "fastapi", "openvino",
-    "pyvirtualcam", "starlette", "uvicorn",
+    "pyvirtualcam", "starlette", "uvicorn", "jinja2", "nncf",
 }  # fmt: skip
 # Half a second or more.
 JAX = {"flax", "jax", "optax", "orbax", "safetensors"}
 # Rooms whose modules work in processes without jax, and those that need no video files: they run
 # where PyAV is not installed.
-WITHOUT_JAX = {"data", "pose", "puppet", "report", "video"}
+WITHOUT_JAX = {"data", "faces", "jobs", "pose", "puppet", "report", "studio", "video"}
 WITHOUT_VIDEO = {
     "devices", "evaluate", "metrics", "nets", "plan", "port", "profiling", "puppet", "recipes",
     "train", "weights",

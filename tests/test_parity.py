@@ -7,6 +7,7 @@ kinds of fixtures of its own has a file in tests/parity: `knows(description)` sa
 one of its own, `check(path, description, vgg)` compares; vgg: gives the seeded VGG-19.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from empty_state import zeros
 
 from motion_jax.nets.vgg import LAYERS, VGG19
 from motion_jax.port.reference import network_from_description
@@ -55,6 +57,7 @@ def nchw(array: jax.Array) -> np.ndarray:
     return np.asarray(array).transpose(0, 3, 1, 2)
 
 
+@functools.cache
 def seeded_vgg() -> dict:
     """The weights that the fixtures were made with (parity README): He-scaled, no bias."""
     generator, params, channels, index = np.random.default_rng(19), {}, 3, 0
@@ -253,7 +256,7 @@ def check_pix2pix(path: Path, description: dict, arrays: dict[str, np.ndarray]) 
     losses = pix2pix.Losses(description["gan"], description["lambda_L1"])
     recipe = pix2pix.Pix2Pix(generator, discriminator, losses, stage)
     recipe.validate()
-    state = jax.jit(lambda key: recipe.init(key, "main"))(jax.random.key(0))
+    state = zeros(recipe, "main")
     networks = {"generator": "G", "discriminator": "D"}
     state = loaded(path, description, networks, state)
     state = check_steps(recipe, state, description, arrays)
@@ -282,7 +285,7 @@ def check_cyclegan(path: Path, description: dict, arrays: dict[str, np.ndarray])
         generator, discriminator, losses, stage, pool_size=description["pool_size"]
     )
     recipe.validate()
-    state = jax.jit(lambda key: recipe.init(key, "main"))(jax.random.key(0))
+    state = zeros(recipe, "main")
     networks = {
         f"{network}_{side}": f"{network[0].upper()}_{side}"
         for network in ("generator", "discriminator")
@@ -293,7 +296,7 @@ def check_cyclegan(path: Path, description: dict, arrays: dict[str, np.ndarray])
 
 def check_two_frames(path: Path, description: dict, arrays: dict[str, np.ndarray]) -> None:
     recipe, name, batch = recipe_of(description), description["stage"], description["batch"]
-    state = jax.jit(lambda key: recipe.init(key, name))(jax.random.key(0))
+    state = zeros(recipe, name)
     params = dict(state.params)
     for network, suffix in (
         ("generator", "G"),

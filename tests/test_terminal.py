@@ -34,9 +34,26 @@ def test_lines_every_few_seconds(clock, capsys):
     assert capsys.readouterr().err.splitlines() == [
         "Poses …",
         "[bold]not[/bold] markup",
-        "Poses: 10/40 (25 %), 2.0/s, 15 s left",
-        "Poses: 30/40 (75 %), 3.0/s, 3 s left",
-        "Poses: 40/40 (100 %), 4.0/s, 0 s left",
+        "Poses: 10/40 (25 %), 1.5/s, 20 s left",
+        "Poses: 30/40 (75 %), 2.9/s, 3 s left",
+        "Poses: 40/40 (100 %), 4.0/s",
+    ]
+
+
+def test_no_rate_before_anything_moves_and_minutes_where_there_are_many(clock, capsys):
+    show = Terminal()
+    show(Progress(1, "Frames", 0, 247, "begun"))
+    moments = ((6, 0), (12, 0), (40, 1), (46, 1), (70, 2), (75, 3), (80, 247), (86, 247))
+    for seconds, done in moments:
+        clock[0] = 100.0 + seconds
+        show(Progress(1, "Frames", done, 247, "going"))
+    show(Progress(1, "Frames", 247, 247, "ended"))
+    assert capsys.readouterr().err.splitlines() == [
+        "Frames …",
+        "Frames: 1/247 (0 %)",
+        "Frames: 2/247 (1 %), 2.0 a minute, 2 h 2 min left",
+        "Frames: 3/247 (1 %), 3.4 a minute, 71 min left",
+        "Frames: 247/247 (100 %), 6.2/s",
     ]
 
 

@@ -59,28 +59,40 @@ def test_a_death_is_told_with_last_words():
         workers.run_jobs(die, [0], 1, "Work", 1)
 
 
-INTERRUPTED = """
+# Read by every Python that starts, before anything of workers.py runs.
+INTERRUPTS = """
 import os
 import signal
+import sys
 
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+# Without `if __name__ == "__main__":`, as people write scripts.
+SCRIPT = """
 from motion_jax import workers
 
-if __name__ == "__mp_main__":
-    # A worker reads this file before it runs anything of workers.py.
-    os.kill(os.getpid(), signal.SIGINT)
-
-if __name__ == "__main__":
-    with workers.pool(2, PRELOAD):
-        print(workers.run_jobs(abs, [-1, 2, -3], 2, "Numbers", 3))
+print("begun")
+with workers.pool(2, PRELOAD):
+    print(workers.run_jobs(abs, [-1, 2, -3], 2, "Numbers", 3))
 """
 
 
 @pytest.mark.parametrize("preload", ["()", "('json',)"])
-def test_ctrl_c_while_a_worker_starts_is_the_first_processs(tmp_path, preload):
-    script = tmp_path / "interrupted.py"
-    script.write_text(INTERRUPTED.replace("PRELOAD", preload))
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr, done.returncode) == ("[1, 2, 3]\n", "", 0)
+def test_a_script_runs_once_and_ctrl_c_while_a_worker_starts_is_the_first_processs(
+    tmp_path, preload
+):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("PRELOAD", preload))
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("begun\n[1, 2, 3]\n", "", 0)
 
 
 def test_this_process_hears_of_ctrl_c_once_workers_are_started():

@@ -16,14 +16,18 @@ from motion_jax.events import Observer, watched
 VERBS = {
     "prepare": "turn videos of one person into a dataset of poses and frames",
     "import-data": "turn another project's folders or a skeleton video into a dataset",
+    "people": "who is in a video: everybody kept apart, on a sheet with letters",
     "pair": "pair two people's frames by pose, for pose2pics and pics2pics",
     "export-data": "write a dataset as the folders that the original programs read",
     "train": "train a config on a dataset; run it again to go on",
+    "adapt": "train a new person from little film, beginning with another run's weights",
     "transfer": "make the trained person move like the person in a video",
-    "animate": "make a photo move like a video (First Order Motion Model)",
+    "animate": "make a photo, or a drawn character, move like a video",
+    "stylise": "draw every face of a video as a run draws faces",
     "distill": "train a small network on a large one's pictures, within a budget of ms",
     "live": "a camera drives the trained person, while it happens",
     "serve": "answer other programs with pictures: HTTP, WebSocket, RunwayML's protocols",
+    "check": "say what a film or picture tells of where it comes from",
     "evaluate": "measure a trained run on held-out frames",
     "compare": "several methods on the same videos under one budget, in one table",
     "import": "make a run of the weights of an original PyTorch experiment",
@@ -35,10 +39,22 @@ VERBS = {
     "blend": "put two generators of StyleGAN2 together: shapes of one, drawing of the other",
     "project": "find the latents with which a generator of StyleGAN2 makes given pictures",
     "factors": "directions in which a generator of StyleGAN2's pictures change most, on a sheet",
+    "frechet": "how far a generator's pictures are from a dataset's (FD-R50, no FID)",
+    "one-style": "teach a generator of StyleGAN2 the style of one picture",
+    "pair-faces": "pairs of a photo and a drawing by two generators, to train face_style on",
     "fetch": "download weights that some configs need (vgg19)",
+    "suggest": "what to train on a dataset on this machine: three choices, by time",
+    "studio": "all of it on a page in the browser, from a film to a dance",
+    "jobs": "the studio's jobs: list them, stop one, let it go on",
     "demo": "the whole job on two drawn dancers, in minutes",
     "completion": "print completions of verbs and options for bash, zsh or fish",
 }
+
+
+# Those that train save after SIGTERM, or leave it to jax where there are several processes. (The
+# servers answer it by themselves while they serve, and as others do while they load: left alone,
+# jaxlib would take it and print a stack trace.)
+_OWN_SIGTERM = {"train", "compare", "distill", "adapt"}
 
 
 def usage() -> str:
@@ -46,20 +62,21 @@ def usage() -> str:
     verbs = "\n".join(f"  {verb.ljust(width)}  {what}" for verb, what in VERBS.items())
     return (
         "usage: motion-jax VERB [options]\n\nMake a person in one video move like the person in "
-        f"another.\n\n{verbs}\n\nmotion-jax VERB --help explains the options of a verb."
+        f"another.\n\n{verbs}\n\nmotion-jax VERB --help explains the options of a verb.\n"
+        "motion-jax --events FILE VERB ... also writes what happens into FILE, as lines of JSON."
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a verb. Exit status: 0 done, 1 an answer that is no (compile: it does not fit), 2 bad
-    input, 130 stopped by Ctrl-C; those of train: docs/scale.md."""
+    input, 130 stopped by Ctrl-C, 143 by SIGTERM; those of train: docs/scale.md."""
     from motion_jax.cli.ending import after_ctrl_c
 
-    with after_ctrl_c(whole_process=arguments is None):
-        _run(list(sys.argv[1:] if arguments is None else arguments))
+    with after_ctrl_c(whole_process=arguments is None) as noted:
+        _run(list(sys.argv[1:] if arguments is None else arguments), noted.hear_sigterm)
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str], hear_sigterm: Callable[[], None]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         sys.exit(0 if arguments else 2)
@@ -68,12 +85,14 @@ def _run(arguments: list[str]) -> None:
 
         print(f"motion-jax {__version__}")
         return
-    verb, rest = arguments[0], arguments[1:]
     _settle()
     try:
+        events, (verb, *rest) = _events_file(arguments)
         if verb not in VERBS:
             raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
-        with watched(_terminal()):
+        if verb not in _OWN_SIGTERM:
+            hear_sigterm()
+        with _observed(events) as observer, watched(observer):
             _HANDLERS[verb](rest)
     except UserError as error:
         sys.stdout.flush()
@@ -83,6 +102,32 @@ def _run(arguments: list[str]) -> None:
         # The reader of our output went away (`motion-jax … | head`).
         sys.stderr.close()
         sys.exit(141)
+
+
+def _events_file(arguments: list[str]) -> tuple[Path | None, list[str]]:
+    """The file of `--events FILE`, which stands before the verb, and the verb with its options."""
+    first, *rest = arguments
+    if first.startswith("--events="):
+        place, words = first.partition("=")[2], rest
+    elif first == "--events":
+        place, words = (rest or [""])[0], rest[1:]
+    else:
+        return None, arguments
+    if not place or not words:
+        raise UserError("--events wants a file and then a verb: motion-jax --events FILE VERB ...")
+    return Path(place), words
+
+
+@contextlib.contextmanager
+def _observed(events: Path | None) -> Iterator[Observer]:
+    """What is told of a command's work: the terminal, and the events file where there is one."""
+    if events is None:
+        yield _terminal()
+        return
+    from motion_jax.jobs.record import recorded
+
+    with recorded(events, _terminal()) as recorder:
+        yield recorder
 
 
 def _terminal() -> Observer:
@@ -145,17 +190,21 @@ def parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> Any:
 
 def _parse(kind: type, verb: str, arguments: list[str], **settings: Any) -> tuple[Any, list[str]]:
     """Options of a verb, and the arguments that are none of them."""
+    import inspect
+
     import tyro
 
-    from motion_jax.parsing import one_sentence, plain_kinds
+    from motion_jax.parsing import one_sentence, plain_kinds, wrapped
 
+    if _asks_help(arguments):
+        settings.setdefault("description", wrapped(inspect.getdoc(kind) or ""))
     with one_sentence(verb, arguments):
         return tyro.cli(
             kind,
             prog=f"motion-jax {verb}",
             args=arguments,
             return_unknown_args=True,
-            registry=plain_kinds(),
+            registry=plain_kinds(arguments),
             **settings,
         )
 
@@ -193,7 +242,7 @@ def _prepare(arguments: list[str]) -> None:
     options = parse(PrepareOptions, "prepare", arguments)
     from motion_jax.cli.after import command
     from motion_jax.data.prepare import prepare
-    from motion_jax.plan.suggest import advise
+    from motion_jax.plan.words import advise
     from motion_jax.progress import say
 
     advised = []
@@ -203,6 +252,10 @@ def _prepare(arguments: list[str]) -> None:
         return advised[-1]
 
     prepare(options, advise=remembered)
+    if options.layout == "clips":
+        next_command = command("train", "first_order", "--data", options.out, "--run", "RUN")
+        say(f"Next: {next_command}")
+        return
     dry = command("train", "CONFIG", "--data", options.out, "--run", "RUN", "--dry-run")
     if advised or not options.shard:
         say(f"Next: {advised[-1].command if advised else dry}")
@@ -234,7 +287,8 @@ def _profile(arguments: list[str]) -> None:
     options, rest = _parse(ProfileOptions, "profile", own)
     from motion_jax.profiling.profile import run
 
-    run(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
+    result = run(options, [*rest, *settings], "motion-jax profile " + shlex.join(arguments))
+    _next("profile", options, result)
 
 
 def _compile(arguments: list[str]) -> None:
@@ -244,21 +298,59 @@ def _compile(arguments: list[str]) -> None:
     options, rest = _parse(CompileOptions, "compile", own)
     from motion_jax.profiling.compile import run
 
-    run(options, [*rest, *settings])
+    result = run(options, [*rest, *settings])
+    _next("compile", options, result)
+    if not all(stage["fits"] for stage in result["stages"].values()):
+        sys.exit(1)
+
+
+def _animate(arguments: list[str]) -> None:
+    form = form_of("animate", arguments)
+    if _asks_help(arguments):
+        from motion_jax.transfer.animate_options import WAYS
+
+        # The word that names the form needs no value here.
+        parse(_named(_PLAIN[form][0]), "animate", ["--help"], description=WAYS[form])
+    _plain(form, arguments, "animate")
+
+
+def _asks_help(arguments: Sequence[str]) -> bool:
+    return bool({"-h", "--help"} & set(arguments))
+
+
+def form_of(verb: str, arguments: Sequence[str]) -> str:
+    """Which of a verb's forms is meant: animate moves a photo by its keypoints, or a drawn
+    character by its bones."""
+    words = {argument.split("=")[0] for argument in arguments}
+    drawn = verb == "animate" and words & {"--source", "--character", "--method"}
+    return "animate-character" if drawn else verb
 
 
 def _demo(arguments: list[str]) -> None:
-    from motion_jax.demo_options import DemoOptions
+    from motion_jax.demos.options import DemoOptions
 
     options = parse(DemoOptions, "demo", arguments)
     if options.config == "live":
-        from motion_jax.demo_live import demo_live
+        from motion_jax.demos.live import demo_live
 
         demo_live(options)
-        return
-    from motion_jax.demo import demo
+    elif options.config == "photo":
+        from motion_jax.demos.photo import demo_photo
 
-    demo(options)
+        demo_photo(options)
+    elif options.config == "anime":
+        from motion_jax.demos.anime import demo_anime
+
+        demo_anime(options)
+    else:
+        from motion_jax.demos.dancers import demo
+        from motion_jax.progress import say
+        from motion_jax.studio.adopt import adopt_demo
+
+        demo(options)
+        studio = shlex.quote(str(adopt_demo(options.out)))
+        say(f"The demo on a page: motion-jax studio --projects {studio}")
+    _next("demo", options)
 
 
 def _distill(arguments: list[str]) -> None:
@@ -270,6 +362,40 @@ def _distill(arguments: list[str]) -> None:
 
     with answered():
         distill(options, command="motion-jax distill " + shlex.join(arguments))
+    _next("distill", options)
+
+
+def _adapt(arguments: list[str]) -> None:
+    from motion_jax.train.adapt_options import AdaptOptions
+
+    options = parse(AdaptOptions, "adapt", arguments)
+    from motion_jax.cli.signals import answered
+    from motion_jax.train.adapt import adapt
+
+    with answered():
+        adapt(options, command="motion-jax adapt " + shlex.join(arguments))
+    _next("adapt", options)
+
+
+def _check(arguments: list[str]) -> None:
+    from motion_jax.provenance.options import CheckOptions
+
+    options = parse(CheckOptions, "check", arguments)
+    from motion_jax.provenance.check import check, lines, pictures_of
+
+    found = check(options)
+    if options.detector is not None:
+        from motion_jax.evaluate.detector import ask
+
+        found["detector"] = ask(options.detector, list(pictures_of(options)))
+    if options.json:
+        import json
+
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(lines(found)))
+    if not found["synthetic"]:
+        sys.exit(1)
 
 
 def _serve(arguments: list[str]) -> None:
@@ -279,6 +405,15 @@ def _serve(arguments: list[str]) -> None:
     with _extra("serve", "Serving"):
         from motion_jax.serve.command import serve
     serve(options)
+
+
+def _studio(arguments: list[str]) -> None:
+    from motion_jax.studio.options import StudioOptions
+
+    options = parse(StudioOptions, "studio", arguments)
+    with _extra("studio", "The studio"):
+        from motion_jax.studio.command import studio
+    studio(options, _named("cli.completion:options_of"), VERBS)
 
 
 @contextlib.contextmanager
@@ -306,11 +441,17 @@ def _import(arguments: list[str]) -> None:
 
 # Options and function of the verbs that need nothing else, by their places in this package.
 _PLAIN = {
+    "people": ("pose.people.options:PeopleOptions", "pose.people.command:people"),
     "import-data": ("data.import_options:ImportOptions", "data.import_data:import_data"),
     "pair": ("pairing.options:PairOptions", "pairing.pair:pair"),
     "export-data": ("data.export_data:ExportOptions", "data.export_data:export_data"),
     "transfer": ("transfer.options:TransferOptions", "transfer.command:transfer"),
     "animate": ("transfer.animate_options:AnimateOptions", "transfer.animate:animate"),
+    "animate-character": (
+        "transfer.character_options:CharacterOptions",
+        "transfer.characters:perform",
+    ),
+    "stylise": ("transfer.stylise_options:StyliseOptions", "transfer.stylise:stylise"),
     "live": ("live.options:LiveOptions", "live.command:live"),
     "evaluate": ("evaluate.options:EvaluateOptions", "evaluate.evaluate:evaluate"),
     "export": ("port.options:ExportOptions", "port.export_run:export"),
@@ -319,14 +460,20 @@ _PLAIN = {
     "blend": ("latents.options:BlendOptions", "latents.blend:blend"),
     "project": ("latents.options:ProjectOptions", "latents.project:project"),
     "factors": ("latents.options:FactorsOptions", "latents.factors:factors"),
+    "frechet": ("latents.options:FrechetOptions", "latents.distance:frechet"),
+    "one-style": ("latents.options:OneStyleOptions", "latents.one_style:one_style"),
+    "pair-faces": ("latents.options:PairFacesOptions", "latents.pair_faces:pair_faces"),
+    "suggest": ("plan.options:SuggestOptions", "plan.choices:suggest"),
+    "jobs": ("jobs.options:JobsOptions", "jobs.command:jobs"),
     "fetch": ("fetch:FetchOptions", "fetch:fetch"),
     "completion": ("cli.completion:CompletionOptions", "cli.completion:completion"),
 }
 
 
-def _plain(verb: str, arguments: list[str]) -> None:
+def _plain(place: str, arguments: list[str], verb: str = "") -> None:
     """Options first: --help and a wrong option need not wait for the verb's imports."""
-    kind, function = _PLAIN[verb]
+    verb = verb or place
+    kind, function = _PLAIN[place]
     options = parse(_named(kind), verb, arguments)
     _next(verb, options, _named(function)(options))
 
@@ -348,7 +495,8 @@ def _named(place: str) -> Any:
 
 
 _HANDLERS: dict[str, Callable[[list[str]], None]] = {
-    **{verb: functools.partial(_plain, verb) for verb in _PLAIN},
+    **{verb: functools.partial(_plain, verb) for verb in _PLAIN if verb in VERBS},
+    "animate": _animate,
     "prepare": _prepare,
     "train": _train,
     "compare": _compare,
@@ -356,6 +504,9 @@ _HANDLERS: dict[str, Callable[[list[str]], None]] = {
     "profile": _profile,
     "demo": _demo,
     "distill": _distill,
+    "check": _check,
+    "adapt": _adapt,
     "serve": _serve,
+    "studio": _studio,
     "compile": _compile,
 }

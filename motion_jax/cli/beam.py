@@ -28,7 +28,7 @@ from motion_jax.data.prepare_options import PrepareOptions
 from motion_jax.errors import UserError, option, worded
 from motion_jax.events import lines, watched
 from motion_jax.parsing import one_sentence
-from motion_jax.plan.suggest import advise
+from motion_jax.plan.words import advise
 from motion_jax.progress import say
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,13 +12,16 @@ import tyro
 OWN = {
     "prepare": "data.prepare_options:PrepareOptions",
     "train": "cli.train:TrainOptions",
+    "adapt": "train.adapt_options:AdaptOptions",
+    "check": "provenance.options:CheckOptions",
     "compare": "compare.options:CompareOptions",
     "import": "port.options:ImportOptions",
     "profile": "profiling.options:ProfileOptions",
     "compile": "profiling.options:CompileOptions",
     "distill": "distill.options:DistillOptions",
     "serve": "serve.options:ServeOptions",
-    "demo": "demo_options:DemoOptions",
+    "studio": "studio.options:StudioOptions",
+    "demo": "demos.options:DemoOptions",
 }
 # Verbs whose first word is a config.
 WITH_CONFIG = ("train", "profile", "compile")
@@ -38,11 +42,12 @@ def completion(options: CompletionOptions) -> None:
     sys.stdout.write(script(options.shell))
 
 
-def options_of(verb: str) -> type:
-    """The dataclass of a verb's options; of train without the config's settings."""
-    from motion_jax.cli import _PLAIN
+def options_of(verb: str, arguments: Sequence[str] = ()) -> type:
+    """The dataclass of a verb's options; of train without the config's settings. arguments: say
+    which of its forms is meant, where it has several (cli.form_of)."""
+    from motion_jax.cli import _PLAIN, form_of
 
-    module, _, name = (OWN.get(verb) or _PLAIN[verb][0]).partition(":")
+    module, _, name = (OWN.get(verb) or _PLAIN[form_of(verb, arguments)][0]).partition(":")
     kind: Any = getattr(importlib.import_module(f"motion_jax.{module}"), name)
     return kind
 
@@ -53,6 +58,8 @@ def script(shell: str) -> str:
     from motion_jax.config import config_names
 
     words = {verb: _options(options_of(verb)) for verb in VERBS}
+    drawn = _options(options_of("animate", ["--source"]))
+    words["animate"] = list(dict.fromkeys([*words["animate"], *drawn]))
     configs = " ".join(config_names())
     if shell == "fish":
         lines = ["complete -c motion-jax -n __fish_use_subcommand -f"]

@@ -1,4 +1,5 @@
-"""How a command ends after Ctrl-C: with status 130, whatever it was doing.
+"""How a command ends after Ctrl-C: with status 130, whatever it was doing; after SIGTERM with 143,
+where it asks for that.
 
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own
@@ -17,9 +18,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from motion_jax.interrupt import at_once
+from motion_jax.interrupt import Terminated, at_once
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 # Seconds after which an interrupt that led to nothing is raised again.
 AGAIN = 1.0
 # Seconds after which it is tried again where a native library was being loaded.
@@ -27,18 +28,18 @@ LOADING = 0.05
 
 
 @contextlib.contextmanager
-def after_ctrl_c(whole_process: bool) -> Iterator[None]:
-    """Around a command: an interrupt ends it with a line and SystemExit 130.
+def after_ctrl_c(whole_process: bool) -> Iterator["Noted"]:
+    """Around a command: an interrupt ends it with a line and SystemExit 130; yields what notes it.
 
     Args:
       whole_process: whether the process runs only this command; then it ends here after an
         interrupt, and an interrupt after the command's work is done changes nothing.
     """
-    noted = _Noted()
+    noted = Noted()
     try:
         try:
             with noted:
-                yield
+                yield noted
         except KeyboardInterrupt:
             raise
         except Exception as error:
@@ -51,10 +52,12 @@ def after_ctrl_c(whole_process: bool) -> Iterator[None]:
             raise
     except KeyboardInterrupt as error:
         with contextlib.suppress(OSError):
-            print("motion-jax: interrupted", file=sys.stderr)
+            what = "ended by SIGTERM" if noted.terminated else "interrupted"
+            print(f"motion-jax: {what}", file=sys.stderr)
+        status = TERMINATED if noted.terminated else INTERRUPTED
         if whole_process:
-            leave(INTERRUPTED)
-        raise SystemExit(INTERRUPTED) from error
+            leave(status)
+        raise SystemExit(status) from error
     finally:
         if whole_process:
             with contextlib.suppress(ValueError):
@@ -86,13 +89,13 @@ def _end_workers() -> None:
     run_finalizers(0)
 
 
-def _raise(frame: FrameType | None) -> None:
-    """Raises KeyboardInterrupt, now or, where a native library is being loaded, a little later."""
+def _raise(frame: FrameType | None, kind: type[KeyboardInterrupt]) -> None:
+    """Raises it, now or, where a native library is being loaded, a little later."""
     loading = _loads_native(frame)
     delay = LOADING if loading else AGAIN
     signal.setitimer(signal.ITIMER_REAL, delay, delay)
     if not loading:
-        raise KeyboardInterrupt
+        raise kind
 
 
 def _loads_native(frame: FrameType | None) -> bool:
@@ -103,30 +106,45 @@ def _loads_native(frame: FrameType | None) -> bool:
     return False
 
 
-class _Noted:
+class Noted:
     """Notes SIGINT besides raising KeyboardInterrupt; a context manager, for the main thread alone.
 
     Attributes:
-      seen: whether there was one.
+      seen: whether there was one; terminated: whether SIGTERM was the first.
     """
 
     def __init__(self) -> None:
-        self.seen = False
+        self.seen = self.terminated = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "_Noted":
-        if threading.current_thread() is not threading.main_thread():
-            return self
-        if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, at_once):
-            return self
-        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
-        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
-        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+    def __enter__(self) -> "Noted":
+        self._hear(signal.SIGINT, (signal.default_int_handler, at_once), self._interrupt)
         return self
+
+    def _hear(self, number: int, unheard: tuple[Any, ...], handler: Any) -> None:
+        """Where one of `unheard` is what a signal does so far, the handler takes its place."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(number) not in unheard:
+            return
+        if not self._before:
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+        self._before[number] = signal.signal(number, handler)
+
+    def hear_sigterm(self) -> None:
+        """From now on SIGTERM ends the command, too, unless somebody else hears it already."""
+        self._hear(signal.SIGTERM, (signal.SIG_DFL,), self._terminate)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.seen = True
-        _raise(frame)
+        _raise(frame, KeyboardInterrupt)
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        # `timeout` sends it twice, to the process and to its group: cleaning up goes on.
+        if not self.seen:
+            self.seen = self.terminated = True
+            _raise(frame, Terminated)
 
     def _again(self, number: int, frame: FrameType | None) -> None:
         # While files are being removed and processes ended because of it, it is not lost.
@@ -135,7 +153,7 @@ class _Noted:
             if isinstance(error, KeyboardInterrupt):
                 return
             error = error.__context__
-        _raise(frame)
+        _raise(frame, Terminated if self.terminated else KeyboardInterrupt)
 
     def _dropped(self, unraisable: Any) -> None:
         """Exceptions in callbacks and destructors come here instead of to their callers."""

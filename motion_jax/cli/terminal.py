@@ -30,10 +30,13 @@ LEAST_SECONDS = 1.0
 
 @dataclass
 class _Task:
-    """A task under way: since when, when its last line was said, its bar on a terminal."""
+    """A task under way: since when, when its last line was said and how much was done then, when
+    something was done first and how much, its bar on a terminal."""
 
     started: float
     said: float
+    said_done: int = 0
+    first: tuple[float, int] | None = None
     bar: Bar | None = None
     id: TaskID = TaskID(0)
 
@@ -77,17 +80,23 @@ class Terminal:
             self._tasks[event.task] = self._begin(event)
             return
         task = self._tasks[event.task]
+        if event.done and task.first is None:
+            task.first = time.monotonic(), event.done
         if event.state == "ended":
             del self._tasks[event.task]
             if task.bar:
                 task.bar.stop()
-            elif event.done and time.monotonic() - task.started >= LEAST_SECONDS:
-                self._say(_line(event, task))
+            elif event.done != task.said_done and time.monotonic() - task.started >= LEAST_SECONDS:
+                self._say(_line(event, task.started, 0))
         elif task.bar:
             task.bar.update(task.id, completed=event.done)
-        elif time.monotonic() - task.said >= LINE_EVERY_SECONDS:
-            task.said = time.monotonic()
-            self._say(_line(event, task))
+        elif (
+            task.first
+            and event.done != task.said_done
+            and time.monotonic() - task.said >= LINE_EVERY_SECONDS
+        ):
+            task.said, task.said_done = time.monotonic(), event.done
+            self._say(_line(event, *task.first))
 
     def _begin(self, event: Progress) -> _Task:
         task = _Task(time.monotonic(), time.monotonic())
@@ -128,14 +137,27 @@ class Terminal:
             self._say(line)
 
 
-def _line(event: Progress, task: _Task) -> str:
-    seconds = time.monotonic() - task.started
-    rate = event.done / seconds if seconds > 0 else 0.0
-    if not event.total:
-        return f"{event.description}: {event.done}, {rate:.1f}/s"
-    left = f", {(event.total - event.done) / rate:.0f} s left" if rate > 0 else ""
-    share = f"{event.done}/{event.total} ({100 * event.done / event.total:.0f} %), "
-    return f"{event.description}: {share}{rate:.1f}/s{left}"
+def _line(event: Progress, since: float, before: int) -> str:
+    """How far a task is; rate and time left are those since a moment when `before` was done: what
+    came first waited for compilation and for files, too."""
+    seconds, moved = time.monotonic() - since, event.done - before
+    rate = moved / seconds if seconds > 0 else 0.0
+    parts = [f"{event.description}: {event.done}"]
+    if event.total:
+        parts = [f"{parts[0]}/{event.total} ({100 * event.done / event.total:.0f} %)"]
+    if rate > 0:
+        parts.append(f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f} a minute")
+        if event.total and event.total > event.done:
+            parts.append(f"{_rough((event.total - event.done) / rate)} left")
+    return ", ".join(parts)
+
+
+def _rough(seconds: float) -> str:
+    """In the largest unit that tells enough."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _clock(seconds: float) -> str:

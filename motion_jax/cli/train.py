@@ -56,6 +56,10 @@ class TrainOptions:
     an enhancer's are --recipe.generator.n-blocks-local."""
     downsamplings: int | None = None
     """Halvings in the generator, short for --recipe.generator.n-downsampling."""
+    minutes: float | None = None
+    """Spend at most so many minutes on training steps (compiling, saving and samples come besides):
+    each stage ends after its share of them, with its learning rate lowered by then, however many of
+    its steps are left. One process alone."""
     strategy: Literal["jit", "pmap"] | None = None
     """How a step runs on several devices, short for --devices.strategy."""
     coordinator: str | None = None
@@ -99,9 +103,10 @@ def run(arguments: list[str]) -> None:
         dry_run(config, options.data, as_json=options.json)
         return
     needed = ("data", "run") if config.recipe.takes_dataset else ("run",)
-    for name in needed:
-        if getattr(options, name) is None:
-            raise UserError(f"motion-jax train needs {option(name)}; see motion-jax train --help.")
+    if lacking := [option(name) for name in needed if getattr(options, name) is None]:
+        raise UserError(
+            f"motion-jax train needs {' and '.join(lacking)}; see motion-jax train --help."
+        )
     from motion_jax.cli.after import next_command
     from motion_jax.devices.processes import place
     from motion_jax.progress import say
@@ -109,6 +114,9 @@ def run(arguments: list[str]) -> None:
 
     assert options.run is not None, "it is needed by every recipe"
     check_outputs(options, "run")
+    limits = _limits(config, options.minutes)
+    if limits and not options.process:
+        say(shared_out(limits))
     with answered(options.preempted_status):
         train(
             config,
@@ -118,9 +126,44 @@ def run(arguments: list[str]) -> None:
             command="motion-jax train " + shlex.join(arguments),
             place=place(options.coordinator, options.process, options.processes),
             wait_seconds=options.wait_seconds,
+            limits=limits,
         )
     if not options.process:
-        say(f"Next: {next_command('train', options)}")
+        say(f"Next: {next_command('train', options, config)}")
+
+
+def _limits(config: "Config", minutes: float | None) -> dict[str, float] | None:
+    """Seconds by stage, shared out by the pictures' pixels in all its steps; None without a limit.
+
+    Raises UserError where the minutes are no time.
+    """
+    if minutes is None:
+        return None
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise UserError(f"{option('minutes')} {minutes:g} is no time to train; give more than 0.")
+    pixels = {
+        name: stage.steps * stage.batch_size * stage.height * stage.width
+        for name, stage in config.recipe.stages().items()
+    }
+    whole = sum(pixels.values())
+    return {name: 60 * minutes * part / whole for name, part in pixels.items()}
+
+
+def shared_out(limits: dict[str, float]) -> str:
+    """The seconds by stage in a sentence."""
+    minutes = sum(limits.values()) / 60
+    given = [(name, seconds) for name, seconds in limits.items() if seconds]
+
+    def span(seconds: float) -> str:
+        if seconds >= 600:
+            return f"{seconds / 60:.0f} min"
+        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
+
+    shares = [f"{span(seconds)} {name}" for name, seconds in given]
+    return (
+        f"{minutes:g} minute{'' if minutes == 1 else 's'} of learning: {', '.join(shares)}; "
+        "compiling, saving and samples come besides."
+    )
 
 
 def refuse_early(arguments: list[str]) -> None:
@@ -186,6 +229,12 @@ def _config_of_run(arguments: list[str]) -> "Config":
 
     given = _given(arguments)
     config = read_config(Path(given["--run"])) if "--run" in given else None
+    if config is None and not Path(given.get("--run", ".")).exists():
+        raise UserError(
+            f"There is no run {given['--run']} to go on with; a new one wants a config first: "
+            f"motion-jax train CONFIG --data DATASET --run {given['--run']}. CONFIG is one of "
+            f"{', '.join(config_names())}, or a file."
+        )
     if config is None:
         raise UserError(
             "motion-jax train wants a config first, for example: motion-jax train small --data "
@@ -215,7 +264,7 @@ def parse(default: "Config", name: str, arguments: list[str]) -> "tuple[TrainOpt
             prog=f"motion-jax train {name}",
             args=arguments,
             return_unknown_args=True,
-            registry=plain_kinds(),
+            registry=plain_kinds(arguments),
         )
     options, unknown = parsed
     if unknown:
@@ -274,7 +323,8 @@ def dry_run(config: "Config", data: Path | None = None, as_json: bool = False) -
     Raises UserError, before all this, where the settings cannot work or the dataset is none.
     """
     from motion_jax.config import to_json
-    from motion_jax.plan.suggest import LOOP, duration
+    from motion_jax.plan.suggest import LOOP
+    from motion_jax.plan.words import duration
     from motion_jax.profiling.cost import describe_stage
     from motion_jax.progress import say
 
@@ -282,8 +332,12 @@ def dry_run(config: "Config", data: Path | None = None, as_json: bool = False) -
     dataset = None
     if data is not None:
         from motion_jax.data.records import open_dataset
+        from motion_jax.train.dataset import fitted
 
         dataset = open_dataset(data)
+        config = fitted(config, dataset)
+        if text := config.recipe.found_out():
+            say(text)
     stages, costs = config.recipe.stages(), {}
     for name in stages:
         say(f"Compiling the {name} stage to see what it needs …")
@@ -344,18 +398,18 @@ def suggestion(
     config: "Config", dataset: Any, place: Path, times: dict[str, float | None]
 ) -> dict[str, Any]:
     """What would fit a dataset and this machine, by the time that this config's steps took here."""
-    from motion_jax.plan import suggest
-    from motion_jax.profiling.size import has_formula
+    from motion_jax.plan import machine, suggest, words
+    from motion_jax.profiling.size import has_formula, stage_size
 
     stages = config.recipe.stages()
     flops = 0.0
     if None not in times.values() and has_formula(config.recipe):
-        flops = sum(suggest.stage_size(config.recipe, n).flops * stages[n].steps for n in stages)
-    if flops < suggest.TELLING_FLOPS * sum(stage.steps for stage in stages.values()):
-        machine = suggest.measured_machine()
+        flops = sum(stage_size(config.recipe, n).flops * stages[n].steps for n in stages)
+    if flops < machine.TELLING_FLOPS * sum(stage.steps for stage in stages.values()):
+        here = machine.measured_machine()
     else:
         rate = flops / sum(times[n] * stages[n].steps for n in stages)
         how = "calculated from the steps of this config, just measured"
-        machine = suggest.this_machine({config.recipe.dtype: rate}, how)
+        here = machine.this_machine({config.recipe.dtype: rate}, how)
     described = suggest.facts_of(dataset, config.data.holdout, str(place))
-    return suggest.propose(described, machine).to_json()
+    return words.to_json(suggest.propose(described, here))

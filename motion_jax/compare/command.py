@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,22 @@ from rich.console import Console
 
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
-from motion_jax.compare import page, score
-from motion_jax.compare.movers import Mover, RetrievalMover, RunMover, frame_seconds
+from motion_jax.compare import dance, page, score
+from motion_jax.compare.movers import (
+    PHOTO,
+    Mover,
+    PhotoMover,
+    RetrievalMover,
+    RunMover,
+    frame_seconds,
+)
 from motion_jax.compare.options import CompareOptions
-from motion_jax.compare.page import Grids, Table, film_frame, notes, text_table
+from motion_jax.compare.page import Grids, Table, notes, text_table
 from motion_jax.compare.recommend import recommend
-from motion_jax.compare.score import ComparedMoment, Setup, check_target
+from motion_jax.compare.score import Setup, check_target
 from motion_jax.config import Config
 from motion_jax.data.advice import FACE
+from motion_jax.data.crop import cut_out
 from motion_jax.data.find_plates import CameraMoves
 from motion_jax.data.making import make
 from motion_jax.data.pairs import reduction
@@ -44,19 +52,26 @@ from motion_jax.errors import UserError, option
 from motion_jax.evaluate import score as scores
 from motion_jax.evaluate.held_out import Stretch
 from motion_jax.evaluate.measure import metered
-from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
+from motion_jax.evaluate.reestimate import (
+    REAL,
+    Reestimation,
+    choose_detector,
+    score_with_poses,
+)
 from motion_jax.evaluate.score import Figures
 from motion_jax.events import Observer, Stopped, StopToken
 from motion_jax.metrics.resnet import load as load_resnet
 from motion_jax.pairing.options import PairOptions
 from motion_jax.pairing.pair import pair
-from motion_jax.plan.methods import METHODS, Method, base_config, choose, stage_shares
+from motion_jax.plan.methods import Method, base_config, choose, stage_shares
 from motion_jax.pose.options import PoseSource
-from motion_jax.progress import Meter, say, track
-from motion_jax.train.dataset import with_background
+from motion_jax.progress import say, track
+from motion_jax.train.dataset import fitted, with_background
 from motion_jax.train.run import fingerprint, load_run
 from motion_jax.transfer import unseen
-from motion_jax.transfer.film import Film, synthetic_tags
+from motion_jax.transfer.animator import animating
+from motion_jax.transfer.framing import middle
+from motion_jax.video.image_files import read_picture
 from motion_jax.video.reader import probe
 from motion_jax.video.tracks import follow_options
 
@@ -123,10 +138,17 @@ def _check(
     options: CompareOptions, target: PoseFrames
 ) -> tuple[list[Stretch], Int[np.ndarray, " n"]]:
     """The target's held-out stretches and training records."""
-    for name in ("source", "truth"):
+    for name in ("source", "truth", "photo"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             raise UserError(f"There is no file {path}; check {option(name)}.")
+    if options.photo is not None and options.photo_run is None:
+        raise UserError(
+            f"{option('photo')} is moved by a run of first_order; say which: {option('photo_run')} "
+            "RUN."
+        )
+    if options.photo_run is not None:
+        animating(load_run(options.photo_run))
     if not 0.0 <= options.holdout <= 0.9:
         raise UserError(
             f"{option('holdout')} {options.holdout:g} is not a share between 0 and 0.9."
@@ -284,7 +306,25 @@ def _make(
             "steps": outcome.steps,
             "run": str(folder),
         }
+    if options.photo_run is not None:
+        photo, what = _photo(options, setup)
+        movers[PHOTO] = PhotoMover(load_run(options.photo_run), photo)
+        made[PHOTO] = {
+            "made": f"The First Order Motion Model of {options.photo_run} moves {what}; it was "
+            "trained before, on other clips.",
+            "run": str(options.photo_run),
+        }
     return movers, made
+
+
+def _photo(options: CompareOptions, setup: Setup) -> tuple[np.ndarray, str]:
+    """The photo that is moved, of the table's size, and what it is."""
+    if options.photo is None:
+        first = int(setup.training[0])
+        return setup.target.read(first)[0], f"frame {first} of the target"
+    whole = np.asarray(read_picture(options.photo).convert("RGB"))
+    shown = cut_out(whole, middle(whole.shape[0], whole.shape[1], setup.size), *setup.size)
+    return shown, options.photo.name
 
 
 def _data(options: CompareOptions, method: Method) -> Path:
@@ -314,13 +354,13 @@ def _config(options: CompareOptions, method: Method, setup: Setup) -> Config:
     )
     if config.recipe.background != "plate" or method.data != "target":
         return config
+    recipe: Any = config.recipe  # it has these fields
     try:
         with_background(setup.target.dataset, config)
     except CameraMoves:
         say(f"The camera of {options.target} moves: {method.name} draws the room, too.")
-        recipe: Any = config.recipe  # it has this field
-        return replace(config, recipe=replace(recipe, background="drawn"))
-    return config
+        return replace(config, recipe=replace(recipe, background="drawn", area="frame"))
+    return fitted(config, setup.target.dataset)
 
 
 def _pairs(options: CompareOptions) -> None:
@@ -382,9 +422,16 @@ def _score(
     truth = None
     if options.truth:
         truth = score.true_frames(options.truth, options.source, setup)
-    moments = _filmed(score.transfer(setup, movers, truth), film, grids, options, has_audio)
+    moments = dance.filmed(score.transfer(setup, movers, truth), film, grids, options, has_audio)
     moved: dict[str, Figures] = {}
-    with events.part(HELD_OUT_SHARE, 1.0):
+    seen: dict[str, Figures] = {}
+    with events.part(HELD_OUT_SHARE, 1.0), contextlib.ExitStack() as stack:
+        estimation = None
+        if detector.bundle is not None:
+            estimation = stack.enter_context(
+                Reestimation(detector.bundle, detector.detail, options.reestimate_frames)
+            )
+            moments = dance.estimated(moments, moves, estimation)
         if truth is None:
             for _ in moments:
                 pass
@@ -393,9 +440,11 @@ def _score(
                 score.truth_pieces(moments, moves), lpips=lpips, resnet=resnet
             )
             moved = score.transfer_figures(found_moves)
+        if estimation is not None:
+            seen = dance.figures(estimation, list(movers))
     result: Table = {
         "methods": {
-            name: {**figures, **moved.get(name, {}), **made[name]}
+            name: {**figures, **moved.get(name, {}), **seen.get(name, {}), **made[name]}
             for name, figures in poses.added_to(found.methods).items()
         },
         "frames": found.frames,
@@ -405,7 +454,7 @@ def _score(
         "reestimated_real": poses.methods.get(REAL),
         "reestimated_frames": poses.frames,
         "absent": poses.absent({"lpips": no_lpips, "resnet50": no_resnet}),
-        "notes": _notes(movers, truth is not None),
+        "notes": page.explained(list(movers), truth is not None, bool(seen)),
         "subtitle": f"{options.source.name} danced by the person of {options.target.name}",
         "facts": _facts(options, setup, command),
     }
@@ -417,57 +466,6 @@ def _score(
     for name in (film.name, "table.md", "index.html", "table.json"):
         events.emit(events.FileWritten(options.out / name))
     return result
-
-
-def _filmed(
-    moments: Iterator[ComparedMoment],
-    path: Path,
-    grids: Grids,
-    options: CompareOptions,
-    has_audio: bool,
-) -> Iterator[ComparedMoment]:
-    """Passes the moments on while writing them side by side into a video."""
-    tags = synthetic_tags(
-        options.target.name,
-        "AI-generated, synthetic: the pictures beside the source were made by motion_jax, "
-        "they are not recordings.",
-        options.source,
-    )
-    with (
-        Meter("The same dance by all", grids.total) as meter,
-        Film(path, tags, options.source if has_audio else None, crf=21) as film,
-    ):
-        for moment in moments:
-            film.add(film_frame(moment), moment.time)
-            grids.look(moment)
-            meter.advance()
-            yield moment
-
-
-def _notes(movers: Mapping[str, Mover], truth: bool) -> list[str]:
-    """What each method was shown."""
-    pictures = [n for n in movers if n in METHODS and METHODS[n].shown == "picture"]
-    lines = [
-        "Held-out frames are the last part of each clip of the target; no method was trained on "
-        "them or may show them. Shown their poses: "
-        f"{', '.join(n for n in movers if n not in pictures) or 'none'}."
-    ]
-    if pictures:
-        lines.append(
-            f"{', '.join(pictures)} cannot be shown a pose, only a picture of the source. For a "
-            "held-out frame of the target they are shown the source's picture in the nearest pose. "
-            "That is not quite the frame's own pose, and this difference counts as their error."
-        )
-    if truth:
-        lines.append(
-            "Transfer figures compare with the target really drawn in the source's motion; the "
-            "fitting of the source's pose to the target's body is part of the error."
-        )
-    lines.append(
-        "Training seconds are those of steps. Compiling, saving and sample pictures come besides, "
-        "and so do the source's poses, which all methods share."
-    )
-    return lines
 
 
 def _facts(options: CompareOptions, setup: Setup, command: str) -> dict[str, Any]:

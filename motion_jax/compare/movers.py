@@ -8,15 +8,21 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
+from motion_jax.data.crop import cut_out
 from motion_jax.data.records import PoseFrames
 from motion_jax.profiling.arithmetic import count_parameters
 from motion_jax.retrieval.retriever import Retriever
 from motion_jax.train.run import Run
+from motion_jax.transfer.animator import Animator
+from motion_jax.transfer.best_frame import best_frame
+from motion_jax.transfer.framing import middle, pasted
 from motion_jax.transfer.player import Networks, Player
 from motion_jax.transfer.source import Moment, takes_poses
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
+# The row of --photo-run.
+PHOTO = "first-order"
 # Frames computed at once.
 CHUNK = 16
 # Frames that the speed of a method is measured on, after some that are not counted.
@@ -96,6 +102,35 @@ class RetrievalMover:
 
     def move(self, clip: Clip) -> Iterator[Picture]:
         yield from self._retriever.pictures(clip.keypoints)
+
+
+class PhotoMover:
+    """A photo of the target, moved by the source's pictures with a run of first_order, as
+    `motion-jax animate` does by default: from the frame of each clip that lies most like the photo.
+
+    Args:
+      run: of first_order; photo: of the table's size.
+    """
+
+    def __init__(self, run: Run, photo: Picture):
+        self.parameters = count_parameters(run.params)
+        self._photo, self._size = photo, run.size
+        self._cut = middle(photo.shape[0], photo.shape[1], run.size)
+        shown = cut_out(photo, self._cut, *run.size)
+        self._animator = Animator(run, shown, "relative", adapt_scale=True)
+
+    def move(self, clip: Clip) -> Iterator[Picture]:
+        points = self._animator.points(self._seen(clip))
+        number, _ = best_frame(self._animator.photo_points.value[0], points.value)
+        self._animator.begin(points[number : number + 1])
+        for picture in self._animator.pictures(points):
+            yield pasted(self._photo, self._cut, picture)
+
+    def _seen(self, clip: Clip) -> Iterator[Picture]:
+        for start in range(0, len(clip), CHUNK):
+            for picture in clip.pictures(start, min(start + CHUNK, len(clip))):
+                region = middle(picture.shape[0], picture.shape[1], self._size)
+                yield cut_out(picture, region, *self._size)
 
 
 def frame_seconds(mover: Mover, clip: Clip) -> float:

@@ -26,6 +26,11 @@ class CompareOptions(PoseSource):
     """Training time of each method that is trained: 90s, 10m, 1h (a number alone is seconds).
     Seconds of training steps, the same for all; compiling comes besides, once for each method, and
     how long everything takes is said before it begins."""
+    photo_run: Path | None = None
+    """Run of first_order, trained on clips of other people or imported: adds the row first-order,
+    which knows one photo of the target and no film. It gets none of the budget."""
+    photo: Path | None = None
+    """With --photo-run: that photo (default: the first frame that the others are trained on)."""
     truth: Path | None = None
     """Video of the target really performing the source's motion, frame by frame, where there is
     one (drawn dancers): measures the transfer itself. With --fps also a folder of pictures."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from rich.table import Table as RichTable
 
+from motion_jax.compare.movers import PHOTO
 from motion_jax.compare.recommend import Recommendation, marked, recommend
 from motion_jax.compare.score import ComparedMoment
 from motion_jax.evaluate.report import (
@@ -77,6 +78,8 @@ FIRST = (
     Column("person_found", "person found", "max"),
     Column("pose_distance", "pose distance, px", "min"),
     Column("missed_detections", "missed joints", "min"),
+    Column("dance_person_found", "person found in the dance", "max"),
+    Column("dance_pose_distance", "pose distance in the dance, px", "min"),
     Column("transfer_psnr", "transfer PSNR", "max"),
     Column("transfer_ssim", "transfer SSIM", "max"),
     Column("transfer_lpips", "transfer LPIPS", "min"),
@@ -257,3 +260,41 @@ def write_page(
         html.section("What the figures mean", html.bullets(definitions())),
     ]
     html.write(path, html.page("Ways to move a person", sections, result["subtitle"]))
+
+
+def explained(movers: Sequence[str], truth: bool, dance: bool) -> list[str]:
+    """What each method was shown, and what the figures say. movers: names of methods; truth, dance:
+    whether there are figures of a true answer, and of the dance."""
+    pictures = [n for n in movers if n == PHOTO or (n in METHODS and METHODS[n].shown == "picture")]
+    lines = [
+        "Held-out frames are the last part of each clip of the target; no method was trained on "
+        "them or may show them. Shown their poses: "
+        f"{', '.join(n for n in movers if n not in pictures) or 'none'}."
+    ]
+    if pictures:
+        lines.append(
+            f"{', '.join(pictures)} cannot be shown a pose, only a picture of the source. For a "
+            "held-out frame of the target they are shown the source's picture in the nearest pose. "
+            "That is not quite the frame's own pose, and this difference counts as their error."
+        )
+    if PHOTO in movers:
+        lines.append(
+            f"{PHOTO} knows one photo of the target, all others its film: it is what is left where "
+            "there is no film."
+        )
+    if truth:
+        lines.append(
+            "Transfer figures compare with the target really drawn in the source's motion; the "
+            "fitting of the source's pose to the target's body is part of the error."
+        )
+    if dance:
+        lines.append(
+            "In the dance: of the pictures in which the source's motion is danced, the share in "
+            "which the detector finds a person, and how far that person is from the pose that was "
+            "asked for."
+        )
+    lines.append(
+        "Training seconds are those of steps. Compiling, saving and sample pictures come besides, "
+        "and so do the source's poses, which all methods share."
+    )
+    return lines

@@ -4,6 +4,7 @@
 reason.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,13 @@ FILLED = 0.05
 OTHERS = 0.05
 # Share of the frames outside the film's picture, above which another shape is better.
 BARS = 0.15
-# Sides that all shipped configs can halve as often as they do.
-SIDES = 32
+# Sides that the shipped configs can halve as often as they do: the configs for small frames, and
+# those for frames of as many pixels as SMALL.
+SIDES, LARGE_SIDES = 16, 32
+SMALL = 512 * 512
+# Of another shape's frames: pixels beside today's. More would be trained longer than was asked for,
+# and fewer than half are another config's.
+LEAST_PIXELS = 0.6
 # Frames a second.
 SLOW = 15.0
 # Torso lengths (root mean square over the joints) from which two poses look different.
@@ -162,11 +168,7 @@ def _shape(quality: Quality) -> Iterable[Advice]:
         share = bars(video)
         if share <= BARS or quality["fit"] == "squash":
             continue
-        proportion = video["width"] / video["height"]
-        if proportion < width / height:
-            other = f"{_multiple(height * proportion)}x{height}"
-        else:
-            other = f"{width}x{_multiple(width / proportion)}"
+        other = "{1}x{0}".format(*shaped(height, width, video["height"], video["width"]))
         yield Advice(
             f"{percent(share)} of each frame is black bars: {video['name']} is "
             f"{video['width']}x{video['height']}, and the frames are {width}x{height}. All of that "
@@ -175,8 +177,20 @@ def _shape(quality: Quality) -> Iterable[Advice]:
         )
 
 
-def _multiple(side: float) -> int:
-    return max(round(side / SIDES), 1) * SIDES
+def shaped(height: int, width: int, film_height: int, film_width: int) -> tuple[int, int]:
+    """(height, width) in pixels of frames that are shaped like the film, with at most as many
+    pixels as height x width and sides that networks can halve: the nearest in shape, and of those
+    as near the largest. height, width: at least 32."""
+    pixels, wanted = height * width, film_width / film_height
+    step = SIDES if pixels < SMALL else LARGE_SIDES
+    sides = [
+        (tall, wide)
+        for tall in range(step, pixels // step + 1, step)
+        for wide in range(step, pixels // tall + 1, step)
+        if tall * wide >= LEAST_PIXELS * pixels
+    ]
+    # A hundredth more or less in shape is not seen.
+    return min(sides, key=lambda s: (round(abs(math.log(s[1] / s[0] / wanted)), 2), -s[0] * s[1]))
 
 
 def _person(quality: Quality) -> Iterable[Advice]:

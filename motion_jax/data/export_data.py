@@ -66,7 +66,9 @@ def export_data(options: ExportOptions) -> Path:
     dataset = records.open_dataset(options.data)
     out = options.out
     if out.exists() and not (out.is_dir() and files.is_empty(out)):
-        raise UserError(f"{option('out')} {out} is there already; name a new folder.")
+        raise UserError(
+            f"{option('out')} {out} is there already; name a new folder, or remove that one."
+        )
     if not 0 <= options.holdout <= 0.9:
         raise UserError(
             f"{option('holdout')} {options.holdout:g} is not a share between 0 and 0.9."

@@ -150,7 +150,7 @@ class _Clip:
         # The frame in the middle of the shaking is the one that the plate lies in.
         distance = np.linalg.norm(ways - np.median(ways[known], axis=0), axis=1)
         reference = int(np.nanargmin(distance))
-        follow = _Follow(self.frames[reference], self.masks[reference])
+        follow = Follow(self.frames[reference], self.masks[reference])
         found = [follow.homography(self._frame(i)) for i in range(self.count)]
         last = np.eye(3)
         for i, matrix in enumerate(found):
@@ -166,14 +166,14 @@ class _Clip:
 
     def _ways(self, reference: int, frames: np.ndarray) -> Float[np.ndarray, "n 2"]:
         """How far the background of each frame is from that of one of them; NaN where unknown."""
-        follow = _Follow(frames[reference], self.masks[reference])
+        follow = Follow(frames[reference], self.masks[reference])
         ways = np.stack([follow.way(frame) for frame in frames])
         # What is too far away to be found again is followed from frame to frame.
         outwards = (range(reference + 1, len(frames)), range(reference - 1, -1, -1))
         for order, before in zip(outwards, (-1, 1), strict=True):
             for i in order:
                 if np.isnan(ways[i]).any():
-                    step = _Follow(frames[i + before], self.masks[i + before]).way(frames[i])
+                    step = Follow(frames[i + before], self.masks[i + before]).way(frames[i])
                     ways[i] = ways[i + before] + step
         return ways
 
@@ -211,7 +211,7 @@ class _Clip:
         return self._median(frames)
 
     def _median(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        plate, unseen = _masked_median(frames, self.masks)
+        plate, unseen = masked_median(frames, self.masks)
         if unseen.all():
             return np.median(frames, axis=0).astype(np.uint8)
         if not unseen.any():
@@ -236,7 +236,7 @@ class _Clip:
         differs = np.abs(frames.astype(np.int16) - plate).max(-1) > DIFFERS
         differs &= self.masks | unseen
         person = np.stack([_grown(each, 2) for each in differs])
-        again, still = _masked_median(frames, person)
+        again, still = masked_median(frames, person)
         found = unseen & ~still
         return np.where(found[..., None], again, plate), unseen & still
 
@@ -258,7 +258,7 @@ def _plain(
     return len(error) > 0 and float(np.quantile(error, 0.9)) < DIFFERS
 
 
-def _masked_median(
+def masked_median(
     frames: UInt8[np.ndarray, "n h w 3"], masks: Bool[np.ndarray, "n h w"]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
     """The median of what is not masked, and where too few frames are not."""
@@ -345,7 +345,7 @@ _flow: Any = cv2.calcOpticalFlowPyrLK
 _homography: Any = cv2.findHomography
 
 
-class _Follow:
+class Follow:
     """Points of the background of one frame, found again in others."""
 
     def __init__(self, frame: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"]):

@@ -55,6 +55,7 @@ class Group:
       keypoints: in pixels of the frames (edn: of the labels), or None.
       domain: "A" or "B", or None.
       poses_of: what the keypoints were read from, for the metadata.
+      film: the film whose frames they are, relative to the root; "" where they are files.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Group:
     keypoints: Float32[np.ndarray, "n 137 3"] | None = None
     domain: str | None = None
     poses_of: dict[str, Any] = field(default_factory=dict)
+    film: str = ""
 
     @property
     def split(self) -> bool:

@@ -22,6 +22,7 @@ from motion_jax.data.import_options import (
     DEFAULTS,
     DENSEPOSE,
     FPS,
+    LABELLED,
     VIDEO,
     ImportOptions,
     difference,
@@ -343,4 +344,4 @@ def _tell(options: ImportOptions, info: records.DatasetInfo, how: Resize, page: 
         )
 
 
-assert set(NEEDED) | {VIDEO, DENSEPOSE} == set(DEFAULTS)
+assert set(NEEDED) | {VIDEO, DENSEPOSE, LABELLED} == set(DEFAULTS)

@@ -8,6 +8,7 @@ import tyro
 
 VIDEO = "skeleton-video"
 DENSEPOSE = "densepose"
+LABELLED = "real-synthetic"
 FPS = 25.0
 # (load size, crop size, multiple) that the reference programs of a layout begin with.
 DEFAULTS = {
@@ -19,6 +20,7 @@ DEFAULTS = {
     "pictures": (286, 256, 4),
     VIDEO: (1024, 512, 16),
     DENSEPOSE: (1024, 512, 16),
+    LABELLED: (286, 256, 4),
 }
 
 
@@ -33,13 +35,14 @@ class ImportOptions:
     """Folder of the dataset; new, or begun by the same command before."""
     layout: Literal[
         "auto", "edn", "aligned", "side-by-side", "unpaired", "vid2vid", "skeleton-video",
-        "densepose", "pictures",
+        "densepose", "pictures", "real-synthetic",
     ] = "auto"  # fmt: skip
     """How the data lies in SOURCE: "edn" (train_label, train_img), "aligned" (train_A, train_B),
     "side-by-side" (train/ with A|B pictures), "unpaired" (trainA, trainB), "vid2vid"
     (train_openpose, train_img), "skeleton-video", "densepose" (IUV pictures or a video of parts),
-    "pictures" (any pictures, in folders, for stylegan2); "auto" looks, and never takes data for
-    DensePose or for mere pictures."""
+    "pictures" (any pictures, in folders, for stylegan2), "real-synthetic" (films or folders of
+    pictures in real/PERSON and synthetic/METHOD/PERSON, for fake_detector); "auto" looks, and never
+    takes data for DensePose or for mere pictures."""
     frames: Path | None = None
     """With a skeleton video or DensePose: the video that it was made from, frame by frame; with
     DensePose a folder of pictures too. Without it the drawn pictures stand for the frames too (to

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from motion_jax import files
-from motion_jax.data import import_shards
+from motion_jax.data import import_labelled, import_shards
 from motion_jax.data.edn_files import KEYPOINTS, on_label, read_aspect, read_face_text
 from motion_jax.data.fitting import place
 from motion_jax.data.folders import Group, read_layout
 from motion_jax.data.import_densepose import SAME_SHAPE, Dense, DensePlan
-from motion_jax.data.import_options import DENSEPOSE, FPS, VIDEO, ImportOptions
-from motion_jax.data.import_shards import Films, ImportJob, Item
+from motion_jax.data.import_options import DENSEPOSE, FPS, LABELLED, VIDEO, ImportOptions
+from motion_jax.data.import_shards import Films, ImportJob, Item, Rows
 from motion_jax.data.shards import spans
 from motion_jax.errors import UserError, option
 from motion_jax.pose import skeleton
@@ -49,6 +49,11 @@ class Plan:
 def read_groups(options: ImportOptions, layout: str) -> list[Group]:
     """The pictures of SOURCE, or the frames of a video by their numbers. Raises UserError as
     folders.read_layout, and where two videos differ in length."""
+    if layout == LABELLED:
+        span = {"start": options.start, "end": options.end, "fps": options.fps}
+        groups = import_labelled.read_groups(options.source, test=options.test, **span)
+        import_labelled.check_size(options.size, groups)
+        return groups
     if layout != VIDEO:
         groups = read_layout(
             options.source,
@@ -125,7 +130,8 @@ def resolve(plan: Plan) -> dict[str, Any]:
         digest.update(os.fsencode(f"{path.name}\0{files.sha256(path)}\n"))
     for group in groups if layout not in (VIDEO, DENSEPOSE) else ():
         poses = () if group.split else group.poses
-        for name in (*group.frames, *poses, *filter(None, group.boxes)):
+        own = (group.film,) if group.film else group.frames
+        for name in (*own, *poses, *filter(None, group.boxes)):
             digest.update(os.fsencode(f"{name}\0{_bytes(options.source / name)}\n"))
             count += 1
     first = Path(groups[0].frames[0]).suffix.lower()
@@ -254,7 +260,7 @@ def plan_shards(plan: Plan, resolved: dict[str, Any], partial: Path) -> list[Imp
     jobs, clip, (height, width) = [], 0, plan.size
     for number, group in enumerate(plan.groups):
         chosen, items = [], []
-        times = _times(plan, len(group.frames))
+        times = _times(plan, group)
         for first, last in group.clips:
             for i in range(first, last):
                 pose = group.poses[i] if group.poses else ""
@@ -282,12 +288,14 @@ def plan_shards(plan: Plan, resolved: dict[str, Any], partial: Path) -> list[Imp
     return jobs
 
 
-def _times(plan: Plan, count: int) -> np.ndarray:
-    options = plan.options
+def _times(plan: Plan, group: Group) -> np.ndarray:
+    options, count = plan.options, len(group.frames)
     if plan.dense:
         return plan.dense.times
     if plan.layout == VIDEO:
         return _film(options, options.frames or options.source).times
+    if group.film:
+        return _film(options, options.source / group.film).times
     return np.arange(count) / (options.fps or FPS)
 
 
@@ -298,10 +306,13 @@ def _film(options: ImportOptions, path: Path) -> Source:
 
 def _source(
     plan: Plan, group: Group, items: tuple[Item, ...], first: int
-) -> import_shards.Files | Films | Dense:
+) -> import_shards.Files | Films | Rows:
     options = plan.options
     if plan.dense:
         return Dense(plan.dense, items, first)
+    if group.film:
+        film = _film(options, options.source / group.film)
+        return import_labelled.Film(film, items, first)
     if plan.layout != VIDEO:
         turned = options.direction == "BtoA" and group.split
         return import_shards.Files(options.source, items, turned)

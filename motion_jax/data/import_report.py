@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from motion_jax.data.folders import counted
+from motion_jax.data.import_options import LABELLED
 from motion_jax.data.records import DatasetInfo, PoseFrames
 from motion_jax.report import html, montage
 
@@ -22,7 +23,12 @@ def remarks(dataset: PoseFrames) -> Iterator[tuple[str, str]]:
     """Yields (what the dataset lacks, what follows from it)."""
     info = dataset.info
     domains = sorted({source["domain"] for source in info.sources if "domain" in source})
-    if domains:
+    if info.options.get("layout") == LABELLED:
+        yield (
+            "real and synthetic pictures without poses",
+            "for a detector of synthetic ones (fake_detector), not for making pictures",
+        )
+    elif domains:
         yield (
             "pictures of two domains without partners",
             "for an unpaired recipe (CycleGAN); there are no poses in it",

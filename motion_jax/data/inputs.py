@@ -4,8 +4,8 @@ the reading needs."""
 from collections.abc import Sequence
 from typing import Any
 
-from motion_jax.data import apart, noise, pairs, unpaired
-from motion_jax.data.reading import ClipPair, Domains, Noise, Pictures, Reading, Window
+from motion_jax.data import apart, dolls, noise, pairs, unpaired
+from motion_jax.data.reading import ClipPair, Dolls, Domains, Noise, Pictures, Reading, Window
 from motion_jax.data.records import PoseFrames
 from motion_jax.data.settings import Data
 from motion_jax.errors import UserError, option
@@ -38,7 +38,9 @@ def open_batches(
     }
     if isinstance(reading, Noise):
         return noise.batches(**common)
-    assert dataset is not None  # Noise alone takes none.
+    if isinstance(reading, Dolls):
+        return dolls.batches(reading, **common)
+    assert dataset is not None  # Noise and Dolls alone take none.
     common |= {
         "height": reading.height,
         "width": reading.width,
@@ -49,7 +51,9 @@ def open_batches(
         case Domains():
             return unpaired.batches(domains(dataset, reading, data), **common)
         case ClipPair():
-            return apart.pairs(dataset, **common)
+            return apart.pairs(
+                dataset, published=data.published, by_person=data.by_person, **common
+            )
         case Pictures():
             return apart.pictures(dataset, **common)
         case Window():
@@ -79,12 +83,22 @@ def check_contents(dataset: PoseFrames, reading: Reading, data: Data) -> None:
             f"version trains on {skeleton.NAME!r}; prepare it again."
         )
     _check_flips(dataset, reading, data)
+    if (data.published.active or data.by_person) and not isinstance(reading, ClipPair):
+        name = "data.by_person" if data.by_person else "data.published"
+        raise UserError(
+            f"{option(name)} is for recipes that learn from pairs of a clip's frames, as "
+            "first_order does; leave it out."
+        )
     if isinstance(reading, Domains):
         domains(dataset, reading, data)
         return
-    posed = dataset.has_keypoints or (
-        dataset.info.pose_pictures and "keypoints" not in reading.needs
-    )
+    if "keypoints" in reading.needs and dataset.info.pose_pictures and not dataset.has_keypoints:
+        raise UserError(
+            f"The dataset {dataset.folder} has ready pose pictures but no keypoints, which this "
+            "config needs; give a dataset that motion-jax prepare made, or switch off what needs "
+            "them (recipe.conditions.face_contour)."
+        )
+    posed = dataset.has_keypoints or dataset.info.pose_pictures
     if {"poses", "keypoints"} & set(reading.needs) and not posed:
         raise UserError(
             f"The dataset {dataset.folder} has neither keypoints nor ready pose pictures, so there "

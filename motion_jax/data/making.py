@@ -28,6 +28,7 @@ from motion_jax.pose.bundles import find_bundle
 from motion_jax.pose.detect import Source
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.motion import motion_of
+from motion_jax.pose.people.choice import is_named
 from motion_jax.pose.person import check_person
 from motion_jax.pose.smooth import runs
 from motion_jax.progress import say
@@ -101,7 +102,8 @@ def check_options(options: PrepareOptions) -> None:
     parse_size(options.size)
     if not options.videos:
         raise UserError(f"No video was named; give one or more before {option('out')}.")
-    check_person(options.person)
+    if not is_named(options.person):
+        check_person(options.person)
     if not 0 <= options.margin <= 2:
         raise UserError(
             f"{option('margin')} {options.margin:g} is not a share; give 0 to 2 (default 0.1)."
@@ -153,12 +155,18 @@ def poses_folder(options: PrepareOptions, video: Path) -> Path:
 def plain_options(options: PrepareOptions) -> dict:
     """The options that decide what the dataset is, as JSON, without those that name files."""
     values = dataclasses.asdict(options)
-    if values["video_track"] is None:
-        del values["video_track"]
-    for name in ("videos", "out", "workers", "pose_model", "poses", "shard", "merge"):
+    # What is not used is not kept, so that datasets of before stay as they are.
+    for name, unused in (("video_track", None), ("same", ()), ("at", ())):
+        if values[name] == unused:
+            del values[name]
+    for name in (
+        "videos", "out", "workers", "pose_model", "poses", "shard", "merge", "boxes",
+    ):  # fmt: skip
+        del values[name]
+    for name in ("layout", "tubes", "tube_seconds"):  # of clips.py
         del values[name]
     if options.poses is not None:
-        for name in ("detail", "person"):
+        for name in ("detail",) if is_named(options.person) else ("detail", "person"):
             del values[name]
     return values
 
@@ -170,6 +178,8 @@ def resolved_options(options: PrepareOptions, digests: list[str]) -> dict:
         {"file": path.name, "sha256": digest}
         for path, digest in zip(options.videos, digests, strict=True)
     ]
+    if options.boxes is not None:
+        values["boxes"] = files.sha256(options.boxes)
     values["poses"] = None
     if options.poses is not None:
         values["poses"] = [folder_digest(poses_folder(options, p)) for p in options.videos]
@@ -302,9 +312,9 @@ def _finish(
     assemble.finish(options.out, options, resolved, figures, lengths)
 
 
-def write_report(out: Path, advise: quality.Adviser | None = None) -> Path:
+def write_report(out: Path, advise: quality.Adviser | None = None, *, advice: bool = True) -> Path:
     """The quality report of a finished dataset, and what to train on it where somebody advises; its
-    partial folder goes."""
+    partial folder goes. advice: whether the report's advice is said, too."""
     suggestion = None if advise is None else advise(out)
     page = quality.write_report(out, suggestion)
     files.remove_tree(_partial(out))
@@ -315,9 +325,10 @@ def write_report(out: Path, advise: quality.Adviser | None = None) -> Path:
         + (f" ({why})" if why else "")
         + f". Quality report: {page}"
     )
-    for item in quality.advice_on(out):
-        say(item.text)
-    if suggestion is not None:
-        say(suggestion.text)
+    if advice:
+        for item in quality.advice_on(out):
+            say(item.text)
+        if suggestion is not None:
+            say(suggestion.text)
     events.emit(events.FileWritten(page))
     return page

@@ -198,6 +198,8 @@ class Frames:
                 changed = {} if change is None else change(number, window)
             for name, values in changed.items():
                 window[name][...] = values
+        if self.dataset.identities is not None:
+            batch["identities"] = self.dataset.identities[windows]
         return batch
 
     def _empty(self, *shape: int, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:

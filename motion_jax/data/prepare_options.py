@@ -44,6 +44,16 @@ class PrepareOptions(PoseOptions):
     max_gap: int = field(default=5, kw_only=True)
     """Gaps in the poses of up to this many frames are filled by interpolation and marked; longer
     ones cut the clip."""
+    layout: Literal["person", "clips"] = "person"
+    """"person": videos of one person, with poses. "clips": clips of many, of what a First Order
+    Motion Model is to move, without poses: videos, folders of frames, wide pictures of frames side
+    by side, or one folder of such things, whose folders train and test are kept apart."""
+    tubes: Literal["auto", "face", "person", "none"] = "auto"
+    """With --layout clips, what is cut out of a clip: stretches in which a face (or a person) stays
+    in place, each in a square around all of it; "none": the middle; "auto": nothing of clips that
+    have the proportions of --size already, faces of others."""
+    tube_seconds: float = 3.0
+    """With --layout clips: shorter stretches are left out (of tubes, not of ready clips)."""
     picture: Literal["jpeg", "png"] = "jpeg"
     """Format of the stored frames: JPEG of quality 95, or PNG (lossless, five times the size)."""
     workers: int | None = None

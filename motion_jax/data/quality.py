@@ -31,7 +31,7 @@ DETAILED = 8
 
 @dataclass(frozen=True)
 class TrainingAdvice:
-    """What to train on a dataset, in words (plan/suggest.py makes it).
+    """What to train on a dataset, in words (plan/words.py makes it).
 
     Attributes:
       text: all of it, for a terminal.

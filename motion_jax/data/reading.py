@@ -35,6 +35,9 @@ class Reading:
     batch_size: int
     needs: tuple[Need, ...] = ()
 
+    # People whom the recipe tells apart: batches then have "identities", the weight of each.
+    identities = 0
+
     # Whether examples come from a dataset at all.
     dataset = True
 
@@ -50,6 +53,8 @@ class Reading:
     def _shapes(self, *lead: int) -> Shapes:
         pictures = ((*lead, self.height, self.width, 3), "uint8")
         plates = {"plates": pictures} if "plates" in self.needs else {}
+        if self.identities:
+            plates["identities"] = ((*lead, self.identities), "float32")
         return {
             "frames": pictures,
             "keypoints": ((*lead, *KEYPOINTS), "float32"),
@@ -61,9 +66,10 @@ class Reading:
 class Window(Reading):
     """`length` (T) consecutive frames of one clip: frames uint8 [B, T, H, W, 3], keypoints float32
     [B, T, 137, 3] and face_boxes float32 [B, T, 4] in their pixels; where they are needed plates
-    uint8 [B, T, H, W, 3]."""
+    uint8 [B, T, H, W, 3], and identities float32 [B, T, people]."""
 
     length: int = 1
+    identities: int = 0
 
     @property
     def frames(self) -> int:
@@ -71,6 +77,16 @@ class Window(Reading):
 
     def shapes(self) -> Shapes:
         return self._shapes(self.batch_size, self.length)
+
+
+@dataclass(frozen=True)
+class Pairs(Window):
+    """A Window of a dataset whose records are pairs of pictures: what is given is its pose_pictures
+    uint8 [B, T, H, W, 3], what is to be made of it its frames."""
+
+    def shapes(self) -> Shapes:
+        shapes = super().shapes()
+        return shapes | {"pose_pictures": shapes["frames"]}
 
 
 @dataclass(frozen=True)
@@ -126,3 +142,27 @@ def noise_keys(seed: int, indices: Int[np.ndarray, " n"]) -> UInt32[np.ndarray, 
     """The key data of the examples with these global indices."""
     words = [np.random.SeedSequence((seed, int(index))).generate_state(2) for index in indices]
     return np.stack(words) if words else np.zeros((0, 2), np.uint32)
+
+
+@dataclass(frozen=True)
+class Dolls(Reading):
+    """Drawn characters (puppet.doll), rendered on the fly, takes no dataset: frames uint8
+    [B, H, W, 4], RGBA of a character in a stance; joints float32 [B, 20, 3] of it, x and y in
+    pixels; reference uint8 [B, H, W, 4], the same character in another stance, and its joints
+    reference_joints.
+
+    characters, poses: how many there are of each; holdout: the share of both that is kept out of
+    training, their last ones.
+    """
+
+    characters: int = 300
+    poses: int = 600
+    holdout: float = 0.2
+
+    dataset = False
+
+    def shapes(self) -> Shapes:
+        pictures = ((self.batch_size, self.height, self.width, 4), "uint8")
+        joints = ((self.batch_size, 20, 3), "float32")
+        of_reference = {"reference": pictures, "reference_joints": joints}
+        return {"frames": pictures, "joints": joints, **of_reference}

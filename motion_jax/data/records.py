@@ -277,8 +277,8 @@ def open_dataset(folder: Path) -> "PoseFrames":
         raise UserError(f"There is no dataset folder {folder}; make one with motion-jax prepare.")
     if not is_dataset(folder):
         raise UserError(
-            f"{folder} is not a finished dataset (no {METADATA} or dataset_info.json in it); make "
-            f"one with motion-jax prepare VIDEO --out {folder}."
+            f"{folder} is not a finished dataset (no {METADATA} or dataset_info.json in it); give "
+            "the folder that motion-jax prepare VIDEO --out DATASET made."
         )
     check_name(folder, "The dataset ")
     try:
@@ -303,11 +303,14 @@ class PoseFrames:
       info: DatasetInfo.
       clips: list of (first record, number of records).
       plates: the backgrounds of its clips (plates.with_plates); None: not known.
+      identities: float32 [records, people], who is in each (identities.with_identities); None: not
+        asked for.
     """
 
     def __init__(self, folder: Path, info: DatasetInfo, shard_lengths: Sequence[int]):
         self.folder, self.info = Path(folder), info
         self.plates: Plates | None = None
+        self.identities: np.ndarray | None = None
         self.clips = [(start, length) for _, _, start, length in info.clips]
         self._lengths = list(shard_lengths)
         self._ends = list(np.cumsum(self._lengths, dtype=int).tolist())
@@ -335,7 +338,7 @@ class PoseFrames:
         self._posed: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("folder", "info", "plates", "clips", "_lengths", "_ends")
+        kept = ("folder", "info", "plates", "identities", "clips", "_lengths", "_ends")
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

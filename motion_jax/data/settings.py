@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from motion_jax.data.augment import AugmentConfig
+from motion_jax.data.published_augment import PublishedAugment
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,12 @@ class Data:
     """Share of each clip, its end by time, kept out of training for evaluation; 0...0.9."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of frame and keypoints together; all off by default."""
+    published: PublishedAugment = field(default_factory=PublishedAugment)
+    """The First Order Motion Model's own augmentation, of pictures without poses; for recipes of
+    pairs of a clip's frames (first_order)."""
+    by_person: bool = False
+    """For the same recipes: draw a person first, all alike, and then one of their clips. A person
+    is what the names of videos have before their first #; without, every frame is drawn once."""
     domain_a: str = ""
     """Dataset folder of domain A, for CycleGAN: that of --data is then domain B. Empty: the dataset
     holds both (import-data of trainA and trainB), or A is its poses (recipe.domain_A)."""

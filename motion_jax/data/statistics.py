@@ -8,7 +8,8 @@ from jaxtyping import Float32
 from motion_jax.data.crop import Region
 from motion_jax.data.info import SourceEntry
 from motion_jax.data.quality_json import ClipEntry, VideoEntry
-from motion_jax.pose import skeleton
+from motion_jax.pose import long_arrays, skeleton
+from motion_jax.pose.face import face_heights
 from motion_jax.pose.track import PoseTrack
 from motion_jax.video.reader import VideoInfo
 
@@ -158,8 +159,5 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def _face_heights(keypoints: np.ndarray) -> list[float | None]:
-    heights: list[float | None] = []
-    for face in keypoints[:, skeleton.FACE]:
-        rows = face[face[:, 2] > 0, 1]
-        heights.append(round(float(np.ptp(rows)), 1) if len(rows) > 1 else None)
-    return heights
+    (heights,) = long_arrays.gathered(lambda part: (face_heights(part),), keypoints)
+    return [None if np.isnan(height) else round(float(height), 1) for height in heights]

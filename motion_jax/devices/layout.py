@@ -57,6 +57,12 @@ def place() -> tuple[Array | int, int]:
     return jax.lax.axis_index("space"), mesh.shape["space"]
 
 
+def row_shares() -> int:
+    """How many devices share the rows of each picture."""
+    mesh = _mesh.get()
+    return 1 if mesh is None else mesh.shape["space"]
+
+
 def shared(function: Callable[..., Any], inputs: tuple[P, ...], output: P) -> Callable[..., Any]:
     """The function, run by each device on its own share of the arguments; itself where nothing is
     shared."""

@@ -16,6 +16,7 @@ from motion_jax.data import records
 from motion_jax.data.info import DatasetInfo
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames
+from motion_jax.distill.joints import limits, perturbed
 from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
@@ -52,20 +53,31 @@ def poses_to_draw(
     parts: list[tuple[int, int]],
     rounds: int,
     seed: int,
+    degrees: float = 0.0,
 ) -> list[Float32[np.ndarray, "m 137 3"]]:
     """The training parts (first record, count) as they are, and `rounds` times with the arms of the
-    same part at another time, in order, so that they move as arms do."""
+    same part at another time, in order, so that they move as arms do, and all joints turned by so
+    many degrees within their limits (joints.py)."""
     random = np.random.default_rng(seed)
+    within = limits(np.concatenate([keypoints[a : a + n] for a, n in parts]))
     found = [np.asarray(keypoints[first : first + count], np.float32) for first, count in parts]
     for _ in range(rounds):
         for first, count in parts:
             poses = keypoints[first : first + count]
             away = int(random.integers(1, max(2, count)))
-            found.append(with_arms_of(poses, np.roll(poses, away, axis=0)))
+            mixed = with_arms_of(poses, np.roll(poses, away, axis=0))
+            found.append(perturbed(mixed, within, degrees, random) if degrees else mixed)
     return found
 
 
-def write_lessons(folder: Path, teacher: Run, dataset: PoseFrames, rounds: int, seed: int) -> Path:
+def write_lessons(
+    folder: Path,
+    teacher: Run,
+    dataset: PoseFrames,
+    rounds: int,
+    seed: int,
+    degrees: float = 0.0,
+) -> Path:
     """The dataset, in a folder of its own; one that is there already is taken as it is.
 
     Raises UserError for a dataset of another size than the teacher's pictures, or without
@@ -87,7 +99,7 @@ def write_lessons(folder: Path, teacher: Run, dataset: PoseFrames, rounds: int, 
     holdout = teacher.config.data.holdout
     real = stretches(dataset, holdout, "train")
     held = stretches(dataset, holdout, "heldout")
-    drawn = poses_to_draw(dataset.keypoints(), real, rounds, seed)
+    drawn = poses_to_draw(dataset.keypoints(), real, rounds, seed, degrees)
     lengths = [count for _, count in real + held] + [len(poses) for poses in drawn]
     partial = files_beside(folder)
     files.remove_tree(partial)

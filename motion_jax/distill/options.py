@@ -20,11 +20,24 @@ class DistillOptions:
     """What will run it: "auto" is the fastest of those installed, as for motion-jax live."""
     data: Path | None = None
     """The teacher's dataset (default: where it was trained on)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the arithmetic for which the budget is meant; bfloat16 only with OpenVINO."""
     step: str = "latest"
     """Which checkpoint of the teacher: "latest", "best", or its step."""
     mixed: int = 2
     """Rounds of mixed poses: the teacher draws each training clip so often with the arms of another
     part of it, poses that nobody filmed."""
+    perturb: float = 8.0
+    """Degrees by which every joint of mixed poses is turned besides, as a standard deviation,
+    within what that joint does in the training clips; 0: not at all."""
+    features: float = 10.0
+    """Weight of the loss that compares where in the picture the two generators are active
+    (Everybody Dance Now and pix2pixHD); 0: none."""
+    trials: int = 3
+    """The best networks within the budget are first trained for a short while, at most so many, and
+    the one of the highest held-out PSNR is taken; 1: the one of the most arithmetic."""
+    trial: float = 0.1
+    """A trial's steps, as a share of the student's."""
     steps: float = 1.0
     """The student's training steps, as a share of the teacher's."""
     step_limit: int | None = None

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from motion_jax.data.pairs import Frames, limit, stretches
-from motion_jax.data.records import PoseFrames
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate.content import within
+from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.score import Piece
+from motion_jax.train.run import Run
 
 # (first record, number of records): consecutive frames of one clip.
 Stretch = tuple[int, int]
@@ -39,6 +41,18 @@ def held_and_training(
             raise UserError(f"{option('max_frames')} {most} is less than 1; give a number.")
         held = limit(held, most)
     return held, np.concatenate([np.arange(first, first + count) for first, count in training])
+
+
+def dataset_of(options: EvaluateOptions, run: Run) -> PoseFrames:
+    """The dataset that is named, or that the run was trained on. Raises UserError where it is not
+    there."""
+    path = options.data or run.data_path
+    if options.data is None and not path.is_dir():
+        raise UserError(
+            f"The run {options.run} was trained on {path}, which is not there; give the dataset's "
+            f"place with {option('data')}."
+        )
+    return open_dataset(path)
 
 
 def held_out_pieces(

@@ -6,6 +6,7 @@ Methods: `trained` (the run as `transfer` uses it: recurrent, with its face stag
 which training never saw.
 """
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,23 +17,42 @@ from jaxtyping import Int, UInt8
 
 from motion_jax import files
 from motion_jax.data.pairs import Frames
-from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate import report
 from motion_jax.evaluate.baseline import baseline
 from motion_jax.evaluate.films import films_section, measure_films
-from motion_jax.evaluate.held_out import Methods, Stretch, held_and_training, held_out_pieces
+from motion_jax.evaluate.held_out import (
+    Methods,
+    Stretch,
+    dataset_of,
+    held_and_training,
+    held_out_pieces,
+)
 from motion_jax.evaluate.noise import noises
 from motion_jax.evaluate.options import EvaluateOptions
-from motion_jax.evaluate.reestimate import REAL, choose_detector, score_with_poses
+from motion_jax.evaluate.paper import (
+    PaperProtocol,
+    mediapipe_landmarks,
+    resnet_embedding,
+    section,
+)
+from motion_jax.evaluate.reestimate import (
+    REAL,
+    choose_detector,
+    score_with_poses,
+    still_detector,
+)
 from motion_jax.evaluate.report import NEAREST, Evaluation
 from motion_jax.evaluate.score import Comparison, Piece, compare, load_lpips
+from motion_jax.metrics.resnet import ResNetDistance
 from motion_jax.metrics.resnet import load as load_resnet
 from motion_jax.pairing.report import flattering
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
 from motion_jax.train.run import Run, fingerprint, load_run
+from motion_jax.train.unfinished import unfinished
+from motion_jax.weights.resnet50 import INSTALL, installed
 
 
 def measure(options: EvaluateOptions) -> Evaluation:
@@ -47,6 +67,11 @@ def measure(options: EvaluateOptions) -> Evaluation:
             f"{option('batch')} {options.batch} is less than 1; give a number of frames."
         )
     run = load_run(options.run, options.step)
+    if options.source and run.people:
+        raise UserError(
+            f"The run {options.run} knows {', '.join(run.people)}, and {option('source')} measures "
+            "films of one person: leave it out; held-out frames are measured of everybody."
+        )
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     frames, held, training = open_data(options, run)
     for source in options.source:
@@ -58,12 +83,18 @@ def measure(options: EvaluateOptions) -> Evaluation:
     resnet, no_resnet = load_resnet(run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
     total = sum(count for _, count in held)
-    with files.results_in(out):
+    wants_photo = run.config.recipe.wants_photo
+    with files.results_in(out), _protocol(run, options, resnet) as (paper, no_paper):
+        pieces = paper.tap(
+            metered(_pieces(run, frames, held, training, options), total, "Evaluating")
+        )
+        if wants_photo:
+            pieces, total = without_photos(pieces), total - len(held)
         found, poses = score_with_poses(
             lambda stream: compare(
                 stream, total=total, batch=options.batch, lpips=lpips, resnet=resnet
             ),
-            metered(_pieces(run, frames, held, training, options), total, "Evaluating"),
+            pieces,
             detector,
             options.reestimate_frames,
         )
@@ -85,6 +116,13 @@ def measure(options: EvaluateOptions) -> Evaluation:
         "absent": poses.absent({"lpips": no_lpips, "resnet50": no_resnet}),
         "noise": _noise(found),
     }
+    extra = [films_section(films, sheets)] if films else []
+    if wants_photo:
+        result["paper"] = paper.results(no_paper)
+        extra.append(section(result["paper"], report.title))
+    if still := unfinished(run):
+        result["notes"] = [*result["notes"], str(still)]
+        result["go_on"] = still.command
     result["verdict"] = report.verdict(result)
     if films:
         result["films"] = films
@@ -96,10 +134,36 @@ def measure(options: EvaluateOptions) -> Evaluation:
         found.examples,
         found.per_frame,
         heading=f"Evaluation of {options.run.resolve().name}",
-        extra=[films_section(films, sheets)] if films else (),
+        extra=extra,
     )
     say(f"Report: {out / 'index.html'}")
     return result
+
+
+@contextlib.contextmanager
+def _protocol(
+    run: Run, options: EvaluateOptions, resnet: ResNetDistance | None
+) -> Iterator[tuple[PaperProtocol, dict[str, str]]]:
+    """(what measures by the paper's protocol, why figures of it are absent): of runs that want a
+    photo; of others one that measures nothing."""
+    if not run.config.recipe.wants_photo:
+        yield PaperProtocol(None, None, 0, measures=False), {}
+        return
+    bundle, why_not = still_detector(options.reestimate, options.pose_model)
+    absent = {"AKD and MKR": why_not} if bundle is None else {}
+    with contextlib.ExitStack() as stack:
+        landmarks = None
+        if bundle is not None:
+            landmarks, close = mediapipe_landmarks(bundle)
+            stack.callback(close)
+        embedding = None
+        if resnet is None:
+            absent["identity distance"] = f"the weights of ResNet-50 are missing: {INSTALL}"
+            if installed() is not None:
+                absent["identity distance"] = "the frames are too small for ResNet-50"
+        else:
+            embedding = resnet_embedding(resnet.params, options.batch)
+        yield PaperProtocol(landmarks, embedding, options.reestimate_frames), absent
 
 
 def open_data(
@@ -117,16 +181,10 @@ def open_data(
             "there is no true frame to compare with; look at its samples, or at motion-jax "
             "transfer."
         )
-    path = options.data or run.data_path
-    if options.data is None and not path.is_dir():
-        raise UserError(
-            f"The run {options.run} was trained on {path}, which is not there; give the dataset's "
-            f"place with {option('data')}."
-        )
-    dataset = open_dataset(path)
+    dataset = dataset_of(options, run)
     if dataset.info.skeleton != NAME:
         raise UserError(
-            f"The dataset {path} has the skeleton {dataset.info.skeleton!r}, the run "
+            f"The dataset {dataset.folder} has the skeleton {dataset.info.skeleton!r}, the run "
             f"{options.run} needs {NAME!r}; prepare the dataset again."
         )
     frames = Frames(run.plated(dataset), *run.size, crop=run.config.data.augment.crop)
@@ -180,6 +238,27 @@ def _pieces(
     return held_out_pieces(frames, held, options.batch, begin)
 
 
+def without_photos(stream: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces without the frame that begins each clip: it is the photo from which the clip is
+    made again, and a copy of it is no result."""
+    begins = False
+    for piece in stream:
+        skipped = int(piece.first)
+        begins = begins or piece.first
+        if len(piece.real) > skipped:
+            pictures = piece.pose_pictures
+            yield Piece(
+                real=piece.real[skipped:],
+                fakes={name: fakes[skipped:] for name, fakes in piece.fakes.items()},
+                keypoints=piece.keypoints[skipped:],
+                face_boxes=piece.face_boxes[skipped:],
+                first=begins,
+                labels=piece.labels[skipped:],
+                pose_pictures=None if pictures is None else pictures[skipped:],
+            )
+            begins = False
+
+
 class Photo:
     """The photo as it is, whatever the film shows: what any animation of it must beat."""
 
@@ -220,6 +299,12 @@ def _notes(run: Run, frames: Frames, training: Int[np.ndarray, " n"], count: int
         notes.append(
             "The dataset has no keypoints, so there are no figures of the body and no pose "
             f"distance; {nearest}"
+        )
+    (height, width), whole = run.size, dataset.size
+    if (height, width) != whole:
+        notes.append(
+            f"Compared at {width}x{height}, the size of the run's pictures; the dataset's frames "
+            f"are {whole[1]}x{whole[0]}."
         )
     notes += run.config.recipe.caveats()
     if (info.contents != (0, 0, *dataset.size)).any():

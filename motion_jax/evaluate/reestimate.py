@@ -81,16 +81,36 @@ def choose_detector(dataset: PoseFrames, wish: str, model: Path | None) -> Detec
             "points; --reestimate yes does it nevertheless"
         )
         return Detector(None, detail, why_not)
-    file = bundles.kind_of(detail).file
-    if wish == "auto" and model is None:
-        folders = [os.environ.get("MOTION_JAX_MODELS"), bundles.models_folder()]
-        if not any(folder and (Path(folder).expanduser() / file).is_file() for folder in folders):
-            why_not = (
-                f"the pose model {file} is not on this machine; give its place with --pose-model "
-                "or in $MOTION_JAX_MODELS"
-            )
-            return Detector(None, detail, why_not)
+    if wish == "auto" and (why_not := _not_here(detail, model)):
+        return Detector(None, detail, why_not)
     return Detector(bundles.find_bundle(detail, model).path, detail)
+
+
+def still_detector(wish: str, model: Path | None) -> tuple[Path | None, str]:
+    """(the model that finds landmarks in single pictures, ""), or (None, why not). Nothing is
+    needed of the dataset: real and generated pictures are looked at alike. Arguments and errors as
+    of choose_detector."""
+    if wish == "no":
+        return None, "not asked for (--reestimate no)"
+    if absent := _absent():
+        return None, f"{absent} is not installed here"
+    if wish == "auto" and (why_not := _not_here("holistic", model)):
+        return None, why_not
+    return bundles.find_bundle("holistic", model).path, ""
+
+
+def _not_here(detail: str, model: Path | None) -> str:
+    """Why the model of the detector would have to be downloaded; "": it is here."""
+    file = bundles.kind_of(detail).file
+    folders = [os.environ.get("MOTION_JAX_MODELS"), bundles.models_folder()]
+    if model is not None or any(
+        folder and (Path(folder).expanduser() / file).is_file() for folder in folders
+    ):
+        return ""
+    return (
+        f"the pose model {file} is not on this machine; give its place with --pose-model or in "
+        "$MOTION_JAX_MODELS"
+    )
 
 
 def _absent() -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import numpy as np
 from jaxtyping import UInt8
 from rich.table import Table
+from rich.text import Text
 
 from motion_jax.evaluate.noise import least_difference
 from motion_jax.evaluate.score import Example
@@ -65,7 +66,9 @@ class Evaluation(Scores):
     training_frames: number of frames that the nearest frame is chosen from.
     run, step, checkpoint: what was evaluated; data: the dataset's folder; size: WIDTHxHEIGHT.
     films: of each source of evaluate --source what its film's figures are.
+    paper: of runs that move a photo, figures as in their paper (evaluate/paper.py).
     verdict: the figures in sentences.
+    go_on: the command that goes on with a run that is not at its end.
     """
 
     training_frames: NotRequired[int]
@@ -75,7 +78,9 @@ class Evaluation(Scores):
     data: NotRequired[str]
     size: NotRequired[str]
     films: NotRequired[Mapping[str, Mapping[str, Any]]]
+    paper: NotRequired[Mapping[str, Any]]
     verdict: NotRequired[str]
+    go_on: NotRequired[str]
     lpips_network: NotRequired[str]
 
 
@@ -162,7 +167,9 @@ def text_table(result: Scores) -> object:
         for figures in result["methods"].values():
             value = column.value(figures)
             text = html.format_value(value)
-            cells.append(f"[bold]{text}[/bold]" if value is not None and value == best else text)
+            # Not as markup: lines are printed without.
+            is_best = value is not None and value == best
+            cells.append(Text(text, style="bold") if is_best else Text(text))
         made.add_row(column.title, *cells)
     return made
 
@@ -304,16 +311,20 @@ def dashes(result: Scores) -> list[str]:
     nobody = sorted({n for column, names in without if column.key in poses for n in names})
     if nobody:
         lines.append(
-            f"\u2013: {' and '.join(nobody)} have no pose distance and no missed joints, because "
-            "nobody was found in those pictures (person found says in how many)."
+            f"\u2013: {' and '.join(nobody)} {_have(nobody)} no pose distance and no missed "
+            "joints, because nobody was found in those pictures (person found says in how many)."
         )
     for column, names in without:
         if names and column.key not in poses:
             lines.append(
-                f"\u2013: {' and '.join(names)} have no {column.title}, for no frame of theirs has "
-                "one."
+                f"\u2013: {' and '.join(names)} {_have(names)} no {column.title}, for no frame of "
+                f"{'its own' if len(names) == 1 else 'theirs'} has one."
             )
     return lines
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def absences(result: Scores) -> list[str]:

@@ -24,6 +24,7 @@ from motion_jax.port.import_run import write_import
 from motion_jax.port.import_stylegan2 import plan
 from motion_jax.port.stylegan2 import Published, Style
 from motion_jax.progress import say
+from motion_jax.provenance import xmp
 from motion_jax.recipes.network import applied
 from motion_jax.recipes.pixels import to_uint8
 from motion_jax.report import montage
@@ -158,5 +159,5 @@ def sheet(options: BlendOptions, low: Model, high: Model, ws: Any, made: np.ndar
         ]
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    write_bytes(options.out / "blend.png", encode_picture(picture, "png"))
+    write_bytes(options.out / "blend.png", xmp.declared(encode_picture(picture, "png")))
     say(f"Wrote {options.out / 'blend.png'}: A, the blend, and B of the same latents.")

@@ -14,6 +14,7 @@ from motion_jax.latents.model import Model, load_model
 from motion_jax.latents.options import FactorsOptions
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.progress import say
+from motion_jax.provenance import xmp
 from motion_jax.report import montage
 
 
@@ -83,5 +84,6 @@ def factors(options: FactorsOptions) -> None:
         pictures = [montage.enlarge(picture) for picture in model.drawn(codes)]
         label = f"direction {i}: {steps[0]:g} to {steps[-1]:g}"
         rows.append(montage.labelled(montage.grid(pictures, len(steps)), label))
-    write_bytes(options.out / "factors.png", encode_picture(np.concatenate(rows), "png"))
+    sheet = encode_picture(np.concatenate(rows), "png")
+    write_bytes(options.out / "factors.png", xmp.declared(sheet))
     say(f"Wrote {path} and {options.out / 'factors.png'}")

@@ -1,6 +1,6 @@
 """A generator of StyleGAN2, of a run or of a weight file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,33 @@ class Model:
         """The mean of w."""
         return self.variables["buffers"]["mapping"]["average"]
 
-    def latents(self, seed: int, count: int) -> Float[np.ndarray, "n z"]:
+    def latents(self, seed: int | tuple[int, ...], count: int) -> Float[np.ndarray, "n z"]:
         """Random z."""
         random = np.random.default_rng(seed)
         return random.standard_normal((count, self.module.latent)).astype(np.float32)
 
     def mapped(self, z: Any, truncation: float = 1.0) -> Float[Any, "n count s"]:
         """w of every layer."""
+        return self.mapping(truncation)(z)
+
+    def mapping(self, truncation: float = 1.0) -> Callable[[Any], Float[Any, "n count s"]]:
+        """`mapped` for many calls, as `drawing`."""
         run = jax.jit(lambda v, z: applied(self.module, v, z, method="map"))
-        ws = nets.repeated(run(self.variables, jnp.asarray(z)), self.count)
-        return nets.truncated(ws, self.centre, truncation)
+
+        def mapped(z: Any) -> Any:
+            ws = nets.repeated(run(self.variables, jnp.asarray(z)), self.count)
+            return nets.truncated(ws, self.centre, truncation)
+
+        return mapped
 
     def drawn(self, ws: Any) -> UInt8[np.ndarray, "n h w c"]:
         """Pictures, with the fixed noise."""
+        return self.drawing()(ws)
+
+    def drawing(self) -> Callable[[Any], UInt8[np.ndarray, "n h w c"]]:
+        """`drawn` for many calls: compiled once for each number of pictures."""
         run = jax.jit(lambda v, ws: to_uint8(applied(self.module, v, ws, method="draw")))
-        return np.asarray(run(self.variables, ws))
+        return lambda ws: np.asarray(run(self.variables, ws))
 
 
 def load_model(path: Path) -> Model:
@@ -72,6 +84,12 @@ def load_model(path: Path) -> Model:
         assert isinstance(module, nets.Generator), "its class says so"
         return Model(Path(path), settings, module, jax.tree.map(jnp.asarray, found.params))
     raise UserError(f"{path} holds no generator of StyleGAN2 ({', '.join(contents.networks)}).")
+
+
+def load_variables(path: Path | None) -> Any:
+    """Of `load_model`, for recipes that compare with another generator (Pretrained.loader)."""
+    assert path is not None, "the recipe names it"
+    return load_model(path).variables
 
 
 def check_alike(one: Model, two: Model) -> None:

@@ -59,6 +59,11 @@ class ProjectOptions:
     """Highest of its steps: it rises over the first twentieth and falls over the last quarter."""
     noise_weight: float = 1e5
     """Of what keeps pictures out of the noise maps."""
+    perceptual: Literal["none", "resnet50", "vgg19"] = "none"
+    """Compare features of a network, too, besides the pixels: ResNet-50 (pip install --no-deps
+    imgsim), or VGG-19 (motion-jax fetch vgg19). The published program compares LPIPS alone."""
+    perceptual_weight: float = 1.0
+    """Of that."""
     blend: Path | None = None
     """Another generator (motion-jax blend makes one): what was found is shown through it too."""
     seed: int = 0
@@ -87,3 +92,94 @@ class FactorsOptions:
     """Of the pictures on it."""
     seed: int = 0
     """Of the latent that is moved."""
+
+
+@dataclass(frozen=True)
+class PairFacesOptions:
+    """Make pairs of a photo and a drawing with two generators of StyleGAN2, for a small network
+    that learns to draw faces (motion-jax train face_style; docs/faces.md)."""
+
+    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    """Run or weight file that makes the photos."""
+    drawings: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="BLEND")]
+    """Run or weight file that makes drawings of the same latents (motion-jax blend A B)."""
+    out: Path
+    """Dataset folder to make."""
+    count: int = 2000
+    """Pairs that are kept."""
+    faces: Literal["found", "aligned"] = "found"
+    """found: of each photo the face is looked for (MediaPipe), pairs without one are left out, and
+    the head is cut out by it. aligned: nothing is looked for, the head is where FFHQ's alignment
+    puts it: for generators of drawn faces, which MediaPipe does not see."""
+    whole: bool = False
+    """Keep the drawing's own surroundings. By default the pair shows the photo around the head, so
+    that the network learns what to leave alone."""
+    truncation: float = 0.8
+    """Of the latents: less makes usual faces and fewer faults, 1 the whole variety (profiles,
+    glasses, closed eyes)."""
+    least_likeness: float = 0.2
+    """Pairs are left out whose drawing is nowhere like the photo: correlation of the coarse
+    brightness of both heads, -1 to 1."""
+    least_change: float = 4.0
+    """And those that hardly change anything: mean difference of the heads, in grey levels."""
+    holdout: float = 0.1
+    """Share of the pairs that is held out of training."""
+    seed: int = 0
+    """Of the latents."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
+    workers: int | None = None
+    """Processes that look for faces (default: one for each core)."""
+
+
+@dataclass(frozen=True)
+class OneStyleOptions:
+    """Teach a generator of StyleGAN2 the style of one picture (JoJoGAN), by the features of its
+    own discriminator: nothing is downloaded."""
+
+    style: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE")]
+    """The picture: a face, framed as the generator's pictures are."""
+    run: Path
+    """Run or weight file of the generator, with its discriminator."""
+    out: Path
+    """Run folder to make."""
+    steps: int = 300
+    """Steps of Adam; more make every face the picture's."""
+    learning_rate: float = 2e-3
+    """Of these steps."""
+    first: int = 7
+    """The entries of w from this one on are mixed: the layers that make colour and line."""
+    keep_colour: bool = False
+    """Mix only the entries 9, 11, 15, 16 and 17, so that faces keep colours of their own."""
+    alpha: float = 0.0
+    """Of the mixed entries this share stays the picture's own, 0 to 1."""
+    search: int = 500
+    """Steps of the search for the picture (motion-jax project --space w_plus)."""
+    batch: int = 4
+    """Pictures a step."""
+    count: int = 6
+    """Faces on the sheet."""
+    truncation: float = 0.7
+    """Of these."""
+    seed: int = 0
+    """Of all latents."""
+
+
+@dataclass(frozen=True)
+class FrechetOptions:
+    """Measure how far a generator's pictures are from those of a dataset: the Fréchet distance of
+    ResNet-50's features (FD-R50). It is no FID: the Inception network that FID is defined by comes
+    with no package."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run or weight file of a generator of StyleGAN2."""
+    data: Path
+    """Dataset of pictures (motion-jax import-data --layout pictures)."""
+    count: int = 2000
+    """Pictures that are made; and of the dataset at most twice as many are taken."""
+    truncation: float = 1.0
+    """Of the latents; 1 for the whole variety."""
+    seed: int = 0
+    """Of the latents, and of which pictures are taken."""
+    json: bool = False
+    """Print the figures as JSON."""

@@ -8,7 +8,7 @@ mean of w, and what is kept is the last step.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,9 @@ from motion_jax.latents.model import Model, check_alike, load_model
 from motion_jax.latents.options import ProjectOptions
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.progress import say
+from motion_jax.provenance import xmp
 from motion_jax.recipes.network import applied
+from motion_jax.recipes.picture_losses import PERCEPTUAL, feature_distance
 from motion_jax.recipes.pixels import to_uint8
 from motion_jax.report import montage
 from motion_jax.video.image_files import is_picture, picture_files, read_picture
@@ -45,6 +47,7 @@ class Search:
         as a cosine over the last `rampdown`.
       noise: of what is added to the code, times its deviation, falling to 0 at `noise_ramp`.
       noise_weight: of the noise maps' correlation with themselves; mse: of the squared difference.
+      perceptual: whose features are compared, too ("none": nobody's), and its weight.
     """
 
     steps: int = 1000
@@ -55,6 +58,8 @@ class Search:
     noise_ramp: float = 0.75
     noise_weight: float = 1e5
     mse: float = 1.0
+    perceptual: str = "none"
+    perceptual_weight: float = 1.0
 
     def rate(self, step: int) -> float:
         """Of a step, counted from 0, whose rate is 0."""
@@ -114,11 +119,12 @@ def search_step(
     target: Float[Array, "1 h w c"],
     shift: Array,
     rate: Array,
+    weights: Any = None,
 ) -> tuple[Found, dict[str, Array]]:
     """One step of Adam: (what is found then, the losses before it).
 
     basis: of the space "factors", what a row of coefficients is multiplied by. shift: what is added
-    to the code.
+    to the code. weights: of the network of search.perceptual.
     """
 
     def loss(parts: tuple[Array, list[Array]]) -> tuple[Array, dict[str, Array]]:
@@ -126,6 +132,10 @@ def search_step(
         images = drawn(module, variables, basis, space, code + shift, noise)
         parts_ = {"mse": jnp.square(images - target).mean(), "noise": correlation(noise)}
         total = search.mse * parts_["mse"] + search.noise_weight * parts_["noise"]
+        if search.perceptual != "none":
+            apart = feature_distance(search.perceptual, "float32", weights, images, target)
+            parts_["perceptual"] = apart
+            total = total + search.perceptual_weight * apart
         return total, {"loss": total, **parts_}
 
     now = (found.code, found.noise)
@@ -164,10 +174,10 @@ def drawn(
 
 
 class Projector:
-    """Looks for codes of one generator in one space; compiled once."""
+    """Looks for codes of one generator in one space; compiled once. weights: see search_step."""
 
-    def __init__(self, model: Model, space: str):
-        self.model, self.space = model, space
+    def __init__(self, model: Model, space: str, weights: Any = None):
+        self.model, self.space, self.weights = model, space, weights
         self.basis = None
         if space == "factors":
             # A row is a direction. UI2I's program multiplies by the matrix whose columns are.
@@ -218,6 +228,7 @@ class Projector:
                 target=wanted,
                 shift=jnp.asarray(shift, jnp.float32),
                 rate=jnp.float32(search.rate(i)),
+                weights=self.weights,
             )
             errors.append(losses["mse"])
         return found, [float(e) for e in jax.device_get(errors)]
@@ -254,19 +265,25 @@ def project(options: ProjectOptions) -> None:
         other = load_model(options.blend)
         check_alike(model, other)
     check_writable(options.out)
-    projector = Projector(model, options.space)
-    first = Search(options.steps, options.learning_rate, noise_weight=options.noise_weight)
+    projector = Projector(model, options.space, _perceptual(options, model.module.size))
+    first = Search(
+        options.steps,
+        options.learning_rate,
+        noise_weight=options.noise_weight,
+        perceptual=options.perceptual,
+        perceptual_weight=options.perceptual_weight,
+    )
     found: Found | None = None
     results = []
     for name, picture, follows in _targets(options, model.module.size):
         search, code, noise = first, projector.start(), projector.noise(options.seed)
         if follows and found is not None:
             # What is near already is not shaken.
-            search = Search(
-                options.steps_next,
-                options.learning_rate / 2,
+            search = replace(
+                first,
+                steps=options.steps_next,
+                learning_rate=options.learning_rate / 2,
                 noise=0.0,
-                noise_weight=options.noise_weight,
             )
             code, noise = found.code, found.noise
         # Copies: what a step is given it may overwrite.
@@ -278,7 +295,7 @@ def project(options: ProjectOptions) -> None:
         if other is not None:
             row["blend"] = projector.picture(found, other.variables)
         sheet = montage.side_by_side(list(row.values()), list(row))
-        write_bytes(options.out / f"{name}.png", encode_picture(sheet, "png"))
+        write_bytes(options.out / f"{name}.png", xmp.declared(encode_picture(sheet, "png")))
         maps = [np.asarray(m)[0] for m in found.noise]
         results.append((name, projector.entries(found), maps, last))
         say(f"{name}: squared difference {errors[0]:.4f} at the start, {last:.4f} at the end.")
@@ -295,6 +312,23 @@ def project(options: ProjectOptions) -> None:
     say(f"Wrote {path} and {len(results)} pictures.")
 
 
+def _perceptual(options: ProjectOptions, size: int) -> Any:
+    """The weights of the network whose features are compared; None: of none."""
+    if options.perceptual == "none":
+        return None
+    network = PERCEPTUAL[options.perceptual]
+    if size < network.least:
+        raise UserError(
+            f"{option('perceptual')} {options.perceptual} needs pictures of {network.least} pixels "
+            f"or more; the generator makes {size}x{size}. Leave it out."
+        )
+    if options.perceptual_weight <= 0:
+        raise UserError(
+            f"{option('perceptual_weight')} {options.perceptual_weight:g} must be more than 0."
+        )
+    return network.weights.load()
+
+
 def _targets(options: ProjectOptions, size: int) -> Iterator[tuple[str, np.ndarray, bool]]:
     """(name, the middle square of a picture at the generator's size, whether it follows the one
     before in a film)."""
@@ -303,15 +337,16 @@ def _targets(options: ProjectOptions, size: int) -> Iterator[tuple[str, np.ndarr
         raise UserError(f"There is no {source}; give a picture, a folder of them, or a video.")
     if source.is_dir() or is_picture(source.name):
         for file in picture_files(source) if source.is_dir() else [source]:
-            yield file.stem, _square(np.asarray(read_picture(file).convert("RGB")), size), False
+            yield file.stem, square(np.asarray(read_picture(file).convert("RGB")), size), False
         return
     for i, frame in enumerate(read_frames(source)):
         if options.max_frames is not None and i >= options.max_frames:
             return
-        yield f"frame-{i:06d}", _square(frame.image, size), i > 0
+        yield f"frame-{i:06d}", square(frame.image, size), i > 0
 
 
-def _square(image: np.ndarray, size: int) -> np.ndarray:
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of a picture, at a size."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

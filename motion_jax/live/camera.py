@@ -3,6 +3,9 @@
 A thread reads and does nothing else; whoever is slower gets the newest frame.
 """
 
+import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +30,11 @@ OPENING, AGAIN = 5.0, 0.5
 # A file's frame that is late by more than so many frames is passed over.
 LATE = 1.0
 FOLDER_LOOK = 0.02
+# Numbers of cameras that are tried where the system does not tell them.
+TRIED = 6
+
+# When a picture was taken, on the monotonic clock; RGB.
+Taken = tuple[float, UInt8[np.ndarray, "h w 3"]]
 
 
 @dataclass(frozen=True)
@@ -56,36 +64,59 @@ class Source:
       fps: by what it says, or what is usual.
       sound: a file with its sound; None: there is none.
       name: for people.
+      returns: it may go away and come back.
     """
 
     frames: Callable[[threading.Event], Iterator[Frame]]
     fps: float
     name: str
     sound: Path | None = None
+    returns: bool = False
 
 
 def find(text: str, repeat: bool = False) -> Source:
-    """The camera of that number, file, address or folder.
+    """The camera of that number or name, file, address or folder.
 
-    repeat: a file begins again at its end. Raises UserError where there is none.
+    text: of a name any part, in small or large letters. repeat: a file begins again at its end.
+    Raises UserError where there is none.
     """
-    if text.isascii() and text.isdigit():
-        return _device(int(text))
     if "://" in text:
         return _stream(text)
     path = Path(text)
-    if path.is_dir():
-        return _folder(path)
-    if not path.exists():
+    if _is_number(text) or not path.exists():
+        return _device(_number(text))
+    return _folder(path) if path.is_dir() else _file(path, repeat)
+
+
+def check(text: str) -> None:
+    """Raises UserError where there can be no such camera; nothing is opened yet."""
+    if "://" in text or (Path(text).exists() and not _is_number(text)):
+        return
+    number = _number(text)
+    if str(sys.platform).startswith("linux") and not Path(f"/dev/video{number}").exists():
+        raise _closed(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _number(text: str) -> int:
+    """Of a camera, by its number or name. Raises UserError for another text."""
+    number = int(text) if _is_number(text) else _called(text)
+    if number is None:
         raise UserError(
-            f"{option('camera')} {text} is neither the number of a camera nor a file or folder "
-            "that is there, nor an address with ://."
+            f"{option('camera')} {text} is neither the number or name of a camera nor a file or "
+            "folder that is there, nor an address with ://."
         )
-    return _file(path, repeat)
+    return number
 
 
 class Capture:
     """The thread of a camera; a context manager.
+
+    Args:
+      whole: pictures go on at their own size; without, not larger than poses need.
 
     Attributes:
       slot: the newest frame; closed when there will be no more.
@@ -93,11 +124,13 @@ class Capture:
       name: of the camera; shape: (height, width) of the pictures that go on.
     """
 
-    def __init__(self, source: Source, mirror: bool = False, marked: bool = False):
+    def __init__(
+        self, source: Source, mirror: bool = False, marked: bool = False, whole: bool = False
+    ):
         self.slot: Slot[Frame] = Slot()
         self.count, self.name, self.shape = 0, source.name, (1, 1)
         self._taken: dict[int, float] = {}
-        self._source, self._mirror, self._marked = source, mirror, marked
+        self._source, self._mirror, self._marked, self._whole = source, mirror, marked, whole
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self.failed: BaseException | None = None
@@ -128,7 +161,7 @@ class Capture:
         image = frame.image
         height, width = image.shape[:2]
         scale = LONGEST / max(height, width)
-        if scale < 1:
+        if scale < 1 and not self._whole:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if self._mirror:
@@ -138,6 +171,60 @@ class Capture:
             self._taken[frame.number % marks.COUNT] = frame.taken
         self.shape = image.shape[:2]
         return Frame(frame.number, frame.index, frame.taken, frame.time, image)
+
+
+_ABOUT = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+
+
+def devices() -> list[str]:
+    """A line for each camera of this machine that opens: number, name where the system tells it,
+    size and rate."""
+    found = []
+    with _silent():
+        for number in _numbers():
+            device = cv2.VideoCapture(number)
+            if device.isOpened():
+                width, height, fps = (device.get(of) for of in _ABOUT)
+                size = f"{width:.0f}x{height:.0f}, {fps:.0f} frames/s"
+                found.append("  ".join(filter(None, [str(number), _name(number), size])))
+            device.release()
+    return found
+
+
+def _called(text: str) -> int | None:
+    """The number of the camera whose name has this in it. Raises UserError for several."""
+    names = {number: name for number in _numbers() if (name := _name(number))}
+    found = {number: name for number, name in names.items() if text.casefold() in name.casefold()}
+    if len(set(found.values())) > 1:
+        several = ", ".join(f"{number} ({name})" for number, name in found.items())
+        raise UserError(f"{option('camera')} {text} fits several cameras: {several}; name one.")
+    # A camera may have more than one number; pictures come from its first.
+    return min(found, default=None)
+
+
+def _numbers() -> list[int]:
+    """Those that may be cameras: Linux tells, elsewhere the first few are tried."""
+    if str(sys.platform).startswith("linux"):
+        names = (path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
+        return sorted(int(name) for name in names if name.isdigit())
+    return list(range(TRIED))
+
+
+def _name(number: int) -> str:
+    """What the system calls it; "" where it does not tell (only Linux does)."""
+    path = Path(f"/sys/class/video4linux/video{number}/name")
+    return path.read_text().strip() if path.is_file() else ""
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV says nothing of cameras that do not open."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 # --- kinds --------------------------------------------------------------------------------------
@@ -179,36 +266,30 @@ def _device(number: int) -> Source:
             cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"),
             cv2.CAP_PROP_FRAME_WIDTH, 640, cv2.CAP_PROP_FRAME_HEIGHT, 480, cv2.CAP_PROP_FPS, 30,
         ]  # fmt: skip
-        device = cv2.VideoCapture(number, cv2.CAP_ANY, settings)
-        if not device.isOpened():
-            device = cv2.VideoCapture(number)
-        if not device.isOpened() or not device.read()[0]:
-            device.release()
-            return None
+        with _silent():
+            device = cv2.VideoCapture(number, cv2.CAP_ANY, settings)
+            if not device.isOpened():
+                device = cv2.VideoCapture(number)
+            if not device.isOpened() or not device.read()[0]:
+                device.release()
+                return None
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return device
 
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        first = _in_time(opened)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    first = _in_time(opened)
     if first is None:
-        raise UserError(
-            f"{option('camera')} {number} cannot be opened: there is no such camera, or another "
-            "program uses it; name another number, a video file, or the address of a stream."
-        )
+        raise _closed(number)
     fps = first.get(cv2.CAP_PROP_FPS)
 
-    def read(device: cv2.VideoCapture) -> np.ndarray | None:
+    def read(device: cv2.VideoCapture) -> Taken | None:
         if not device.grab():
             return None
+        taken = time.monotonic()  # Decoding comes after it.
         done, image = device.retrieve()
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if done else None
+        return (taken, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)) if done else None
 
     frames = _reopening(first, opened, read, lambda device: device.release())
-    return Source(frames, fps if 1 <= fps <= 240 else 30.0, f"camera {number}")
+    return Source(frames, fps if 1 <= fps <= 240 else 30.0, f"camera {number}", returns=True)
 
 
 def _stream(address: str) -> Source:
@@ -230,14 +311,15 @@ def _stream(address: str) -> Source:
         )
     rate = first[0].streams.video[0].average_rate
 
-    def read(device: Opened) -> np.ndarray | None:
+    def read(device: Opened) -> Taken | None:
         try:
-            return next(device[1]).to_ndarray(format="rgb24")
+            image = next(device[1]).to_ndarray(format="rgb24")
+            return time.monotonic(), image
         except (av.error.FFmpegError, StopIteration):
             return None
 
     frames = _reopening(first, opened, read, lambda device: device[0].close())
-    return Source(frames, float(rate) if rate else 25.0, address)
+    return Source(frames, float(rate) if rate else 25.0, address, returns=True)
 
 
 def _in_time(open_it: Callable[[], cv2.VideoCapture | None]) -> cv2.VideoCapture | None:
@@ -247,6 +329,25 @@ def _in_time(open_it: Callable[[], cv2.VideoCapture | None]) -> cv2.VideoCapture
     thread.start()
     thread.join(OPENING)
     return found[0] if found else None
+
+
+def _closed(number: int) -> UserError:
+    """A camera does not open."""
+    return UserError(
+        f"{option('camera')} {number} cannot be opened: {_why(number)}; name another number "
+        f"({option('list_cameras')} shows them), a video file, or the address of a stream."
+    )
+
+
+def _why(number: int) -> str:
+    path = Path(f"/dev/video{number}")
+    if not str(sys.platform).startswith("linux"):
+        return "there is no such camera, another program uses it, or this one may not"
+    if not path.exists():
+        return "there is no such camera"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"{path} may not be read (usually the group video may)"
+    return "another program uses it, or it gives no pictures"
 
 
 def _reopening(first, opened, read, close) -> Callable[[threading.Event], Iterator[Frame]]:
@@ -260,12 +361,12 @@ def _reopening(first, opened, read, close) -> Callable[[threading.Event], Iterat
                     end.wait(AGAIN)
                     device = opened()
                     continue
-                image = read(device)
-                if image is None:
+                got = read(device)
+                if got is None:
                     close(device)
                     device = None
                     continue
-                now = time.monotonic()
+                now, image = got
                 begun = now if begun is None else begun
                 yield Frame(number, number, now, now - begun, image)
                 number += 1

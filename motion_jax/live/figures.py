@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ class Figures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST))
-        self._ages: deque[tuple[float, float]] = deque(maxlen=MOST)
+        # By output: (when it was shown, its age).
+        self._ages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=MOST))
         self._by_marks: deque[float] = deque(maxlen=MOST)
         self.misread = 0
 
@@ -25,10 +27,10 @@ class Figures:
         with self._lock:
             self._spent[stage].append(seconds)
 
-    def aged(self, now: float, seconds: float) -> None:
-        """A picture was shown at `now`, so long after its frame was taken."""
+    def aged(self, output: str, now: float, seconds: float) -> None:
+        """An output showed a picture at `now`, so long after its frame was taken."""
         with self._lock:
-            self._ages.append((now, seconds))
+            self._ages[output].append((now, seconds))
 
     def by_mark(self, seconds: float | None) -> None:
         """The same, read from the finished picture; None: its mark was not found, or another
@@ -40,17 +42,26 @@ class Figures:
                 self._by_marks.append(seconds)
 
     def rate(self, now: float, span: float | None = None) -> float:
-        """Pictures shown a second, in the last `span` seconds or in all."""
+        """Pictures shown a second by the output that shows most, in the last `span` seconds or in
+        all."""
         with self._lock:
-            times = [at for at, _ in self._ages if span is None or at >= now - span]
-        if len(times) < 2:
-            return 0.0
-        return (len(times) - 1) / (times[-1] - times[0]) if times[-1] > times[0] else 0.0
+            return max((_rate(ages, now, span) for ages in self._ages.values()), default=0.0)
 
     def ages(self) -> dict[str, float]:
-        """Milliseconds: p50, p95, p99, most."""
+        """Of the pictures of all outputs, in milliseconds: p50, p95, p99, most."""
         with self._lock:
-            return _milliseconds([seconds for _, seconds in self._ages])
+            return _milliseconds([s for ages in self._ages.values() for _, s in ages])
+
+    def by_output(self) -> dict[str, dict[str, Any]]:
+        """Of each output: "fps", over all its pictures, and "age_ms"."""
+        with self._lock:
+            return {
+                name: {
+                    "fps": round(_rate(ages, 0.0, None), 2),
+                    "age_ms": _milliseconds([seconds for _, seconds in ages]),
+                }
+                for name, ages in self._ages.items()
+            }
 
     def summary(self) -> dict[str, Any]:
         """Ages and stages, in milliseconds."""
@@ -61,6 +72,11 @@ class Figures:
                 found["age_by_marks_ms"] = _milliseconds(list(self._by_marks))
                 found["marks_misread"] = self.misread
         return {"age_ms": self.ages(), **found}
+
+
+def _rate(ages: Iterable[tuple[float, float]], now: float, span: float | None) -> float:
+    times = [at for at, _ in ages if span is None or at >= now - span]
+    return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else 0.0
 
 
 def _milliseconds(seconds: list[float]) -> dict[str, float]:

@@ -6,25 +6,26 @@ generators have an ONNX form runs this way, and none needs to know of it.
 """
 
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Float32
 
 from motion_jax.errors import UserError, option
-from motion_jax.port import onnx
+from motion_jax.port import onnx, openvino
 from motion_jax.train.run import Run
 
 Runtime = Literal["jax", "onnxruntime", "openvino"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
 # Packages by runtime.
 PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
 # Calls by which runtimes are compared, after one that warms up.
@@ -42,16 +43,17 @@ def installed() -> list[Runtime]:
 
 
 def session(
-    name: Runtime, model: bytes, shape: tuple[int, ...], precision: Precision = "float32"
+    name: Runtime, model: bytes | Path, shape: tuple[int, ...], precision: Precision = "float32"
 ) -> Call:
-    """Runs an ONNX model of one input of this shape and one output.
+    """Runs a model of one input of this shape and one output: an ONNX graph, or for int8 the file
+    of an OpenVINO model.
 
     Raises UserError where the runtime is not installed, or cannot compute so.
     """
     try:
         if name == "openvino":
             return _openvino(model, shape, precision)
-        if precision != "float32":
+        if precision != "float32" or isinstance(model, Path):
             raise UserError(
                 f"{option('precision')} {precision} is for OpenVINO; ONNX Runtime computes float32."
             )
@@ -63,20 +65,14 @@ def session(
         ) from error
 
 
-def _openvino(model: bytes, shape: tuple[int, ...], precision: str) -> Call:
-    # Its conversion tools send figures of use from a forked process, which with jax's threads may
-    # hang; where this module is absent they do without.
-    if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    core = openvino.Core()
-    network = core.read_model(model)
-    network.reshape(openvino.PartialShape(list(shape)))
+def _openvino(model: bytes | Path, shape: tuple[int, ...], precision: str) -> Call:
+    package = openvino.openvino_package()
+    network = openvino.read(model)
+    network.reshape(package.PartialShape(list(shape)))
     # bfloat16 is OpenVINO's own choice on processors that have it: it must be said.
-    kind = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    kind = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}[precision]
     hints = {"INFERENCE_PRECISION_HINT": kind, "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(network, "CPU", hints).create_infer_request()
+    request = package.Core().compile_model(network, "CPU", hints).create_infer_request()
 
     def call(x: np.ndarray) -> np.ndarray:
         return np.array(request.infer([x], share_inputs=True, share_outputs=True)[0])
@@ -104,27 +100,40 @@ def _onnxruntime(model: bytes) -> Call:
 class _Network:
     """A generator of a run as a graph, with its sessions by the shape of its input."""
 
+    name: str
     module: Any  # a generator: it has output_nc
-    model: bytes
+    model: bytes | Path
     sessions: dict[tuple[int, ...], Call] = field(default_factory=dict)
 
 
 class Elsewhere:
     """A run's generators in another runtime: `around` for its Synthesizer.
 
+    Args:
+      models: files of OpenVINO models to take in place of the run's own graphs, by network name.
+      tap: is told what each generator is shown, by network name.
+
     Raises UserError where a generator has no ONNX form.
     """
 
-    def __init__(self, run: Run, name: Runtime, precision: Precision = "float32"):
-        self._name, self._precision = name, precision
+    def __init__(
+        self,
+        run: Run,
+        name: Runtime,
+        precision: Precision = "float32",
+        models: Mapping[str, Path] | None = None,
+        tap: Callable[[str, np.ndarray], None] | None = None,
+    ):
+        self._name, self._precision, self._tap = name, precision, tap
         modules = run.config.recipe.tested_modules(run.stage)
         networks = run.config.recipe.networks(run.stage)
         self._networks = []
         for network, params in run.params.items():
             if networks[network].role == "generator":
-                inputs = {"x": networks[network].inputs[0].shape[-1]}
-                model = onnx.build(modules[network], params, inputs, "y", last=True)
-                self._networks.append(_Network(modules[network], model.SerializeToString()))
+                model: Any = (models or {}).get(network)
+                if model is None:
+                    model = graph(modules[network], params, networks[network].inputs[0].shape[-1])
+                self._networks.append(_Network(network, modules[network], model))
 
     def sessions(self) -> list[tuple[tuple[int, ...], Call]]:
         """The shapes of inputs that were met, and what runs them."""
@@ -146,12 +155,38 @@ class Elsewhere:
         run = self._session(found, x.shape)
         # A generator's picture has the size of what it is shown.
         shape = jax.ShapeDtypeStruct((*x.shape[:-1], found.module.output_nc), jnp.float32)
-        return jax.pure_callback(lambda x: run(np.asarray(x)), shape, x, vmap_method="sequential")
+
+        def called(x: np.ndarray) -> np.ndarray:
+            if self._tap is not None:
+                self._tap(found.name, np.array(x))
+            return run(x)
+
+        return _within(called, shape, x)
 
     def _session(self, network: _Network, shape: tuple[int, ...]) -> Call:
         if shape not in network.sessions:
             network.sessions[shape] = session(self._name, network.model, shape, self._precision)
         return network.sessions[shape]
+
+
+def _within(call: Call, shape: jax.ShapeDtypeStruct, x: jax.Array) -> jax.Array:
+    """A call to another runtime as a part of a compiled program."""
+    if jax.default_backend() == "cpu":
+        # Both read the same memory. `pure_callback` copies what it is shown: at 256x256 that takes
+        # 0.7 ms beside a network of 6.
+
+        def written(_: Any, out: Any, x: Any) -> None:
+            np.asarray(out)[...] = call(np.asarray(x))
+
+        called: Any = buffer_callback(written, shape, vmap_method="sequential")
+        return called(x)
+    return jax.pure_callback(lambda x: call(np.asarray(x)), shape, x, vmap_method="sequential")
+
+
+def graph(module: nn.Module, params: Any, channels: int) -> bytes:
+    """A generator as an ONNX graph from NHWC to NHWC. Raises UserError where it has none."""
+    model = onnx.build(module, params, {"x": channels}, "y", last=True)
+    return model.SerializeToString()
 
 
 def _same(a: nn.Module, b: nn.Module) -> bool:
@@ -160,12 +195,20 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
     return type(a) is type(b) and all(getattr(a, name) == getattr(b, name) for name in names)
 
 
-def milliseconds(call: Callable[[], Any], tries: int = TRIES) -> float:
-    """The median time of a call, after one that warms up."""
+def milliseconds(call: Callable[[], Any], tries: int = TRIES, most: float = float("inf")) -> float:
+    """The median of `times_of`."""
+    return float(np.median(times_of(call, tries, most)))
+
+
+def times_of(
+    call: Callable[[], Any], tries: int = TRIES, most: float = float("inf")
+) -> list[float]:
+    """Milliseconds of each call, after one that warms up. One that takes longer than `most` is not
+    repeated further."""
     call()
-    spent = []
-    for _ in range(tries):
+    spent: list[float] = []
+    while len(spent) < tries and (not spent or spent[0] <= most):
         begun = time.perf_counter()
         call()
-        spent.append(time.perf_counter() - begun)
-    return float(np.median(spent)) * 1000
+        spent.append((time.perf_counter() - begun) * 1000)
+    return spent

@@ -16,8 +16,10 @@ from jaxtyping import UInt8
 
 from motion_jax.errors import UserError, option
 from motion_jax.live.slot import Closed, Slot
+from motion_jax.provenance.options import Provenance
+from motion_jax.provenance.writer import HonestWriter
 from motion_jax.video.background import BackgroundWriter
-from motion_jax.video.writer import H264, PRORES, VideoWriter
+from motion_jax.video.writer import H264, PRORES
 
 # Encoding must not take the processor from the network: larger files instead.
 LIVE = dataclasses.replace(
@@ -25,6 +27,8 @@ LIVE = dataclasses.replace(
 )
 # Pictures that may wait for the encoder, besides the newest.
 AHEAD = 60
+# Of a window: pixels that its picture is wide at least, and the largest scale of its letters.
+LEAST_WIDTH, LETTERS = 480, 0.45
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,18 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+# (output, picture, when it was shown on the monotonic clock): measures its age.
+Aged = Callable[[str, Picture, float], None]
+
+
+class Place(Protocol):
+    """Where pictures go, and how many were shown there."""
+
+    name: str
+    slot: Slot[Picture]
+    shown: int
+
+
 class Output:
     """A sink's thread.
 
@@ -58,7 +74,7 @@ class Output:
       failed: what went wrong, or None.
     """
 
-    def __init__(self, name: str, sink: Sink, aged: Callable[[Picture, float], None]):
+    def __init__(self, name: str, sink: Sink, aged: Aged):
         self.name, self.sink = name, sink
         self.slot: Slot[Picture] = Slot()
         self.shown = 0
@@ -84,7 +100,7 @@ class Output:
                     if picture is None:
                         continue
                     self.sink.show(picture)
-                    self._aged(picture, time.monotonic())
+                    self._aged(self.name, picture, time.monotonic())
                     self.shown += 1
             except Closed:
                 pass
@@ -100,10 +116,14 @@ class Record:
 
     Args:
       sound: a file whose sound is kept.
+      provenance: of `HonestWriter`.
     """
 
-    def __init__(self, path: Path, tags: dict[str, str], sound: Path | None):
+    def __init__(
+        self, path: Path, tags: dict[str, str], sound: Path | None, provenance: Provenance
+    ):
         self._path, self._tags, self._sound = path, tags, sound
+        self._provenance = provenance
         self._writer: BackgroundWriter | None = None
         self._start, self._last = 0.0, -1.0
 
@@ -111,12 +131,13 @@ class Record:
         image = picture.image
         if self._writer is None:
             self._start = picture.time
-            writer = VideoWriter(
+            writer = HonestWriter(
                 self._path,
                 *image.shape[:2],
+                tags=self._tags,
+                provenance=self._provenance,
                 audio_from=self._sound,
                 audio_start=picture.time,
-                metadata=self._tags,
                 coding=PRORES if image.shape[-1] == 4 else LIVE,
             )
             self._writer = BackgroundWriter(writer, AHEAD).__enter__()
@@ -130,17 +151,24 @@ class Record:
             self._writer.__exit__(None, None, None)
 
 
+def check_virtual_camera() -> None:
+    """Raises UserError where its package is not installed."""
+    try:
+        import pyvirtualcam  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{option('virtual_camera')} needs the package pyvirtualcam: pip install pyvirtualcam "
+            "(it is under the GPL, and therefore not part of an extra)."
+        ) from error
+
+
 class VirtualCamera:
     """A camera that other programs can choose. Raises UserError where that cannot be."""
 
     def __init__(self, height: int, width: int, fps: float):
-        try:
-            import pyvirtualcam
-        except ImportError as error:
-            raise UserError(
-                f"{option('virtual_camera')} needs the package pyvirtualcam: pip install "
-                "pyvirtualcam (it is under the GPL, and therefore not part of an extra)."
-            ) from error
+        check_virtual_camera()
+        import pyvirtualcam
+
         try:
             self._camera: Any = pyvirtualcam.Camera(width=width, height=height, fps=fps)
         except RuntimeError as error:
@@ -179,21 +207,46 @@ def check_screen() -> None:
 
 
 class Window:
-    """Shows the newest picture and hears keys; belongs to the main thread."""
+    """Shows the newest picture and hears keys; belongs to the main thread.
 
-    def __init__(self) -> None:
+    Attributes: see Output.
+    """
+
+    name = "window"
+
+    def __init__(self, aged: Aged) -> None:
         self.slot: Slot[Picture] = Slot()
+        self.shown = 0
+        self._aged = aged
         cv2.namedWindow("motion-jax", cv2.WINDOW_NORMAL)
 
-    def turn(self, text: str) -> str:
-        """Shows what is new, with a line of text; the key that was pressed, or ""."""
+    def turn(self, lines: Callable[[], list[str]]) -> str:
+        """Shows what is new, over lines of text; the key that was pressed, or ""."""
         picture = self.slot.take(0.0)
         if picture is not None:
-            image = cv2.cvtColor(picture.image[..., :3], cv2.COLOR_RGB2BGR)
-            cv2.putText(image, text, (4, image.shape[0] - 6), 0, 0.35, (255, 255, 255), 1)
-            cv2.imshow("motion-jax", image)
+            cv2.imshow("motion-jax", cv2.cvtColor(over(picture.image, lines()), cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1) & 0xFF
+        if picture is not None:
+            # Drawn by now: the toolkit does it while it waits for a key.
+            self._aged(self.name, picture, time.monotonic())
+            self.shown += 1
         return chr(key) if key < 128 else ""
 
     def close(self) -> None:
         cv2.destroyAllWindows()
+
+
+def over(image: UInt8[np.ndarray, "_ _ c"], lines: list[str]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The picture over lines of text, which covers nothing of it; a small one is enlarged by whole
+    pixels, or the text would not fit."""
+    shown = np.ascontiguousarray(image[..., :3])
+    factor = -(-LEAST_WIDTH // shown.shape[1])
+    shown = np.repeat(np.repeat(shown, factor, 0), factor, 1)
+    width = max((cv2.getTextSize(line, 0, 1.0, 1)[0][0] for line in lines), default=1)
+    scale = min(LETTERS, (shown.shape[1] - 12) / width)
+    step = round(36 * scale)
+    band = np.full((step * len(lines) + 6, shown.shape[1], 3), 24, np.uint8)
+    for number, line in enumerate(lines, 1):
+        place = 6, round(step * (number - 0.2))
+        cv2.putText(band, line, place, 0, scale, (220, 220, 220), 1, cv2.LINE_AA)
+    return np.concatenate([shown, band])

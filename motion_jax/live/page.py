@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable
+from html import escape
 from typing import Any
 
 import cv2
@@ -21,12 +22,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from motion_jax.live.outputs import Picture
 from motion_jax.serve.guard import Guard, Rules
 
-# Before each JPEG on the WebSocket: the frame's number and the milliseconds since it was taken.
+# Before each JPEG on the WebSocket: the frame's number, and milliseconds on the camera's clock.
 HEAD = struct.Struct("<Qd")
 QUALITY = 85
 _BOUNDARY = "motion-jax-frame"
 _CONTENT = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>motion-jax live</title>
+<link rel="icon" href="data:,">
 <style>body{margin:0;background:#181818;color:#ddd;font:14px system-ui,sans-serif;text-align:center}
 img{max-width:100%;height:calc(100vh - 5em);object-fit:contain}button{margin:.2em}</style></head>
 <body><img id="picture" alt="the live picture"><p id="figures">waiting for the first picture</p>
@@ -73,6 +75,8 @@ class Page:
         self._watchers: set[Watcher] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
+        # Clients that come before the server is ready wait for it.
+        listening.listen()
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
@@ -129,10 +133,11 @@ class Page:
 
     async def _html(self, _: Request) -> Response:
         keys = " ".join(
-            f'<button data-key="{i + 1}">{i + 1}</button>' for i in range(len(self._names[:9]))
+            f'<button data-key="{i}">{i} {escape(name)}</button>'
+            for i, name in enumerate(self._names[:9], 1)
         )
         page = _PAGE.replace("KEYS", keys if len(self._names) > 1 else "")
-        allowed = _CONTENT + "img-src 'self' blob:; connect-src 'self' ws:"
+        allowed = _CONTENT + "img-src 'self' blob: data:; connect-src 'self' ws:"
         return HTMLResponse(page, headers={"Content-Security-Policy": allowed})
 
     async def _figures(self, _: Request) -> Response:

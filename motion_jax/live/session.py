@@ -7,6 +7,7 @@ before it, in which the newest frame replaces an older one.
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,18 +17,20 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from motion_jax.live import marks, rungs
+from motion_jax.live.calibration import Calibration
 from motion_jax.live.camera import Capture, Frame
 from motion_jax.live.figures import Figures
-from motion_jax.live.outputs import Output, Picture
+from motion_jax.live.outputs import Output, Picture, Place
 from motion_jax.live.people import Person
+from motion_jax.live.photo import MovingPhoto
 from motion_jax.live.presence import Presence
 from motion_jax.live.rungs import Ladder
 from motion_jax.live.slot import Closed, Slot
 from motion_jax.pose.forwards import Forwards
 from motion_jax.report.montage import enlarge
-from motion_jax.transfer.fit import Body, RunningFit
+from motion_jax.transfer.fit import RunningFit
 from motion_jax.transfer.options import Method
-from motion_jax.transfer.resident import Seen
+from motion_jax.transfer.resident import Resident, Seen
 
 # (frame, detail) -> the pose in pixels of the frame, or None.
 Estimate = Callable[[Frame, str], "np.ndarray | None"]
@@ -48,11 +51,14 @@ class Session:
     Args:
       capture: the camera's thread; people: the runs, the first one is shown; smaller: see options.
       estimate: finds poses; None: the runs are shown frames.
-      outputs: threads that show pictures; windows: places for pictures that the main thread shows.
+      outputs: threads that show pictures; windows: what shows pictures in the main thread.
       ladder: what may be left out.
+      measured: of the person before the camera, from an earlier session; used until x is pressed.
 
     Attributes:
       made: pictures that the network made, those held or faded not counted.
+      with_less: frames that were worked on with something left out, by the rung's name.
+      fit: how the newest person is fitted; measured_anew: whether x was pressed.
     """
 
     capture: Capture
@@ -66,10 +72,14 @@ class Session:
     smooth: bool = True
     detail: str = "body"
     beside: bool = False
-    windows: Sequence[Slot[Picture]] = ()
+    windows: Sequence[Place] = ()
     made: int = 0
+    with_less: Counter[str] = field(default_factory=Counter)
     failed: BaseException | None = None
     presence: Presence = field(default_factory=Presence)
+    measured: Calibration | None = None
+    measured_anew: bool = False
+    fit: RunningFit | None = None
 
     def __post_init__(self) -> None:
         self._posed: Slot[Posed] = Slot()
@@ -110,6 +120,11 @@ class Session:
         failed = any(output.failed is not None for output in self.outputs)
         return failed or not self._threads[-1].is_alive()
 
+    @property
+    def places(self) -> list[Place]:
+        """Where its pictures go."""
+        return [*self.outputs, *self.windows]
+
     def press(self, key: str) -> None:
         """A key: x measures the person anew, 1 ... 9 choose a run."""
         with self._lock:
@@ -121,7 +136,7 @@ class Session:
     def dropped(self) -> dict[str, int]:
         """Frames and pictures that a newer one took the place of, by who was too slow."""
         found = {"pose": self.capture.slot.dropped, "picture": self._posed.dropped}
-        return found | {output.name: output.slot.dropped for output in self.outputs}
+        return found | {place.name: place.slot.dropped for place in self.places}
 
     # --- threads -------------------------------------------------------------------------------
 
@@ -149,9 +164,11 @@ class Session:
             skipped = self.ladder.has(rungs.EVERY_SECOND) and len(before) == 2 and not skipped
             if skipped:
                 pose: np.ndarray | None = moved_on(before, frame.time)
+                self.with_less[rungs.EVERY_SECOND.name] += 1
             else:
-                detail = "body" if self.ladder.has(rungs.HANDS) else self.detail
-                pose = self.estimate(frame, detail)
+                less = self.ladder.has(rungs.HANDS)
+                self.with_less[rungs.HANDS.name] += less
+                pose = self.estimate(frame, "body" if less else self.detail)
                 before = [*before[-1:], (frame.time, pose)] if pose is not None else []
             now = time.monotonic()
             if not skipped:
@@ -161,7 +178,6 @@ class Session:
 
     def _picture(self) -> None:
         mend = Forwards(smooth=self.smooth)
-        fit: RunningFit | None = None
         last: np.ndarray | None = None
         while True:
             posed = self._posed.take()
@@ -169,41 +185,68 @@ class Session:
                 continue
             frame, begun = posed.frame, time.monotonic()
             if self._choose():
-                fit = None
+                self.fit = None
             if self.estimate is None:
-                seen: Seen | None = self._now.resident.picture(frame.image)
-                faded = 0.0
+                seen, faded = self._translated(frame), 0.0
             else:
-                if fit is None:
-                    body = Body.of_run(self._now.resident.run)
-                    fit = RunningFit(frame.image.shape[:2], body, self.normalize)
-                seen, faded = self._seen(posed, mend, fit)
+                if self.fit is None:
+                    self.fit = self._new_fit(frame)
+                seen, faded = self._seen(posed, mend, self.fit)
             fitted = time.monotonic()
             self.figures.spent("fit", fitted - begun)
             if seen is not None:
-                last = self._now.picture(seen)
+                last = self._now.picture(seen, frame.time)
                 self.made += 1
+                self.with_less[rungs.SMALLER.name] += self._now is self.smaller
                 now = time.monotonic()
                 self.figures.spent("picture", now - fitted)
                 self.ladder.note(now, "picture", now - begun)
             self._show(frame, self._mixed(last, faded))
 
+    def _translated(self, frame: Frame) -> Seen | None:
+        """What a run that is shown frames is shown of one; None: nothing yet."""
+        resident = self._now.resident
+        if isinstance(resident, MovingPhoto):
+            if self._asked_anew():
+                resident.measure_anew()
+            return resident.look(frame.image, frame.time)
+        assert isinstance(resident, Resident), "real frames are shown poses"
+        return resident.picture(frame.image)
+
+    def _new_fit(self, frame: Frame) -> RunningFit:
+        body, size = self._now.body, frame.image.shape[:2]
+        assert body is not None, "poses are estimated for runs that have one"
+        known = None
+        if self.measured is not None and not self.measured_anew:
+            known = self.measured.of(size)
+        return RunningFit(size, body, self.normalize, known=known)
+
     def _seen(self, posed: Posed, mend: Forwards, fit: RunningFit) -> tuple[Seen | None, float]:
         """(what the run is shown, or None; how much of the background)."""
         frame = posed.frame
         shown = self.presence.next(frame.time, posed.pose)
-        with self._lock:
-            anew, self._measure_anew = self._measure_anew, False
+        anew = self._asked_anew()
         if shown.fresh:
             mend.reset()
             self._now.networks.reset()
-        if shown.another or anew:
+        self.measured_anew = self.measured_anew or anew
+        # Measures from a file are of whoever the file says.
+        kept = self.measured is not None and not self.measured_anew
+        if anew or (shown.another and not kept):
             fit.reset()
         if shown.pose is None:
             return None, shown.faded
         pose = mend.next(frame.time, posed.pose if shown.state == "live" else None)
         laid = None if pose is None else fit.next(frame.time, pose)
-        return None if laid is None else self._now.resident.pose(laid), shown.faded
+        resident = self._now.resident
+        assert not isinstance(resident, MovingPhoto), "photos are shown frames"
+        return None if laid is None else resident.pose(laid), shown.faded
+
+    def _asked_anew(self) -> bool:
+        """Whether x was pressed since the last frame."""
+        with self._lock:
+            anew, self._measure_anew = self._measure_anew, False
+        return anew
 
     def _choose(self) -> bool:
         """The run that was asked for, or the smaller one; it goes on from the last picture. Whether
@@ -214,7 +257,7 @@ class Session:
             wanted = self.smaller
         if wanted is self._now:
             return False
-        wanted.networks.go_on_from(self._now.networks)
+        wanted.go_on_from(self._now)
         another = self.smaller not in (wanted, self._now)
         self._now = wanted
         return another
@@ -236,10 +279,8 @@ class Session:
         if self.beside:
             image = beside(frame.image, image)
         picture = Picture(frame.number, frame.taken, frame.time, image)
-        for output in self.outputs:
-            output.slot.put(picture)
-        for slot in self.windows:
-            slot.put(picture)
+        for place in self.places:
+            place.slot.put(picture)
 
 
 def moved_on(
@@ -282,8 +323,8 @@ class AgeMeter:
     def __init__(self, figures: Figures, marked: Capture | None):
         self._figures, self._marked = figures, marked
 
-    def __call__(self, picture: Picture, now: float) -> None:
-        self._figures.aged(now, now - picture.taken)
+    def __call__(self, output: str, picture: Picture, now: float) -> None:
+        self._figures.aged(output, now, now - picture.taken)
         if self._marked is None:
             return
         height, width = self._marked.shape
@@ -304,8 +345,10 @@ def summary(session: Session, seconds: float) -> dict[str, Any]:
         "frames": {
             "camera": session.capture.count,
             "made": session.made,
-            **{output.name: output.shown for output in session.outputs},
+            **{place.name: place.shown for place in session.places},
         },
+        "frames_with_less": dict(+session.with_less),
+        "outputs": session.figures.by_output(),
         "states": [[round(at, 2), state] for at, state in session.presence.changes],
         "left_out": [[round(at, 2), way, name] for at, way, name in session.ladder.changes],
         "runs": {

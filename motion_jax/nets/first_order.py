@@ -288,6 +288,9 @@ class OcclusionAwareGenerator(nn.Module):
       halvings, residuals: numbers of layers.
       motion: the dense motion network; None: an auto-encoder of the source.
       align_corners: see nets/sampling.py.
+      skips: whether the warped picture itself is shown as far as the occlusion map calls it seen,
+        and what the network makes elsewhere, as the successor's last layer does where it is set
+        so (Siarohin et al., "Motion Representations for Articulated Animation", CVPR 2021).
     """
 
     channels: int
@@ -297,6 +300,7 @@ class OcclusionAwareGenerator(nn.Module):
     residuals: int
     motion: DenseMotion | None = None
     align_corners: bool = False
+    skips: bool = False
     running: bool = False
     dtype: Dtype = jnp.float32
 
@@ -337,7 +341,11 @@ class OcclusionAwareGenerator(nn.Module):
             x = block(x)
         for layer in self.up:
             x = layer(x)
-        return jax.nn.sigmoid(self.last(x).astype(jnp.float32)), motion
+        made = jax.nn.sigmoid(self.last(x).astype(jnp.float32))
+        if self.skips and motion is not None and motion.occlusion is not None:
+            seen = sampling.resize(motion.occlusion, *made.shape[1:3]).astype(jnp.float32)
+            made = seen * self.deformed(picture, motion) + (1.0 - seen) * made
+        return made, motion
 
     def _warped(self, x: Array, deformation: Array) -> Array:
         grid = sampling.resize(deformation, *x.shape[1:3])

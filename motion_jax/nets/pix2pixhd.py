@@ -4,21 +4,27 @@ Layer by layer as NVIDIA/pix2pixHD's models/networks.py builds them with instanc
 `weights.names` maps their parameters to its checkpoint keys.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from jax import Array
 from jaxtyping import Float
 
 from motion_jax.nets.blocks import BatchNorm, Conv, ResidualBlock, instance_norm
 from motion_jax.nets.conv import average_pool
-from motion_jax.nets.packed import apply, widened
+from motion_jax.nets.packed import apply, unpacked, widened
+from motion_jax.nets.resample import depth_to_space, space_to_depth
 from motion_jax.nets.spatial import whole
 
 Dtype = Any
+# What the layers are called that differ from person to person.
+IDENTITY = "identity"
 
 
 def _layer(x: Array, name: str, features: int, kind: str, size: int, dtype: Dtype) -> Array:
@@ -29,15 +35,64 @@ def _layer(x: Array, name: str, features: int, kind: str, size: int, dtype: Dtyp
         return instance_norm(x, relu=True)
 
 
-def _head(x: Array, features: int, dtype: Dtype) -> Array:
-    x = Conv(features, "reflect", 7, dtype, name="last")(x)
+def _head(x: Array, features: int, dtype: Dtype, shuffle: int = 1) -> Array:
+    size = edge_kernel(shuffle)
+    x = Conv(features * shuffle**2, "reflect", size, dtype, name="last")(x)
     with jax.named_scope("last"):
+        if shuffle > 1:
+            x = depth_to_space(unpacked(x), shuffle)
         return jnp.tanh(widened(x))
+
+
+def _kept(module: nn.Module, name: str, x: Array) -> None:
+    """Keeps what is computed on the way in the collection "features", for whoever asks for it."""
+    if module.is_mutable_collection("features") and not module.is_initializing():
+        module.sow("features", name, widened(unpacked(x)))
+
+
+def edge_kernel(shuffle: int) -> int:
+    """Of the first and last convolution: 7 on pixels, 3 on blocks of them."""
+    return 7 if shuffle == 1 else 3
 
 
 def _halved(x: Array) -> Array:
     with jax.named_scope("pool"):
         return average_pool(x)
+
+
+class Identity(nn.Module):
+    """Features times a factor and plus a shift of each channel, those of a mixture of people."""
+
+    @nn.compact
+    def __call__(self, x: Array, who: Float[Array, "n people"]) -> Array:
+        plain = unpacked(x)
+        shape = who.shape[-1], plain.shape[-1]
+        # People differ from the start: from one and the same, Adam's small steps lead apart slowly.
+        begin = nn.initializers.normal(0.5)
+        factor = 1.0 + who @ self.param("factor", begin, shape)
+        shift = who @ self.param("shift", begin, shape)
+        return (plain * factor[:, None, None] + shift[:, None, None]).astype(plain.dtype)
+
+
+def _told(x: Array, identities: int) -> tuple[Array, Float[Array, "n people"] | None]:
+    """(the input without planes, the weight of each person); see GlobalGenerator.identities."""
+    if identities > 1:
+        return x[..., :-identities], x[:, 0, 0, -identities:]
+    return x, jnp.ones((x.shape[0], 1), x.dtype) if identities else None
+
+
+def mixed(params: Any, who: Sequence[float]) -> dict[str, Any]:
+    """The parameters of a generator that tells people apart with the factors and shifts of one
+    person, or of a mixture, in the place of everybody's: of the same network with identities = 1.
+
+    who: the weight of each person.
+    """
+    weights = np.array([who], np.float32)
+    flat = {
+        path: jnp.asarray(weights @ np.asarray(leaf)) if IDENTITY in path[-2] else leaf
+        for path, leaf in traverse_util.flatten_dict(params).items()
+    }
+    return traverse_util.unflatten_dict(flat)
 
 
 class GlobalGenerator(nn.Module):
@@ -52,8 +107,15 @@ class GlobalGenerator(nn.Module):
         LocalEnhancer uses it.
       block: "full", pix2pixHD's residual blocks, or "separable"; see ResidualBlock.
       up: "up", pix2pixHD's transposed convolutions, or "resize"; see Conv.
+      shuffle: above 1, blocks of shuffle x shuffle pixels enter as one pixel of more channels, and
+        leave so (Shi et al. 2016, sub-pixel convolution); no convolution is at the full size.
+      identities: above 1, so many people are told apart. The last channels of the input are planes
+        with the weight of each, the same everywhere. Factors and shifts of each person and channel,
+        at the lowest resolution and after each doubling, follow the norms (conditional instance
+        normalisation, Dumoulin et al. 2017; those of a mixture are mixtures). 1: one person alone,
+        with such factors and shifts but without planes; see `mixed`.
 
-    H and W must be divisible by 2**n_downsampling.
+    H and W must be divisible by shuffle * 2**n_downsampling.
     """
 
     output_nc: int = 3
@@ -64,27 +126,42 @@ class GlobalGenerator(nn.Module):
     head: bool = True
     block: str = "full"
     up: str = "up"
+    shuffle: int = 1
+    identities: int = 0
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w i"]) -> Array:
+    def __call__(
+        self, x: Float[Array, "n h w i"], who: Float[Array, "n people"] | None = None
+    ) -> Array:
+        """The picture, or the features. who: the weights, of an input without planes."""
         dtype = self.dtype
-        x = _layer(x, "first", self.ngf, "reflect", 7, dtype)
+        if who is None:
+            x, who = _told(x, self.identities)
+        if self.shuffle > 1:
+            x = space_to_depth(x, self.shuffle)
+        x = _layer(x, "first", self.ngf, "reflect", edge_kernel(self.shuffle), dtype)
         for i in range(self.n_downsampling):
             x = _layer(x, f"down_{i}", self.ngf * 2 ** (i + 1), "down", 3, dtype)
+        if who is not None:
+            x = Identity(name=f"{IDENTITY}_lowest")(x, who)
         for i in range(self.n_blocks):
             x = ResidualBlock(dtype, self.block, name=f"block_{i}")(x)
+        _kept(self, "lowest", x)
         for i in range(self.n_downsampling):
             features = self.ngf * 2 ** (self.n_downsampling - i - 1)
             x = _layer(x, f"up_{i}", features, self.up, 3, dtype)
-        return _head(x, self.output_nc, dtype) if self.head else x
+            if who is not None:
+                x = Identity(name=f"{IDENTITY}_up_{i}")(x, who)
+            _kept(self, f"after_up_{i}", x)
+        return _head(x, self.output_nc, dtype, self.shuffle) if self.head else x
 
 
 class LocalEnhancer(nn.Module):
     """A GlobalGenerator at 1/2**n_local_enhancers of the size, and enhancers that double it.
 
     Attributes as GlobalGenerator's; ngf is the width of the last enhancer, so that the global
-    network has ngf * 2**n_local_enhancers. H and W must be divisible by
-    2**(n_downsample_global + n_local_enhancers).
+    network has ngf * 2**n_local_enhancers. With identities each enhancer ends in factors and shifts
+    of its own. H and W must be divisible by 2**(n_downsample_global + n_local_enhancers).
     """
 
     output_nc: int = 3
@@ -96,10 +173,12 @@ class LocalEnhancer(nn.Module):
     dtype: Dtype = jnp.float32
     block: str = "full"
     up: str = "up"
+    identities: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         dtype = self.dtype
+        x, who = _told(x, self.identities)
         pyramid = [x]
         for _ in range(self.n_local_enhancers):
             pyramid.append(_halved(pyramid[-1]))
@@ -111,8 +190,9 @@ class LocalEnhancer(nn.Module):
             head=False,
             block=self.block,
             up=self.up,
+            identities=self.identities,
             name="model",
-        )(pyramid[-1])
+        )(pyramid[-1], who)
         for n in range(1, self.n_local_enhancers + 1):
             level, enhancer = self.n_local_enhancers - n, f"enhancer_{n}"
             width = self.ngf * 2**level
@@ -121,6 +201,9 @@ class LocalEnhancer(nn.Module):
             for i in range(self.n_blocks_local):
                 y = ResidualBlock(dtype, self.block, name=f"{enhancer}_block_{i}")(y)
             y = _layer(y, f"{enhancer}_up", width, self.up, 3, dtype)
+            if who is not None:
+                y = Identity(name=f"{IDENTITY}_{enhancer}_up")(y, who)
+            _kept(self, f"after_{enhancer}_up", y)
         return _head(y, self.output_nc, dtype)
 
 

@@ -1,4 +1,5 @@
-"""Filtering, enlarging and reducing pictures by one separable filter: "upfirdn" of StyleGAN.
+"""Filtering, enlarging and reducing pictures by one separable filter, "upfirdn" of StyleGAN; and
+blocks of pixels as channels.
 
 A convolution with few taps for every channel by itself is no work for matrix units. It is written
 as a sum of shifted copies, which every backend fuses into one pass along each axis.
@@ -73,3 +74,18 @@ def reduced(
     """Half as large: [N, H, W, C] -> [N, H / 2, W / 2, C]."""
     rest = len(taps) - 2
     return filtered(x, normalised(taps), ((rest + 1) // 2, rest // 2), down=2)
+
+
+def space_to_depth(x: Float[Array, "n h w c"], size: int) -> Float[Array, "n h2 w2 c2"]:
+    """Blocks of size x size pixels as one pixel each: [N, H, W, C] -> [N, H / s, W / s, s s C], the
+    channels of a block's first pixel first, row by row."""
+    n, h, w, c = x.shape
+    blocks = x.reshape(n, h // size, size, w // size, size, c)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // size, w // size, size * size * c)
+
+
+def depth_to_space(x: Float[Array, "n h w c"], size: int) -> Float[Array, "n h2 w2 c2"]:
+    """The inverse: [N, H, W, s s C] -> [N, s H, s W, C]."""
+    n, h, w, c = x.shape
+    blocks = x.reshape(n, h, w, size, size, c // size**2)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * size, w * size, c // size**2)

@@ -3,7 +3,8 @@
 Coordinates are (x, y), x first, in [-1, 1]. Those of PyTorch's grid_sample mean one of two things:
 with align_corners the centres of the outermost pixels are at -1 and 1, without it their outer
 edges are. Lookups are gathers of whole pixels, so that no platform needs a grid_sample of its own
-(ONNX and StableHLO have gathers), and shrinking is two products with narrow matrices.
+(ONNX and StableHLO have gathers), on TPUs products of matrices (lookup_tpu.py), and shrinking is
+two products with narrow matrices.
 """
 
 import math
@@ -16,7 +17,12 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
+from motion_jax.nets import lookup_tpu
+from motion_jax.nets.conv import platform
+
 HIGHEST = lax.Precision.HIGHEST
+# Lookups in a compiled program's names.
+LOOKUP = "lookup"
 
 
 def coordinate_grid(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
@@ -62,6 +68,15 @@ def grid_sample(
     else:
         # One pixel beyond the picture everything is zero; further values could overflow integers.
         place = jnp.clip(place, -2.0, sides + 1)
+    with jax.named_scope(LOOKUP):
+        if platform() == "tpu":
+            return lookup_tpu.looked_up(pictures, place)
+        return _gathered(pictures, place)
+
+
+def _gathered(pictures: Array, place: Array) -> Array:
+    """The pictures at places (x, y) in pixels [n, *points, 2], zeros beyond their edges."""
+    sides = jnp.asarray([pictures.shape[2], pictures.shape[1]], jnp.float32)
     low = lax.stop_gradient(jnp.floor(place))
     share = place - low
     found = None
@@ -122,7 +137,7 @@ def anti_alias_kernel(scale: float) -> Float[np.ndarray, " taps"]:
 
 
 @lru_cache(maxsize=64)
-def _shrinking(size: int, scale: float) -> Float[np.ndarray, "out size"]:
+def shrinking_matrix(size: int, scale: float) -> Float[np.ndarray, "out size"]:
     """The matrix of one axis: zero padding, the kernel, every (1 / scale)th entry."""
     kernel = anti_alias_kernel(scale)
     step, reach = int(1 / scale), len(kernel) // 2
@@ -137,6 +152,6 @@ def shrink(x: Float[Array, "n h w c"], scale: float) -> Float[Array, "n _ _ c"]:
     Model. Scale 1: itself."""
     if scale == 1:
         return x
-    down, across = (jnp.asarray(_shrinking(size, scale), x.dtype) for size in x.shape[1:3])
+    down, across = (jnp.asarray(shrinking_matrix(size, scale), x.dtype) for size in x.shape[1:3])
     x = jnp.einsum("ah,nhwc->nawc", down, x, precision=HIGHEST)
     return jnp.einsum("bw,nawc->nabc", across, x, precision=HIGHEST)

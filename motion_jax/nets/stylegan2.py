@@ -357,7 +357,7 @@ class Generator(nn.Module):
         return self.synthesis(ws, noise, swapped, seen)
 
 
-class _Conv(nn.Module):
+class EqualConv(nn.Module):
     """A convolution of the discriminator, with bias and activation (or neither); down: after the
     filter, of stride 2."""
 
@@ -448,26 +448,26 @@ class Discriminator(nn.Module):
             name, width, below = f"level_{4 << i}", self.widths[i], self.widths[i - 1]
             common: dict[str, Any] = {"taps": self.taps, "clamp": self.clamp}
             if x is None or self.architecture == "skip":
-                y = _Conv(width, 1, **common, name=f"{name}_rgb")(image)
+                y = EqualConv(width, 1, **common, name=f"{name}_rgb")(image)
                 x = y if x is None else x + y
                 image = reduced(image, self.taps) if self.architecture == "skip" else image
             branch = None
             if self.architecture == "resnet":
-                branch = _Conv(
+                branch = EqualConv(
                     below, 1, down=True, active=False, taps=self.taps, name=f"{name}_skip"
                 )(x)
-            x = _Conv(width, **common, name=f"{name}_conv_0")(x)
-            x = _Conv(below, down=True, **common, name=f"{name}_conv_1")(x)
+            x = EqualConv(width, **common, name=f"{name}_conv_0")(x)
+            x = EqualConv(below, down=True, **common, name=f"{name}_conv_1")(x)
             if branch is not None:
                 x = (x + branch) * jnp.asarray(_HALF, x.dtype)
         width = self.widths[0]
         if x is None or self.architecture == "skip":
-            y = _Conv(width, 1, taps=self.taps, name="level_4_rgb")(image)
+            y = EqualConv(width, 1, taps=self.taps, name="level_4_rgb")(image)
             x = y if x is None else x + y
         x = x.astype(jnp.float32)
         if self.stddev_channels:
             x = with_deviation(x, self.stddev_group, self.stddev_channels)
-        x = _Conv(width, clamp=self.clamp, name="level_4_conv")(x)
+        x = EqualConv(width, clamp=self.clamp, name="level_4_conv")(x)
         x = Dense(width, active=True, name="level_4_hidden")(x.reshape(x.shape[0], -1))
         judged = (self.judged or width) if self.labels else 1
         x = Dense(judged, name="level_4_out")(x)

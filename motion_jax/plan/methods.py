@@ -175,7 +175,10 @@ def changed(config: "Config", settings: Settings) -> "Config":
     known = flatten(value)
     for name, entry in settings.items():
         if name not in known:
-            raise UserError(f"There is no setting {name} in the recipe {config.recipe.name}.")
+            raise UserError(
+                f"There is no setting {name} in the recipe {config.recipe.name}; motion-jax train "
+                "CONFIG --help shows all of them."
+            )
         *path, last = name.split(".")
         place = value
         for part in path:

@@ -97,6 +97,24 @@ def with_matte(convention: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def in_area(
+    convention: dict[str, Any], size: tuple[int, int], frame: tuple[int, int]
+) -> dict[str, Any]:
+    """How the generator of a run that draws an area around the person is called.
+
+    size, frame: (height, width) of the area and of the frame.
+    """
+    area = {
+        "height": size[0],
+        "width": size[1],
+        "frame": {"height": frame[0], "width": frame[1]},
+        "use": "every picture here is the area of a frame; its corner (top, left) is in the "
+        "areas of the poses.json of motion-jax transfer --pose-pictures, whose pictures are whole: "
+        "what comes out is laid over the background there",
+    }
+    return convention | {"area": area}
+
+
 def one_picture(layout: str, size: tuple[Any, Any], what: str) -> dict[str, Any]:
     """picture -> frame; what: the kind of picture."""
     meaning = f"{what}, RGB (uint8 / 127.5 - 1)"
@@ -142,7 +160,7 @@ def any_network(inputs: tuple[Any, ...]) -> dict[str, Any]:
 def about_run(run: Any, weights: str) -> dict[str, Any]:
     """Where exported weights came from."""
     about = {
-        "run": run.folder.resolve().name,
+        "run": run.name,
         "stage": run.stage,
         "step": run.step,
         "weights": weights,

@@ -1,6 +1,6 @@
 """What weights a path holds: one file, a checkpoints folder of the original code, or a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,8 @@ from motion_jax.weights.stylegan2 import state_dict
 from motion_jax.weights.torch import read_tree
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
+# Of files that are systems of their own: the First Order Motion Model's and StyleGAN2's.
+WHOLE = (".pth.tar", stylegan2.SNAPSHOT)
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,14 @@ def look_into(path: Path) -> Contents:
         raise UserError(f"There is no {path}; check the path.")
     if not path.exists():
         raise UserError(
-            f"There is no {path}; give a weight file (.pth, .pt, .safetensors), a folder of them, "
-            "or a run folder."
+            f"There is no {path}; give a weight file (.pth, .pt, .safetensors, .pth.tar, .pkl), a "
+            "folder of them, or a run folder."
         )
+    return _single(path)
+
+
+def _single(path: Path) -> Contents:
+    """Of one file."""
     if path.name.lower().endswith(".tar"):
         return _checkpoint(path)
     published = stylegan2.read(path)
@@ -131,10 +138,11 @@ def _file(path: Path) -> Weights:
 
 
 def _folder(folder: Path) -> Contents:
-    files = [p for p in entries(folder) if p.suffix.lower() in SUFFIXES and p.is_file()]
+    kinds = (*SUFFIXES, *WHOLE)
+    files = [p for p in entries(folder) if p.name.lower().endswith(kinds) and p.is_file()]
     if not files:
         raise UserError(
-            f"{folder} holds neither a run (config.json) nor weight files ({', '.join(SUFFIXES)}); "
+            f"{folder} holds neither a run (config.json) nor weight files ({', '.join(kinds)}); "
             "give the folder of an experiment, for example checkpoints/NAME."
         )
     epochs: dict[str, dict[str, Path]] = {}
@@ -142,11 +150,25 @@ def _folder(folder: Path) -> Contents:
         if network := option_files.network_of(path):
             epochs.setdefault(path.name.split("_net_")[0], {})[network] = path
     if not epochs:
-        return Contents(folder, "checkpoints", {path.name: _file(path) for path in files})
+        return Contents(folder, "checkpoints", _of_files(files))
     order = sorted(epochs, key=lambda epoch: (epoch == "latest", epoch.zfill(12)))
     newest = order.pop()
     networks = {name: _file(path) for name, path in epochs[newest].items()}
     return Contents(folder, "checkpoints", networks, {"epoch": newest, "other epochs": order})
+
+
+def _of_files(files: Sequence[Path]) -> dict[str, Weights]:
+    """Each as it is read alone: by the file's name, of a file of several networks with theirs."""
+    found: dict[str, Weights] = {}
+    for path in files:
+        try:
+            networks = _single(path).networks
+        except UserError as error:
+            found[path.name] = Weights(None, str(error), {})
+            continue
+        for name, weights in networks.items():
+            found[path.name if name == path.name else f"{path.name}: {name}"] = weights
+    return found
 
 
 def _run(folder: Path) -> Contents:

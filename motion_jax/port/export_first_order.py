@@ -1,5 +1,5 @@
 """A run of the First Order Motion Model as the file that the original program loads, and the YAML
-that it asks for."""
+that it asks for; or as ONNX."""
 
 import json
 from functools import partial
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from motion_jax.errors import UserError, option
+from motion_jax.errors import UserError, option, setting
 from motion_jax.files import write_text
-from motion_jax.port import first_order_config
+from motion_jax.port import first_order_config, onnx_first_order
 from motion_jax.port.first_order_checkpoint import checkpoint_of
 from motion_jax.port.options import ExportOptions
 from motion_jax.port.run_state import all_params
@@ -26,17 +26,25 @@ def wanted(options: ExportOptions) -> bool:
     config = read_config(options.run)
     if config is None or not isinstance(config.recipe, FirstOrder):
         return False
-    if options.format in ("onnx", "safetensors"):
+    if options.format == "safetensors":
         raise UserError(
             f"A first-order model is not written as {options.format}; choose {option('format')} "
-            "torch (the original's file), stablehlo (programs) or orbax."
+            "torch (the original's file), onnx or stablehlo (programs) or orbax."
         )
-    return options.format == "torch"
+    if options.format == "torch" and config.recipe.generator.skips:
+        raise UserError(
+            f"The run {options.run} shows the warped photo itself "
+            f"({setting('recipe.generator.skips')}), which the original's networks cannot; choose "
+            f"{option('format')} onnx, stablehlo or orbax."
+        )
+    return options.format in ("torch", "onnx")
 
 
 def files(options: ExportOptions) -> dict[Path, Any]:
     """By path, the function that writes it."""
     assert options.run is not None, "of a run"
+    if options.format == "onnx":
+        return onnx_first_order.files(options)
     run, params = all_params(options.run, options.weights)
     recipe: Any = run.config.recipe
     content = checkpoint_of(recipe, params)

@@ -5,12 +5,13 @@
     orbax         the generator's parameters alone, as a plain tree
     stablehlo     the generator as a program for CPU, CUDA and TPU that jax alone runs
     onnx          the generator as a graph that ONNX Runtime runs
+    openvino      the same as OpenVINO's XML and BIN
 
 Everything goes into one folder; programs get a JSON beside them that says how they are called.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from motion_jax.data.identities import parted
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_json, write_text
-from motion_jax.port import calling, export_first_order, onnx, stablehlo, stylegan2
+from motion_jax.port import calling, export_first_order, onnx, openvino, stablehlo, stylegan2
 from motion_jax.port.experiment import is_weight_file
 from motion_jax.port.network import Network, load_network
-from motion_jax.port.options import ExportOptions
+from motion_jax.port.options import ExportOptions, Format
 from motion_jax.port.run_networks import (
     departures,
     has_original,
@@ -60,6 +62,8 @@ class _Job:
 
 # Formats that hold any network, of the original's or not.
 _ANY_NETWORK = ("orbax", "stablehlo")
+# Those that are written layer by layer, of the networks in onnx.py, of the original's or not.
+_GRAPHS = ("onnx", "openvino")
 
 # What will be written: by path, the function that writes it.
 Files = dict[Path, Callable[[Path], Any]]
@@ -101,9 +105,26 @@ def export(options: ExportOptions) -> list[Path]:
         write(path)
         say(f"Wrote {path}")
     weights_alone = options.format in ("torch", "safetensors")
+    if weights_alone and job is not None and job.run is not None and "Dface" in job.networks:
+        say(
+            "The running statistics of Dface's batch norm are PyTorch's initial ones: neither "
+            "program reads them, so motion-jax inspect shows them to differ from an original file."
+        )
     if weights_alone and job is not None and job.run is not None and (found := departures(job.run)):
         say(found)
     return list(files)
+
+
+def export_into(folder: Path, run: Path, form: Format) -> list[Path]:
+    """Writes the generators of a run as programs into a folder, which may be one in the run itself;
+    returns their paths. Raises UserError for what the format cannot hold."""
+    options = ExportOptions(run=run, format=form, out=folder)
+    found = _FILES[form](_job_of_run(options), options)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, write in found.items():
+        write(path)
+        say(f"Wrote {path}")
+    return list(found)
 
 
 def _style_files(options: ExportOptions) -> Files | None:
@@ -127,22 +148,49 @@ def _style_files(options: ExportOptions) -> Files | None:
 
 def _job_of_run(options: ExportOptions) -> _Job:
     assert options.run is not None, "one of the two is given"
-    run, params = all_params(options.run, options.weights)
+    folder, who = parted(options.run)
+    run, params = all_params(folder, options.weights)
+    if run.config.recipe.detects:
+        raise UserError(
+            f"The run {options.run} tells synthetic pictures and makes none, so there is no "
+            f"generator to export; use motion-jax check FILE --detector {options.run}."
+        )
+    run = replace(run, params=params).as_identity(who)
+    params = run.params
     weights = options.weights
     if weights == "default":
         weights = "averaged" if run.config.recipe.averaging else "raw"
     about = calling.about_run(run, weights)
-    if has_original(run.config.recipe) or options.format not in _ANY_NETWORK:
-        return _Job(networks_of(run, params), run, "latest_net_", about)
     recipe = run.config.recipe
     modules, networks = recipe.tested_modules(run.stage), recipe.networks(run.stage)
+    generators = [n for n, each in networks.items() if each.role == "generator" and n in params]
+    if has_original(recipe):
+        return _Job(networks_of(run, params), run, "latest_net_", about)
+    if options.format in _GRAPHS and all(onnx.has_form(modules[name]) for name in generators):
+        return _Job(_as_graphs(modules, networks, params, generators), run, "latest_net_", about)
+    if options.format not in _ANY_NETWORK:
+        return _Job(networks_of(run, params), run, "latest_net_", about)  # says what is wrong
     found = {
         name: Network(type(modules[name]).__name__, modules[name], params[name], {})
-        for name, each in networks.items()
-        if each.role == "generator" and name in params
+        for name in generators
     }
     inputs = {name: networks[name].inputs for name in found}
     return _Job(found, run, "latest_net_", about, inputs)
+
+
+def _as_graphs(
+    modules: Any, networks: Any, params: Any, generators: list[str]
+) -> dict[str, Network]:
+    """Generators of picture to picture that no original program has, for formats of graphs."""
+    return {
+        name: Network(
+            type(modules[name]).__name__,
+            modules[name],
+            params[name],
+            {"input_nc": networks[name].inputs[0].shape[-1], "output_nc": modules[name].output_nc},
+        )
+        for name in generators
+    }
 
 
 def _job_of_file(options: ExportOptions) -> _Job:
@@ -151,8 +199,9 @@ def _job_of_file(options: ExportOptions) -> _Job:
     assert options.source is not None, "one of the two is given"
     if not is_weight_file(options.source):
         raise UserError(
-            f"{options.source} is no weight file (.pth, .pt, .safetensors); give a run with "
-            f"{option('run')}, or make one of an experiment's folder with motion-jax import."
+            f"{options.source} is no weight file (.pth, .pt, .safetensors, StyleGAN2's .pkl); give "
+            f"a run with {option('run')}, or make one of an experiment's folder or a .pth.tar with "
+            "motion-jax import."
         )
     network = load_network(options.source)
     about = {"file": options.source.name, "network": dict(network.config)}
@@ -165,10 +214,14 @@ def _job_of_file(options: ExportOptions) -> _Job:
 def _weight_files(job: _Job, options: ExportOptions) -> Files:
     write: Callable[..., None]
     other = ""
-    if job.run is not None and job.run.config.recipe.background == "plate":
+    if any(getattr(each.module, "identities", 0) for each in job.networks.values()):
+        other = "has factors and shifts of who it is (recipe.identities)"
+    elif job.run is not None and job.run.config.recipe.background == "plate":
         other = "draws the person and a matte"
     elif any(getattr(each.module, "up", "up") == "resize" for each in job.networks.values()):
         other = "makes its pictures larger in another way (recipe.generator.up = resize)"
+    elif any(getattr(each.module, "shuffle", 1) > 1 for each in job.networks.values()):
+        other = "takes blocks of pixels at once (recipe.generator.shuffle above 1)"
     if other:
         raise UserError(
             f"The run {options.run} {other}, for which the files of the original programs have no "
@@ -223,17 +276,39 @@ def _onnx(job: _Job, options: ExportOptions) -> Files:
         model = onnx.build(network.module, network.params, inputs, output["name"], options.half)
         path = options.out / f"{name}.onnx"
         about = {
-            "file": path.name,
-            "format": "onnx",
-            "opset": onnx.OPSET,
-            "ir_version": onnx.IR_VERSION,
-            "stored": "float16" if options.half else "float32",
+            **onnx.heading(path, options.half),
             **convention,
             "from": job.about,
         }
         files[path] = partial(onnx.write, model=model, about=about)
         files[_beside(path)] = partial(write_json, value=about)
     return files
+
+
+def _openvino(job: _Job, options: ExportOptions) -> Files:
+    openvino.openvino_package()
+    files: Files = {}
+    for name, network in _generators(job).items():
+        convention = _convention(job, name, network, "NCHW", ("height", "width"))
+        (output,) = convention["outputs"]
+        model = onnx.build(
+            network.module, network.params, calling.channels(convention), output["name"]
+        )
+        path = options.out / f"{name}.xml"
+        about = {
+            "file": path.name,
+            "format": "openvino",
+            "stored": "float16" if options.half else "float32",
+            **convention,
+            "from": job.about,
+        }
+        files[path] = partial(_write_openvino, model=model.SerializeToString(), half=options.half)
+        files[_beside(path)] = partial(write_json, value=about)
+    return files
+
+
+def _write_openvino(path: Path, model: bytes, half: bool) -> None:
+    openvino.write(path, openvino.read(model), half)
 
 
 def _stablehlo(job: _Job, options: ExportOptions) -> Files:
@@ -327,10 +402,11 @@ def _convention(
     elif inputs == 6:
         found = calling.recurrent_generator(layout, size)
     else:
-        what = "pose picture" if "poses" in recipe.shows else "picture"
         dropout = {"dropout": "off"} if network.config.get("dropout") else {}
-        found = calling.one_picture(layout, size, what) | dropout
-    return calling.with_matte(found) if recipe.background == "plate" else found
+        found = calling.one_picture(layout, size, recipe.given) | dropout
+    if getattr(recipe, "in_areas", False):
+        found = calling.in_area(found, recipe.drawn_size(job.run.stage), job.run.size)
+    return calling.with_matte(found) if outputs == 4 else found
 
 
 _FILES = {
@@ -339,4 +415,5 @@ _FILES = {
     "orbax": _orbax,
     "stablehlo": _stablehlo,
     "onnx": _onnx,
+    "openvino": _openvino,
 }

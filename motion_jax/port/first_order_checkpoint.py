@@ -15,6 +15,7 @@ from motion_jax.recipes.first_order import FirstOrder
 from motion_jax.recipes.state import Params
 from motion_jax.weights import first_order as table
 from motion_jax.weights.names import to_torch
+from motion_jax.weights.systems import other
 from motion_jax.weights.unpickle import quoted
 
 # Our network's name by that in the file.
@@ -100,26 +101,16 @@ def _is_parameter(key: str) -> bool:
     return not key.endswith(_BUFFERS) and not key.endswith(table.SHRINKING)
 
 
-# Networks that only another system's checkpoints have: what that system is.
-_OTHERS = {
-    "region_predictor": "MRAA (articulated animation, Siarohin et al. 2021)",
-    "inpainting_network": "TPSMM (Thin-Plate Spline Motion Model, Zhao and Zhang 2022)",
-    "he_estimator": "face vid2vid (One-Shot Free-View, Wang et al. 2021)",
-    "appearance_feature_extractor": "LivePortrait (Guo et al. 2024)",
-}
-
-
 def named(content: object, where: Path) -> None:
     """Raises UserError where a file is no checkpoint of the First Order Motion Model; says of which
     system it is where that is known."""
     if not isinstance(content, dict):
         raise UserError(f"{where} is no checkpoint: it holds no dictionary of networks.")
-    for key, system in _OTHERS.items():
-        if key in content:
-            raise UserError(
-                f"{where} is a checkpoint of {system}, which has other networks; motion_jax takes "
-                "those of the First Order Motion Model."
-            )
+    if system := other(content):
+        raise UserError(
+            f"{where} is a checkpoint of {system}, which has other networks; motion_jax takes "
+            "those of the First Order Motion Model."
+        )
     missing = [
         part
         for part, key in (("generator", "first.conv.weight"), ("kp_detector", "kp.weight"))

@@ -21,7 +21,7 @@ from motion_jax.config import Config
 from motion_jax.errors import UserError, option
 from motion_jax.files import sha256
 from motion_jax.port import first_order_config
-from motion_jax.port.first_order_checkpoint import named, parts_of
+from motion_jax.port.first_order_checkpoint import PARTS, named, parts_of
 from motion_jax.port.import_edn import DECAY_STEPS, STEPS, WARMUP_STEPS, Plan
 from motion_jax.port.options import ImportOptions
 from motion_jax.recipes.first_order import FirstOrder
@@ -69,13 +69,20 @@ def plan(options: ImportOptions, size: tuple[int, int] | None) -> tuple[Plan, di
             "of heat-maps is taken as 0.1, as published."
         )
     epoch = content.get("epoch")
-    about = {
+    about: dict[str, Any] = {
         "from": str(source),
         "epoch": "" if epoch is None else str(epoch),
         "files": {"checkpoint": {"file": source.name, "sha256": sha256(source)}},
     }
+    if any(_has_moments(content.get(f"optimizer_{part}")) for part in PARTS):
+        about["adam_left"] = True
     params = parts_of(content, found, source.name)
     return Plan(Config(recipe=found), "main", params, tuple(notes)), about
+
+
+def _has_moments(optimizer: Any) -> bool:
+    """Whether an optimiser of the file has made a step."""
+    return isinstance(optimizer, dict) and bool(optimizer.get("state"))
 
 
 def _about_lookups(options: ImportOptions, align: bool) -> str:
@@ -113,9 +120,8 @@ def _recipe(content: Mapping[str, Any], size: tuple[int, int], align: bool) -> F
         discriminator = Discriminator(
             **table.discriminator_settings(first_order_arrays(content["discriminator"]))
         )
-        saved = content.get("optimizer_discriminator")
         # Without an adversarial loss it is in the file too, as it was drawn.
-        gan = 1.0 if isinstance(saved, dict) and saved.get("state") else 0.0
+        gan = 1.0 if _has_moments(content.get("optimizer_discriminator")) else 0.0
     losses = Losses(
         gan=gan,
         scales=_pyramid(size),

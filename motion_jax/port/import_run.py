@@ -44,13 +44,14 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     check_outputs(options, "run")
     if options.run.exists() and (not options.run.is_dir() or not is_empty(options.run)):
         raise UserError(
-            f"{option('run')} {options.run} is there already; name a folder that is not."
+            f"{option('run')} {options.run} is there already; name a new folder, or remove that "
+            "one."
         )
     dataset = open_dataset(options.data) if options.data else None
     plan, about = _planned(options, dataset)
     config, stage = plan.config, plan.stage
     write_import(options.run, plan, dataset, about, command or shlex.join(sys.argv))
-    _say_what_came(options, config, stage, sorted(plan.params), bool(about.get("optimizer")))
+    _say_what_came(options, config, stage, sorted(plan.params), about)
     return options.run
 
 
@@ -184,24 +185,29 @@ def _check_trainable(dataset: Any, config: Any) -> None:
 
 
 def _say_what_came(
-    options: ImportOptions, config: Any, stage: str, names: list[str], optimizer: bool
+    options: ImportOptions, config: Any, stage: str, names: list[str], about: dict[str, Any]
 ) -> None:
     adam = "Imported weights have no optimiser state; training starts Adam fresh, with a warm-up."
-    if optimizer:
+    if about.get("adam_left"):
+        adam = "The file's Adam state is not used; training starts Adam fresh, with a warm-up."
+    elif "run" in about:
+        adam = "The run's Adam state is not used; training starts Adam fresh, with a warm-up."
+    elif about.get("optimizer"):
         adam = "Adam's averages came with them; training goes on with these."
     sizes = config.recipe.stages()[stage]
     say(
         f"Imported {', '.join(names)} of {options.source} into {options.run}: recipe "
         f"{config.recipe.name}, stage {stage}, {sizes.width}x{sizes.height}. {adam}"
     )
-    go_on = f"Go on with: motion-jax train --run {options.run} --data {options.data or 'DATASET'}"
     if options.data:
-        say(go_on)
         return
-    go_on += f", whose pictures are {sizes.width}x{sizes.height} or a whole multiple of it"
-    if not (options.source / "config.json").is_file():
-        go_on += f"; {option('data')} or {option('size')} at import choose another size"
-    say(f"{go_on}.")
+    trains = (
+        f"Training it further takes a dataset of {sizes.width}x{sizes.height} or a whole multiple"
+    )
+    # StyleGAN2's size is in its weights.
+    if not (options.source / "config.json").is_file() and config.recipe.name != "stylegan2":
+        trains += f"; {option('data')} or {option('size')} at import choose another size"
+    say(f"{trains}.")
     if "poses" in config.recipe.shows:
         say(
             f"Without {option('data')} the target's body is not known: transfer works with "

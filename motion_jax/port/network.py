@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from motion_jax.errors import UserError, marked
+from motion_jax.errors import UserError, marked, option
 from motion_jax.port import original_options as option_files
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
@@ -79,9 +79,11 @@ class Network:
                 f"{list(shape)}; give [N, H, W, {channels}]."
             )
         if shape[1] % self.multiple or shape[2] % self.multiple:
+            height, width = (-(-side // self.multiple) * self.multiple for side in shape[1:3])
             raise UserError(
                 f"A {self.name} was given pictures of {shape[2]}x{shape[1]}; its sizes must be "
-                f"divisible by {self.multiple}."
+                f"divisible by {self.multiple}: give {width}x{height} (of random inputs the "
+                f"{option('size')})."
             )
 
     def state_dict(self) -> dict[str, np.ndarray]:

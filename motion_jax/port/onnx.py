@@ -18,7 +18,7 @@ from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
 from motion_jax.nets.conv import up_kernel
 from motion_jax.nets.pix2pix import ResnetGenerator, UnetGenerator
-from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
+from motion_jax.nets.pix2pixhd import IDENTITY, GlobalGenerator, LocalEnhancer
 
 # The oldest operator set that has everything in the form used here; ONNX Runtime reads it since
 # version 1.12 (2022).
@@ -137,6 +137,14 @@ class Graph:
             y = self.norm(y, channels, path, relu=layer == "conv_1")
         return self.add("Add", [x, y], f"{name}.sum")
 
+    def identity(self, x: str, layer: Mapping, name: str) -> str:
+        """nets.pix2pixhd.Identity of one person."""
+        factor = 1.0 + np.asarray(layer["factor"])[0]
+        factor = self.weight(f"{name}.factor", factor[:, None, None])
+        shift = self.weight(f"{name}.shift", np.asarray(layer["shift"])[0][:, None, None])
+        x = self.add("Mul", [x, factor], f"{name}.times")
+        return self.add("Add", [x, shift], f"{name}.moved")
+
     def halved(self, x: str, name: str) -> str:
         """As nets.conv.average_pool."""
         how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
@@ -146,16 +154,29 @@ class Graph:
 def _global_generator(
     g: Graph, module: GlobalGenerator, params: Mapping, x: str, _: Mapping, at: str = ""
 ) -> str:
+    if module.shuffle > 1:
+        x = g.add("SpaceToDepth", [x], f"{at}blocks", blocksize=module.shuffle)
     x = g.normed(x, params["first"], "reflect", f"{at}first")
     for i in range(module.n_downsampling):
         x = g.normed(x, params[f"down_{i}"], "down", f"{at}down_{i}")
+    x = _told(g, params, "lowest", x, at)
     for i in range(module.n_blocks):
         x = g.residual_block(x, params[f"block_{i}"], f"{at}block_{i}")
     for i in range(module.n_downsampling):
         x = g.normed(x, params[f"up_{i}"], module.up, f"{at}up_{i}")
+        x = _told(g, params, f"up_{i}", x, at)
     if not module.head:
         return x
-    return g.add("Tanh", [g.conv(x, params["last"], "reflect", f"{at}last")], f"{at}tanh")
+    x = g.conv(x, params["last"], "reflect", f"{at}last")
+    if module.shuffle > 1:
+        x = g.add("DepthToSpace", [x], f"{at}pixels", blocksize=module.shuffle, mode="DCR")
+    return g.add("Tanh", [x], f"{at}tanh")
+
+
+def _told(g: Graph, params: Mapping, after: str, x: str, at: str = "") -> str:
+    """The factors and shifts of who it is, where the generator has some."""
+    name = f"{IDENTITY}_{after}"
+    return g.identity(x, params[name], f"{at}{name}") if name in params else x
 
 
 def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, _: Mapping) -> str:
@@ -179,6 +200,7 @@ def _local_enhancer(g: Graph, module: LocalEnhancer, params: Mapping, x: str, _:
             block = f"{name}_block_{i}"
             y = g.residual_block(y, params[block], block)
         y = g.normed(y, params[f"{name}_up"], module.up, f"{name}_up")
+        y = _told(g, params, f"{name}_up", y)
     return g.add("Tanh", [g.conv(y, params["last"], "reflect", "last")], "tanh")
 
 
@@ -245,6 +267,11 @@ _BUILDERS: dict[type[nn.Module], Builder] = {
 }
 
 
+def has_form(module: nn.Module) -> bool:
+    """Whether `build` can write a network."""
+    return type(module) in _BUILDERS
+
+
 def build(
     module: nn.Module,
     params: Mapping,
@@ -264,6 +291,8 @@ def build(
     Raises:
       UserError: a network that has no ONNX form here; no onnx package.
     """
+    if getattr(module, "identities", 0) > 1:
+        raise UserError("A generator of several people is written as ONNX of one of them: RUN:WHO.")
     if type(module) not in _BUILDERS:
         raise UserError(
             f"{type(module).__name__} cannot be written as ONNX; generators can: "
@@ -303,6 +332,17 @@ def build(
     )
     graph.onnx.checker.check_model(model)
     return model
+
+
+def heading(path: Path, half: bool) -> dict[str, Any]:
+    """What every graph's JSON begins with. half: whether weights are stored in 16 bits."""
+    return {
+        "file": path.name,
+        "format": "onnx",
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "stored": "float16" if half else "float32",
+    }
 
 
 def write(path: Path, model: Any, about: Mapping[str, Any]) -> None:

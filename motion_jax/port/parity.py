@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import traverse_util
 from jaxtyping import Float32
 from PIL import Image
 from rich.table import Table
@@ -29,6 +28,7 @@ from motion_jax.port.export_run import parse_size
 from motion_jax.port.inspect import console, difference
 from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ParityOptions
+from motion_jax.port.parity_first_order import layers_of_both, module_layers
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights.stylegan2 import ROLES, module_of
 from motion_jax.weights.unpickle import quoted
@@ -46,6 +46,9 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     """
     if not options.tolerance >= 0:
         raise UserError(f"{option('tolerance')} {options.tolerance} is not a number of 0 or more.")
+    moved = layers_of_both(options)
+    if moved is not None:
+        return _shown(options, moved[2], *moved[:2])
     styled = style_parity(options)
     if styled is not None:
         return styled
@@ -104,7 +107,10 @@ def style_parity(options: ParityOptions) -> dict[str, Any] | None:
     found = [_style(path, options.network) for path in (options.a, options.b)]
     if None in found:
         if any(found):
-            raise UserError(f"Of {options.a} and {options.b} only one is of StyleGAN2.")
+            raise UserError(
+                f"Of {options.a} and {options.b} only one is of StyleGAN2, so they have no layer "
+                "in common; compare two of one kind. motion-jax inspect shows what each is."
+            )
         return None
     (one, variables), (two, others) = (each for each in found if each is not None)
     text = options.input or "random:0"
@@ -120,13 +126,19 @@ def style_parity(options: ParityOptions) -> dict[str, Any] | None:
             f"{options.a} and {options.b} have {options.network}s of other inputs; choose two of a "
             f"kind, or another with {option('network')}."
         )
-    layers = _style_layers(one, variables, x), _style_layers(two, others, x)
+    shown = jnp.asarray(x)
+    layers = module_layers(one, variables, shown), module_layers(two, others, shown)
+    return _shown(options, text, *layers)
+
+
+def _shown(options: ParityOptions, text: str, one: Any, two: Any) -> dict[str, Any]:
+    """Compares layers on an input, prints; see `parity`."""
     result = {
         "a": str(options.a),
         "b": str(options.b),
         "input": text,
         "tolerance": options.tolerance,
-        **compare(layers[0], layers[1], options.tolerance),
+        **compare(one, two, options.tolerance),
     }
     print(json.dumps(result, indent=2)) if options.json else _print(result)
     return result
@@ -142,21 +154,11 @@ def _style(path: Path, name: str) -> tuple[Generator | Discriminator, Any] | Non
     if weights is None or weights.config is None:
         raise UserError(f"{path} has no {name}; it has {', '.join(contents.networks)}.")
     if weights.config.get("labels"):
-        raise UserError(f"{path} is told labels, for which there is no input here.")
+        raise UserError(
+            f"{path} is told labels, for which there is no input here; give a network without "
+            "them, or compare the weights alone with motion-jax inspect."
+        )
     return module_of(weights.config), weights.params
-
-
-def _style_layers(module: Any, variables: Any, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What each layer gives, [N, C, H, W] or [N, C], by its place among our modules."""
-    run = jax.jit(lambda v, x: module.apply(v, x, capture_intermediates=True)[1])
-    found = run(variables, jnp.asarray(x))
-    flat = traverse_util.flatten_dict(found["intermediates"], sep=".")
-    layers = {name.removesuffix("__call__").rstrip("."): value[0] for name, value in flat.items()}
-    shown = {name or "output": np.asarray(value, np.float32) for name, value in layers.items()}
-    return {
-        name: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
-        for name, value in shown.items()
-    }
 
 
 def _some(layers: Mapping[str, Any]) -> str:
@@ -315,11 +317,15 @@ def _input(
             return np.asarray(np.load(path, allow_pickle=False), np.float32)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(
-                f"{path} cannot be read as an array of numbers ({quoted(error)})."
+                f"{path} cannot be read as an array of numbers ({quoted(error)}); write it "
+                "with numpy.save."
             ) from error
     if path.suffix.lower() in PICTURES:
         return _picture(path, channels)
-    raise UserError(f"{path} is neither a picture ({', '.join(PICTURES)}) nor an .npy.")
+    raise UserError(
+        f"{path} is neither a picture ({', '.join(PICTURES)}) nor an .npy; give one of these, or "
+        "random:SEED."
+    )
 
 
 def _random(seed: str, size: str, channels: int) -> Float32[np.ndarray, "1 h w {channels}"]:
@@ -337,7 +343,9 @@ def _picture(path: Path, channels: int) -> Float32[np.ndarray, "1 h w {channels}
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"), np.float32) / 127.5 - 1
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({quoted(error)}).") from error
+        raise UserError(
+            f"{path} cannot be read as a picture ({quoted(error)}); give another, or random:SEED."
+        ) from error
     repeated = np.concatenate([pixels] * -(-channels // 3), axis=-1)
     return repeated[None, ..., :channels]
 

@@ -29,6 +29,7 @@ HOLISTIC_MEMBERS = (
     "hand_roi_refinement.tflite",
     *POSE_MEMBERS,
 )
+FACE_MEMBERS = ("face_detector.tflite", "face_landmarks_detector.tflite")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ KINDS = {
         "holistic_landmarker.task",
         f"{_STORAGE}/holistic_landmarker/holistic_landmarker/float16/latest/holistic_landmarker.task",
         HOLISTIC_MEMBERS,
+    ),
+    # Hands alone, of several people: for faces with hands in front of them (faces.find).
+    "hands": Kind(
+        "hand_landmarker.task",
+        f"{_STORAGE}/hand_landmarker/hand_landmarker/float16/latest/hand_landmarker.task",
+        ("hand_detector.tflite", "hand_landmarks_detector.tflite"),
     ),
 }
 
@@ -131,13 +138,20 @@ def kind_of(detail: str) -> Kind:
 
 
 def pose_bundle_bytes(path: Path) -> bytes:
-    """The pose landmarker's bundle, taken out of any bundle that holds its two models.
+    """The pose landmarker's bundle, taken out of any bundle that holds its two models."""
+    return _bundle_bytes(path, POSE_MEMBERS)
 
-    MediaPipe maps the models of a bundle where they lie, so they are stored uncompressed.
-    """
+
+def face_bundle_bytes(path: Path) -> bytes:
+    """The face landmarker's bundle, taken out of the holistic one."""
+    return _bundle_bytes(path, FACE_MEMBERS)
+
+
+def _bundle_bytes(path: Path, members: tuple[str, ...]) -> bytes:
+    """MediaPipe maps the models of a bundle where they lie, so they are stored uncompressed."""
     packed = io.BytesIO()
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as part:
-        for member in POSE_MEMBERS:
+        for member in members:
             part.writestr(zipfile.ZipInfo(member), whole.read(member))
     return packed.getvalue()
 

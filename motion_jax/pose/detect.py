@@ -89,6 +89,14 @@ def pieces(count: int) -> list[tuple[int, int]]:
     return [(first, min(first + length, count)) for first in range(0, count, length)]
 
 
+def shared_pieces(count: int, workers: int) -> list[tuple[tuple[int, int], ...]]:
+    """The pieces of `count` frames in order, a run of them for each worker that has something to
+    do."""
+    found = pieces(count)
+    shares = np.array_split(np.arange(len(found)), min(workers, len(found)))
+    return [tuple(found[i] for i in share) for share in shares]
+
+
 def look_step(times: Float64[np.ndarray, " n"], seconds: float) -> int:
     """How many frames lie between two looks of the detector for several people."""
     if len(times) < 2:
@@ -134,7 +142,7 @@ def run(jobs: list[Job], workers: int, description: str) -> list[Result]:
 def _run(job: Job) -> Result:
     result = Result({})
     count = len(job.source.times)
-    looker = _pose_landmarker(job, MOST_PEOPLE) if job.look_every else None
+    looker = still_landmarker(job.bundle, MOST_PEOPLE) if job.look_every else None
     starts = {first for first, _ in job.pieces}
     first, last = job.pieces[0][0], job.pieces[-1][1]
     recent: deque[tuple[int, np.ndarray]] = deque(maxlen=WARM_UP)
@@ -201,14 +209,20 @@ def _look(
     all, the detector need not look at the frame itself."""
     size = image.shape[:2]
     turned = np.ascontiguousarray(image[:, ::-1])
-    in_mirror = [_pose(pose, size) for pose in looker.detect(_picture(turned)).pose_landmarks]
+    in_mirror = poses_in(looker, turned)
     if not in_mirror:
         return ([] if found is None else [found.pose]), []
     if found is not None and len(in_mirror) == 1:
         back = mirrored(in_mirror[0], size[1])
         if disagreement(found.pose, back) < SAME:
             return [found.pose], in_mirror
-    return [_pose(pose, size) for pose in looker.detect(_picture(image)).pose_landmarks], in_mirror
+    return poses_in(looker, image), in_mirror
+
+
+def poses_in(landmarker: Any, image: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "33 4"]]:
+    """All poses in a picture, in its pixels; landmarker: `still_landmarker`."""
+    size = image.shape[:2]
+    return [_pose(pose, size) for pose in landmarker.detect(_picture(image)).pose_landmarks]
 
 
 def _hide(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -231,12 +245,12 @@ def _picture(image: np.ndarray) -> Any:
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
 
 
-def _pose_landmarker(job: Job, people: int) -> Any:
-    """For single pictures, several people."""
+def still_landmarker(bundle: Path, people: int) -> Any:
+    """A landmarker of bodies for single pictures, up to so many people; to be closed."""
     _quiet()
     from mediapipe.tasks.python import BaseOptions, vision
 
-    packed = bundles.pose_bundle_bytes(job.bundle)
+    packed = bundles.pose_bundle_bytes(bundle)
     return vision.PoseLandmarker.create_from_options(
         vision.PoseLandmarkerOptions(
             BaseOptions(model_asset_buffer=packed),
@@ -245,6 +259,48 @@ def _pose_landmarker(job: Job, people: int) -> Any:
             min_pose_detection_confidence=0.4,
         )
     )
+
+
+def face_landmarker(bundle: Path, faces: int) -> Any:
+    """A landmarker of faces for single pictures, up to so many, out of the holistic bundle; to be
+    closed."""
+    _quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    base = BaseOptions(model_asset_buffer=bundles.face_bundle_bytes(bundle))
+    return vision.FaceLandmarker.create_from_options(
+        vision.FaceLandmarkerOptions(base, vision.RunningMode.IMAGE, num_faces=faces)
+    )
+
+
+def faces_in(landmarker: Any, image: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "_ 3"]]:
+    """The points of all faces in a picture, in its pixels, depth too; landmarker:
+    `face_landmarker`."""
+    height, width = image.shape[:2]
+    return [
+        np.array([(p.x * width, p.y * height, p.z * width) for p in face], np.float32)
+        for face in landmarker.detect(_picture(image)).face_landmarks
+    ]
+
+
+def hand_landmarker(bundle: Path, hands: int) -> Any:
+    """A landmarker of hands for single pictures, up to so many; to be closed."""
+    _quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    base = BaseOptions(model_asset_path=str(bundle))
+    return vision.HandLandmarker.create_from_options(
+        vision.HandLandmarkerOptions(base, vision.RunningMode.IMAGE, num_hands=hands)
+    )
+
+
+def hands_in(landmarker: Any, image: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "21 2"]]:
+    """The points of all hands in a picture, in its pixels; landmarker: `hand_landmarker`."""
+    height, width = image.shape[:2]
+    return [
+        np.array([(p.x * width, p.y * height) for p in hand], np.float32)
+        for hand in landmarker.detect(_picture(image)).hand_landmarks
+    ]
 
 
 def follower_of(detail: str, bundle: Path, still: bool = False) -> Any:
@@ -261,6 +317,29 @@ def follower_of(detail: str, bundle: Path, still: bool = False) -> Any:
     return vision.HolisticLandmarker.create_from_options(
         vision.HolisticLandmarkerOptions(base, mode)
     )
+
+
+def follower_of_all(bundle: Path) -> Any:
+    """A landmarker in VIDEO mode for the bodies of several people; to be closed."""
+    _quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    base = BaseOptions(model_asset_buffer=bundles.pose_bundle_bytes(bundle))
+    return vision.PoseLandmarker.create_from_options(
+        vision.PoseLandmarkerOptions(base, vision.RunningMode.VIDEO, num_poses=MOST_PEOPLE)
+    )
+
+
+def all_followed(
+    landmarker: Any, image: UInt8[np.ndarray, "_ _ 3"], milliseconds: int | None
+) -> list[Found]:
+    """Everybody whom such a landmarker finds in the next frame of its video; without a time, whom
+    `still_landmarker` finds in a picture."""
+    if milliseconds is None:
+        answer = landmarker.detect(_picture(image))
+    else:
+        answer = landmarker.detect_for_video(_picture(image), milliseconds)
+    return [Found(_pose(pose, image.shape[:2])) for pose in answer.pose_landmarks]
 
 
 def followed(

@@ -42,15 +42,15 @@ HAND_CONFIDENCE = 0.05
 class PoseStyle:
     """How a pose is drawn, on the host and on the device alike."""
 
-    # Widths and radii, as multiples of Everybody Dance Now's at the same share of the height.
-    # Small pictures gain from more: at 128 pixels and stroke 1 a limb is one pixel wide.
     stroke: float = 1.0
-    # Which of the 70 face points are drawn: 0, 8 (reference), 9, 22 or 70.
+    """Widths and radii, as multiples of Everybody Dance Now's at the same share of the height.
+    Small pictures gain from more: at 128 pixels and stroke 1 a limb is one pixel wide."""
     face_points: int = 8
-    # Whether the hands' joints and bones are drawn.
+    """Which of the 70 face points are drawn: 0, 8 (reference), 9, 22 or 70."""
     hands: bool = True
-    # The layout of the body: "body25", "body23" (the released data's) or "coco18".
+    """Whether the hands' joints and bones are drawn."""
     body: str = "body25"
+    """The layout of the body: "body25", "body23" (the released data's) or "coco18"."""
 
     def __post_init__(self) -> None:
         if self.face_points not in FACE_POINTS:

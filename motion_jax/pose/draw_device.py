@@ -292,13 +292,15 @@ def rasterize(
     height: int,
     width: int,
     style: PoseStyle | None = None,
-) -> Float32[Array, "*n {height} {width} 3"]:
+    rows: int | None = None,
+) -> Float32[Array, "*n rows {width} 3"]:
     """Pose pictures of any number of poses.
 
     Args:
       keypoints: in pixels of a height x width frame.
       height, width: of the pictures.
       style: see `PoseStyle`.
+      rows: how many rows are drawn, from the uppermost on; None: all, `height`.
 
     Returns:
       RGB in 0...1, white ground. Differentiable by x and y with finite gradients, zero for
@@ -307,8 +309,8 @@ def rasterize(
 
     def part(keypoints: jax.Array) -> jax.Array:
         number, count = layout.place()
-        rows = height // count
-        return _rasterize(keypoints, number * rows, rows, height, width, style or PoseStyle())
+        each = (rows or height) // count
+        return _rasterize(keypoints, number * each, each, height, width, style or PoseStyle())
 
     keypoints = jnp.asarray(keypoints)
     output = layout.rows(keypoints.ndim + 1)

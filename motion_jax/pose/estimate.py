@@ -220,11 +220,9 @@ def _estimate_in_pool(
     count = len(times)
     source = detect.Source(path, start, end, fps, times)
     step = detect.look_step(times, LOOK_SECONDS)
-    pieces = detect.pieces(count)
-    shares = np.array_split(np.arange(len(pieces)), min(workers, len(pieces)))
     jobs = [
-        detect.Job(source, detail, bundle.path, tuple(pieces[i] for i in share), records, step)
-        for share in shares
+        detect.Job(source, detail, bundle.path, share, records, step)
+        for share in detect.shared_pieces(count, workers)
     ]
     records.make(count)
     results = detect.run(jobs, workers, f"Poses of {path.name}")
@@ -251,7 +249,7 @@ def _estimate_in_pool(
         )
     followed = persons[follow]
     expected = people.expect(followed, count, step)
-    unsure = _unsure_pieces(pieces, followed, expected, looks, found)
+    unsure = _unsure_pieces(detect.pieces(count), followed, expected, looks, found)
     if unsure:
         boxes = np.where(expected.inside[:, None], expected.box, np.nan)
         jobs = [

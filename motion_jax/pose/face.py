@@ -51,6 +51,17 @@ def face_boxes(
     return np.where(known[..., None], boxes, np.float32(0))
 
 
+def face_heights(keypoints: Float[np.ndarray, "n 137 3"]) -> Float32[np.ndarray, " n"]:
+    """From the highest to the lowest of the face's observed points, in pixels; NaN where fewer than
+    two were observed."""
+    face = np.asarray(keypoints, np.float32)[:, FACE]
+    seen = face[..., 2] > 0
+    low = np.where(seen, face[..., 1], np.inf).min(1)
+    high = np.where(seen, face[..., 1], -np.inf).max(1)
+    known = seen.sum(1) > 1
+    return np.where(known, np.where(known, high, 0) - np.where(known, low, 0), np.float32(np.nan))
+
+
 def edn_face_box(
     centre: tuple[float, float],
     canvas: tuple[int, int] = (1080, 1920),

@@ -11,7 +11,7 @@ OpenCV matrix of people x points x 3.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,24 @@ def read_openpose(
     bodies: set[int] = set()
     people = (_people_of_json(file, bodies, size) for file in files)
     return _selected(people, person, folder, "OpenPose JSON", bodies)
+
+
+def read_people(
+    folder: Path, frame_count: int, size: tuple[int, int]
+) -> Iterator[list[np.ndarray]]:
+    """Everybody in a folder of pose files of either kind, frame by frame: [137, 3] each, in pixels
+    of a video of `size` (height, width). Raises UserError as `read_poses` does."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"There is no folder of poses {folder}; give one with OpenPose JSON files.")
+    suffix = _suffix(folder)
+    files = _in_order(folder, suffix, frame_count)
+    parts = _yml_parts(folder) if suffix == _YML else []
+    for file in files:
+        if suffix == _YML:
+            yield _people_of_yml(file, parts, set())
+        else:
+            yield _people_of_json(file, set(), size)
 
 
 def read_edn_yml(

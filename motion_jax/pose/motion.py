@@ -14,6 +14,12 @@ from motion_jax.pose.estimate import estimate_cached
 from motion_jax.pose.files import read_poses
 from motion_jax.pose.mend import Repairs, mend, tell
 from motion_jax.pose.options import PoseOptions
+from motion_jax.pose.people.everybody import (
+    everybody,
+    track_of,
+    wants_everybody,
+    whoever_is_meant,
+)
 from motion_jax.pose.smooth import BETA, MIN_CUTOFF
 from motion_jax.pose.track import PoseTrack
 from motion_jax.video.reader import check_choice, choose, frame_times, nothing_between, probe
@@ -54,6 +60,18 @@ def motion_of(
     Raises UserError where the video, its poses or the choice of frames cannot be used.
     """
     measured = _measured(Path(video), options, workers)
+    return _mended(measured, options, Path(video).name, min_cutoff, beta)
+
+
+def mended(measured: PoseTrack, options: PoseOptions, name: str) -> PoseTrack:
+    """A track after all repairs that the options ask for; says what was mended in the poses of
+    `name`."""
+    return _mended(measured, options, name, MIN_CUTOFF, BETA).track
+
+
+def _mended(
+    measured: PoseTrack, options: PoseOptions, name: str, min_cutoff: float, beta: float
+) -> Motion:
     track, repairs = mend(
         measured,
         swaps=options.swaps,
@@ -63,11 +81,14 @@ def motion_of(
         min_cutoff=min_cutoff,
         beta=beta,
     )
-    tell(Path(video).name, repairs)
+    tell(name, repairs)
     return Motion(measured, track, repairs)
 
 
 def _measured(video: Path, options: PoseOptions, workers: int | None) -> PoseTrack:
+    if wants_everybody(options):
+        people = everybody(video, options, workers=workers)
+        return track_of(people, whoever_is_meant(people, options), workers)
     if options.poses is None:
         return estimate_cached(
             video,

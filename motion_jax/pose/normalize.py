@@ -404,12 +404,13 @@ def _replant(poses: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> np.ndar
     ankles = [INDEX["right_ankle"], INDEX["left_ankle"]]
     seen = poses[:, ankles, 2] >= FOOT_CONFIDENCE
 
+    standing = seen.any(1)
+
     def lowest(points):
-        return np.where(seen, points[:, ankles, 1], -np.inf).max(1)
+        return np.where(seen, points[:, ankles, 1], -np.inf).max(1)[standing]
 
     shift = np.zeros((len(poses), 2))
-    standing = seen.any(1)
-    shift[standing, 1] = (lowest(plain) - lowest(moved))[standing] if standing.any() else 0
+    shift[standing, 1] = lowest(plain) - lowest(moved)
     neck = ~standing & (poses[:, INDEX["neck"], 2] > 0)
     shift[neck, 1] = (plain - moved)[neck, INDEX["neck"], 1]
     return shift

@@ -15,16 +15,9 @@ NORMALIZE: Normalize = "limbs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseSource:
-    """Where the poses of a video come from, and of which part of it."""
+class FilmPart:
+    """Which part of a video is taken, and at which rate."""
 
-    poses: Path | None = None
-    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
-    use instead of estimating poses; where several videos are given, it has a folder for each, named
-    like the video without its suffix (videos of one name: with their folders, as a/clip and
-    b/clip)."""
-    pose_model: Path | None = None
-    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     start: float | None = None
     """Begin at this second of the video."""
     end: float | None = None
@@ -35,6 +28,30 @@ class PoseSource:
     video_track: int | None = None
     """Which picture track of the video, counted from 1, where it has several (default: the one that
     is marked as default, which players show)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """What becomes of a video's sound."""
+
+    audio: Literal["keep", "drop"] = "keep"
+    """Keep the video's sound, or leave it out."""
+    audio_track: int | None = None
+    """Which sound track of the video, counted from 1, where it has several (default: the one that
+    is marked as default)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseSource(FilmPart):
+    """Where the poses of a video come from, and of which part of it."""
+
+    poses: Path | None = None
+    """Folder of OpenPose JSON or Everybody Dance Now yml files, one for each frame of the video, to
+    use instead of estimating poses; where several videos are given, it has a folder for each, named
+    like the video without its suffix (videos of one name: with their folders, as a/clip and
+    b/clip)."""
+    pose_model: Path | None = None
+    """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     smooth: bool = True
     """Smooth the poses over time against jitter, without lag."""
 
@@ -45,7 +62,16 @@ class PoseOptions(PoseSource):
 
     person: str = "largest"
     """Whom to follow among several: "largest", "leftmost", "rightmost", or a number from 1, counted
-    from left to right."""
+    from left to right; or a letter of `motion-jax people`, which keeps everybody apart through the
+    whole video (A; where several can be used A,C or "all"). See docs/people.md."""
+    same: tuple[str, ...] = ()
+    """With letters: who is one person in truth, as A,D (several groups are possible)."""
+    at: tuple[str, ...] = ()
+    """Follow whoever is at this time and place, SECONDS,X,Y as 12.4s,350,200 (pixels from the upper
+    left corner); B=12.4s,350,200 corrects the letters: the one there is B."""
+    boxes: Path | None = None
+    """With letters: boxes of another tracker (text of the MOT challenge: frame, id, left, top,
+    width, height) in which people are looked for; its ids are kept (-1: not known)."""
     detail: Literal["holistic", "body"] = "holistic"
     """Estimate body, face and hands ("holistic"), or the body alone ("body", twice as fast)."""
     max_gap: int = 10

@@ -296,8 +296,8 @@ def check_person(person: str) -> None:
         return
     if not (person.isascii() and person.isdigit() and int(person) >= 1):
         raise UserError(
-            f"{option('person')} {person} is not a choice; give largest, leftmost, rightmost or a "
-            "number from 1, counted from left to right."
+            f"{option('person')} {person} is not a choice; give largest, leftmost, rightmost, a "
+            "number from 1, counted from left to right, or a letter of motion-jax people."
         )
 
 

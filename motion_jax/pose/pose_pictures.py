@@ -30,7 +30,9 @@ def is_ready(poses: Array | np.ndarray) -> bool:
     return poses.dtype == jnp.uint8
 
 
-def drawn(poses: Array, style: PoseStyle, height: int, width: int) -> Array:
+def drawn(
+    poses: Array, style: PoseStyle, height: int, width: int, rows: int | None = None
+) -> Array:
     """Pose pictures in [0, 1], as Everybody Dance Now's labels are.
 
     Args:
@@ -38,13 +40,14 @@ def drawn(poses: Array, style: PoseStyle, height: int, width: int) -> Array:
         [..., height, width, 3].
       style: how keypoints are drawn; ready pictures are taken as they are.
       height, width: of the pictures.
+      rows: how many of the height are drawn, from the uppermost on; None: all.
     Returns:
-      float32 [..., height, width, 3].
+      float32 [..., rows, width, 3].
     """
     with jax.named_scope("pose_drawing"):
         if is_ready(poses):
             return poses.astype(jnp.float32) / 255.0
-        return rasterize(poses, height, width, style)
+        return rasterize(poses, height, width, style, rows)
 
 
 def pose_pictures(batch: Mapping[str, Array], style: PoseStyle, height: int, width: int) -> Array:

@@ -89,7 +89,8 @@ def size_of(pose: Float[np.ndarray, "137 3"]) -> float:
     return float(max((points.max(0) - points.min(0)).max(), 1e-3))
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
+def distance(one: Float[np.ndarray, "137 3"], other: Float[np.ndarray, "137 3"]) -> float:
+    """How far apart two poses of neighbouring frames are, see FARTHEST."""
     size = max(size_of(one), size_of(other))
     both = (one[BODY, 2] > 0) & (other[BODY, 2] > 0)
     if both.any():
@@ -112,8 +113,8 @@ def _link(people: _Shelf) -> list[_Trail]:
             absent = frame - trail.frames[-1] - 1
             limit = min(FARTHEST + FARTHER_A_FRAME * absent, FARTHEST_OF_ALL)
             for column, pose in enumerate(poses):
-                distance = _distance(trail.last, pose)
-                costs[row, column] = distance if distance <= limit else np.inf
+                apart = distance(trail.last, pose)
+                costs[row, column] = apart if apart <= limit else np.inf
         fresh = set(range(len(poses)))
         for row, column in sorted(np.ndindex(*costs.shape), key=lambda at: costs[at]):
             cost = costs[row, column]

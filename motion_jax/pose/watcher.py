@@ -22,6 +22,8 @@ from motion_jax.pose.landmarks import to_keypoints
 
 # Seconds that an answer may take: the first one waits for MediaPipe to be imported.
 PATIENCE = 60.0
+# What is asked for in place of a detail: everybody's body.
+ALL = "all"
 
 
 class Watcher:
@@ -76,9 +78,18 @@ class Watcher:
 
         Raises UserError where the process died for the second time.
         """
+        return self._answer(image, (image.shape, time, detail or self._detail, still))
+
+    def look_at_all(
+        self, image: UInt8[np.ndarray, "h w 3"], time: float, still: bool = False
+    ) -> list[Float32[np.ndarray, "137 3"]]:
+        """The bodies of everybody plausible in the next picture of a film; time, still, and raises:
+        as for look."""
+        return self._answer(image, (image.shape, time, ALL, still))
+
+    def _answer(self, image: np.ndarray, question: tuple) -> Any:
         with self._lock:
             self._place(image)
-            question = (image.shape, time, detail or self._detail, still)
             try:
                 return self._asked(question)
             except (EOFError, OSError, TimeoutError) as error:
@@ -103,7 +114,7 @@ class Watcher:
         """Its number."""
         return self._process.pid
 
-    def _asked(self, question: tuple) -> np.ndarray | None:
+    def _asked(self, question: tuple) -> Any:
         assert self._memory is not None, "placed before"
         self._pipe.send((self._memory.name, *question))
         if not self._pipe.poll(PATIENCE):
@@ -159,13 +170,23 @@ def _watch(pipe: connection.Connection, bundle: Path) -> None:
                 memory = shared_memory.SharedMemory(name)
             image = np.array(np.ndarray(shape, np.uint8, memory.buf))
             kind = detail, still
-            if kind not in landmarkers:
-                landmarkers[kind] = detect.follower_of(detail, bundle, still)
             if not still:
                 latest = max(latest + 1, round(time * 1000))
-            at = None if still else latest
-            found = detect.followed(landmarkers[kind], detail, image, at)
             size = image.shape[:2]
+            if detail == ALL:
+                if kind not in landmarkers:
+                    landmarkers[kind] = (
+                        detect.still_landmarker(bundle, detect.MOST_PEOPLE)
+                        if still
+                        else detect.follower_of_all(bundle)
+                    )
+                people = detect.all_followed(landmarkers[kind], image, None if still else latest)
+                seen = [each for each in people if not person.single_look(each.pose, size)]
+                pipe.send([to_keypoints(each, size) for each in seen])
+                continue
+            if kind not in landmarkers:
+                landmarkers[kind] = detect.follower_of(detail, bundle, still)
+            found = detect.followed(landmarkers[kind], detail, image, None if still else latest)
             if found is None or person.single_look(found.pose, size):
                 pipe.send(None)
             else:

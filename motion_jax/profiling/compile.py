@@ -4,7 +4,6 @@ without them."""
 import json
 import math
 import re
-import sys
 import time
 from dataclasses import asdict, replace
 from typing import Any
@@ -26,8 +25,8 @@ from motion_jax.progress import say
 from motion_jax.train.step import abstract_state, step_inputs
 
 
-def run(options: CompileOptions, settings: list[str]) -> None:
-    """The verb: compiles and prints; ends with status 1 where a stage does not fit."""
+def run(options: CompileOptions, settings: list[str]) -> dict[str, Any]:
+    """The verb: compiles and prints; arguments and result are those of `compile_config`."""
     result = compile_config(options, settings)
     if options.json:
         print(json.dumps(result, indent=2))
@@ -35,8 +34,7 @@ def run(options: CompileOptions, settings: list[str]) -> None:
         console = Console(highlight=False, soft_wrap=True)
         for line in lines(result):
             console.print(line, markup=False)
-    if not all(stage["fits"] for stage in result["stages"].values()):
-        sys.exit(1)
+    return result
 
 
 def compile_config(options: CompileOptions, settings: list[str] | None = None) -> dict[str, Any]:

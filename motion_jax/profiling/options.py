@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -11,7 +12,7 @@ class ProfileOptions:
     """Show where the time and memory of a training step go, by network and layer. Settings of the
     config can be given as with `motion-jax train`: --recipe.dtype bfloat16."""
 
-    config: tyro.conf.Positional[str] = ""
+    config: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[CONFIG]")] = ""
     """A config: the name of a shipped one or a Python file. Not with --run."""
     run: Path | None = None
     """Run directory of `motion-jax train`: its config, its newest checkpoint, its dataset."""
@@ -25,7 +26,7 @@ class ProfileOptions:
     topology: str = ""
     """Compile for a TPU topology such as v5e:2x2 instead of running here: times are then the
     compiler's estimates (needs the extra `tpu`)."""
-    compare: tuple[Path, Path] | None = None
+    compare: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="BEFORE AFTER")] = None
     """Two profiles (profile.json or its folder), before and after: show what grew."""
     hlo: bool = False
     """Also write the optimised program (step.hlo) and the memory profile (memory.pprof)."""
@@ -44,7 +45,7 @@ class CompileOptions:
     train`, for instance --recipe.rematerialise. Exit status: 0 all stages fit, 1 one does not, 2
     bad input."""
 
-    config: tyro.conf.Positional[str] = ""
+    config: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")] = ""
     """A config: the name of a shipped one or a Python file."""
     topology: str = ""
     """TPU chips, as generation:shape: v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8. Or NVIDIA cards of one

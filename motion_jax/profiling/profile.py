@@ -38,27 +38,28 @@ from motion_jax.profiling.task import Task
 from motion_jax.profiling.topology import sized
 from motion_jax.progress import say
 from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
-from motion_jax.train.dataset import check_data, open_batches, with_background
+from motion_jax.train.dataset import check_data, fitted, open_batches, with_background
 from motion_jax.train.run import read_config, read_dataset
 from motion_jax.train.step import laid_out_state
 
 
-def run(options: ProfileOptions, settings: list[str], line: str) -> None:
-    """The verb: profiles and prints; the arguments are those of `profile`."""
+def run(options: ProfileOptions, settings: list[str], line: str) -> Any:
+    """The verb: profiles and prints; arguments and result are those of `profile`."""
     result: Any = profile(options, settings, line)
     if options.json:
         print(json.dumps(result, indent=2))
-        return
+        return result
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 120  # a file or pipe has no width; tables would be squeezed into 80
     if options.compare:
         print_comparison(result, console)
-        return
+        return result
     print_profile(result, console)
     console.print(f"\nPage: {Path(result['folder']) / 'index.html'}", markup=False)
     if result["trace"]:
         console.print(f"Trace: {result['trace']}", markup=False)
+    return result
 
 
 def profile(
@@ -137,7 +138,9 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         config = sized(config, stage, options.batch)
         config.validate()
     if data is not None:
-        check_data(open_dataset(data), config, stage)
+        dataset = open_dataset(data)
+        check_data(dataset, config, stage)
+        config = fitted(config, dataset)
     if options.out:
         folder, traces = options.out, options.out / "trace"
     elif options.run:

@@ -135,6 +135,10 @@ def _reason(error: Exception, name: str) -> str:
     return f"its reason: {reason}"
 
 
+# What XLA says then: see _compiled.
+_NO_TILES = "Couldn't find output tile sizes"
+
+
 class TooLarge(Exception):
     """The compiler found that a program needs more memory than a chip has; it says so."""
 
@@ -233,11 +237,22 @@ def compile_step(
         jitted: Any = compiled_step(config, stage, mesh, kind)  # jit and pmap both can be lowered
         lowered = jitted.lower(*step_inputs(config, stage, mesh))
         try:
-            return lowered.compile()
+            return _compiled(lowered)
         except jax.errors.JaxRuntimeError as error:
             if not str(error).startswith("RESOURCE_EXHAUSTED"):
                 raise
             raise TooLarge(str(error).split(":", 1)[1].splitlines()[0].strip()) from error
+
+
+def _compiled(lowered: Any) -> jax.stages.Compiled:
+    try:
+        return lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if _NO_TILES not in str(error):
+            raise
+        # Without a card to try them on, XLA ends where Triton has no tiles for a product (that of
+        # three pyramids' widths, 32 + 64 + 128, say); cuBLAS takes any.
+        return lowered.compile(compiler_options={"xla_gpu_enable_triton_gemm": False})
 
 
 def step_flops(config: Config, stage: str, batch_size: int) -> int:

@@ -86,13 +86,16 @@ def read(folder: Path, module: str) -> Trace:
             ordinal = stats.get("device_ordinal", 0) if device is None else device
             runs[ordinal].append((stats["hlo_op"], start, end, stats.get("_p")))
     if not runs:
-        raise UserError(f"The trace {path} holds no instruction of {module}.")
+        raise UserError(
+            f"The trace {path} holds no instruction of {module}; make it again with motion-jax "
+            "profile."
+        )
     events = [
         Event(name, start, max(end, ends.get(mark, end) if mark is not None else end))
         for name, start, end, mark in runs[min(runs)]
     ]
     if not marks:
-        raise UserError(f"The trace {path} marks no steps.")
+        raise UserError(f"The trace {path} marks no steps; make it again with motion-jax profile.")
     begin = min(start for start, _ in marks)
     events = [event for event in events if event.end > begin]
     return Trace(events, begin, max(event.end for event in events), len(marks))

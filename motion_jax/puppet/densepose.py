@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_jax.puppet.characters import Puppet
-from motion_jax.puppet.draw import _Drawing, parts
+from motion_jax.puppet.draw import Drawing, parts
 from motion_jax.puppet.figure import Joints, joints
 from motion_jax.puppet.motion import Motion
 from motion_jax.puppet.sprites import Sprite
@@ -84,7 +84,7 @@ def _covered(sprite: Sprite) -> np.ndarray:
     return np.stack([sprite.left + x / sprite.scale, sprite.top + y / sprite.scale], axis=-1)
 
 
-class _Surface(_Drawing):
+class _Surface(Drawing):
     """The same drawing, of parts and places instead of colours."""
 
     side = 0

@@ -1,6 +1,7 @@
 """Draws a puppet in its place: turns its parts into position over the background, then shrinks."""
 
 import functools
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,6 +24,24 @@ from motion_jax.puppet.sprites import Sprite, body_parts
 SUPERSAMPLE = 2
 
 
+@dataclass(frozen=True)
+class View:
+    """Which part of the stage a picture shows of the puppet; what lies behind it stays as it is.
+
+    Attributes:
+      zoom: heights of the picture in a frame's height.
+      x, y: the middle of the picture, in shares of the frame's height, x from the frame's middle, y
+        from its top.
+    """
+
+    zoom: float = 1.0
+    x: float = 0.0
+    y: float = 0.5
+
+
+WHOLE = View()
+
+
 @functools.lru_cache(maxsize=8)
 def parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
     """All of a character's parts for `scale` pixels per frame height."""
@@ -30,36 +49,56 @@ def parts(puppet: Puppet, scale: float) -> dict[str, Sprite]:
 
 
 def draw(
-    puppet: Puppet, motion: Motion, height: int, width: int
+    puppet: Puppet, motion: Motion, height: int, width: int, view: View = WHOLE
 ) -> UInt8[np.ndarray, "n {height} {width} 3"]:
     """RGB: the puppet in every frame of the motion. For long motions draw slices of it one after
     another."""
     body = joints(puppet, motion)
     frames = range(len(motion))
-    return np.stack([draw_frame(puppet, body, frame, height, width) for frame in frames])
+    return np.stack([draw_frame(puppet, body, frame, height, width, view) for frame in frames])
 
 
 def draw_frame(
-    puppet: Puppet, body: Joints, frame: int, height: int, width: int
+    puppet: Puppet, body: Joints, frame: int, height: int, width: int, view: View = WHOLE
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
     """RGB: one frame of `joints(puppet, motion)`."""
     tall, wide = height * SUPERSAMPLE, width * SUPERSAMPLE
     canvas = background(puppet.scene, tall, wide).copy()
-    _Drawing(puppet, body, frame, canvas).all()
+    # Where the top in the middle of the stage is on the canvas.
+    scale = tall * view.zoom
+    middle = wide / 2 - view.x * scale, tall / 2 - view.y * scale
+    Drawing(puppet, body, frame, canvas, scale, middle).all()
     np.clip(canvas, 0, 255, out=canvas)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return (small + 0.5).astype(np.uint8)
 
 
-class _Drawing:
-    """One frame being drawn; places are in shares of the frame's height until they are pasted."""
+class Drawing:
+    """One frame being drawn; places are in shares of the frame's height until they are pasted.
 
-    def __init__(self, puppet: Puppet, body: Joints, frame: int, canvas: np.ndarray):
+    Args:
+      canvas: float32 [h, w, 3], or [h, w, 4] for the dancer alone, colours times opacity.
+      scale, middle: (pixels for the frame's height; the place in pixels of what is in the middle of
+        its upper edge); None: those of a dancer who has the canvas to itself.
+      painted: pixels for the frame's height at which the parts are painted; None: `scale`.
+    """
+
+    def __init__(
+        self,
+        puppet: Puppet,
+        body: Joints,
+        frame: int,
+        canvas: np.ndarray,
+        scale: float | None = None,
+        middle: tuple[float, float] | None = None,
+        painted: float | None = None,
+    ):
         self.puppet, self.body, self.frame, self.canvas = puppet, body, frame, canvas
-        self.scale = float(canvas.shape[0])
-        self.middle = np.array([canvas.shape[1] / 2, 0.0])
-        self.parts = parts(puppet, self.scale)
-        self.tint = np.asarray(puppet.light, np.float32)
+        self.scale = float(canvas.shape[0]) if scale is None else scale
+        self.middle = np.array((canvas.shape[1] / 2, 0.0) if middle is None else middle)
+        self.parts = parts(puppet, self.scale if painted is None else painted)
+        opaque = (1.0,) * (canvas.shape[-1] - 3)
+        self.tint = np.asarray((*puppet.light, *opaque), np.float32)
 
     def paste(self, name: str, origin: np.ndarray, axes: np.ndarray) -> None:
         """`axes` columns: where the part's right and down point, in shares of the height."""
@@ -78,6 +117,9 @@ class _Drawing:
 
     def all(self) -> None:
         self.shadow()
+        self.person()
+
+    def person(self) -> None:
         sides = (0, 1) if self.body.hip[self.frame, 0] > 0 else (1, 0)
         for side in sides:
             self.leg(side)
@@ -95,13 +137,14 @@ class _Drawing:
             spots.append((x + 0.01, 0.055, 0.013, 0.42 * np.exp(-lifted / 0.05)))
         for x, wide, high, dark in spots:
             left, right = (np.array([x - 2.2 * wide, x + 2.2 * wide])) * self.scale + self.middle[0]
-            top, bottom = (FLOOR - 2.2 * high) * self.scale, (FLOOR + 2.2 * high) * self.scale
+            lowest = np.array([FLOOR - 2.2 * high, FLOOR + 2.2 * high])
+            top, bottom = lowest * self.scale + self.middle[1]
             x0, x1 = max(int(left), 0), min(int(right) + 1, self.canvas.shape[1])
             y0, y1 = max(int(top), 0), min(int(bottom) + 1, self.canvas.shape[0])
             if x1 <= x0 or y1 <= y0:
                 continue
             across = ((np.arange(x0, x1) + 0.5 - self.middle[0]) / self.scale - x) / wide
-            down = ((np.arange(y0, y1) + 0.5) / self.scale - FLOOR + 0.004) / high
+            down = ((np.arange(y0, y1) + 0.5 - self.middle[1]) / self.scale - FLOOR + 0.004) / high
             fall = dark * np.exp(-(down**2))[:, None] * np.exp(-(across**2))
             self.canvas[y0:y1, x0:x1] *= (1 - fall[..., None]).astype(np.float32)
 

@@ -200,6 +200,30 @@ def dance(frames: int, fps: float = 25.0, seed: int = 0) -> Motion:
     )
 
 
+def talk(frames: int, fps: float = 25.0, seed: int = 0, still: bool = False) -> Motion:
+    """Somebody who stands and talks: looks around, nods, leans. still: looks straight ahead.
+
+    The same for any number of frames: a longer one begins as the shorter one does.
+    """
+    random = np.random.default_rng((seed, 2))
+    beat = np.arange(frames) / fps * BEATS_PER_MINUTE / 60
+    names = ("look", "tilt", "lean", "x", "y", "shoulders")
+    wander = {name: (0.0 if still else 1.0) * _wander(random, 2 * beat) for name in names}
+    sides = np.zeros((frames, 2))
+    return Motion(
+        fps=fps,
+        root=np.stack([0.05 * wander["x"], 0.98 + 0.015 * wander["y"]], axis=-1),
+        feet=np.zeros((frames, 2, 2)),
+        lean=0.09 * wander["lean"],
+        turn=0.3 * wander["look"],
+        shoulders=0.15 + 0.1 * wander["shoulders"][:, None] * np.ones(2),
+        elbows=sides,
+        wrists=sides,
+        head_tilt=0.22 * wander["tilt"],
+        head_turn=np.clip(0.8 * wander["look"], -0.75, 0.75),
+    )
+
+
 def _order(random: np.random.Generator, moves: tuple[str, ...]) -> list[str]:
     """Moves for an hour: all of them before any is repeated, never one twice in a row."""
     order: list[str] = []

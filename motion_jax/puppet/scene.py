@@ -15,11 +15,15 @@ HORIZON = 0.74  # Where the wall ends and the floor begins.
 
 @functools.lru_cache(maxsize=8)
 def background(scene: str, height: int, width: int) -> Float32[np.ndarray, "{height} {width} 3"]:
-    """RGB in 0...255; read-only."""
+    """RGB in 0...255; read-only. scene: "studio", "stage", or "wall-N": a plain room of the seed
+    N."""
     # x from the middle, y from the top, both in shares of the height.
     y, x = np.mgrid[0:height, 0:width] + 0.5
     x, y = (x - width / 2) / height, y / height
-    painted = {"studio": _studio, "stage": _stage}[scene](x, y, 1 / height)
+    if scene.startswith("wall-"):
+        painted = _wall(x, y, int(scene.removeprefix("wall-")))
+    else:
+        painted = {"studio": _studio, "stage": _stage}[scene](x, y, 1 / height)
     painted = np.clip(painted, 0, 255).astype(np.float32)
     painted.setflags(write=False)
     return painted
@@ -94,6 +98,21 @@ def _studio(x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
     floor = floor + shine[..., None]
     room = np.where((y > HORIZON)[..., None], floor, wall)
     return _plant(room, x, y, pixel)
+
+
+def _wall(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+    """A wall in two tones, with soft shapes on it, above a floor."""
+    random = np.random.default_rng(seed)
+    base = random.uniform(60, 235, 3)
+    second = np.clip(base + random.uniform(-60, 60, 3), 0, 255)
+    share = 0.5 + 0.5 * noise(x, y, int(random.integers(1 << 30)), random.uniform(0.3, 1.2))
+    wall = base + (second - base) * np.clip(share, 0, 1)[..., None]
+    for _ in range(random.integers(0, 4)):
+        middle, size = random.uniform((-0.5, 0.05), (0.5, 0.7)), random.uniform(0.05, 0.2, 2)
+        far = np.maximum(np.abs(x - middle[0]) - size[0], np.abs(y - middle[1]) - size[1])
+        wall = _over(wall, random.uniform(30, 245, 3), 0.5 - far / 0.01)
+    floor = random.uniform(50, 220, 3) * (1 + 0.06 * noise(x * 3, y, 5, 0.1))[..., None]
+    return np.where((y > HORIZON)[..., None], floor, wall)
 
 
 def _plant(room: np.ndarray, x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:

@@ -37,19 +37,19 @@ class Sprite:
 
     def paste(
         self,
-        canvas: Float32[np.ndarray, "h w 3"],
+        canvas: Float32[np.ndarray, "h w c"],
         matrix: Float[np.ndarray, "2 3"],
-        tint: Float[np.ndarray, "3"] | float = 1.0,
+        tint: Float[np.ndarray, " c"] | float = 1.0,
     ) -> None:
-        """Lays the part onto an RGB canvas. `matrix` maps the part's coordinates to the canvas's,
-        in pixels from its left and top edge."""
+        """Lays the part onto an RGB or RGBA canvas. `matrix` maps the part's coordinates to the
+        canvas's, in pixels from its left and top edge."""
         found = self.warped(canvas.shape[:2], matrix)
         if found is None:
             return
         rows, columns, layer = found
         target = canvas[rows, columns]
         target *= 1 - layer[..., 3:]
-        target += layer[..., :3] * tint
+        target += layer[..., : canvas.shape[-1]] * tint
 
     def warped(
         self, size: tuple[int, int], matrix: Float[np.ndarray, "2 3"]

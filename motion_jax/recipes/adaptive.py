@@ -107,7 +107,9 @@ class Augment:
                 f"{setting('recipe.augment.pipe')} = {self.pipe!r} is none of {', '.join(PIPES)}."
             )
         if not 0.0 <= self.p <= 1.0:
-            raise UserError(f"{setting('recipe.augment.p')} = {self.p} is no probability.")
+            raise UserError(
+                f"{setting('recipe.augment.p')} = {self.p} is no probability; use 0 to 1."
+            )
         for name in ("length", "every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{setting(f'recipe.augment.{name}')} must be at least 1.")

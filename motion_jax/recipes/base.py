@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from motion_jax.data.reading import Reading
+from motion_jax.data.settings import Data
 from motion_jax.errors import UserError
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import READY, poses_of, shown
@@ -61,7 +62,13 @@ class Recipe:
         the last the alpha. "drawn" where it makes whole pictures.
       wants_photo: whether clips begin with a photo, the `reference` of `start`, whose person is
         made to move: see `reference`.
+      identities: how many people one run knows; above 1 `seen` is told by weights who it is
+        ("identities" of moments, float32 [n, people]), and `of_person` chooses one. 0: one, or
+        whoever is in the pictures.
+      detects: whether its network tells synthetic pictures and makes none: see `logits`. What
+        `synthesize` gives is then only for people to look at.
       dtype, averaging, rematerialise: of recipes that have no such field.
+      given: what the picture is called that a generator is given, for people.
     """
 
     if TYPE_CHECKING:
@@ -79,20 +86,32 @@ class Recipe:
         @property
         def wants_photo(self) -> bool: ...
         @property
+        def detects(self) -> bool: ...
+        @property
+        def identities(self) -> int: ...
+        @property
         def dtype(self) -> str: ...
         @property
         def averaging(self) -> float: ...
         @property
         def rematerialise(self) -> bool: ...
+        @property
+        def given(self) -> str: ...
     else:
         shows = ("poses",)
         paired = True
         pose_style = None
         background = "drawn"
         wants_photo = False
+        detects = False
+        identities = 0
         dtype = "float32"
         averaging = 0.0
         rematerialise = False
+
+        @property
+        def given(self):
+            return "pose picture" if "poses" in self.shows else "picture"
 
     @property
     def name(self) -> str:
@@ -143,6 +162,25 @@ class Recipe:
             changed = replace(getattr(recipe, part), **{field: value}) if part else value
             recipe = replace(recipe, **{part or field: changed})
         return recipe
+
+    @property
+    def variants(self) -> Mapping[str, tuple[Any, ...]]:
+        """Settings of the generator besides its sizes that make it faster or slower, by the names
+        of fields as in `size_fields`, and the values to try: see distill."""
+        return {}
+
+    def varied(self, settings: Mapping[str, Any]) -> Self:
+        """The recipe with other values of some of its `variants`."""
+        recipe: Any = self
+        for path, value in settings.items():
+            part, _, field = path.rpartition(".")
+            recipe = replace(recipe, **{part: replace(getattr(recipe, part), **{field: value})})
+        return recipe
+
+    def in_one_stage(self) -> Self:
+        """The recipe that trains its last network alone, for the steps of all stages; itself where
+        it has but one."""
+        return self
 
     def size_multiple(self, name: str) -> int:
         """What both sides of a stage's pictures must be divisible by, for its generator."""
@@ -241,6 +279,9 @@ class Recipe:
         """What the generator sees of them: a pytree of arrays with the same leading axes."""
         raise NotImplementedError
 
+    def check_seen(self, moments: Moments) -> None:
+        """Raises UserError where moments do not have what `seen` needs; by their names alone."""
+
     def film(self, moments: Moments) -> Any:
         """What a sample film of moments shows: see `seen`."""
         return self.seen(moments)
@@ -315,10 +356,31 @@ class Recipe:
 
         return jnp.clip(jax.lax.scan(step, (), seen)[1], -1.0, 1.0)
 
+    def layers(self, params: Params, seen: Any, name: str) -> Array:
+        """Pictures to be laid over what they were made of, each by itself: float32 [n, H, W, 4],
+        colours in [-1, 1] and how far each pixel covers what is below, 0 to 1. Here whole ones.
+
+        seen: as `seen` gives it, of n moments.
+        """
+        carry = self.start(params, None, name)
+        pictures = self.each_alone(params, seen, carry, name)
+        return jnp.concatenate([pictures[..., :3], jnp.ones_like(pictures[..., :1])], axis=-1)
+
+    def beyond(
+        self, keypoints: Float32[np.ndarray, "n 137 3"], name: str
+    ) -> Bool[np.ndarray, " n"]:
+        """Of which poses, in pixels of the stage, it leaves out what the frame would show."""
+        return np.zeros(len(keypoints), bool)
+
     def synthesis_params(self, state: State) -> Params:
         """The parameters that synthesis uses, by network name: here of all networks, averaged where
         averaging is on."""
         return {**state.params, **state.averaged}
+
+    def logits(self, params: Params, pictures: Array) -> Array:
+        """What a recipe that detects says of pictures in [-1, 1], float32 [n, H, W, 3]: the logits
+        of the probability that they are synthetic, float32 [n]."""
+        raise NotImplementedError
 
     def tested(self, **changes: Any) -> "Recipe":
         """The recipe with another way to run a trained generator: see pix2pix.Test.
@@ -329,6 +391,14 @@ class Recipe:
             f"The recipe {self.name} has neither batch norm nor dropout in its generator, so there "
             f"is no {' or '.join(changes)} to choose; leave it out."
         )
+
+    def of_person(self, params: Params, who: Sequence[float]) -> tuple["Recipe", Params]:
+        """The recipe and the parameters of one of several people (`identities` above 1), or of a
+        mixture of them, who is told of nobody any more.
+
+        who: the weight of each.
+        """
+        raise NotImplementedError
 
     def parts(self, params: Params) -> tuple[str, ...]:
         """Names of the parts of a trained generator that can be left out of it: see `without`."""
@@ -362,6 +432,18 @@ class Recipe:
 
     def check_dataset(self, dataset: Any) -> None:
         """Raises UserError where a dataset (records.PoseFrames) lacks what the recipe is shown."""
+
+    def fitted(self, dataset: Any, data: Data, anew: bool = False) -> Self:
+        """The recipe with what it finds out about a dataset (records.PoseFrames) when training
+        begins, and keeps with the run; itself where that is known or nothing need be.
+
+        data: how the dataset is read; anew: also what is known is found again.
+        """
+        return self
+
+    def found_out(self) -> str:
+        """What `fitted` found, in a sentence for people; "" where there is nothing to say."""
+        return ""
 
     def pretrained(self) -> Mapping[str, Pretrained]:
         """The networks that losses need and nobody trains, by their names in `frozen`."""

@@ -2,9 +2,9 @@
 discriminator on several scales, and the stages that train them from coarse to fine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,56 +13,28 @@ from jaxtyping import Float, Float32
 
 from motion_jax import losses
 from motion_jax.errors import UserError, setting
-from motion_jax.metrics.frames import ssim_map
 from motion_jax.nets.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
-from motion_jax.nets.resnet50 import LEAST as RESNET_LEAST
-from motion_jax.nets.resnet50 import ResNet50
-from motion_jax.nets.vgg import VGG19
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.pose_pictures import drawn, poses_of
 from motion_jax.recipes import adversarial, matte, schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge, Term
-from motion_jax.recipes.base import GENERATOR_SIZES, Recipe
+from motion_jax.recipes.base import GENERATOR_SIZES
+from motion_jax.recipes.in_areas import InAreas
 from motion_jax.recipes.metric import Metric
 from motion_jax.recipes.network import Network, applied, picture, updated
+from motion_jax.recipes.picture_losses import (
+    PERCEPTUAL,
+    Losses,
+    feature_distance,
+    unlike,
+)
 from motion_jax.recipes.pixels import to_float
 from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Kind, Params, State
 
 # T consecutive frames of B examples, or their pose pictures.
 Frames = Float[Array, "b t h w 3"]
-
-
-class Perceptual(NamedTuple):
-    """A network whose features are compared: its class and weights, how features are compared,
-    what the loss is called, and the least side of a picture."""
-
-    network: Callable[[Any], Any]
-    weights: Pretrained
-    distance: Callable[[Any, Any], Array]
-    metric: str
-    least: int
-
-
-PERCEPTUAL = {
-    # With ImageNet weights: `motion-jax fetch vgg19`, or the file of --vgg.
-    "vgg19": Perceptual(
-        VGG19,
-        Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19"),
-        losses.perceptual,
-        "G_VGG",
-        16,
-    ),
-    # With those of the package imgsim.
-    "resnet50": Perceptual(
-        ResNet50,
-        Pretrained(ResNet50(), (1, 32, 32, 3), "motion_jax.weights.resnet50:load_resnet50"),
-        losses.unit_distance,
-        "G_ResNet",
-        RESNET_LEAST,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -89,6 +61,10 @@ class Generator:
     """How the generator doubles its pictures: transposed, as pix2pixHD, or resize (each pixel made
     four, then a convolution), which leaves no checkerboards. A network with resize cannot be
     exported to PyTorch."""
+    shuffle: int = 1
+    """1: pictures enter and leave as pixels, as pix2pixHD; 2 or 4: as blocks of so many pixels a
+    side, each one pixel of more channels (Shi et al. 2016), so that nothing is computed at the full
+    size: for live use, and for one stage alone. Such a network cannot be exported to PyTorch."""
 
 
 @dataclass(frozen=True)
@@ -99,30 +75,6 @@ class Discriminator:
     """Channels of the first layer."""
     n_layers: int = 3
     """Strided layers; 3 sees patches of 70 pixels."""
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Weights of the generator's losses; the adversarial one has weight 1."""
-
-    feature_matching: float = 10.0
-    """Weight of the mean absolute difference of the discriminator's features."""
-    perceptual: Literal["vgg19", "resnet50", "none"] = "vgg19"
-    """Features of which network are compared: VGG-19, as pix2pixHD (`motion-jax fetch vgg19`);
-    ResNet-50 (pip install --no-deps imgsim; nothing is downloaded in training); or none."""
-    perceptual_weight: float = 10.0
-    """Weight of the perceptual loss."""
-    perceptual_global_factor: float = 1.0
-    """Factor on the perceptual loss while the generator is a GlobalGenerator."""
-    l1: float = 0.0
-    """Weight of the mean absolute difference of the pictures; 10 to 100 where perceptual is
-    none."""
-    structure: float = 0.0
-    """Weight of 1 - SSIM of the pictures (Wang et al. 2004; as a loss Zhao et al. 2017): it asks
-    for edges in their place where l1 asks for brightness; 10 to 30."""
-    matte: float = 2.0
-    """With background = "plate": weight of the mean alpha where the plate shows what the true frame
-    shows, so that the person is not drawn where nobody is."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +104,7 @@ class Scene(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CoarseToFine(Recipe):
+class CoarseToFine(InAreas):
     """Fields and methods of both recipes. A scene is a Scene, or a recipe's own with more in it.
 
     Attributes:
@@ -173,6 +125,15 @@ class CoarseToFine(Recipe):
     """drawn: the generator makes whole pictures, as the published networks do. plate: it makes the
     person and a matte, which are laid over the background of the clip, found from its frames. For a
     camera on a tripod or in a quiet hand."""
+    area: Literal["frame", "person"] = "frame"
+    """What the networks see of each picture: frame, all of it; person, with a plate, only an area
+    around the person, of one size for the run; the rest of the frame is the plate. The less of the
+    frame the person fills, the more steps the same time has."""
+    area_height: int = 0
+    """Of that area, in pixels of the last stage; 0: found from the training poses when training
+    begins, with the width."""
+    area_width: int = 0
+    """See area_height."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
     """How pose pictures are drawn, where the dataset has no ready ones."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -193,10 +154,28 @@ class CoarseToFine(Recipe):
     def size_fields(self) -> dict[str, str]:
         return GENERATOR_SIZES
 
+    @property
+    def variants(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "generator.block": ("full", "separable"),
+            "generator.up": ("transposed", "resize"),
+            "generator.shuffle": (1, 2, 4),
+            "generator.n_downsampling": (2, 3, 4),
+        }
+
+    def in_one_stage(self) -> Self:
+        """A GlobalGenerator alone, at the size of the last stage."""
+        stages: Any = list(self.stages().values())
+        last, steps = stages[-1], sum(stage.steps for stage in stages)
+        only = replace(last, steps=steps, decay_steps=min(last.decay_steps, steps))
+        none = {f"{name}_stage": replace(s, steps=0, decay_steps=0)
+                for name, s in self.stages().items()}  # fmt: skip
+        return replace(self, **(none | {"global_stage": only}))
+
     def size_multiple(self, name: str) -> int:
-        """2 to the number of halvings in the generator."""
+        """2 to the number of halvings in the generator, times the side of its blocks."""
         enhancers = self.generator.n_local_enhancers if self.is_local(name) else 0
-        return 2 ** (self.generator.n_downsampling + enhancers)
+        return self.generator.shuffle * 2 ** (self.generator.n_downsampling + enhancers)
 
     def is_local(self, name: str) -> bool:
         """Whether the generator is a LocalEnhancer in that stage."""
@@ -227,6 +206,15 @@ class CoarseToFine(Recipe):
             raise UserError(
                 f"{setting('recipe.generator.up')} = {g.up!r} is neither 'transposed' nor 'resize'."
             )
+        if g.shuffle not in (1, 2, 4):
+            raise UserError(
+                f"{setting('recipe.generator.shuffle')} = {g.shuffle!r} is none of 1, 2 and 4."
+            )
+        if g.shuffle > 1 and self.local_stage.steps > 0:
+            raise UserError(
+                f"{setting('recipe.generator.shuffle')} = {g.shuffle} is for a network of one "
+                f"stage; set {setting('recipe.local_stage.steps')} = 0."
+            )
         if self.losses.perceptual not in (*PERCEPTUAL, "none"):
             raise UserError(
                 f"{setting('recipe.losses.perceptual')} = {self.losses.perceptual!r} is none of "
@@ -241,6 +229,7 @@ class CoarseToFine(Recipe):
         for name, stage in stages.items():
             self._check_size(name, stage)
             schedule.check_stage(name, stage)
+        self.check_area()
 
     def _check_enhancers(self) -> None:
         g = self.generator
@@ -283,15 +272,24 @@ class CoarseToFine(Recipe):
     def check_perceptual(self, crop: int | None = None) -> None:
         """Raises UserError where pictures (or crops of them) are too small for the
         perceptual loss."""
-        if not self.pretrained():
+        if self.losses.perceptual == "none":
             return
-        sides = [min(stage.height, stage.width) for stage in self.stages().values()]
+        sides = [min(self.drawn_size(name)) for name in self.stages()]
         smallest = min([*sides, crop] if crop else sides)
         least = PERCEPTUAL[self.losses.perceptual].least
         if smallest < least:
             raise UserError(
-                f"The perceptual loss needs pictures of at least {least} pixels, not {smallest}."
+                f"The perceptual loss needs pictures of at least {least} pixels, not {smallest}; "
+                f"use larger ones, or {setting('recipe.losses.perceptual')} = none."
             )
+
+    def least_area(self) -> int:
+        """As InAreas', and large enough for the perceptual loss."""
+        least = super().least_area()
+        if self.losses.perceptual == "none":
+            return least
+        times = max(self.frame_size[0] // stage.height for stage in self.stages().values())
+        return max(least, PERCEPTUAL[self.losses.perceptual].least * times)
 
     # --- the plate -----------------------------------------------------------------------------
 
@@ -305,11 +303,16 @@ class CoarseToFine(Recipe):
         followed by alpha (matte.with_alpha)."""
         return matte.with_alpha(made, scene.plates) if self.plated else made
 
-    def finished(self, made: Array, seen: Any) -> Array:
-        """What it made in synthesis as a picture: before the plate that is seen, or where none is
-        its own four channels."""
-        plates = seen.get("plates") if self.plated else None
-        return made if plates is None else matte.over(made, to_float(plates))
+    def finished(self, made: Array, shown: Any, seen: Any, place: Array | None, name: str) -> Array:
+        """What it made in synthesis as a picture of the frame: before the plate that is seen, or
+        where none is its own four channels.
+
+        shown, place: what `around` gives of `seen`.
+        """
+        if not self.plated or "plates" not in seen:
+            return self.laid_back(made, place, None, name)
+        picture = matte.over(made, to_float(shown["plates"]))
+        return self.laid_back(picture, place, to_float(seen["plates"]), name)
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -318,7 +321,14 @@ class CoarseToFine(Recipe):
         channels, up = 4 if self.plated else 3, "resize" if g.up == "resize" else "up"
         if not self.is_local(name):
             return GlobalGenerator(
-                channels, g.ngf, g.n_downsampling, g.n_blocks, dtype, block=g.block, up=up
+                channels,
+                g.ngf,
+                g.n_downsampling,
+                g.n_blocks,
+                dtype,
+                block=g.block,
+                up=up,
+                shuffle=g.shuffle,
             )
         return LocalEnhancer(
             channels,
@@ -339,7 +349,7 @@ class CoarseToFine(Recipe):
         )
 
     def networks(self, name: str) -> dict[str, Network]:
-        size = self._stage(name).height, self._stage(name).width
+        size = self.drawn_size(name)
         generator, averaged = self.main_generator(name), self.averaging > 0
         shown = (picture(*size, self.generator_channels),)
         discriminator = self.main_discriminator(name)
@@ -384,8 +394,8 @@ class CoarseToFine(Recipe):
         instead; and what `scene` needs. frozen: {"vgg19": parameters}, or {} without that loss.
         Returns the new state and float32 scalars named as the reference logs them: see `metrics`.
         """
-        stage = self._stage(name)
-        poses = self.draw(poses_of(batch), stage.height, stage.width)
+        batch = self.within(batch, name)
+        poses = self.pictured(poses_of(batch), name)
         with jax.named_scope("input"):
             scene = self.scene(poses, to_float(batch["frames"]), batch, frozen)
         return self.step(state, scene, name)
@@ -411,10 +421,24 @@ class CoarseToFine(Recipe):
             self.terms(name),
             scene,
         )
-        changes = {trained: change} | judged
+        further, found = self.besides(params, trained, scene, name)
+        if further is not None:
+            change = jax.tree.map(jnp.add, change, further)
+        changes, metrics = {trained: change} | judged, metrics | found
         changes = {network: changes[network] for network in state.optimizer}
         rate = self.learning_rate(name, state.step)
         return updated(networks, state, changes, rate, self.averaging), metrics
+
+    def besides(
+        self, params: Params, trained: str, scene: Any, name: str
+    ) -> tuple[Params | None, dict[str, Array]]:
+        """The gradient of losses that look into the trained generator, not at its pictures, and
+        these losses; None: there are none."""
+        return None, {}
+
+    def guided(self, scene: Any) -> Float[Array, "n h w {self.generator_channels}"]:
+        """What the generator is shown of the frames of a scene, none of which is its own."""
+        raise NotImplementedError
 
     def generated(self, params: Params, scene: Any, name: str, key: Array) -> Array:
         """The generator's frames of a scene, in training, as `composed` gives them: [b, t, h, w, 3
@@ -473,8 +497,7 @@ class CoarseToFine(Recipe):
 
     def _structure(self, pictures: Array, scene: Scene) -> Array:
         with jax.named_scope("G_SSIM"):
-            made, real = (127.5 * (x + 1.0) for x in (matte.picture(pictures), scene.images))
-            return self.losses.structure * (1.0 - jnp.mean(ssim_map(real, made)))
+            return self.losses.structure * unlike(matte.picture(pictures), scene.images)
 
     def _matte(self, pictures: Array, scene: Scene) -> Array:
         with jax.named_scope("G_matte"):
@@ -483,7 +506,8 @@ class CoarseToFine(Recipe):
             return self.losses.matte * needless
 
     def _perceptual(self, name: str, pictures: Array, scene: Scene) -> Array:
-        distance = partial(self._distance, scene.frozen[self.losses.perceptual])
+        kind = self.losses.perceptual
+        distance = partial(feature_distance, kind, self.dtype, scene.frozen[kind])
         pictures = matte.picture(pictures)
         return self.losses.perceptual_weight * self.perceptual(name, pictures, scene, distance)
 
@@ -497,21 +521,18 @@ class CoarseToFine(Recipe):
         factor = 1.0 if self.is_local(name) else self.losses.perceptual_global_factor
         return self.perceptual_frames * factor * distance(pictures, scene.images)
 
-    def _distance(self, weights: Params, a: Array, b: Array) -> Array:
-        chosen = PERCEPTUAL[self.losses.perceptual]
-        network = chosen.network(jnp.dtype(self.dtype))
-        with jax.named_scope(self.losses.perceptual):
-            a, b = (x.reshape(-1, *x.shape[-3:]) for x in (a, b))
-            of_a, of_b = applied(network, weights, a), applied(network, weights, b)
-        with jax.named_scope(chosen.metric):
-            return chosen.distance(of_a, of_b)
+    def pictured(self, poses: Array, name: str) -> Float32[Array, "*n h w 3"]:
+        """Pose pictures as the networks of a stage see them, from keypoints [..., 137, 3] in pixels
+        of these pictures or from ready ones; lines are as wide as in the whole frame."""
+        rows, width = self.drawn_size(name)
+        return self.draw(poses, self._stage(name).height, width, rows)
 
     def draw(
-        self, poses: Array, height: int, width: int
-    ) -> Float32[Array, "*n {height} {width} 3"]:
+        self, poses: Array, height: int, width: int, rows: int | None = None
+    ) -> Float32[Array, "*n rows {width} 3"]:
         """Pose pictures in [0, 1] from keypoints [..., 137, 3] in pixels of height x width, or from
-        ready ones (uint8 [..., height, width, 3])."""
-        return drawn(poses, self.pose_style, height, width)
+        ready ones (uint8 [..., height, width, 3]). rows: see draw_device.rasterize."""
+        return drawn(poses, self.pose_style, height, width, rows)
 
     # --- synthesis -----------------------------------------------------------------------------
 

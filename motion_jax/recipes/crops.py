@@ -1,6 +1,6 @@
-"""Square crops at another place in each sample, and back.
+"""Crops at another place in each sample, and back.
 
-Of pictures whose rows are shared among devices (layout.py) each device has a part of the square:
+Of pictures whose rows are shared among devices (layout.py) each device has a part of the crop:
 those are put together, so that every device of "space" has the whole of the small crop.
 """
 
@@ -25,20 +25,21 @@ def crop_corners(
 
 
 def crop(
-    image: Shaped[Array, "*n h w c"], corners: Int32[Array, "*n 2"], size: int
-) -> Shaped[Array, "*n {size} {size} c"]:
-    """The square of each sample at its own corner."""
+    image: Shaped[Array, "*n h w c"], corners: Int32[Array, "*n 2"], size: int | tuple[int, int]
+) -> Shaped[Array, "*n rows columns c"]:
+    """The part of each sample at its own corner. size: (height, width), or the side of a square."""
+    rows, columns = (size, size) if isinstance(size, int) else size
 
     def one(picture: Array, corner: Array) -> Array:
         height, width, channels = picture.shape
         number, count = layout.place()
         if count == 1:
-            return jax.lax.dynamic_slice(picture, (*corner, 0), (size, size, channels))
-        strip = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, size, channels))
-        here = corner[0] + jnp.arange(size) - number * height
+            return jax.lax.dynamic_slice(picture, (*corner, 0), (rows, columns, channels))
+        strip = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, columns, channels))
+        here = corner[0] + jnp.arange(rows) - number * height
         inside = (here >= 0) & (here < height)
-        rows = strip[jnp.clip(here, 0, height - 1)]
-        return jnp.where(inside[:, None, None], rows, jnp.zeros((), rows.dtype))
+        found = strip[jnp.clip(here, 0, height - 1)]
+        return jnp.where(inside[:, None, None], found, jnp.zeros((), found.dtype))
 
     def cut(image: Array, corners: Array) -> Array:
         return layout.over_space(_each(one, image, corners))
@@ -48,20 +49,20 @@ def crop(
 
 def paste(
     image: Shaped[Array, "*n h w c"],
-    patch: Shaped[Array, "*n size size c"],
+    patch: Shaped[Array, "*n rows columns c"],
     corners: Int32[Array, "*n 2"],
 ) -> Shaped[Array, "*n h w c"]:
-    """The inverse of crop: image with each sample's square replaced."""
+    """The inverse of crop: image with that part of each sample replaced."""
 
-    def one(picture: Array, corner: Array, square: Array) -> Array:
+    def one(picture: Array, corner: Array, part: Array) -> Array:
         number, count = layout.place()
         if count == 1:
-            return jax.lax.dynamic_update_slice(picture, square, (*corner, 0))
-        height, (size, _, channels) = picture.shape[0], square.shape
-        old = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, size, channels))
+            return jax.lax.dynamic_update_slice(picture, part, (*corner, 0))
+        height, (rows, columns, channels) = picture.shape[0], part.shape
+        old = jax.lax.dynamic_slice(picture, (0, corner[1], 0), (height, columns, channels))
         there = jnp.arange(height) + number * height - corner[0]
-        inside = (there >= 0) & (there < size)
-        new = jnp.where(inside[:, None, None], square[jnp.clip(there, 0, size - 1)], old)
+        inside = (there >= 0) & (there < rows)
+        new = jnp.where(inside[:, None, None], part[jnp.clip(there, 0, rows - 1)], old)
         return jax.lax.dynamic_update_slice(picture, new, (0, corner[1], 0))
 
     def pasted(image: Array, patch: Array, corners: Array) -> Array:

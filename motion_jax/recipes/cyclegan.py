@@ -85,7 +85,9 @@ class CycleGAN(OneStage):
     def validate(self) -> None:
         super().validate()
         if self.pool_size < 0:
-            raise UserError(f"{setting('recipe.pool_size')} = {self.pool_size} is less than 0.")
+            raise UserError(
+                f"{setting('recipe.pool_size')} = {self.pool_size} is less than 0; 0 is no pool."
+            )
 
     # --- networks ------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ The defaults have the reference's bugs fixed; configs/everybody_dance_now_refere
 and docs/reference-behaviour.md lists every known one and what is done about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +19,20 @@ from jax import Array
 from jaxtyping import Float, Float32
 
 from motion_jax import losses
+from motion_jax.data import identities
 from motion_jax.data.reading import Need, Window
+from motion_jax.data.records import PoseFrames
 from motion_jax.devices import layout
 from motion_jax.errors import UserError, setting
 from motion_jax.nets.conv import on_cpu
-from motion_jax.nets.pix2pixhd import GlobalGenerator, NLayerDiscriminator
+from motion_jax.nets.pix2pixhd import (
+    GlobalGenerator,
+    LocalEnhancer,
+    NLayerDiscriminator,
+    mixed,
+)
 from motion_jax.pose.pose_pictures import poses_of
-from motion_jax.recipes import coarse_to_fine, matte
+from motion_jax.recipes import coarse_to_fine, matte, picture_losses
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
@@ -63,7 +70,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Losses(coarse_to_fine.Losses):
+class Losses(picture_losses.Losses):
     """Weights of the generator's losses; the adversarial one has weight 1."""
 
     perceptual_global_factor: float = 0.5
@@ -81,13 +88,15 @@ class Stage(coarse_to_fine.Stage):
 
 
 class Scene(NamedTuple):
-    """coarse_to_fine.Scene, and where the faces are: boxes in pixels (empty: none)."""
+    """coarse_to_fine.Scene, where the faces are (boxes in pixels, empty: none), and, with
+    recipe.identities, who it is."""
 
     poses: Frames
     images: Frames
     boxes: Float[Array, "b t 4"]
     frozen: Params
     plates: Frames | None = None
+    identities: Float[Array, "b t people"] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,9 @@ class EverybodyDanceNow(CoarseToFine):
     """Standard deviation of noise added to the previous frame in training (pictures are in
     [-1, 1]). A generator that has learned to remove it does not let its own faults grow from frame
     to frame. 0, as the reference: none."""
+    identities: int = 0
+    """People whom one network learns to draw and to tell apart, by the names of the dataset's
+    videos; 0: it is not told who it is, as the paper's. See docs/people.md."""
     main_discriminator_after: int = -1
     """Step of the face stage from which the main discriminator trains too; -1: never."""
 
@@ -136,6 +148,12 @@ class EverybodyDanceNow(CoarseToFine):
                 f"{setting('recipe.previous_noise')} = {self.previous_noise:g} is noise on the "
                 f"previous frame, which {setting('recipe.previous')} = 'none' does not show; use 0."
             )
+        if self.area == "person" and self.previous != "none":
+            raise UserError(
+                f"{setting('recipe.area')} = 'person' shows the generator another part of the "
+                "frame in every moment, under which the frame before does not lie; set "
+                f"{setting('recipe.previous')} = 'none'."
+            )
         self.check_networks(
             {"face": {"ngf": 1, "n_downsampling": 0, "n_blocks": 0, "ndf": 1, "n_layers": 1}}
         )
@@ -145,6 +163,11 @@ class EverybodyDanceNow(CoarseToFine):
                     f"{setting(f'recipe.{name}_stage.window')} = {stage.window}: the discriminator "
                     "judges two consecutive frames, so use 2 or more."
                 )
+        if self.identities < 0:
+            raise UserError(
+                f"{setting('recipe.identities')} = {self.identities} is negative; give the number "
+                "of people, or 0."
+            )
         if "face" in stages:
             if len(stages) == 1:
                 raise UserError(
@@ -179,13 +202,45 @@ class EverybodyDanceNow(CoarseToFine):
         needs: list[Need] = ["poses"]
         needs += ["face_boxes"] if name == "face" else []
         needs += ["plates"] if self.plated else []
-        return Window(stage.height, stage.width, stage.batch_size, tuple(needs), stage.window)
+        return Window(
+            stage.height,
+            stage.width,
+            stage.batch_size,
+            tuple(needs),
+            stage.window,
+            self.planes,
+        )
+
+    def least_area(self) -> int:
+        """As CoarseToFine's; the face stage's square must fit into it."""
+        least = super().least_area()
+        if "face" in self.stages():
+            multiple = self.area_multiple
+            least = max(least, -(-self.face.size // multiple) * multiple)
+        return least
+
+    def check_dataset(self, dataset: PoseFrames) -> None:
+        super().check_dataset(dataset)
+        if self.identities:
+            identities.check_count(dataset, self.identities)
+
+    @property
+    def planes(self) -> int:
+        """Planes beside the pose that say who it is: see GlobalGenerator.identities."""
+        return self.identities if self.identities > 1 else 0
+
+    def of_person(self, params: Params, who: Sequence[float]) -> tuple["EverybodyDanceNow", Params]:
+        """See Recipe."""
+        generator = mixed(params["generator"], who)
+        return replace(self, identities=1), {**params, "generator": generator}
 
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
         found = super().networks(name)
         main, judge = found["generator"], found["discriminator"]
+        if self.planes:
+            main = replace(main, inputs=(picture(*self.drawn_size(name), 6 + self.planes),))
         if name != "face":
             return found | {"generator": replace(main, updates=self.generator_updates)}
         joins = self.main_discriminator_after
@@ -201,6 +256,10 @@ class EverybodyDanceNow(CoarseToFine):
                 self.face_discriminator(), seen, "discriminator", Adam(), whole=True
             ),
         }
+
+    def main_generator(self, name: str) -> GlobalGenerator | LocalEnhancer:
+        found = super().main_generator(name)
+        return found.clone(identities=self.identities) if self.identities else found
 
     def face_generator(self) -> GlobalGenerator:
         f = self.face
@@ -223,16 +282,16 @@ class EverybodyDanceNow(CoarseToFine):
             Work(networks["generator"], frames + pairs if name == "face" else 3 * frames, at_once),
             Work(networks["discriminator"], (7 if trained else 3) * pairs, 2 * pairs),
         ]
-        sizes = [(stage.height, stage.width)]
+        sizes = [self.drawn_size(name)]
         if name == "face":
             found += [
                 Work(networks["face_generator"], 3 * frames, at_once),
                 Work(networks["face_discriminator"], 7 * frames, 2 * frames),
             ]
             sizes.append((self.face.size, self.face.size))
-        if self.pretrained():
+        if self.losses.perceptual != "none":
             # Generated and real pictures forward, the generated ones backward.
-            chosen = coarse_to_fine.PERCEPTUAL[self.losses.perceptual].weights
+            chosen = picture_losses.PERCEPTUAL[self.losses.perceptual].weights
             features = (Network(chosen.module, (picture(*size),)) for size in sizes)
             found += [Work(network, 3 * frames, frames) for network in features]
         return found
@@ -242,8 +301,10 @@ class EverybodyDanceNow(CoarseToFine):
     def scene(
         self, poses: Array, images: Array, batch: Mapping[str, Array], frozen: Params
     ) -> Scene:
-        """Of the batch face_boxes float32 [B, T, 4] too."""
-        return Scene(poses, images, batch["face_boxes"], frozen, self.plates_of(batch))
+        """Of the batch face_boxes float32 [B, T, 4] too, and identities float32 [B, T, people]
+        where the recipe knows several."""
+        who = batch["identities"] if self.planes else None
+        return Scene(poses, images, batch["face_boxes"], frozen, self.plates_of(batch), who)
 
     def generated(self, params: Params, scene: Scene, name: str, key: Array | None = None) -> Array:
         """Frames of a scene: the first from a zero picture, each next from the one before, with
@@ -252,15 +313,16 @@ class EverybodyDanceNow(CoarseToFine):
         if self.previous == "none":
             return self.composed(self._each_alone(params, scene, name), scene)
 
-        def frame(previous: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
-            pose, boxes, *noise = inputs
-            made = self.generate(params, pose, sum(noise, previous), boxes, name)
+        def frame(previous: Array, inputs: tuple[Any, ...]) -> tuple[Array, Array]:
+            pose, boxes, who, *noise = inputs
+            made = self.generate(params, pose, sum(noise, previous), boxes, name, who)
             return self.fed_back(made), made
 
         if self.rematerialise:
             frame = jax.checkpoint(frame)
         poses, boxes = jnp.swapaxes(scene.poses, 0, 1), jnp.swapaxes(scene.boxes, 0, 1)
-        by_time: tuple[Array, ...] = (poses, boxes)
+        who = None if scene.identities is None else jnp.swapaxes(scene.identities, 0, 1)
+        by_time: tuple[Any, ...] = (poses, boxes, who)
         if self.previous_noise and key is not None:
             with jax.named_scope("previous_noise"):
                 shape = by_time[0].shape
@@ -276,13 +338,14 @@ class EverybodyDanceNow(CoarseToFine):
 
     def _each_alone(self, params: Params, scene: Scene, name: str) -> Array:
         """The frames of a scene as one batch, none of which sees another."""
-        poses, boxes = (x.reshape(-1, *x.shape[2:]) for x in (scene.poses, scene.boxes))
+        inputs = (scene.poses, scene.boxes, scene.identities)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), inputs)
 
-        def made(poses: Array, boxes: Array) -> Array:
-            return self.generate(params, poses, jnp.zeros_like(poses), boxes, name)
+        def made(poses: Array, boxes: Array, who: Array | None) -> Array:
+            return self.generate(params, poses, jnp.zeros_like(poses), boxes, name, who)
 
         made = jax.checkpoint(made) if self.rematerialise else made
-        frames = made(poses, boxes)
+        frames = made(*flat)
         return frames.reshape(*scene.poses.shape[:2], *frames.shape[1:])
 
     def judges(self, name: str) -> dict[str, Judge]:
@@ -341,6 +404,17 @@ class EverybodyDanceNow(CoarseToFine):
             fake, real, pose = (crop(x, corners, size) for x in every)
             return fake, real, pose, mask
 
+    def guided(self, scene: Scene) -> Float[Array, "n h w 6"]:
+        """The first frame of each window before zeros, the others after the real frame. With a
+        plate all before zeros: what would be fed back is not known of real frames."""
+        previous = jnp.zeros_like(scene.images)
+        if self.previous == "own" and not self.plated:
+            previous = previous.at[:, 1:].set(scene.images[:, :-1])
+        seen = jnp.concatenate([scene.poses, previous], axis=-1)
+        if scene.identities is not None:
+            seen = jnp.concatenate([seen, as_planes(scene.identities, seen)], axis=-1)
+        return seen.reshape(-1, *seen.shape[2:])
+
     def judged(self, poses: Frames, images: Frames) -> Float[Array, "b*(t-1) h w 12"]:
         """pose_t, pose_t+1, image_t, image_t+1 of every pair of neighbouring frames."""
         parts = (poses[:, :-1], poses[:, 1:], images[:, :-1], images[:, 1:])
@@ -352,9 +426,12 @@ class EverybodyDanceNow(CoarseToFine):
     def seen(self, moments: Moments) -> dict[str, Array | np.ndarray]:
         """Poses, and where faces are; where that is not known, zeros, which leave the face as it
         is."""
+        self.check_seen(moments)
         poses = poses_of(moments)
         boxes = moments.get("face_boxes")
         plates = {"plates": moments["plates"]} if self.plated and "plates" in moments else {}
+        if self.planes:
+            plates["identities"] = moments["identities"]
         return {
             "poses": poses,
             "face_boxes": np.zeros((len(poses), 4), np.float32) if boxes is None else boxes,
@@ -375,12 +452,13 @@ class EverybodyDanceNow(CoarseToFine):
         """A frame from its pose and the frame before it. What is fed back is the raw output, as in
         the reference (a face crop plus its residual may leave [-1, 1]); with a plate the person
         alone."""
-        stage = self._stage(name)
-        pose = self.draw(seen["poses"], stage.height, stage.width)[None]
+        shown, place = self.around(seen, name)
+        pose = self.pictured(shown["poses"], name)[None]
         previous = jnp.zeros_like(pose) if isinstance(carry, tuple) else carry
-        made = self.generate(params, pose, previous, seen["face_boxes"][None], name)
+        who = seen["identities"][None] if self.planes else None
+        made = self.generate(params, pose, previous, shown["face_boxes"][None], name, who)
         after = () if isinstance(carry, tuple) else self.fed_back(made)
-        return self.finished(made[0], seen), after
+        return self.finished(made[0], shown, seen, place, name), after
 
     def fed_back(self, made: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
         """The frame as the next one is shown it: with a plate the person before grey, so that
@@ -402,11 +480,15 @@ class EverybodyDanceNow(CoarseToFine):
         previous: Float[Array, "b h w 3"],
         boxes: Float[Array, "b 4"],
         name: str,
+        who: Float[Array, "b people"] | None = None,
     ) -> Float[Array, "b h w c"]:
         """What is made of a pose picture and the previous frame, face included: a picture, or with
-        a plate the person's colours and matte (matte.py)."""
+        a plate the person's colours and matte (matte.py). who: with recipe.identities, the weight
+        of each person."""
         with jax.named_scope("generator"):
             inputs = jnp.concatenate([pose, previous], axis=-1)
+            if who is not None:
+                inputs = jnp.concatenate([inputs, as_planes(who, inputs)], axis=-1)
             image = applied(self.main_generator(name), params["generator"], inputs)
         if "face_generator" not in params:
             return image
@@ -421,6 +503,13 @@ class EverybodyDanceNow(CoarseToFine):
                 face = jnp.clip(face, -1.0, 1.0)
             pasted = paste(matte.picture(image), face, corners)
             return jnp.concatenate([pasted, image[..., 3:]], axis=-1) if self.plated else pasted
+
+
+def as_planes(
+    who: Float[Array, "*n people"], pictures: Float[Array, "*n h w _"]
+) -> Float[Array, "*n h w people"]:
+    """Weights as planes beside pictures: see GlobalGenerator.identities."""
+    return jnp.broadcast_to(who[..., None, None, :], (*pictures.shape[:-1], who.shape[-1]))
 
 
 RECIPE = EverybodyDanceNow

@@ -171,6 +171,11 @@ class FirstOrder(OnlyStage):
                     f"{setting('recipe.losses.feature_matching')} has {weights} weights, but the "
                     f"discriminator {blocks} blocks; give one for each, or none."
                 )
+        if self.generator.skips and not self.generator.occlusion:
+            raise UserError(
+                f"{setting('recipe.generator.skips')} needs the map of what is hidden: turn "
+                f"{setting('recipe.generator.occlusion')} on."
+            )
         if not self.detector.jacobian and self.losses.equivariance_jacobian:
             raise UserError(
                 f"A detector without jacobians has no equivariance of them: set "

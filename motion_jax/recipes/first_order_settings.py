@@ -85,6 +85,9 @@ class Generator:
     """Residual blocks at the lowest resolution."""
     occlusion: bool = True
     """Whether a map says what the photo does not show."""
+    skips: bool = False
+    """Whether the warped photo itself is shown where that map calls it seen: sharp after little
+    training. Not in the published networks; their checkpoints cannot hold it."""
 
     def module(
         self,
@@ -113,8 +116,9 @@ class Generator:
                 **common,
             )
         return first_order.OcclusionAwareGenerator(
-            3, self.expansion, self.most, self.halvings, self.residuals, inner, **common
-        )
+            3, self.expansion, self.most, self.halvings, self.residuals, inner,
+            skips=self.skips, **common,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,9 +196,11 @@ class Rates:
     """Learning rates of the networks, as multiples of the stage's."""
 
     generator: float = 1.0
+    """Of the generator."""
     discriminator: float = 1.0
+    """Of the discriminator."""
     detector: float = 1.0
-    """0: the detector keeps its weights; its running statistics still move."""
+    """Of the keypoint detector. 0: it keeps its weights; its running statistics still move."""
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,14 @@ class Freeze:
     discriminator_trained: int = 0
     """FreezeD as Cartoon-StyleGAN counts: only so many levels at the 4x4 side are trained, and the
     last layers; 0: all of it."""
+    source_styles: int = 0
+    """FreezeSG (Cartoon-StyleGAN), with generator_trained: so many styles, from the 4x4 side, are
+    those that `source`'s mapping gives of the same latent; 0: off."""
 
     def check(self, levels: int) -> None:
         """Raises UserError for counts below 0, and for two ways at once."""
-        for name in ("generator_trained", "discriminator_frozen", "discriminator_trained"):
+        counts = ("generator_trained", "discriminator_frozen", "discriminator_trained")
+        for name in (*counts, "source_styles"):
             if getattr(self, name) < 0:
                 raise UserError(f"{setting(f'recipe.freeze.{name}')} must be 0 or more.")
         if self.discriminator_frozen and self.discriminator_trained:

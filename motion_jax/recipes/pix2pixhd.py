@@ -20,11 +20,11 @@ from motion_jax.recipes.coarse_to_fine import (
     Discriminator,
     Frames,
     Generator,
-    Losses,
     Scene,
     Stage,
 )
 from motion_jax.recipes.network import applied
+from motion_jax.recipes.picture_losses import Losses
 from motion_jax.recipes.state import Params
 
 # What configs of this recipe are made of.
@@ -61,16 +61,19 @@ class Pix2PixHD(CoarseToFine):
         with jax.named_scope("generator"):
             return applied(self.main_generator(name), params["generator"], poses)
 
+    def guided(self, scene: Scene) -> Float[Array, "n h w 3"]:
+        return scene.poses.reshape(-1, *scene.poses.shape[2:])
+
     def judged(self, poses: Frames, images: Frames) -> Float[Array, "b*t h w 6"]:
         """Pose and image of every frame."""
         pairs = jnp.concatenate([poses, images], axis=-1)
         return pairs.reshape(-1, *pairs.shape[2:])
 
     def draw(
-        self, poses: Array, height: int, width: int
-    ) -> Float32[Array, "*n {height} {width} 3"]:
+        self, poses: Array, height: int, width: int, rows: int | None = None
+    ) -> Float32[Array, "*n rows {width} 3"]:
         """As CoarseToFine's, but in [-1, 1], as pix2pixHD has every picture."""
-        return 2.0 * super().draw(poses, height, width) - 1.0
+        return 2.0 * super().draw(poses, height, width, rows) - 1.0
 
     def reading(self, name: str) -> Window:
         stage = self._stage(name)
@@ -78,6 +81,7 @@ class Pix2PixHD(CoarseToFine):
         return Window(stage.height, stage.width, stage.batch_size, needs)
 
     def seen(self, moments: Moments) -> Array | dict[str, Array]:
+        self.check_seen(moments)
         if not self.plated:
             return poses_of(moments)
         plates = {"plates": moments["plates"]} if "plates" in moments else {}
@@ -87,10 +91,10 @@ class Pix2PixHD(CoarseToFine):
         self, params: Params, seen: Array | dict[str, Array], carry: tuple[()], name: str
     ) -> tuple[Array, tuple[()]]:
         """A frame from its pose."""
-        stage = self._stage(name)
-        poses = seen["poses"] if isinstance(seen, dict) else seen
-        pose = self.draw(poses, stage.height, stage.width)[None]
-        return self.finished(self.frames(params, pose, name)[0], seen), carry
+        shown, place = self.around(seen, name)
+        pose = self.pictured(shown["poses"] if isinstance(shown, dict) else shown, name)[None]
+        made = self.frames(params, pose, name)[0]
+        return self.finished(made, shown, seen, place, name), carry
 
 
 RECIPE = Pix2PixHD

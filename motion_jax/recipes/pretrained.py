@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from motion_jax.errors import UserError
 from motion_jax.nets.initial import initialise
 from motion_jax.recipes.state import Params
 
@@ -44,6 +45,27 @@ class Pretrained:
     def shapes(self) -> Any:
         """Of the parameters, as jax.ShapeDtypeStruct."""
         return jax.eval_shape(self.module.init, jax.random.key(0), jnp.zeros(self.example))
+
+
+@dataclass(frozen=True)
+class Named(Pretrained):
+    """One whose file a setting of the recipe names: `path`."""
+
+    path: str = ""
+
+    def load(self, path: Path | None = None) -> Params:
+        """Its parameters. Raises UserError where there are none, or those of another network."""
+        found = super().load(Path(self.path))
+
+        def shapes(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
+            return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
+
+        if shapes(dict(found)) != shapes(dict(self.shapes())):
+            raise UserError(
+                f"{self.path} holds a network of other layers or widths than the one that is "
+                "trained; give the one that training began with."
+            )
+        return found
 
 
 def load_all(

@@ -32,8 +32,10 @@ from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
 from motion_jax.recipes.network import Network, applied, picture
 from motion_jax.recipes.one_stage import OnlyStage
 from motion_jax.recipes.pixels import to_float
+from motion_jax.recipes.pretrained import Named, Pretrained
 from motion_jax.recipes.schedule import Stage
 from motion_jax.recipes.state import Kind, Params, State
+from motion_jax.recipes.stylegan2_settings import Discriminator, Generator, Losses
 
 # What configs of this recipe are made of.
 __all__ = [
@@ -46,104 +48,6 @@ __all__ = [
     "Stage",
     "StyleGAN2",
 ]
-
-
-@dataclass(frozen=True)
-class Generator:
-    """The network that makes the picture."""
-
-    latent: int = 512
-    """Width of z."""
-    style: int = 512
-    """Width of w."""
-    mapping_layers: int = 8
-    """Layers from z to w: 8, or 2 as StyleGAN2-ADA's auto configuration."""
-    mapping_hidden: int = 0
-    """Width of those before the last; 0: as w."""
-    mapping_rate: float = 0.01
-    """Their learning rate, as a factor."""
-    channel_base: int = 32_768
-    """Channels times resolution, of both networks: 32768 (config F, "multiplier 2"), or 16384."""
-    channel_max: int = 512
-    """Most channels of a level."""
-    widths: tuple[int, ...] = ()
-    """Channels of each level instead, 4x4 first."""
-    architecture: nets.Architecture = "skip"
-    """See nets.stylegan2.Synthesis."""
-    channels: int = 3
-    """Of its pictures."""
-    clamp: float = 0.0
-    """Activations are kept within it; 0: not. StyleGAN2-ADA's networks have 256."""
-    taps: tuple[float, ...] = nets.BINOMIAL
-    """The filter around steps of resolution."""
-
-    def __post_init__(self) -> None:
-        _tuples(self, "widths", "taps")  # lists, where they are read from config.json
-
-    def levels(self, size: int) -> tuple[int, ...]:
-        """Channels of each level."""
-        if self.widths:
-            return self.widths
-        return tuple(min(self.channel_base // r, self.channel_max) for r in nets.levels(size))
-
-    def module(self, size: int, dtype: str) -> nets.Generator:
-        return nets.Generator(
-            widths=self.levels(size),
-            latent=self.latent,
-            style=self.style,
-            mapping_layers=self.mapping_layers,
-            mapping_rate=self.mapping_rate,
-            mapping_hidden=self.mapping_hidden or None,
-            architecture=self.architecture,
-            channels=self.channels,
-            clamp=self.clamp or None,
-            taps=self.taps,
-            dtype=jnp.dtype(dtype),
-        )
-
-
-def _tuples(owner: Any, *names: str) -> None:
-    for name in names:
-        object.__setattr__(owner, name, tuple(getattr(owner, name)))
-
-
-@dataclass(frozen=True)
-class Discriminator:
-    """The network that tells generated pictures from real ones; as wide as the generator."""
-
-    widths: tuple[int, ...] = ()
-    """Channels of each level, 4x4 first, where they are not the generator's."""
-    architecture: nets.Architecture = "resnet"
-    """See nets.stylegan2.Discriminator."""
-    stddev_group: int = 4
-    """Pictures that are compared with each other."""
-    stddev_channels: int = 1
-    """Channels that this makes; 0: without."""
-    clamp: float = 0.0
-    """As the generator's."""
-
-    def __post_init__(self) -> None:
-        _tuples(self, "widths")
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Weights and rhythm of what is regularised, and style mixing."""
-
-    r1: float = 10.0
-    """Of the squared gradient of the score by real pictures (Mescheder et al. 2018)."""
-    r1_every: int = 16
-    """Steps between two such."""
-    path: float = 2.0
-    """Of how the lengths of steps in w and in the picture differ; 0: never."""
-    path_every: int = 4
-    """Steps between two such."""
-    path_shrink: int = 2
-    """Part of the batch that it is measured on."""
-    path_decay: float = 0.01
-    """With which the mean length is followed."""
-    mixing: float = 0.9
-    """Probability that a batch mixes two latents at a random layer."""
 
 
 @struct.dataclass
@@ -181,6 +85,9 @@ class StyleGAN2(OnlyStage):
     losses: Losses = field(default_factory=Losses)
     augment: Augment = field(default_factory=Augment)
     freeze: Freeze = field(default_factory=Freeze)
+    source: str = ""
+    """Run or weight file of the generator that a fine-tuning began with, for losses.structure and
+    freeze.source_styles."""
     main_stage: Stage = field(default_factory=lambda: Stage(learning_rate=2e-3))
     averaging: float = 0.5 ** (32 / 10_000)
     """Decay of the exponential average of the generator's parameters; 0 is off."""
@@ -229,6 +136,38 @@ class StyleGAN2(OnlyStage):
             raise UserError(f"{setting('recipe.averaging')} = {self.averaging} is no decay.")
         self.augment.check()
         self.freeze.check(count)
+        self._check_source(count)
+
+    def check_dataset(self, dataset: Any) -> None:
+        if len(dataset) < 2:
+            raise UserError(
+                f"The dataset {dataset.folder} has one picture, which a generator could only "
+                "repeat; give some hundred, or teach a trained generator that picture's style: "
+                "motion-jax one-style."
+            )
+
+    @property
+    def _beside_source(self) -> bool:
+        return self.losses.structure > 0 or self.freeze.source_styles > 0
+
+    def _check_source(self, levels: int) -> None:
+        if self.losses.structure and not 1 <= self.losses.structure_levels <= levels:
+            raise UserError(
+                f"{setting('recipe.losses.structure_levels')} = {self.losses.structure_levels}: "
+                f"the generator has {levels} levels."
+            )
+        if self._beside_source and not self.source:
+            raise UserError(
+                f"{setting('recipe.losses.structure')} and recipe.freeze.source_styles compare "
+                f"with the generator that training began with: name it, {setting('recipe.source')}."
+            )
+
+    def pretrained(self) -> Mapping[str, Pretrained]:
+        if not self._beside_source:
+            return {}
+        maker, _ = self.modules()
+        example, loader = (1, self.generator.latent), "motion_jax.latents.model:load_variables"
+        return {"source": Named(maker, example, loader, self.source)}
 
     # --- networks ------------------------------------------------------------------------------
 
@@ -277,6 +216,8 @@ class StyleGAN2(OnlyStage):
         more = {}
         if self.augment.mode == "adaptive":
             more = named(Metric("augmentation"), "augment_p", "real_signs")
+        if self.losses.structure:
+            penalties |= named(Metric("structure"), "structure")
         losses = named(GENERATOR, "G") | named(DISCRIMINATOR, "D")
         return losses | penalties | scores | more | {"path_length": Metric("path length")}
 
@@ -321,7 +262,7 @@ class StyleGAN2(OnlyStage):
         draws = {"d": self.drawn(keys[0], n), "g": self.drawn(keys[1], n)}
         if "path" in kind:
             draws["path"] = self.drawn(keys[2], fewer // layout.shares(), picture=True)
-        return self.step(state, real, draws, keys[3], name, kind)
+        return self.step(state, real, draws, keys[3], name, kind, frozen)
 
     def drawn(self, key: Array, n: int, picture: bool = False) -> Draws:
         """The random numbers of one phase, of n pictures (on this device)."""
@@ -351,10 +292,11 @@ class StyleGAN2(OnlyStage):
         key: Array,
         name: str,
         kind: Kind = (),
+        frozen: Params | None = None,
     ) -> tuple[StyleState, dict[str, Array]]:
         """train_step from pictures in [-1, 1] and random numbers by phase: "d", "g" and "path".
 
-        key: of the augmentation.
+        key: of the augmentation; frozen: the networks of `pretrained`.
         """
         networks, losses = self.networks(name), self.losses
         generator, judge = (networks[n].module for n in ("generator", "discriminator"))
@@ -370,16 +312,30 @@ class StyleGAN2(OnlyStage):
             with jax.named_scope("augment"):
                 return adaptive.varied(images, self.augment, random)
 
+        def styles(variables: Params, draws: Draws) -> tuple[Array, Array]:
+            """(w of every layer, the w of the first latent)."""
+            both = applied(
+                generator, variables, draws.z.reshape(-1, draws.z.shape[-1]), method="map"
+            )
+            one, two = both.reshape(2, -1, both.shape[-1])
+            mine = jnp.arange(nets.style_count(self.size[0]))[:, None] < draws.first
+            return jnp.where(mine, one[:, None], two[:, None]), one
+
+        def laid_out(variables: Params, draws: Draws) -> tuple[Array, Array]:
+            """`styles`, the first ones the source's where that is asked for."""
+            ws, one = styles(variables, draws)
+            if self.freeze.source_styles:
+                assert frozen is not None, "see pretrained"
+                theirs, _ = styles(frozen["source"], draws)
+                kept = jnp.arange(ws.shape[1])[:, None] < self.freeze.source_styles
+                ws = jnp.where(kept, theirs, ws)
+            return ws, one
+
         def made(weights: Params, draws: Draws) -> tuple[Array, Array, Array]:
             """(pictures, their w of every layer, the w of the first latent)."""
             variables = {**params["generator"], "params": weights}
             with jax.named_scope("generator"):
-                both = applied(
-                    generator, variables, draws.z.reshape(-1, draws.z.shape[-1]), method="map"
-                )
-                one, two = both.reshape(2, -1, both.shape[-1])
-                mine = jnp.arange(nets.style_count(self.size[0]))[:, None] < draws.first
-                ws = jnp.where(mine, one[:, None], two[:, None])
+                ws, one = laid_out(variables, draws)
                 return applied(generator, variables, ws, draws.noise, method="draw"), ws, one
 
         def judged(weights: Params, images: Array) -> Array:
@@ -431,13 +387,34 @@ class StyleGAN2(OnlyStage):
             moved("discriminator", change)
 
         # The generator.
-        def of_generator(weights: Params) -> tuple[Array, Array]:
-            images, _, w = made(weights, draws["g"])
+        def of_generator(weights: Params) -> tuple[Array, tuple[Array, Array]]:
+            images, ws, w = made(weights, draws["g"])
             scores = judged(params["discriminator"]["params"], augmented(images))
-            return jax.nn.softplus(-scores).mean(), w
+            loss = jax.nn.softplus(-scores).mean()
+            total = loss
+            if losses.structure:
+                total = total + structure(weights, ws)
+            return total, (loss, w)
+
+        def structure(weights: Params, ws: Array) -> Array:
+            """How far features are from the source's, each with noise of its own."""
+            assert frozen is not None, "see pretrained"
+            seen = nets.levels(self.size[0])[: losses.structure_levels]
+            theirs, _ = styles(frozen["source"], draws["g"])
+
+            def features(variables: Params, ws: Array, noise: list[Array]) -> dict[int, Array]:
+                return applied(generator, variables, ws, noise, seen=seen, method="draw")[1]
+
+            with jax.named_scope("structure"):
+                mine = features({**params["generator"], "params": weights}, ws, draws["g"].noise)
+                others = features(frozen["source"], theirs, draws["d"].noise)
+                apart = [jnp.square(mine[size] - others[size]).mean() for size in seen]
+                return losses.structure * jnp.stack(apart).sum()
 
         weights = params["generator"]["params"]
-        (metrics["G"], w), change = jax.value_and_grad(of_generator, has_aux=True)(weights)
+        (total, (metrics["G"], w)), change = jax.value_and_grad(of_generator, has_aux=True)(weights)
+        if losses.structure:
+            metrics["structure"] = total - metrics["G"]
         moved("generator", change)
         path_mean = state.path_mean
         if "path" in kind:

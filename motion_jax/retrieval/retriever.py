@@ -179,6 +179,30 @@ class Retriever:
             assert between is not None, "no left is -1"
             yield between(part)
 
+    def next(
+        self, keypoints: Float[np.ndarray, "137 3"], before: int | None, seconds: float = 0.0
+    ) -> tuple[int, UInt8[np.ndarray, "h w 3"]]:
+        """The next moment of a live source: (the row of `records` that is shown, the picture).
+
+        The cheapest of the nearest candidates by the costs of "path", from the row shown `before`,
+        so many seconds ago; None: nothing was shown.
+        """
+        queries, jump = self._points(keypoints[None]), self.options.jump
+        wanted = min(max(self.options.k, self.options.candidates), len(self.records))
+        [distances], [near] = features.nearest(queries, self.poses, wanted)
+        cost = np.where(np.isfinite(distances), distances, 1e6)
+        if before is not None and jump:
+            expected = before
+            for _ in range(max(1, round(seconds / self._interval))):
+                expected = int(self._following[expected])
+            step = features.between(self.poses[[expected]], self.poses[near])
+            cost = cost + jump * np.where(np.isfinite(step), step, 2.0)
+        row = int(near[cost.argmin()])
+        shown = _with_others(row, near, self.options.k)
+        weights = 1 / np.maximum(features.between(queries, self.poses[shown]), 1e-6)
+        weights = (weights / weights.sum()).astype(np.float32)
+        return row, self._blended(tuple(self.records[shown].tolist()), tuple(weights.tolist()))
+
     def _picture(self, chosen: Chosen, moment: int) -> np.ndarray:
         records, weights = chosen.records[moment].tolist(), chosen.weights[moment].tolist()
         # The same array for the same frames: nothing is interpolated while one is held.

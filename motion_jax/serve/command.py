@@ -21,6 +21,7 @@ from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.pose.watcher import Watcher
 from motion_jax.progress import say
+from motion_jax.serve.addresses import command_of, own_addresses, own_names, reached_at
 from motion_jax.serve.app import make_app
 from motion_jax.serve.engine import Engine
 from motion_jax.serve.figures import Figures
@@ -29,7 +30,8 @@ from motion_jax.serve.options import ServeOptions
 from motion_jax.serve.osc import Osc
 from motion_jax.serve.sdk import Sdk, hub
 from motion_jax.serve.service import Service, shows_person
-from motion_jax.train.run import load_run
+from motion_jax.train.run import load_person
+from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.resident import Resident
 
 # Seconds between looks whether somebody asked for an end.
@@ -78,8 +80,9 @@ def serve(
 def _loaded(options: ServeOptions) -> dict[str, Resident]:
     """The runs by name, compiled."""
     residents: dict[str, Resident] = {}
-    for folder in options.run:
-        run = load_run(folder, options.step)
+    for place in options.run:
+        run = load_person(place, options.step)
+        tell_unfinished(run)
         resident = Resident(run, _batch(options), options.bars == "white")
         if resident.name in residents:
             raise UserError(
@@ -94,7 +97,7 @@ def _loaded(options: ServeOptions) -> dict[str, Resident]:
                     f"fitted to it; use {option('normalize')} none."
                 )
         residents[resident.name] = resident
-        say(f"{folder}: step {run.step}, {run.size[1]}x{run.size[0]}; compiling ...")
+        say(f"{place}: step {run.step}, {run.size[1]}x{run.size[0]}; compiling ...")
         _warmed(resident)
     return residents
 
@@ -249,6 +252,8 @@ async def _served(
         options.allow_origin,
         options.token,
         round(options.max_megabytes * 1e6),
+        () if is_loopback(options.host) else (*own_names(), *own_addresses()),
+        command_of("serve", options),
     )
     servers = [(_server(make_app(service), rules), sockets.http)]
     sdk = Sdk(service, jax.default_backend() == "gpu")
@@ -318,9 +323,10 @@ def _asked_to_end(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> Iterat
 
 
 def _tell(options: ServeOptions, service: Service, ports: Ports) -> None:
-    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
-    at = f"http://[{shown}]" if ":" in shown else f"http://{shown}"
-    say(f"Serving {', '.join(service.residents)} at {at}:{ports.http} (what it answers: /docs).")
+    here, *others = reached_at(options.host, ports.http)
+    say(f"Serving {', '.join(service.residents)} at {here} (what it answers: /docs).")
+    if others:
+        say(f"Other machines reach it at {', '.join(others)}.")
     more = []
     if ports.extra is not None:
         more.append(f"Socket.IO also on {ports.extra}")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from motion_jax.serve.addresses import EVERYWHERE, same_address, with_name
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Seconds in which the next part of a request must come.
 PATIENCE = 30.0
@@ -36,6 +38,8 @@ class Rules:
       hosts: further names, NAME or NAME:PORT; origins: further pages.
       token: the secret; None: none is asked for.
       most: bytes of a request.
+      names: and addresses of this machine, where others may ask.
+      command: what starts the server as it is, for whoever is refused; without secrets.
     """
 
     host: str = "127.0.0.1"
@@ -43,16 +47,25 @@ class Rules:
     origins: tuple[str, ...] = ()
     token: str | None = None
     most: int = 50_000_000
+    names: tuple[str, ...] = ()
+    command: str = ""
 
-    def host_allowed(self, given: str, port: int | None) -> bool:
-        """Whether a Host header names this server, which listens on `port`."""
+    def host_allowed(self, given: str, port: int | None, address: str | None = None) -> bool:
+        """Whether a Host header names this server, which listens on `port`. address: of this
+        machine, at which the request arrived: no other site can have it for a name."""
         if given in self.hosts:
             return True
         name, at = split_host(given)
         if name in self.hosts:
             return True
-        known = name in LOOPBACK or (name == self.host and name not in ("0.0.0.0", "::"))
+        known = name in LOOPBACK or name in self.names
+        known = known or (name == self.host.lower() and name not in EVERYWHERE)
+        known = known or (address is not None and same_address(name, address))
         return known and at in (None, port)
+
+    def to_allow(self, given: str) -> str:
+        """What starts the server so that it is known by the name of a Host header, too."""
+        return with_name(self.command, self.hosts, split_host(given)[0])
 
     def origin_allowed(self, origin: str) -> bool:
         """Whether a page of this origin may ask: those of this machine, and those named."""
@@ -124,10 +137,11 @@ class Guard:
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """(status, why) where the request is not answered."""
         rules, server = self._rules, scope.get("server") or (None, None)
-        if not rules.host_allowed(headers.get("host", ""), server[1]):
+        host = headers.get("host", "")
+        if not rules.host_allowed(host, server[1], server[0]):
             return 403, (
-                "This server is not known by that name; call it 127.0.0.1, or start it with "
-                "--allow-host."
+                "This server is not known by that name; if it is one of this machine's, start it "
+                f"again with: {rules.to_allow(host)}"
             )
         origin = headers.get("origin")
         if origin is not None and not rules.origin_allowed(origin):

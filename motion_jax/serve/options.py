@@ -15,7 +15,8 @@ class ServeOptions:
 
     run: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
     """Run folder made by `motion-jax train` or `motion-jax import`; give it several times for
-    several runs, of which clients name one by its folder's name (the first without)."""
+    several runs, of which clients name one by its folder's name (the first without). Of a run that
+    knows several people RUN:WHO, as runs/both:anna, which is then its name."""
     step: str = "latest"
     """Which checkpoint, as for transfer: "latest", "best", or its step."""
     input: Literal["auto", "ready", "person"] = "auto"
@@ -50,7 +51,8 @@ class ServeOptions:
     token: str | None = None
     """A secret that clients send as "Authorization: Bearer TOKEN" or ?token=TOKEN."""
     allow_host: tuple[str, ...] = ()
-    """Further names by which clients may call this machine, as NAME or NAME:PORT."""
+    """Further names by which clients may call this machine, as NAME or NAME:PORT. With --host its
+    own addresses and host name are known."""
     allow_origin: tuple[str, ...] = ()
     """Web pages that may ask, besides those of this machine, such as https://editor.p5js.org;
     "null" allows pages opened from files."""

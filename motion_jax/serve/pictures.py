@@ -18,6 +18,7 @@ from motion_jax.errors import UserError, worded
 from motion_jax.pose.files import composed
 from motion_jax.pose.openpose import parsed
 from motion_jax.pose.skeleton import COUNT, INDEX, midpoint, observed_only
+from motion_jax.provenance import xmp
 from motion_jax.video.image_files import Unreadable, read_picture
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -105,7 +106,8 @@ def of_uri(text: Any, limits: Limits) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def encoded(picture: UInt8[np.ndarray, "h w c"], form: str, quality: int) -> bytes:
-    """A picture, RGB or RGBA, as a file's bytes; form: one of FORMATS."""
+    """A picture, RGB or RGBA, as a file's bytes that say that it is synthetic; form: one of
+    FORMATS."""
     if form == "jpeg":
         picture = picture[..., :3]
     code = cv2.COLOR_RGB2BGR if picture.shape[-1] == 3 else cv2.COLOR_RGBA2BGRA
@@ -117,7 +119,7 @@ def encoded(picture: UInt8[np.ndarray, "h w c"], form: str, quality: int) -> byt
     }[form]
     done, data = cv2.imencode(settings[0], turned, settings[1])
     assert done, "OpenCV writes these formats"
-    return data.tobytes()
+    return xmp.declared(data.tobytes())
 
 
 def uri(picture: UInt8[np.ndarray, "h w c"], form: str, quality: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from motion_jax.errors import UserError, option
+from motion_jax.pose.pose_pictures import READY
 from motion_jax.pose.watcher import Watcher
 from motion_jax.serve import pictures
 from motion_jax.serve.engine import Engine
@@ -222,6 +223,8 @@ def shows_person(options: ServeOptions, resident: Resident) -> bool:
     Raises UserError where that cannot be.
     """
     if options.input == "ready" or resident.takes == "frames":
+        if resident.takes == "poses":
+            resident.run.config.recipe.check_seen({READY: None})
         return False
     ready = resident.densepose or bool(resident.run.dataset.get("info", {}).get("pose_pictures"))
     if options.input == "auto" and ready:

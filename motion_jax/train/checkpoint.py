@@ -42,6 +42,12 @@ class Damaged(UserError):
 _STARTING = threading.Lock()
 
 
+def _quieter(logger: str, level: int) -> None:
+    """A logger says nothing below this level; one that says less already stays so."""
+    found = logging.getLogger(logger)
+    found.setLevel(max(found.level, level))
+
+
 class Checkpoints:
     """The checkpoints of one run, by total step (over all stages): the stage's State and a Record.
     A context manager.
@@ -69,7 +75,10 @@ class Checkpoints:
                 "async_options": ocp.AsyncOptions(timeout_secs=TOGETHER_SECONDS),
                 "create": False,
             }
-        if not read_only:
+        if read_only:
+            # Orbax warns of what read_only means; errors still come through.
+            _quieter("absl", logging.ERROR)
+        else:
             # An error in Orbax's threads is raised here as well, and reported in one line.
             logging.getLogger("absl").setLevel(logging.CRITICAL)
             common |= {"preservation_policy": self, "cleanup_tmp_directories": True}

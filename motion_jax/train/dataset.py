@@ -2,6 +2,7 @@
 trained generators are shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Int, Shaped
 from motion_jax.config import Config
 from motion_jax.data import inputs
 from motion_jax.data.find_plates import make_plates, with_plates
+from motion_jax.data.identities import names_of, with_identities
 from motion_jax.data.pairs import Batches, Frames
 from motion_jax.data.reading import Domains, noise_keys
 from motion_jax.data.records import PoseFrames
@@ -27,11 +29,22 @@ def check_data(dataset: PoseFrames | None, config: Config, name: str) -> None:
     inputs.check_amount(dataset, reading, config.data, name)
 
 
+def fitted(config: Config, dataset: PoseFrames | None, anew: bool = False) -> Config:
+    """The config with what its recipe finds out about the dataset when training begins, as the run
+    keeps it: see Recipe.fitted."""
+    if dataset is None:
+        return config
+    return replace(config, recipe=config.recipe.fitted(dataset, config.data, anew))
+
+
 def with_background(dataset: PoseFrames, config: Config) -> PoseFrames:
-    """The dataset with its clips' plates, where the recipe lays the person before one.
+    """The dataset with its clips' plates, where the recipe lays the person before one, and with who
+    is seen, where it knows several people.
 
     Raises find_plates.CameraMoves where a camera travels, so that there is none.
     """
+    if config.recipe.identities > 1:
+        dataset = with_identities(dataset, names_of(dataset.info.to_json()))
     if config.recipe.background != "plate":
         return dataset
     return with_plates(dataset, make_plates(dataset, config.data.holdout))

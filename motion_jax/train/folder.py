@@ -59,7 +59,9 @@ def check_run(folder: Path, config: Config, dataset: PoseFrames | None) -> None:
     if differing := differences(existing, config):
         raise UserError(
             f"{folder} holds a run of another config ({'; '.join(differing[:5])}); choose another "
-            f"{option('run')} folder, or give the settings that it was begun with."
+            f"{option('run')} folder, or give the settings that it was begun with. To train on "
+            f"from its weights with others: motion-jax import {folder} {option('run')} NEW, and "
+            "train that."
         )
     if dataset is None:
         return

@@ -33,6 +33,11 @@ class HeldOut:
 
     def __init__(self, config: Config, stage: str, dataset: PoseFrames | None):
         self._recipe, holdout = config.recipe, config.data.holdout
+        if self._recipe.detects:
+            raise UserError(
+                f"record.keep_best = {NAME!r} scores the pictures that a run makes, and a detector "
+                "makes none; name a loss of training, or leave it out."
+            )
         size = self._recipe.stages()[stage]
         self._synthesizer = Synthesizer(self._recipe, stage, None, chunk=BATCH)
         self._part = ShownPart(config, stage, dataset)

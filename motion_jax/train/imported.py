@@ -124,8 +124,11 @@ def begin(
         if warmup
         else "the learning rate is at its full height from the first step (warmup_steps = 0)"
     )
+    adam = "imported weights bring no optimiser state"
+    if record["imported"].get("adam_left"):
+        adam = "the file's Adam state is not used"
     say(
         f"Going on from the weights imported from {record['imported']['from']}, {stage} stage: "
-        f"imported weights bring no optimiser state, so Adam starts fresh, and {rises}."
+        f"{adam}, so Adam starts fresh, and {rises}."
     )
     return state

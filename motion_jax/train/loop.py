@@ -32,7 +32,7 @@ from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.checkpoint_record import Lowered, Record
-from motion_jax.train.dataset import check_data, open_batches, with_background
+from motion_jax.train.dataset import check_data, fitted, open_batches, with_background
 from motion_jax.train.folder import check_run, check_shared, exclusive_use
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -103,7 +103,7 @@ def _train(
     limits: Mapping[str, float],
     programs: Mapping[tuple[str, Kind], Any],
 ) -> None:
-    opened: list[PoseFrames | None] = []
+    opened: list[tuple[Config, PoseFrames | None]] = []
 
     def check() -> dict[str, str]:
         config.validate()
@@ -114,20 +114,25 @@ def _train(
         # The largest first: a dataset is to be prepared at its size.
         for name in sorted(stages, key=lambda name: -stages[name].height):
             check_data(dataset, config, name)
-        opened.append(dataset)
-        return shared_facts(config, dataset)
+        opened.append((fitted(config, dataset), dataset))
+        return shared_facts(*opened[0])
 
     with contextlib.ExitStack() as stack:
         job = stack.enter_context(join(place, check, wait_seconds))
-        [dataset] = opened
+        [(config, dataset)] = opened
         if limits and job.count > 1:
-            raise ValueError("limits are for a training of one process")
+            raise UserError(
+                f"{option('minutes')} goes with one process alone, since the clocks of several "
+                "differ; leave it out."
+            )
         check_layout(config)
         frozen = load_frozen(config, vgg)
         check_best(config, dataset)
         if dataset is not None:
             dataset = with_background(dataset, config)
         if job.first:
+            if text := config.recipe.found_out():
+                say(text)
             check_run(folder, config, dataset)
             stack.enter_context(exclusive_use(folder))
             runs.write_description(folder, config, dataset, command)
@@ -264,6 +269,10 @@ class _Training:
             assert state is not None, "resume gives one with the stage that it belongs to"
             if record["step"] < stages[name].steps and not record.get("ended"):
                 state, record = self._stage(name, state, record)
+                if self.stop.asked and self.job.count == 1 and name != list(stages)[-1]:
+                    # Asked while the stage's last pictures were drawn or saved: the next stage
+                    # would first compile. Of several processes all go on to its first step.
+                    self._stop(record["step"], name)
             self.images, self.steps = record["images"], sum(self._done(record).values())
             begun = None
 
@@ -280,9 +289,10 @@ class _Training:
         # A learning rate that was lowered is another program.
         ready = self.programs if self.lowered is None and limit is not None else {}
         wait = "compiled before" if ready else "compiling (a minute, the first time perhaps more) …"
+        most = "at most " if limit is not None else ""
         say(
-            f"Stage {name}: {stage.steps - start} steps of {stage.batch_size} x {reading.frames} "
-            f"frames at {stage.width}x{stage.height} on "
+            f"Stage {name}: {most}{stage.steps - start} steps of "
+            f"{stage.batch_size} x {reading.frames} frames at {stage.width}x{stage.height} on "
             f"{meshes.layout_text(mesh, stage.batch_size)}; {wait}"
         )
         recorder = Recorder(

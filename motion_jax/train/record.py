@@ -216,6 +216,7 @@ class Recorder:
             row["learning_rate"],
             left,
             values,
+            row["total_step"],
         )
         events.emit(step, at=share)
 

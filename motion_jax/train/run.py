@@ -21,8 +21,10 @@ from jaxtyping import UInt8
 from motion_jax import __version__
 from motion_jax.config import Config, from_json, to_json
 from motion_jax.data.find_plates import with_plates
+from motion_jax.data.identities import names_of, parted, weights, with_identities
 from motion_jax.data.pairs import stretches
 from motion_jax.data.plates import read_plates
+from motion_jax.data.published_clips import person_of
 from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
@@ -98,9 +100,29 @@ def _write_dataset_description(folder: Path, config: Config, dataset: PoseFrames
             "frames": len(dataset),
             **({"crop": True} if config.data.augment.crop else {}),
             **_domain_a(config),
+            **_identities(config, dataset, keypoints),
             "target_statistics": statistics,
         },
     )
+
+
+def _identities(config: Config, dataset: PoseFrames, keypoints: np.ndarray) -> dict[str, Any]:
+    """The statistics of each of several people, by name, from the training part."""
+    if config.recipe.identities < 2:
+        return {}
+    names, info = names_of(dataset.info.to_json()), dataset.info
+    found: dict[str, Any] = {}
+    for name in names:
+        own = {
+            first
+            for _, source, first, _ in info.clips
+            if person_of(info.sources[source]["file"]) == name
+        }
+        runs = [(a, n) for a, n in stretches(dataset, config.data.holdout, "train") if a in own]
+        some = np.concatenate([keypoints[a : a + n] for a, n in runs])
+        seen = (some[:, :25, 2] > 0).any()
+        found[name] = fit_target(some, info.pixel_aspect).to_json() if seen else None
+    return {"identities": found}
 
 
 def _domain_a(config: Config) -> dict[str, Any]:
@@ -154,6 +176,8 @@ class Run:
       params: parameters of the generators by network name (averaged where averaging is on).
       dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
         where the run was imported without one.
+      identity: who was chosen of a run that knows several people (as_identity); "": nobody.
+      plate: the number of its own plate among `plates`.
     """
 
     folder: Path
@@ -162,6 +186,14 @@ class Run:
     step: int
     params: dict[str, Any]
     dataset: dict[str, Any]
+    identity: str = ""
+    plate: int = 0
+
+    @property
+    def name(self) -> str:
+        """The folder's, and who was chosen, as RUN:WHO."""
+        folder = self.folder.resolve().name
+        return f"{folder}:{self.identity}" if self.identity else folder
 
     @property
     def size(self) -> tuple[int, int]:
@@ -195,14 +227,79 @@ class Run:
     def seen(self, moments: Moments) -> Any:
         """What its generator sees of moments (Recipe.seen), before its own plate where it has one
         and they have none."""
+        moments = self.told(moments)
         if self.config.recipe.background == "plate" and "plates" not in moments:
-            plate = self.plates[0]
+            plate = self.plates[self.plate]
             count = len(next(iter(moments.values())))
             moments = {**moments, "plates": np.broadcast_to(plate, (count, *plate.shape))}
         return self.config.recipe.seen(moments)
 
+    @property
+    def people(self) -> list[str]:
+        """Those whom a run knows by name, where it knows several and nobody was chosen."""
+        several = self.config.recipe.identities > 1
+        return names_of(self.dataset["info"]) if several else []
+
+    def as_identity(self, text: str | None) -> "Run":
+        """The run of one of its people, or of a mixture of them (identities.weights): like any run
+        of one person. Body and background are those of the person of the largest weight. None: of a
+        run that knows one person, the run itself.
+
+        Raises UserError for a run that knows one person and a text, or several and none; and as
+        identities.weights.
+        """
+        if not self.people:
+            if text is None:
+                return self
+            raise UserError(
+                f"The run {self.folder} knows one person alone, so that there is no {text} to "
+                "choose; leave the name out."
+            )
+        if text is None:
+            raise self._untold()
+        chosen = weights(text, self.people)
+        recipe, params = self.config.recipe.of_person(self.params, chosen)
+        name = self.people[int(np.argmax(chosen))]
+        statistics = self.dataset.get("identities", {}).get(name)
+        return dataclasses.replace(
+            self,
+            config=dataclasses.replace(self.config, recipe=recipe),
+            params=params,
+            dataset={**self.dataset, "target_statistics": statistics},
+            identity="+".join(part.strip() for part in text.split(",")),
+            plate=self._plate_of(name) if recipe.background == "plate" else 0,
+        )
+
+    def told(self, moments: Moments) -> Moments:
+        """Moments that say who it is, where the run knows several people. Raises UserError where
+        they do not."""
+        if self.people and "identities" not in moments:
+            raise self._untold()
+        return moments
+
+    def _untold(self) -> UserError:
+        return UserError(
+            f"The run {self.folder} knows {', '.join(self.people)}; say who it is, as in "
+            f"{self.folder}:{self.people[0]} in place of {self.folder}."
+        )
+
+    def _plate_of(self, name: str) -> int:
+        """The number of the plate of a person's longest clip."""
+        info = self.dataset["info"]
+        clips = [(first, count) for _, _, first, count in info["clips"]]
+        of_clip = read_plates(self.folder, clips).of_record
+        own = [
+            (count, int(of_clip[first]))
+            for _, source, first, count in info["clips"]
+            if person_of(info["sources"][source]["file"]) == name
+        ]
+        return max(own)[1]
+
     def plated(self, dataset: PoseFrames) -> PoseFrames:
-        """A dataset whose frames are given with the run's plates, where it has some."""
+        """A dataset whose frames are given with the run's plates, where it has some, and with who
+        is seen, where it knows several people."""
+        if self.people:
+            dataset = with_identities(dataset, self.people)
         if self.config.recipe.background != "plate":
             return dataset
         return with_plates(dataset, read_plates(self.folder, dataset.clips))
@@ -240,12 +337,9 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     return dataclasses.replace(config, recipe=recipe)
 
 
-def load_run(folder: Path, step: str = "latest") -> Run:
-    """A checkpoint of a run directory. step: see which_checkpoint.choose.
-
-    Raises UserError where the folder is no run, or holds no checkpoint yet.
-    """
-    folder = Path(folder)
+def check_run(folder: Path) -> Config:
+    """The config of a run that can be loaded. Raises UserError where the folder is no run, or holds
+    no checkpoint yet."""
     config = read_config(folder)
     if config is None:
         raise UserError(
@@ -256,6 +350,16 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         raise UserError(
             f"The run {folder} has no checkpoint yet; train it first, with motion-jax train."
         )
+    return config
+
+
+def load_run(folder: Path, step: str = "latest") -> Run:
+    """A checkpoint of a run directory. step: see which_checkpoint.choose.
+
+    Raises UserError where the folder is no run, or holds no checkpoint yet.
+    """
+    folder = Path(folder)
+    config = check_run(folder)
     check_name(folder, "The run ")
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         latest = checkpoints.latest()
@@ -278,3 +382,14 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         params=config.recipe.synthesis_params(state),
         dataset=dataset,
     )
+
+
+def load_person(place: Path, step: str = "latest", identity: str | None = None) -> Run:
+    """A run that draws one person: RUN, or of one that knows several RUN:WHO.
+
+    identity: WHO, where `place` does not say it. Raises UserError as load_run and Run.as_identity.
+    """
+    folder, who = parted(place)
+    if who and identity:
+        raise UserError(f"{place} says who it is already; leave {option('identity')} out.")
+    return load_run(folder, step).as_identity(who or identity)

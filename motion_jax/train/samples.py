@@ -17,6 +17,7 @@ from motion_jax.config import Config
 from motion_jax.data.records import PoseFrames, encode_picture
 from motion_jax.files import write_bytes
 from motion_jax.progress import say
+from motion_jax.provenance import xmp
 from motion_jax.report import montage
 from motion_jax.train.dataset import ShownPart
 from motion_jax.train.journal import going_on
@@ -87,7 +88,7 @@ class Sampler:
                 for label, row in self._rows(moments, fakes).items()
             ]
         )
-        write_bytes(self.folder / f"{name}.png", encode_picture(picture, "png"))
+        write_bytes(self.folder / f"{name}.png", xmp.declared(encode_picture(picture, "png")))
         events.emit(events.FileWritten(self.folder / f"{name}.png"))
         events.emit(events.PictureMade("sample", total_step, lambda: picture))
         if self._films:
@@ -103,7 +104,13 @@ class Sampler:
             montage.side_by_side(list(pictures), list(by_label))
             for pictures in zip(*by_label.values(), strict=True)
         ]
-        with VideoWriter(self.folder / f"{name}.mp4", *rows[0].shape[:2]) as writer:
+        path, packet = self.folder / f"{name}.mp4", xmp.packet(xmp.TAGS)
+        with VideoWriter(
+            path,
+            *rows[0].shape[:2],
+            metadata=xmp.TAGS,
+            finish=lambda made: xmp.add_to_film(made, packet),
+        ) as writer:
             for i, row in enumerate(rows):
                 writer.write(row, i / 25)
         events.emit(events.FileWritten(self.folder / f"{name}.mp4"))

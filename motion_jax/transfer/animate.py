@@ -19,8 +19,10 @@ from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs
 from motion_jax.nets.keypoints import Keypoints
 from motion_jax.progress import Meter, say
+from motion_jax.provenance.writer import check as check_provenance
 from motion_jax.report.montage import side_by_side
 from motion_jax.train.run import Run, load_run
+from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.animate_options import AnimateOptions
 from motion_jax.transfer.animator import Animator, animating, drawn, smoothed
 from motion_jax.transfer.best_frame import best_frame
@@ -53,6 +55,7 @@ def animate(
         _check(options)
         run = load_run(options.run, options.step)
         animating(run)
+        tell_unfinished(run)
         whole = np.asarray(read_picture(options.photo).convert("RGB"))
         info, span = probe(options.driving), (options.start, options.end, options.fps)
         with events.stage("poses", 0.0, 0.2):
@@ -83,13 +86,18 @@ def animate(
     return options.out
 
 
+def check_photo(path: Path) -> None:
+    """Raises UserError where there is no such file."""
+    if not path.exists():
+        raise UserError(f"There is no {path}; check {option('photo')}.")
+    if path.is_dir():
+        raise UserError(f"{option('photo')} {path} is a folder; name one picture.")
+
+
 def _check(options: AnimateOptions) -> None:
-    for name in ("photo", "driving"):
-        path = getattr(options, name)
-        if not path.exists():
-            raise UserError(f"There is no {path}; check {option(name)}.")
-    if options.photo.is_dir():
-        raise UserError(f"{option('photo')} {options.photo} is a folder; name one picture.")
+    check_photo(options.photo)
+    if not options.driving.exists():
+        raise UserError(f"There is no {options.driving}; check {option('driving')}.")
     if options.best_frame not in ("auto", "first") and not options.best_frame.isdigit():
         raise UserError(
             f"{option('best_frame')} {options.best_frame} is neither auto nor first nor the number "
@@ -97,6 +105,7 @@ def _check(options: AnimateOptions) -> None:
         )
     if options.out.suffix.lower() != ".mp4":
         raise UserError(f"{option('out')} {options.out} is no film; name it FILE.mp4.")
+    check_provenance(options.provenance, options.out)
 
 
 def _frames(
@@ -163,24 +172,35 @@ def _write(
         f"Run {name}, step {run.step}, checkpoint {run.checkpoint}, photo {options.photo.name}, "
         f"motion from {options.driving.name}."
     )
-    tags = synthetic_tags(options.photo.stem, comment, options.driving, run=name, mode=options.mode)
+    tags = synthetic_tags(
+        options.photo.stem,
+        comment,
+        options.driving,
+        run=name,
+        step=str(run.step),
+        checkpoint=str(run.checkpoint),
+        mode=options.mode,
+    )
     has_sound = not options.driving.is_dir() and probe(options.driving).has_audio
     sound = options.driving if options.audio == "keep" and has_sound else None
     scale = max(256 // run.size[0], 1)
     beside = drawn(shown, animator.photo_points.value[0], scale)
     driving = _frames(options, run, film_cut) if options.side_by_side else None
-    with Meter("Animating", len(times)) as meter, Film(options.out, tags, sound) as film:
+    with (
+        Meter("Animating", len(times)) as meter,
+        Film(options.out, tags, sound, provenance=options.provenance) as film,
+    ):
         for i, picture in enumerate(animator.pictures(points)):
             result = pasted(whole, cut, picture) if options.paste else picture
             if driving is not None:
                 _, frame = next(driving)
                 panels = [drawn(frame, points.value[i], scale), beside, result]
                 result = side_by_side(panels, ["film", "photo", RESULT])
-            film.add(_even(result), float(times[i]))
+            film.add(even(result), float(times[i]))
             meter.advance()
 
 
-def _even(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+def even(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
     """Without a last odd row or column, which H.264 does not have."""
     height, width = (side // 2 * 2 for side in picture.shape[:2])
     return picture if picture.shape[:2] == (height, width) else picture[:height, :width].copy()

@@ -4,11 +4,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from motion_jax.pose.options import FilmPart, Sound, own_first
+from motion_jax.provenance.options import HonestFilm
+
 Crop = Literal["auto", "face", "person", "none"]
 
 
+_THREE = """Make a photo, or a drawn character, move like the person in a film. Three ways:
+  a photo, with a run of first_order:
+    motion-jax animate --run RUN --photo PHOTO --driving VIDEO --out OUT.mp4
+  a drawn character, with a run of pose_stylegan:
+    motion-jax animate --run RUN --character 1 --source VIDEO --out OUT.mp4
+  a paper doll or your own drawing, without any run:
+    motion-jax animate --method rig --character 1 --source VIDEO --out OUT.mp4
+
+"""
+# What stands above the options of each form in its help.
+WAYS = {
+    "animate": _THREE
+    + """Below are the options of the first; those of the other two:
+    motion-jax animate --source --help""",
+    "animate-character": _THREE
+    + """Below are the options of the second and third; those of the first:
+    motion-jax animate --photo --help""",
+}
+
+
+@own_first
 @dataclass(frozen=True)
-class AnimateOptions:
+class AnimateOptions(FilmPart, Sound, HonestFilm):
     """Make a photo move like a film, with a run of the First Order Motion Model (trained with
     motion-jax train first_order, or imported from NAME.pth.tar)."""
 
@@ -40,19 +64,6 @@ class AnimateOptions:
     """Smooth the keypoints over time (1 euro filter), against trembling."""
     side_by_side: bool = False
     """Show the film and the photo, with their keypoints, and the result next to each other."""
-    start: float | None = None
-    """Begin at this second of the film."""
-    end: float | None = None
-    """End before this second of the film."""
-    fps: float | None = None
-    """Resample the film to so many frames a second (default: every frame with its own time)."""
-    video_track: int | None = None
-    """Which picture track of the film, counted from 1, where it has several (default: the one that
-    is marked as default)."""
-    audio: Literal["keep", "drop"] = "keep"
-    """Keep the film's sound, or leave it out."""
-    audio_track: int | None = None
-    """Which sound track of the film, counted from 1, where it has several."""
     pose_model: Path | None = None
     """MediaPipe model file or folder (default: $MOTION_JAX_MODELS, the cache, else a download)."""
     step: str = "latest"

@@ -30,6 +30,7 @@ class Animator:
       run: of the First Order Motion Model.
       photo: of the run's size, uint8 [H, W, 3].
       mode, adapt_scale: see recipes.first_order_settings.Test.
+      chunk: pictures in one call; None: what is fastest for a whole film.
     Raises UserError for a run of another recipe.
     """
 
@@ -39,11 +40,12 @@ class Animator:
         photo: UInt8[np.ndarray, "h w 3"],
         mode: Literal["relative", "absolute"],
         adapt_scale: bool,
+        chunk: int | None = None,
     ):
         recipe = animating(run)
         test = dataclasses.replace(recipe.test, mode=mode, adapt_scale=adapt_scale)
         self._recipe = dataclasses.replace(recipe, test=test)
-        self._params, self._chunk = run.params, 1 if on_cpu() else CHUNK
+        self._params, self._chunk = run.params, chunk or (1 if on_cpu() else CHUNK)
         start = jax.jit(lambda params, photo: self._recipe.start(params, photo, run.stage))
         self._photo = start(self._params, photo[None])
         self._points = jax.jit(lambda params, x: self._recipe.points(params, to_unit(x)))
@@ -102,17 +104,30 @@ def animating(run: Run) -> FirstOrder:
     return recipe
 
 
+class Smoothing:
+    """Keypoints of successive frames, as they come, through the 1 euro filter: coordinates and
+    jacobians alike."""
+
+    def __init__(self) -> None:
+        self._filters: list[OneEuro] = []
+
+    def next(self, points: Keypoints, time: float) -> Keypoints:
+        """Those of the next frame, [1, K, ...], smoothed; time: seconds, increasing."""
+        leaves, structure = jax.tree.flatten(points)
+        self._filters = self._filters or [OneEuro(MIN_CUTOFF, BETA) for _ in leaves]
+        made = [
+            running.step(leaf.astype(np.float64), time, np.ones(leaf.shape, bool))
+            for leaf, running in zip(leaves, self._filters, strict=True)
+        ]
+        made = [new.astype(leaf.dtype) for new, leaf in zip(made, leaves, strict=True)]
+        return jax.tree.unflatten(structure, made)
+
+
 def smoothed(points: Keypoints, times: np.ndarray) -> Keypoints:
-    """Keypoints of successive frames through the 1 euro filter, coordinates and jacobians alike;
-    times: seconds, increasing."""
-    leaves, structure = jax.tree.flatten(points)
-    filters = [OneEuro(MIN_CUTOFF, BETA) for _ in leaves]
-    results = [np.empty_like(leaf) for leaf in leaves]
-    for index, time in enumerate(times):
-        for leaf, running, result in zip(leaves, filters, results, strict=True):
-            seen = np.ones(leaf.shape[1:], bool)
-            result[index] = running.step(leaf[index].astype(np.float64), float(time), seen)
-    return jax.tree.unflatten(structure, results)
+    """Keypoints of successive frames through the same; times: seconds, increasing."""
+    smoothing = Smoothing()
+    made = [smoothing.next(points[i : i + 1], float(time)) for i, time in enumerate(times)]
+    return jax.tree.map(lambda *each: np.concatenate(each), *made)
 
 
 def drawn(

@@ -11,11 +11,12 @@ from jaxtyping import UInt8
 from motion_jax.errors import UserError, option
 from motion_jax.train.run import Run
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.roles import wants_cast
 from motion_jax.transfer.source import Moment
 from motion_jax.video.image_files import is_picture, read_picture
 from motion_jax.video.reader import probe, read_frames
 
-PLATE, GREEN, ALPHA = "plate", "green", "alpha"
+PLATE, GREEN, ALPHA, SOURCE = "plate", "green", "alpha", "source"
 # Of chroma keying: pure green.
 KEY = (0, 255, 0)
 
@@ -28,13 +29,19 @@ def check_background(options: TransferOptions) -> None:
             f"{option('background')} {ALPHA} and {option('side_by_side')} do not go together; "
             "leave one of them out."
         )
-    if transparent and out.suffix.lower() != ".mov":
+    if transparent and out.suffix.lower() not in (".mov", ".webm", ""):
         raise UserError(
-            f"{option('background')} {ALPHA} is written as ProRes 4444: name the output FILE.mov."
+            f"{option('background')} {ALPHA} is written as ProRes 4444 (name the output FILE.mov), "
+            "VP9 (FILE.webm) or numbered PNG files (a folder)."
         )
     if not transparent and out.suffix.lower() != ".mp4":
         raise UserError(f"{option('out')} {out} does not end in .mp4; name an MP4 file.")
-    if background not in (PLATE, GREEN, ALPHA) and not Path(background).is_file():
+    if background == SOURCE and not wants_cast(options):
+        raise UserError(
+            f"{option('background')} {SOURCE} is the film in which people of a cast are replaced: "
+            f"give {option('cast')} A=RUN, or another background."
+        )
+    if background not in (PLATE, GREEN, ALPHA, SOURCE) and not Path(background).is_file():
         raise UserError(
             f"{option('background')} {background} is neither a picture nor a video file that is "
             f"there, nor {PLATE}, {GREEN} or {ALPHA}."
@@ -69,6 +76,18 @@ def before_background(
         return _all_before(moments, covering(picture, *size))
     probe(path)  # What is wrong with it is said before the first picture.
     return _before_video(moments, path, size)
+
+
+def shown_behind(
+    times: Iterator[float], background: str | Path, size: tuple[int, int]
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Of each time (seconds) what a picture or video file shows, as `before_background` takes it.
+    Raises UserError for a file that cannot be read."""
+    nothing = {"keypoints": np.zeros((137, 3), np.float32)}
+    moments = (Moment(time, nothing) for time in times)
+    for moment in before_background(moments, background, size):
+        assert moment.shown is not None, "somebody is shown in each"
+        yield moment.shown["plates"]
 
 
 def covering(

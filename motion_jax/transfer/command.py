@@ -20,8 +20,10 @@ from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs, check_writable
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.progress import Meter, say
+from motion_jax.provenance.writer import check as check_provenance
 from motion_jax.retrieval.options import RetrievalOptions
-from motion_jax.train.run import Run, load_run
+from motion_jax.train.run import Run, load_person
+from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.background import ALPHA, before_background, check_background, check_matte
 from motion_jax.transfer.film import (
     Film,
@@ -39,12 +41,15 @@ from motion_jax.transfer.performance import (
     laid_clip,
     source_frames,
     source_track,
+    tell_beyond,
     tell_unseen,
 )
 from motion_jax.transfer.pictures import check_drawable, driver_of, open_pictures
 from motion_jax.transfer.player import Networks, Player
 from motion_jax.transfer.pose_pictures import write_pose_pictures
 from motion_jax.transfer.retrieved import performance as of_retrieval
+from motion_jax.transfer.roles import cast_of, check_no_cast, wants_cast
+from motion_jax.transfer.several import transfer_cast
 from motion_jax.transfer.source import picture_moments, takes_frames_too, takes_poses
 from motion_jax.transfer.stabilise import face_aligned, which_way
 from motion_jax.video.reader import probe
@@ -65,9 +70,13 @@ def transfer(
       Stopped: was asked to; no film is left.
     """
     with events.watched(observer, stop):
-        performance = prepared(options)
-        _write_film(options, performance)
-        say(f"Wrote {options.out}: {performance.count} {performance.made}.")
+        if wants_cast(options):
+            _check(options)
+            say(f"Wrote {options.out}: {transfer_cast(options)} frames.")
+        else:
+            performance = prepared(options)
+            _write_film(options, performance)
+            say(f"Wrote {options.out}: {performance.count} {performance.made}.")
         events.emit(events.FileWritten(options.out))
         events.emit(events.Done("transfer", options.out), at=1.0)
     return options.out
@@ -92,7 +101,7 @@ def _write_film(options: TransferOptions, performance: Performance) -> None:
     with (
         events.stage("frames", POSES_SHARE, 1.0),
         Meter("Synthesizing", performance.count) as meter,
-        Film(options.out, performance.tags, sound) as film,
+        Film(options.out, performance.tags, sound, provenance=options.provenance) as film,
     ):
         for moment, picture in shots:
             film.add(picture, moment.time)
@@ -101,11 +110,16 @@ def _write_film(options: TransferOptions, performance: Performance) -> None:
 
 def _of_run(options: TransferOptions) -> Performance:
     assert options.run is not None, "checked"
-    run = load_run(options.run, options.step)
+    run = load_person(options.run, options.step, options.identity)
     if run.config.recipe.wants_photo:
         raise UserError(
             f"The run {options.run} makes a photo move, whoever is in it; use motion-jax animate "
             f"{option('run')} {options.run} {option('photo')} PHOTO {option('driving')} VIDEO."
+        )
+    if run.config.recipe.detects:
+        raise UserError(
+            f"The run {options.run} judges pictures and makes none; use motion-jax check FILE "
+            f"--detector {options.run}."
         )
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
     if not {"poses", "keypoints", "frames"} & set(run.config.recipe.shows):
@@ -113,6 +127,7 @@ def _of_run(options: TransferOptions) -> Performance:
             f"{options.run} makes pictures out of noise, so no video drives it; give a run whose "
             "recipe is shown poses or pictures (motion-jax project finds a video's latents)."
         )
+    tell_unfinished(run)
     check_matte(options.background, run)
     if options.region is not None and takes_poses(run) and not options.ready_poses:
         raise UserError(
@@ -133,6 +148,7 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
     # The dataset of a run need not be on this machine.
     if "path" in run.dataset and (run.data_path / METADATA).is_file():
         tell_unseen(clip, open_dataset(run.data_path))
+    tell_beyond(clip, run)
     if options.pose_pictures is not None:
         write_pose_pictures(
             options.pose_pictures, run, clip.keypoints, clip.boxes, clip.lost, clip.times
@@ -199,8 +215,7 @@ def content_of(run: Run) -> Part:
 
 def run_tags(run: Run, options: TransferOptions) -> dict[str, str]:
     """The metadata of the film of a run."""
-    assert options.run is not None, "the film is of a run"
-    name = Path(options.run).resolve().name
+    name = run.name
     comment = (
         "AI-generated, synthetic: this picture was made by motion_jax, it is not a recording. "
         f"Run {name}, step {run.step}, checkpoint {run.checkpoint}, motion from "
@@ -235,6 +250,11 @@ def _check(options: TransferOptions) -> None:
         )
     check_outputs(options, "out", "pose_pictures", any_name=True)
     _check_place(options.out)
+    check_provenance(options.provenance, options.out)
+    if wants_cast(options):
+        cast_of(options)
+        return
+    check_no_cast(options)
     if options.method is not None:
         return
     if options.run is None:

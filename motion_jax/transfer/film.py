@@ -10,15 +10,15 @@ from jaxtyping import UInt8
 
 from motion_jax import __version__, events
 from motion_jax.pose.draw import PoseStyle, draw_host
+from motion_jax.provenance.options import Provenance
+from motion_jax.provenance.writer import HonestFolder, HonestWriter
+from motion_jax.provenance.xmp import COMPOSITE as COMPOSITE
+from motion_jax.provenance.xmp import SYNTHETIC as SYNTHETIC
 from motion_jax.report.montage import enlarge, side_by_side, to_height
 from motion_jax.transfer.player import Shot
-from motion_jax.video.background import BackgroundWriter
-from motion_jax.video.writer import H264, PRORES, VideoWriter
+from motion_jax.video.background import BackgroundWriter, Writer
+from motion_jax.video.writer import H264, PRORES, VP9, Coding
 
-# IPTC's terms for pictures made by a trained model, and for one put together of several recordings;
-# programs that check provenance know them.
-SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 RESULT = "result (synthetic)"
 
 # (top, left, bottom, right) in pixels.
@@ -26,20 +26,27 @@ Part = tuple[int, int, int, int]
 
 
 class Film:
-    """An MP4, encoded by a thread; a context manager. The file appears whole at the end, or not at
-    all.
+    """An MP4 (with alpha a MOV, a WebM or a folder of PNG files, by the path's suffix), encoded by
+    a thread; a context manager. The file appears whole at the end, or not at all.
 
     Args:
       path: the MP4.
       tags: its metadata, see `synthetic_tags`.
       sound: the video whose sound is kept, from the time of the first picture on; None: no sound.
       crf: of `VideoWriter`.
+      provenance: of `HonestWriter`.
     """
 
     def __init__(
-        self, path: Path, tags: dict[str, str], sound: Path | None = None, crf: float = 18
+        self,
+        path: Path,
+        tags: dict[str, str],
+        sound: Path | None = None,
+        crf: float = 18,
+        provenance: Provenance | None = None,
     ):
         self._path, self._tags, self._sound, self._crf = path, tags, sound, crf
+        self._provenance = provenance or Provenance.of()
         self._writer: BackgroundWriter | None = None
         self._count = 0
 
@@ -48,15 +55,22 @@ class Film:
         have one shape; it must not be changed afterwards."""
         if self._writer is None:
             self._start = time
-            writer = VideoWriter(
-                self._path,
-                *picture.shape[:2],
-                audio_from=self._sound,
-                audio_start=time,
-                metadata=self._tags,
-                crf=self._crf,
-                coding=PRORES if picture.shape[-1] == 4 else H264,
-            )
+            if self._path.suffix == "":
+                height, width = picture.shape[:2]
+                writer: Writer = HonestFolder(
+                    self._path, height, width, self._tags, self._provenance
+                )
+            else:
+                writer = HonestWriter(
+                    self._path,
+                    *picture.shape[:2],
+                    tags=self._tags,
+                    provenance=self._provenance,
+                    audio_from=self._sound,
+                    audio_start=time,
+                    crf=self._crf,
+                    coding=_coding(self._path, picture.shape[-1]),
+                )
             self._writer = BackgroundWriter(writer).__enter__()
         self._writer.write(picture, time - self._start)
         made = functools.partial(np.asarray, picture)
@@ -73,6 +87,12 @@ class Film:
         trace: TracebackType | None,
     ) -> bool | None:
         return None if self._writer is None else self._writer.__exit__(kind, error, trace)
+
+
+def _coding(path: Path, channels: int) -> Coding:
+    if channels == 3:
+        return H264
+    return VP9 if path.suffix.lower() == ".webm" else PRORES
 
 
 def synthetic_tags(

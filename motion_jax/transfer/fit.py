@@ -142,6 +142,10 @@ class RunningFit:
     Args:
       size: (height, width) of the source's frames.
       body, method, horizontal: as for `fit_clip`.
+      known: of the source, measured before: it is not measured again until `reset`.
+
+    Attributes:
+      source: what was measured, in pixels of the source; None: nothing yet.
 
     Raises UserError where the target's body is not known.
     """
@@ -152,12 +156,14 @@ class RunningFit:
         body: Body,
         method: Method = "global",
         horizontal: Horizontal = "center",
+        known: PoseStatistics | None = None,
     ):
         if method != "none" and body.statistics is None:
             raise UserError(body.unknown)
         self.size, self.body, self.method = size, body, method
         self.horizontal: Horizontal = horizontal
         self.reset()
+        self._use(known)
 
     def reset(self) -> None:
         """Forgets the source: another one is measured next."""
@@ -166,6 +172,15 @@ class RunningFit:
         self._settled = False
         self._seen: list[np.ndarray] = []
         self._standing: np.ndarray | None = None
+
+    def _use(self, known: PoseStatistics | None) -> None:
+        if known is not None:
+            self.source, self._settled = known, True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the source was measured long enough."""
+        return self._settled
 
     def next(
         self, time: float, pose: Float[np.ndarray, "137 3"]

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from motion_jax.pose.options import NORMALIZE, Normalize, PoseOptions, own_first
+from motion_jax.pose.options import NORMALIZE, Normalize, PoseOptions, Sound, own_first
+from motion_jax.provenance.options import HonestFilm
 from motion_jax.retrieval.options import RetrievalOptions
 
 Stabilise = Literal["auto", "none", "face", "pose"]
@@ -14,7 +15,7 @@ Horizontal = Literal["center", "frame"]
 
 @own_first
 @dataclass(frozen=True)
-class TransferOptions(PoseOptions):
+class TransferOptions(PoseOptions, Sound, HonestFilm):
     """Make the person of a trained run, or of a dataset without training (--method), move like the
     person in a video; a CycleGAN of frames is shown the video's frames themselves."""
 
@@ -23,10 +24,27 @@ class TransferOptions(PoseOptions):
     folder of numbered pictures. For CycleGAN runs: the frames that are translated; no pose is
     estimated."""
     out: Path
-    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere), or FILE.mov with
-    --background alpha. One that is there is replaced when the new one is whole."""
+    """The video to write: FILE.mp4 (H.264 and AAC in MP4, which plays everywhere); with
+    --background alpha FILE.mov (ProRes 4444), FILE.webm (VP9, no sound) or a new folder (numbered
+    PNG files). One that is there is replaced when the new one is whole."""
     run: Path | None = None
-    """Run folder made by `motion-jax train` or `motion-jax import`. Without it: --method."""
+    """Run folder made by `motion-jax train` or `motion-jax import`; of a run that knows several
+    people RUN:WHO, as runs/both:anna or runs/both:anna:0.3+ben:0.7. Without it: --method."""
+    cast: str | None = None
+    """Who takes whose place in SOURCE's film: LETTER=RUN, LETTER=keep or LETTER=remove for the
+    people of `motion-jax people SOURCE`, as A=runs/anna,B=runs/ben,C=keep,D=remove; runs must draw
+    the person apart (--recipe.background plate); of one that knows several people A=RUN:WHO. With
+    --person all (or A,C) and --run, that run takes the place of all. See docs/people.md."""
+    identity: str | None = None
+    """WHO of --run RUN:WHO, where it is not said there."""
+    place: Literal["source", "target"] = "source"
+    """With a cast: people stand where those of SOURCE do and are as large ("source"; the film has
+    SOURCE's size), or where they stood in their own films ("target"; the film has the runs')."""
+    shadows: bool = False
+    """With a cast and --place source: draw soft shadows on the floor below those who are new."""
+    match_colours: bool = False
+    """With a cast: bring those who are new into the light of the background (one factor for each of
+    red, green and blue, from both backgrounds by Shades of Grey)."""
     method: Literal["nearest", "nearest-angle"] | None = None
     """Instead of a run: real frames of --data, those whose poses are nearest by the places of the
     joints ("nearest") or by the directions of the limbs ("nearest-angle", whatever the bodies'
@@ -60,11 +78,12 @@ class TransferOptions(PoseOptions):
     """With --normalize global or limbs, where across the picture the person moves: "center", around
     the place where the target was filmed; "frame", as far from the middle of the picture as the
     source's person, for two films of one stage."""
-    background: Literal["plate", "green", "alpha"] | Path = "plate"
+    background: Literal["plate", "green", "alpha", "source"] | Path = "plate"
     """For runs that draw the person apart from the background (--recipe.background plate): "plate",
-    the background of the target's film; "green", for keying; "alpha", none: --out FILE.mov is then
-    ProRes 4444 with transparency; or a PICTURE or VIDEO, which fills the frame (a video runs with
-    the source's clock, and is repeated)."""
+    the background of the target's film; "green", for keying; "alpha", none: transparency; or a
+    PICTURE or VIDEO, which fills the frame (a video runs with the source's clock, and is repeated).
+    With a cast: "source", SOURCE's film without those who are replaced or removed; "plate", its
+    place without anybody (with --place target the background of the first run's film)."""
     gaps: Literal["hold", "fade"] = "hold"
     """While the source's person is lost: keep the last picture, or fade it out."""
     stabilise: Stabilise = "auto"
@@ -74,11 +93,6 @@ class TransferOptions(PoseOptions):
     itself (pix2pix, CycleGAN), unless --no-smooth or no poses are known, else "none"."""
     chunk: int = 16
     """Frames synthesized per call (frames; bounds memory, does not change the result)."""
-    audio: Literal["keep", "drop"] = "keep"
-    """Keep the source's sound, or leave it out."""
-    audio_track: int | None = None
-    """Which sound track of the source, counted from 1, where it has several (default: the one
-    marked as default)."""
     pose_pictures: Path | None = None
     """Also write the pictures of the poses that the network is shown into this folder, as numbered
     PNG files and poses.json: for running an exported network elsewhere (docs/export.md)."""

@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_jax import events
+from motion_jax.data.advice import percent
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
+from motion_jax.pose import long_arrays
 from motion_jax.pose.motion import motion_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
+from motion_jax.train.run import Run
 from motion_jax.transfer.film import Part
 from motion_jax.transfer.fit import Body, boxes_of, fit_clip
 from motion_jax.transfer.options import TransferOptions
@@ -92,6 +95,19 @@ def tell_unseen(clip: Clip, dataset: PoseFrames) -> None:
         return
     if text := sentence(clip.keypoints, clip.lost, clip.times, dataset.keypoints()):
         say(text)
+
+
+def tell_beyond(clip: Clip, run: Run) -> None:
+    """Says how many poses of the source reach farther than the run draws, if any."""
+    recipe, keypoints = run.config.recipe, clip.keypoints
+    found = [recipe.beyond(keypoints[part], run.stage) for part in long_arrays.windows(keypoints)]
+    cut = np.concatenate(found)[~clip.lost] if found else np.zeros(0, bool)
+    if cut.any():
+        say(
+            f"{percent(cut.mean())} of the source's poses reach farther than the run draws around "
+            "the person (recipe.area); what is beyond is cut off there. Choose another stretch of "
+            f"the source, or {option('normalize')} limbs."
+        )
 
 
 def source_frames(options: TransferOptions) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -17,6 +17,7 @@ from motion_jax.data.fitting import BLACK
 from motion_jax.errors import UserError, option
 from motion_jax.pairing.pair import letterboxed
 from motion_jax.pose import densepose
+from motion_jax.pose.pose_pictures import READY
 from motion_jax.pose.ready import ReadyPoses
 from motion_jax.pose.reel import open_reel
 from motion_jax.progress import say
@@ -122,6 +123,8 @@ def _check_conditions(run: Run) -> None:
         raise UserError(NO_CONTOUR)
     if takes_frames_too(run):
         raise UserError(NO_EDGES)
+    if takes_poses(run):
+        run.config.recipe.check_seen({READY: None})
 
 
 def _conversion(

@@ -60,7 +60,9 @@ class Networks:
         before: bool = True,
         **settings: Any,
     ):
-        self._seen = run.seen if before else run.config.recipe.seen
+        self._seen = (
+            run.seen if before else lambda moments: run.config.recipe.seen(run.told(moments))
+        )
         self._synthesizer = run.synthesizer(recurrent=recurrent, face=face, chunk=chunk, **settings)
 
     def another(self) -> "Networks":

@@ -33,7 +33,9 @@ def write_pose_pictures(
 
     poses.json: height, width; times (seconds); lost: numbers of the frames without a pose (white
     pictures; start with zeros again after them); faces: for each frame [top, left] of the square
-    that a face generator gets, or null where no face is seen, and face_size, where the run has one.
+    that a face generator gets, or null where no face is seen, and face_size, where the run has one;
+    areas: for each frame [top, left] of the area around the person, or null, and area_size [height,
+    width], where the run draws areas.
 
     Args:
       folder: made if need be.
@@ -72,9 +74,17 @@ def write_pose_pictures(
         "times": [float(time) for time in times],
         "lost": [int(i) for i in np.flatnonzero(lost)],
     }
+    place = np.zeros((len(poses), 2), np.float32)
+    if getattr(recipe, "in_areas", False):
+        place = np.asarray(recipe.place_of(jnp.asarray(poses)[:, None], run.stage))
+        height, width = recipe.drawn_size(run.stage)
+        areas = [None if gone else at.tolist() for at, gone in zip(place, lost, strict=True)]
+        about |= {"area_size": [height, width], "areas": areas}
     if "face_generator" in run.params:
         size = recipe.networks(run.stage)["face_generator"].inputs[0].shape[1]
-        corners, seen = map(np.asarray, crop_corners(jnp.asarray(boxes), size, height, width))
+        shifted = jnp.asarray(boxes - np.concatenate([place, place], -1))
+        corners, seen = map(np.asarray, crop_corners(shifted, size, height, width))
+        corners = corners + place.astype(int)
         faces = [
             corner.tolist() if here else None for corner, here in zip(corners, seen, strict=True)
         ]

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from motion_jax.data.crop import Region, cut_out, whole
 from motion_jax.data.fitting import BLACK
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
 from motion_jax.pairing.pair import letterboxed
 from motion_jax.pose import densepose
 from motion_jax.pose.face import face_boxes
@@ -52,7 +52,7 @@ class Resident:
       takes: what it is shown, "poses" or "frames".
       densepose: whether the poses that it knows are DensePose.
 
-    Raises UserError for a run that is shown more than one picture or pose.
+    Raises UserError for a run that is shown more than one picture or pose, or none.
     """
 
     def __init__(self, run: Run, batch: int = 1, white: bool = False):
@@ -60,7 +60,22 @@ class Resident:
             raise UserError(NO_CONTOUR)
         if takes_frames_too(run):
             raise UserError(NO_EDGES)
-        self.run, self.name = run, run.folder.resolve().name
+        if run.config.recipe.wants_photo:
+            raise UserError(
+                f"The run {run.folder} makes a photo move, whoever is in it, and comes with none; "
+                "use motion-jax animate, or motion-jax live with a photo."
+            )
+        if run.config.recipe.detects:
+            raise UserError(
+                f"The run {run.folder} judges pictures and makes none; use motion-jax check FILE "
+                f"{option('detector')} {run.folder}."
+            )
+        if not {"poses", "frames"} & set(run.config.recipe.shows):
+            raise UserError(
+                f"The run {run.folder} makes pictures out of noise, so that nothing drives it; "
+                "give one whose recipe is shown poses or pictures."
+            )
+        self.run, self.name = run.as_identity(None), run.name
         self._driver = driver_of(run)
         self.takes = "poses" if takes_poses(run) and self._driver is None else "frames"
         # Metadata of the dataset whose poses (or domain A) the generator was shown.

@@ -3,25 +3,34 @@
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
-
-from motion_jax.video.writer import VideoWriter
 
 # Pictures that may wait for the encoder: 50 MB at 1024x512.
 AHEAD = 32
 
 
+class Writer(Protocol):
+    """What takes the pictures of a film: a `VideoWriter`, or a `PictureFolder`."""
+
+    def __enter__(self) -> Any: ...
+
+    def write(self, image: UInt8[np.ndarray, "h w c"], time: float) -> None: ...
+
+    def __exit__(self, *error: Any) -> bool | None: ...
+
+
 class BackgroundWriter:
-    """A `VideoWriter` whose `write` returns at once; a context manager like it.
+    """A `Writer` whose `write` returns at once; a context manager like it.
 
     FFmpeg lets other threads run while it converts and encodes. At most `ahead` pictures wait; then
     `write` waits too. An error of the encoder is raised by a later `write`, or when the block ends;
     in any case the file appears whole or not at all.
     """
 
-    def __init__(self, writer: VideoWriter, ahead: int = AHEAD):
+    def __init__(self, writer: Writer, ahead: int = AHEAD):
         self._writer, self._ahead = writer, ahead
         self._waiting: deque[Future] = deque()
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 from jaxtyping import Float32, Float64, UInt8
 
 from motion_jax.errors import UserError
+from motion_jax.video.pyav import av
+
+Colorspace = av.video.reformatter.Colorspace
 
 # Code points of ITU-T H.273 as FFmpeg numbers them.
 PQ, HLG = 16, 18

@@ -11,13 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-import av
-
 from motion_jax.errors import UserError, marked
 from motion_jax.video import damage, tracks
 from motion_jax.video.colour import colour_of, peak_of
 from motion_jax.video.interlace import RUN, Timed, combed_fields, fields_of
 from motion_jax.video.notes import note
+from motion_jax.video.pyav import av
 from motion_jax.video.upright import Shown, pixel_aspect, shown_size
 
 # Two times this close (seconds) are the same: containers round to a millisecond.

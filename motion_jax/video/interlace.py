@@ -11,10 +11,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-import av
-import av.filter
 import numpy as np
 from jaxtyping import Bool, Int16
+
+from motion_jax.video.pyav import av
 
 # Decoders of these say of each frame whether it is interlaced; of others the container may know.
 _FLAGGED = ("h264", "hevc", "mpeg2video", "mpeg1video", "vc1", "dvvideo", "prores", "mjpeg")

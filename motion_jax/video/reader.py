@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import av
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
@@ -25,6 +24,7 @@ from motion_jax.video.damage import damaged
 from motion_jax.video.film import SAME, Film, check_size, open_film
 from motion_jax.video.interlace import Timed, deinterlaced
 from motion_jax.video.notes import note
+from motion_jax.video.pyav import av
 from motion_jax.video.upright import Shown, rotation, shown_size, upright
 
 T = TypeVar("T")

@@ -3,9 +3,8 @@
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from motion_jax.errors import UserError, option
+from motion_jax.video.pyav import av
 from motion_jax.video.tracks import current, picture_track, sound_track
 
 # Codecs that players take inside an MP4, so that copying loses nothing.

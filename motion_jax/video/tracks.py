@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import av
-
 from motion_jax.errors import UserError, option
 from motion_jax.video import notes
+from motion_jax.video.pyav import av
 
 _DEFAULT = av.stream.Disposition.default
 

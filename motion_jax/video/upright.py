@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-import av
 import numpy as np
-from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from jaxtyping import UInt8
 
 from motion_jax.video import colour as colours
+from motion_jax.video.pyav import av
+
+SideData = av.sidedata.sidedata.SideData
+SideDataContainer = av.sidedata.sidedata.SideDataContainer
+Type = av.sidedata.sidedata.Type
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,24 @@ And MOV files with transparency, for editing programs."""
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from jaxtyping import UInt8
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path, readable
+from motion_jax.video.pyav import av
 from motion_jax.video.sound import Sound
+
+ColorPrimaries = av.video.reformatter.ColorPrimaries
+ColorRange = av.video.reformatter.ColorRange
+Colorspace = av.video.reformatter.Colorspace
+ColorTrc = av.video.reformatter.ColorTrc
 
 # Frame times are kept to 1/90000 s, the clock of MPEG: 24, 25, 30 and 30000/1001 frames a second
 # are all whole or within 6 microseconds.
@@ -50,6 +54,11 @@ H264 = Coding("mp4", "libx264", "yuv420p", "rgb24", 3, True, {"preset": "medium"
 PRORES = Coding(
     "mov", "prores_ks", "yuva444p10le", "rgba", 4, False, {"profile": "4444", "alpha_bits": "16"}
 )
+# The same for browsers and some editors, smaller; libvpx keeps alpha beside the pictures.
+VP9 = Coding(
+    "webm", "libvpx-vp9", "yuva420p", "rgba", 4, True,
+    {"crf": "18", "b": "0", "auto-alt-ref": "0", "row-mt": "1", "cpu-used": "4"},
+)  # fmt: skip
 
 
 class VideoWriter:
@@ -71,7 +80,9 @@ class VideoWriter:
       metadata: strings by name, kept in the file as tags (any names; `title` and `comment` are
         shown by players).
       crf: H.264's constant quality, 0 (lossless) ... 51; 18 looks the same as the source.
-      coding: H264, or PRORES for pictures with alpha, which are written into a MOV.
+      coding: H264, or for pictures with alpha PRORES, which are written into a MOV, or VP9, into a
+        WebM (without sound).
+      finish: is given the finished file, before it appears under its name, to add to it.
 
     Raises UserError: folder not writable, disk full, sound that cannot be read.
     """
@@ -87,16 +98,18 @@ class VideoWriter:
         metadata: dict[str, str] | None = None,
         crf: float = 18,
         coding: Coding = H264,
+        finish: Callable[[Path], None] | None = None,
     ):
         self.path = Path(path)
         self._coding = coding
-        if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
+        if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov", f".{coding.container}"):
             raise UserError(f"{self.path} does not end in .mp4; name the output FILE.mp4.")
         self._given = (height, width)
         self.size = (height + height % 2, width + width % 2) if coding.even else (height, width)
         self._audio = (audio_from, audio_start)
         self._metadata = dict(metadata or {})
         self._crf = crf
+        self._finish = finish
         self._last: int | None = None
         self._interval = CLOCK // 25
         self.frames = 0
@@ -107,9 +120,9 @@ class VideoWriter:
         if self.path.is_dir():
             raise UserError(f"{self.path} is a folder; name the output FILE.mp4.")
         self._file = atomic_path(self.path)
-        temporary = self._file.__enter__()
+        self._temporary = self._file.__enter__()
         try:
-            self._begin(temporary)
+            self._begin(self._temporary)
         except BaseException as error:
             self._leave(error)
             raise
@@ -124,7 +137,9 @@ class VideoWriter:
                 # The index first, so that a browser starts at once; tags under any name.
                 "movflags": "+faststart+use_metadata_tags",
                 "video_track_timescale": str(CLOCK),
-            },
+            }
+            if self._coding.container != "webm"
+            else {},
         )
         container.metadata.update({k: readable(str(v)) for k, v in self._metadata.items()})
         stream = cast(av.VideoStream, container.add_stream(self._coding.codec))
@@ -141,7 +156,7 @@ class VideoWriter:
         context.color_range = ColorRange.MPEG
         self._stream = stream
         source, start = self._audio
-        if source is not None:
+        if source is not None and self._coding.container != "webm":
             self._sound = Sound.of(Path(source), start, container)
 
     def write(self, image: UInt8[np.ndarray, "h w c"], time: float) -> None:
@@ -199,6 +214,8 @@ class VideoWriter:
                 self._sound.finish()
             self._container.close()
         self._container = None
+        if self._finish:
+            self._finish(self._temporary)
 
     def _leave(self, error: BaseException | None) -> bool | None:
         if self._sound:

@@ -38,7 +38,15 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         return read_safetensors(path)
     if suffix in (".pth", ".pt"):
         return read_pth(path)
-    raise UserError(f"{path} is no weight file; give a .pth, .pt or .safetensors file.")
+    if path.name.lower().endswith((".pth.tar", ".pkl")):
+        raise UserError(
+            f"{path} holds several networks and is no weight file of one; motion-jax inspect shows "
+            "them, and motion-jax import makes a run of it."
+        )
+    raise UserError(
+        f"{path} is no weight file; give a .pth, .pt or .safetensors file (a .pth.tar of the First "
+        "Order Motion Model and a .pkl of StyleGAN2 are for motion-jax inspect, import and parity)."
+    )
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ import numpy as np
 
 from motion_jax.errors import UserError
 from motion_jax.files import atomic_path
+from motion_jax.weights.systems import other
 from motion_jax.weights.unpickle import (
     MAX_BYTES,
     STORAGES,
+    Foreign,
     Refused,
     Storage,
     Tensor,
@@ -70,8 +72,17 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
                 for key, value in content.items()
                 if isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
             ]
+            if system := other(content):
+                raise Foreign(
+                    f"it is a checkpoint of {system}, which has other networks than those known"
+                )
+            if {"generator", "kp_detector"} <= set(map(str, content)):
+                raise Foreign(
+                    "it holds several networks, as checkpoints of the First Order Motion Model do; "
+                    "those are recognised by their names: call it NAME.pth.tar"
+                )
             if inside:
-                raise Refused(
+                raise Foreign(
                     "it holds no weights itself but dictionaries of them under "
                     f"{', '.join(map(quoted, inside[:8]))}; save one of these by itself"
                 )
@@ -106,7 +117,16 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(f"There is no weight file {path}; check the path.")
     try:
         yield
+    except Foreign as error:
+        raise UserError(f"{path} cannot be read as PyTorch weights: {error}.") from error
     except BROKEN as error:
+        with open(path, "rb") as file:
+            start = file.read(200).lstrip().lower()
+        if start.startswith((b"<!doctype", b"<html")):
+            raise UserError(
+                f"{path} cannot be read as PyTorch weights: it begins like a web page; download "
+                "the file itself, not the page that shows it."
+            ) from error
         raise UserError(
             f"{path} cannot be read as PyTorch weights ({quoted(error)}); the file is damaged or "
             "not a state_dict: download or save it again."
@@ -257,6 +277,11 @@ def read_stream(view: memoryview) -> tuple[object, dict[str, np.ndarray], int]:
         if heads[0] != _LEGACY_MAGIC:
             break
     if heads[:2] != [_LEGACY_MAGIC, _LEGACY_PROTOCOL] or not isinstance(heads[2], dict):
+        if len(heads) == 1 and isinstance(heads[0], dict | list | str | tuple) and at == size:
+            raise Foreign(
+                "it is an ordinary pickle, not a file of torch.save; save the weights with "
+                "torch.save(model.state_dict(), FILE)"
+            )
         raise Refused("it is no PyTorch file")
     if heads[2].get("little_endian", True) is not True:
         raise Refused("weights of a big-endian machine")

@@ -93,6 +93,10 @@ def quoted(text: object) -> str:
     return shown if len(shown) <= _MAX_NAME else shown[:_MAX_NAME] + "…"
 
 
+class Foreign(Refused):
+    """A pickle that is whole, but not of weights alone; str() says what to do, too."""
+
+
 _DEEPEST = 32
 
 
@@ -255,7 +259,7 @@ class Unpickler:
             raise Refused("its pickle refers to something by a name that is no string")
         found = self._known(module, name)
         if found is None:
-            raise Refused(
+            raise Foreign(
                 f"it refers to {quoted(f'{module}.{name}')}, which weights do not need (whole "
                 "models are refused: save model.state_dict())"
             )

@@ -203,6 +203,31 @@ def test_a_second_call_reuses_what_is_there(made, dancers, capsys):
             compare(options(dancers, made, methods="pose2pics"))
 
 
+def test_a_photo_is_a_row(dancers, tmp_path, monkeypatch):
+    """With a mover that shows the photo as it is; the real one: train/test_first_order_runs.py."""
+
+    class Still:
+        parameters = 7
+
+        def __init__(self, run, photo):
+            assert (run, photo.shape) == ("run", (SIZE, SIZE, 3))
+            self.photo = photo
+
+        def move(self, clip):
+            return (self.photo for _ in range(len(clip)))
+
+    monkeypatch.setattr(command, "PhotoMover", Still)
+    monkeypatch.setattr(command, "load_run", lambda folder: "run")
+    monkeypatch.setattr(command, "animating", lambda run: None)
+    asked = options(dancers, tmp_path / "out", methods="nearest", photo_run=Path("faces"))
+    result = compare(asked)
+    row = result["methods"]["first-order"]
+    assert list(result["methods"]) == ["nearest", "first-order"] and row["parameters"] == 7
+    assert row["made"].startswith("The First Order Motion Model of faces moves frame 0 of the")
+    assert any("first-order knows one photo" in note for note in result["notes"])
+    assert row["psnr"] > 8 and row["frame_seconds"] < 10
+
+
 def test_a_budget_too_small_is_said_before_anything_is_trained(tmp_path, dancers, monkeypatch):
     monkeypatch.setattr(budget, "measure", steps_of(7.5))
     with pytest.raises(UserError) as caught:
@@ -239,6 +264,8 @@ def test_a_signal_ends_it_with_a_sentence(tmp_path, monkeypatch, capsys):
         ({"budget": "ten"}, "budget ten is no time to train"),
         ({"source": Path("nowhere.mp4")}, "no file nowhere.mp4; check source"),
         ({"truth": Path("nowhere.mp4")}, "no file nowhere.mp4; check truth"),
+        ({"photo": Path("nowhere.png")}, "no file nowhere.png; check photo"),
+        ({"photo": Path(__file__)}, "say which: photo_run RUN"),
         ({"target": Path("nowhere")}, "no dataset folder nowhere"),
         ({"holdout": 0.0}, "has no held-out frames at holdout 0"),
         ({"holdout": 1.0}, "holdout 1 is not a share"),
@@ -516,6 +543,11 @@ def test_the_recommendation_says_which_and_why():
         "and pix2pixhd would need."
     )
     assert "cyclegan (nobody seen)" in marked(table)["methods"]
+    # The dance counts as much as held-out frames, and its poses are what is wanted.
+    danced = {"dance_person_found": 1.0, "dance_pose_distance": 3.0}
+    methods = FOUND | {"cyclegan": FOUND["cyclegan"] | danced}
+    found = recommend(table | {"methods": methods})
+    assert found["nobody"] == [] and found["pose"] == ["cyclegan"]
     none = {"methods": {"pose2pics": {"person_found": 0.0}}}
     assert recommend(none)["text"].startswith(
         "In the pictures of no method a person is recognised."

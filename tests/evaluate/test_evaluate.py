@@ -17,7 +17,9 @@ from motion_jax.errors import UserError
 from motion_jax.evaluate import noise, reestimate, report, score
 from motion_jax.evaluate.baseline import NearestFrame
 from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.measure import without_photos
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.evaluate.score import Piece
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.train.run import fingerprint
@@ -150,6 +152,7 @@ def test_evaluate_end_to_end(run, capsys):
 def test_table_for_people_and_fewer_frames(run, capsys, tmp_path):
     result = evaluate(options(run, max_frames=5, out=tmp_path / "elsewhere"))
     text = capsys.readouterr().out
+    assert "[bold]" not in text
     assert (
         "nearest training frame" in text
         and "36.0" in text
@@ -343,7 +346,7 @@ def test_dashes_and_odd_figures_are_explained():
         },
     }  # fmt: skip
     assert report.remarks(result) == [
-        "\u2013: trained have no pose distance and no missed joints, because nobody was found in "
+        "\u2013: trained has no pose distance and no missed joints, because nobody was found in "
         "those pictures (person found says in how many)."
     ]
     sentence = report.detector_sentence(result)
@@ -422,3 +425,28 @@ def test_one_that_ends_early_leaves_no_folder(run, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             evaluate(options(run, out=out))
         assert out.exists() == there
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_the_photo_that_begins_a_clip_is_no_result(batch):
+    """Two clips of 4 and 2 frames; each frame's grey level is its number."""
+
+    def pieces():
+        for start, count in ((0, 4), (4, 2)):
+            for first in range(start, start + count, batch):
+                numbers = np.arange(first, min(first + batch, start + count))
+                pictures = np.broadcast_to(numbers[:, None, None, None], (len(numbers), 2, 2, 3))
+                yield Piece(
+                    real=pictures.astype(np.uint8),
+                    fakes={"trained": pictures.astype(np.uint8)},
+                    keypoints=np.zeros((len(numbers), 137, 3)),
+                    face_boxes=np.zeros((len(numbers), 4)),
+                    first=first == start,
+                    labels=[str(number) for number in numbers],
+                )
+
+    found = list(without_photos(pieces()))
+    for values in ([p.real for p in found], [p.fakes["trained"] for p in found]):
+        assert np.concatenate(values)[:, 0, 0, 0].tolist() == [1, 2, 3, 5]
+    assert [label for p in found for label in p.labels] == ["1", "2", "3", "5"]
+    assert [p.labels[0] for p in found if p.first] == ["1", "5"]

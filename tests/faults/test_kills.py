@@ -4,7 +4,7 @@ import kill
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path):
-    result = kill.train(tmp_path, ["save", "step"], seed=1, steps=250, every=25)
+    result = kill.train(tmp_path, ["save", "step"], seed=1, steps=150, every=25)
     assert result["kills"] == {"save": 1, "step": 1}
     assert set(result["parameters"]) >= {"generator", "discriminator"}
 

@@ -28,7 +28,7 @@ def runs(made, tmp_path_factory):
     """Run directories by the number of processes that trained them."""
     data, config, cache = made
     found = {}
-    for count in (1, 2, 4):
+    for count in (1, 2):
         found[count] = tmp_path_factory.mktemp("runs") / str(count)
         if count == 1:
             jobs = [start(config, data, found[count], cache)]
@@ -48,9 +48,8 @@ def assert_close(run, other, step, bound):
         assert a == pytest.approx(b, rel=bound), f"{name} at step {step}"
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_several_processes_train_as_one(runs, count):
-    one, several = runs[1], runs[count]
+def test_several_processes_train_as_one(runs):
+    one, several = runs[1], runs[2]
     assert [row["step"] for row in rows_of(several)] == list(range(1, 21))
     assert [row["images"] for row in rows_of(several)] == [8 * n for n in range(1, 21)]
     assert_close(several, one, 1, 1e-5)

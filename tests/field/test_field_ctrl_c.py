@@ -202,6 +202,38 @@ with after_ctrl_c(True):
     assert done.stderr == "motion-jax: interrupted\n"
 
 
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_sigterm_ends_a_film_as_ctrl_c_does(tmp_path, ctrl_c):
+    """`timeout` sends it to the process and to its group: twice. Scripts start what runs in the
+    background deaf to Ctrl-C."""
+    program = """
+import signal, sys
+from pathlib import Path
+from motion_jax import cli, files
+place = Path(sys.argv[1])
+def film(arguments):
+    with files.atomic_path(place) as partial:
+        partial.write_bytes(b"half")
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+    print("went on")
+cli._HANDLERS["transfer"] = film
+sys.argv = ["motion-jax", "--events", str(place.parent / "events"), "transfer"]
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "out.mp4"],
+        capture_output=True, text=True, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, ctrl_c),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (143, ""), done
+    assert done.stderr == "motion-jax: ended by SIGTERM\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["events"]
+    assert '"status": 143' in (tmp_path / "events").read_text()
+
+
 @pytest.fixture
 def hearing():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,5 +1,7 @@
 """blend, project and factors from files to pictures, on generators of 16 pixels."""
 
+import re
+
 import cv2
 import jax
 import numpy as np
@@ -88,6 +90,58 @@ def test_a_picture_of_its_own_is_found(files, tmp_path):
     assert cv2.imread(str(out / "given.png")).shape[1] > 3 * 16
 
 
+def test_features_of_a_network_are_compared_too(files, tmp_path, monkeypatch):
+    """A perceptual loss beside that of the pixels leads to another code."""
+    model = load_model(files[0])
+    given = np.full((16, 16, 3), 200, np.uint8)
+    monkeypatch.setattr(
+        project, "feature_distance", lambda kind, dtype, w, a, b: w * (a - b).mean()
+    )
+    codes, search = [], project.Search(4, perceptual="resnet50", noise_weight=0)
+    for weight in (0.0, 5.0):
+        projector = project.Projector(model, "w", weights=jax.numpy.float32(weight))
+        begun = project.Found.begun(projector.start(), projector.noise(0))
+        codes.append(np.asarray(projector.look(begun, given, search, 0)[0].code))
+    assert not np.allclose(*codes)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint of training: a generator and its discriminator."""
+    judge = nets.Discriminator((6, 4, 4))
+    path = written(tmp_path_factory.mktemp("trained") / "both.pt")
+    image = jax.numpy.zeros((1, 16, 16, 3))
+    variables = jax.jit(judge.init)(jax.random.key(2), image)
+    made = jax.jit(MODULE.init)(jax.random.key(0), jax.numpy.zeros((1, 6)))
+    networks = {"g_ema": (MODULE, made), "d": (judge, variables)}
+    write_nested(
+        path,
+        {
+            name: keys.state_dict(tree, keys.described(module), "rosinality")
+            for name, (module, tree) in networks.items()
+        },
+    )
+    return path
+
+
+def test_one_picture_is_a_style(trained, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "style.png"), random.integers(0, 256, (16, 16, 3)).astype(np.uint8))
+    out = tmp_path / "run"
+    words = ["one-style", str(tmp_path / "style.png"), "--run", str(trained), "--out", str(out)]
+    main([*words, "--steps", "40", "--search", "5", "--first", "2", "--count", "2",
+          "--learning-rate", "0.02"])  # fmt: skip
+    told = capsys.readouterr().err
+    start, end = map(float, re.search(r"by ([\d.]+) at the start, ([\d.]+) now", told).groups())
+    assert end < 0.9 * start
+    assert cv2.imread(str(out / "style.png")).shape[1] > 2 * 16
+    before, after = load_model(trained), load_model(out)
+    assert np.array_equal(at(before, "mapping", "layer_0", "weight"),
+                          at(after, "mapping", "layer_0", "weight"))  # fmt: skip
+    moved = "synthesis", "level_16_conv_1", "weight"
+    assert not np.allclose(at(before, *moved), at(after, *moved))
+
+
 def test_the_search_ends_as_it_is_meant_to():
     search = project.Search(steps=100)
     rates = [search.rate(i) for i in range(100)]
@@ -103,6 +157,16 @@ def test_the_search_ends_as_it_is_meant_to():
         (["blend", "{low}", "{high}", "--out", "{new}", "--width", "0"], "more than 0"),
         (["factors", "{low}", "--out", "{new}", "--first", "7"], "holds no layer"),
         (["project", "{gone}", "--run", "{low}", "--out", "{new}"], "There is no"),
+        (
+            ["project", "{low}", "--run", "{low}", "--out", "{new}", "--perceptual", "resnet50"],
+            "pixels or more",
+        ),
+        (["one-style", "{gone}", "--run", "{low}", "--out", "{new}"], "mixes none"),
+        (["frechet", "{low}", "--data", "{gone}", "--count", "3"], "too few"),
+        (
+            ["one-style", "{gone}", "--run", "{low}", "--out", "{new}", "--first", "2"],
+            "no discriminator",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(files, tmp_path, words, sentence, capsys):

@@ -63,8 +63,18 @@ def test_it_needs_no_root_and_its_python_is_one_of_ours():
     lines = text("Dockerfile").splitlines()
     user = next(i for i, line in enumerate(lines) if line.startswith("USER "))
     assert lines[user] == "USER 1000" and not any(line.startswith("RUN") for line in lines[user:])
-    version = re.search(r"^FROM python:(3\.\d+)-slim-\w+$", text("Dockerfile"), re.MULTILINE)[1]
+    version = re.search(r"^FROM python:(3\.\d+)-slim-\w+ AS base$", text("Dockerfile"), re.M)[1]
     assert f"Python :: {version}" in settings()["metadata"]["classifiers"]
+
+
+def test_the_servers_are_stages_of_their_own_and_the_command_the_default():
+    stages = re.findall(
+        r"^FROM base AS (\w+)\n(?:.*\n)*?ENTRYPOINT (.*)$", text("Dockerfile"), re.M
+    )
+    assert [name for name, _ in stages] == ["serve", "studio", "command"]
+    assert "motion-jax serve --host 0.0.0.0 --token" in stages[0][1]
+    assert "motion-jax studio --no-browser --host 0.0.0.0 --projects" in stages[1][1]
+    assert stages[2][1] == '["motion-jax"]'
 
 
 def test_the_pins_that_beam_cannot_keep_are_the_ones_in_the_docs():

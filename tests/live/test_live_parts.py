@@ -1,19 +1,27 @@
 """The parts of the live path, each by itself: slots, marks, what is left out, who is there."""
 
+import contextlib
+import socket
 import threading
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from motion_jax.errors import UserError
-from motion_jax.live import camera, marks, rungs
+from motion_jax.live import calibration, camera, marks, outputs, rungs
+from motion_jax.live.figures import Figures
+from motion_jax.live.outputs import Picture, Window
 from motion_jax.live.presence import Presence
 from motion_jax.live.rungs import Ladder
 from motion_jax.live.session import beside, moved_on, scaled_width
 from motion_jax.live.slot import Closed, Slot
+from motion_jax.live.whom import Whom
+from motion_jax.pose.normalize import fit_target
 from motion_jax.pose.skeleton import INDEX
+from motion_jax.transfer.fit import Body, RunningFit
 from motion_jax.video.writer import VideoWriter
 
 
@@ -84,6 +92,41 @@ def pose(x=50.0, y=50.0):
     for name, point in (("neck", (x, y - 20)), ("mid_hip", (x, y))):
         found[INDEX[name]] = (*point, 1)
     return found
+
+
+def test_two_outputs_are_not_twice_the_rate():
+    figures = Figures()
+    for i in range(50):
+        for name, every in (("record", 1), ("page", 2)):
+            if i % every == 0:
+                figures.aged(name, i / 25, 0.05 * every)
+    assert figures.rate(2.0) == figures.rate(2.0, 1.0) == pytest.approx(25)
+    by_output = figures.by_output()
+    assert by_output["page"]["fps"] == 12.5 and by_output["page"]["age_ms"]["p95"] == 100.0
+    assert figures.ages()["most"] == 100.0
+
+
+def test_a_window_shows_pictures_over_what_it_tells(monkeypatch):
+    shown, aged = [], []
+    for name, stub in (
+        ("namedWindow", lambda *_: None),
+        ("imshow", lambda _, image: shown.append(image)),
+        ("waitKey", lambda _: ord("x") if shown else -1),
+        ("destroyAllWindows", lambda: shown.append("closed")),
+    ):
+        monkeypatch.setattr(outputs.cv2, name, stub)
+    window = Window(lambda *seen: aged.append(seen))
+    assert window.turn(list) == "" and not shown and window.shown == 0
+    picture = Picture(3, 1.0, 0.0, np.full((64, 64, 4), (250, 100, 0, 255), np.uint8))
+    window.slot.put(picture)
+    assert window.turn(lambda: ["25.0 frames/s, age 40 ms", "x measures anew"]) == "x"
+    # Enlarged by whole pixels; nothing of it is covered.
+    assert (shown[0][:512, :512] == (0, 100, 250)).all()
+    band = shown[0][512:]
+    assert band.shape[0] > 20 and band.max() > 150 and np.median(band) < 40
+    assert aged[0][:2] == ("window", picture) and window.shown == 1
+    window.close()
+    assert shown[-1] == "closed"
 
 
 def test_comings_and_goings():
@@ -188,7 +231,7 @@ def test_a_device_that_goes_away_and_comes_back(monkeypatch):
 
         def read(self):
             self.left -= 1
-            return np.zeros((4, 4, 3), np.uint8) if self.left >= 0 else None
+            return (7.0, np.zeros((4, 4, 3), np.uint8)) if self.left >= 0 else None
 
     first, end = Device(), threading.Event()
     tries = iter([None, None, Device])
@@ -201,17 +244,74 @@ def test_a_device_that_goes_away_and_comes_back(monkeypatch):
     got = []
     for frame in frames(end):
         got.append(frame.number)
+        assert frame.taken == 7.0  # when it was grabbed, not when it was decoded
         if len(got) == 4:
             end.set()
             break
     assert got == [0, 1, 2, 3] and len(opened) == 2 and closed[0] is first
 
 
+def test_a_stream_that_breaks_off_and_comes_back(tmp_path, monkeypatch):
+    """A real one, by TCP: whoever sends goes away in the middle, and is there again later."""
+    monkeypatch.setattr(camera, "AGAIN", 0.01)
+    path, random = tmp_path / "sent.ts", np.random.default_rng(0)
+    with av.open(str(path), "w") as film:
+        video = film.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(250):
+            image = random.integers(0, 255, (48, 64, 3), np.uint8)
+            film.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        film.mux(video.encode())
+    accepted, end, got = [], threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def send():
+            for _ in range(2):
+                connection, _ = listening.accept()
+                accepted.append(len(got))
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(path.read_bytes())
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        source = camera.find(f"tcp://127.0.0.1:{listening.getsockname()[1]}")
+        assert source.returns
+        for frame in source.frames(end):
+            got.append(frame)
+            if len(accepted) == 2 and len(got) == accepted[1] + 5:
+                end.set()
+        sender.join()
+    assert accepted[1] > 100 and len(got) == accepted[1] + 5
+    assert [frame.number for frame in got] == list(range(len(got)))
+    times = [frame.time for frame in got]
+    assert times == sorted(times) and got[0].image.shape == (48, 64, 3)
+
+
+def test_a_camera_by_its_name(monkeypatch):
+    names = {0: "Integrated Webcam", 1: "Integrated Webcam", 4: "Capture card"}
+    monkeypatch.setattr(camera, "_numbers", lambda: [*names, 5])
+    monkeypatch.setattr(camera, "_name", lambda number: names.get(number, ""))
+    monkeypatch.setattr(camera, "_device", lambda number: number)
+    # Linux gives a camera several numbers, of which the first has the pictures.
+    assert camera.find("webcam") == 0 and camera.find("Capture") == 4 and camera.find("4") == 4
+    with pytest.raises(UserError, match=r"fits several cameras: 0 \(Integrated Webcam\)"):
+        camera.find("ca")
+
+
+def test_a_camera_that_is_there_and_does_not_open(monkeypatch):
+    monkeypatch.setattr(camera.sys, "platform", "linux")
+    monkeypatch.setattr(camera.Path, "exists", lambda self: True)
+    for allowed, sentence in ((True, "another program uses it"), (False, "may not be read")):
+        monkeypatch.setattr(camera.os, "access", lambda path, mode, allowed=allowed: allowed)
+        with pytest.raises(UserError, match=f"camera 93 cannot be opened: .*{sentence}"):
+            camera.find("93")
+
+
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("nowhere.mp4", "neither the number of a camera nor a file"),
-        ("93", "camera 93 cannot be opened: there is no such camera"),
+        ("nowhere.mp4", "neither the number or name of a camera nor a file"),
+        ("93", "camera 93 cannot be opened: there is no such camera; name another"),
         ("rtsp://127.0.0.1:1/x", "gives no pictures; check the address"),
     ],
 )
@@ -219,3 +319,113 @@ def test_no_camera(text, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=sentence):
         camera.find(text)
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_cameras_are_listed(monkeypatch, platform, capsys):
+    from motion_jax.live.command import live
+    from motion_jax.live.options import LiveOptions
+
+    class Device:
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return self.number == 2
+
+        def get(self, of):
+            return {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}.get(of, 30.0)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(camera.sys, "platform", platform)
+    monkeypatch.setattr(
+        camera.Path, "glob", lambda *_: [camera.Path(f"/dev/video{n}") for n in (2, 10)]
+    )
+    monkeypatch.setattr(camera.cv2, "VideoCapture", Device)
+    found = live(LiveOptions(list_cameras=True))["cameras"]
+    assert len(found) == 1 and found[0].startswith("2  ")
+    assert found[0].endswith("640x480, 30 frames/s")
+    assert capsys.readouterr().out.strip() == found[0]
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+def whole(x, size=40.0):
+    """A standing body of that height."""
+    found = np.zeros((137, 3), np.float32)
+    for i, name in enumerate(("nose", "neck", "mid_hip", "right_ankle", "left_ankle")):
+        found[INDEX[name]] = (x + i % 2, 20 + size * i / 4, 1)
+    return found
+
+
+@pytest.mark.parametrize(
+    "person, first", [("largest", 120), ("leftmost", 20), ("rightmost", 200), ("2", 120)]
+)
+def test_whom_it_follows(person, first):
+    whom = Whom(person)
+    for i in range(10):
+        left, middle, right = 20 + i, 120 + 2 * i, 200 - 3 * i
+        people = [whole(right), whole(left), whole(middle, 80.0)]
+        seen = whom.next(people)
+        wanted = {20: left, 120: middle, 200: right}[first]
+        assert seen[INDEX["nose"], 0] == wanted
+    # Gone: nobody else is taken for that person; back: the same again.
+    others = [each for each in people if each[INDEX["nose"], 0] != wanted]
+    assert whom.next(others) is None and whom.next([]) is None
+    assert whom.next(people)[INDEX["nose"], 0] == wanted
+    # Two in one place: it is a guess.
+    assert whom.next([whole(wanted), whole(wanted)]) is None
+
+
+def test_the_third_of_two_people_is_nobody():
+    whom = Whom("3")
+    assert whom.next([whole(20), whole(90)]) is None
+    assert whom.next([whole(20), whole(90), whole(150)])[INDEX["nose"], 0] == 150
+    with pytest.raises(UserError, match="person tallest is not a choice"):
+        Whom("tallest")
+
+
+def test_measures_are_kept_from_session_to_session(tmp_path):
+    body = Body((100, 100), fit_target(np.stack([whole(50, 60.0)])), (100, 100))
+    fit = RunningFit((240, 320), body)
+    for i in range(40):
+        laid = fit.next(i / 25, whole(150 + i, 90.0))
+    path = tmp_path / "me.json"
+    calibration.keep(path, fit)
+    again = RunningFit((240, 320), body, known=calibration.read(path).of((240, 320)))
+    np.testing.assert_array_equal(again.next(0.0, whole(189, 90.0)), laid)
+    # Measured by its first frame alone, somebody who crouches would be made larger.
+    crouched = again.next(0.1, whole(150, 45.0))
+    alone = RunningFit((240, 320), body).next(0.1, whole(150, 45.0))
+    assert np.ptp(crouched[:15, 1]) < 0.8 * np.ptp(alone[:15, 1])
+    with pytest.raises(UserError, match="measured in frames of 320x240"):
+        calibration.read(path).of((480, 640))
+    path.write_text("{}")
+    with pytest.raises(UserError, match="holds no measures"):
+        calibration.read(path)
+    assert calibration.read(tmp_path / "none.json") is None
+    calibration.keep(tmp_path / "none.json", RunningFit((240, 320), body))
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_one_dance_at_two_sizes_is_one_dance():
+    """Somebody far from the camera and somebody near it are drawn alike, once they were measured:
+    joints within 3 % of the picture's height."""
+    body = Body((256, 256), fit_target(np.stack([whole(120, 180.0)])), (256, 256))
+    drawn = []
+    for scale in (0.6, 1.3):
+        fit, laid = RunningFit((480, 640), body), []
+        for i in range(100):
+            sway = 10 * np.sin(i / 7)
+            pose = whole(240 + sway, 200.0)
+            pose[INDEX["nose"], :2] += (3 * np.cos(i / 5), 4)
+            pose[:, :2] = (pose[:, :2] - (240, 220)) * scale + (300, 220)
+            pose[pose[:, 2] == 0] = 0
+            laid.append(fit.next(i / 25, pose))
+        drawn.append(np.stack(laid[50:]))
+    seen = drawn[0][..., 2] > 0
+    apart = np.linalg.norm((drawn[0] - drawn[1])[..., :2], axis=-1)[seen]
+    assert seen.any() and apart.mean() < 0.03 * 256

@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from motion_jax.nets import keypoints, sampling, thin_plate
+from motion_jax.nets.conv import target_platform
 from motion_jax.nets.keypoints import Keypoints
 
 
@@ -34,6 +35,27 @@ def test_gradients_of_lookups_are_those_of_finite_differences(align_corners, pad
     step[0, 1, 2, 0] = 1e-2
     numeric = (run(x + step, grid) - run(x - step, grid)) / 2e-2
     assert by_x[0, 1, 2, 0] == pytest.approx(float(numeric), abs=1e-2)
+
+
+@pytest.mark.parametrize("channels, padding", [(3, "reflection"), (16, "zeros")])
+def test_lookups_by_products_are_those_by_gathers(channels, padding):
+    """Values and both gradients, at pixels' own places too."""
+    random = np.random.default_rng(0)
+    x, by = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, 5, 6, 3), (2, 200, 3)))
+    x, by = (jnp.pad(each, ((0, 0),) * (each.ndim - 1) + ((0, channels - 3),)) for each in (x, by))
+    grid = random.uniform(-1.4, 1.4, (2, 200, 2)).astype(np.float32)
+    grid[:, :30] = sampling.coordinate_grid(5, 6).reshape(30, 2)
+    found = []
+    for platform in ("cpu", "tpu"):
+
+        def looked_up(x, grid, platform=platform):
+            with target_platform(platform):
+                return sampling.grid_sample(x, grid, align_corners=True, padding=padding)
+
+        made, back = jax.vjp(looked_up, x, jnp.asarray(grid))
+        found.append((made, *back(by)))
+    for gathers, products in zip(*found, strict=True):
+        np.testing.assert_allclose(products, gathers, atol=1e-5)
 
 
 def test_the_identity_is_itself_only_with_aligned_corners():

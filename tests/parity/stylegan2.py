@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from empty_state import zeros
 from flax import traverse_util
 
 from motion_jax.latents import blend, project
@@ -351,7 +352,7 @@ def check_trajectory(path: Path, description: dict, arrays: Arrays) -> None:
     for name, network in networks.items():
         part = {**description["generator"], **description[network]}
         _, params[network], found[network] = loaded(part, initial[name], network)
-    state = system.init(jax.random.key(0), "main")
+    state = zeros(system, "main")
     assert jax.tree.structure(params) == jax.tree.structure(state.params)
     state = state.replace(params=params, averaged={"generator": params["generator"]})
     count, path_means = nets.style_count(system.size[0]), iter(arrays["mean_path_length"])

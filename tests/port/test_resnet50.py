@@ -1,6 +1,8 @@
 """ResNet-50's features: read, folded, compared in losses and figures, or a sentence on how to get
 them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,8 @@ from motion_jax.errors import UserError
 from motion_jax.metrics import resnet
 from motion_jax.nets import spatial
 from motion_jax.nets.resnet50 import STAGES, ResNet50
-from motion_jax.recipes.coarse_to_fine import Losses, Stage
+from motion_jax.recipes.coarse_to_fine import Stage
+from motion_jax.recipes.picture_losses import Losses, feature_distance
 from motion_jax.recipes.pix2pixhd import Pix2PixHD
 from motion_jax.weights import resnet50
 
@@ -147,7 +150,8 @@ def test_a_recipe_asks_for_it(metric):
     assert "G_ResNet" in recipe.terms("global") and "G_VGG" not in recipe.terms("global")
     real, fake = (jnp.asarray(x[:1, :32, :32] / np.float32(127.5) - 1) for x in pictures())
     weights = {"params": metric.params}
-    value, gradient = jax.value_and_grad(lambda x: recipe._distance(weights, x, real))(fake)
+    distance = partial(feature_distance, "resnet50", "float32", weights)
+    value, gradient = jax.value_and_grad(lambda x: distance(x, real))(fake)
     shown = (np.asarray((x + 1) * 127.5) for x in (real, fake))
     expected = metric(*shown, np.zeros((1, 0, 4), np.float32))
     assert float(value) == pytest.approx(float(expected[0, 0]), rel=1e-2)

@@ -82,6 +82,12 @@ def test_imported_and_exported_it_is_the_same_file(checkpoint, tmp_path, capsys)
     main(["parity", str(checkpoint), str(tmp_path / "stylegan2.nvlabs.pt"), "--json"])
     result = json.loads(capsys.readouterr().out)
     assert result["first"] is None and len(result["layers"]) > 10
+    # In order of execution: mapping first, sizes ascending, the picture last.
+    order = [layer["name"] for layer in result["layers"]]
+    ours = [name for name in order if name in ("mapping", "synthesis", "output")]
+    assert order[0].startswith("mapping") and ours == ["mapping", "synthesis", "output"]
+    sizes = [int(name.split("level_")[1].split("_")[0]) for name in order if "level_" in name]
+    assert sizes == sorted(sizes) and {4, 8, 16} == set(sizes)
 
 
 def test_the_published_optimisers_come_along(shared, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Weight files made by hand, without PyTorch: both formats; damaged files and malicious ones."""
 
 import os
+import pickle
 import zipfile
 from collections import OrderedDict
 
@@ -20,7 +21,7 @@ from motion_jax.nets.pix2pixhd import (
 )
 from motion_jax.port.reference import network_from_description
 from motion_jax.weights import names
-from motion_jax.weights.torch import read_pth
+from motion_jax.weights.torch import read_pth, write_nested
 
 ARRAYS = {
     "model.1.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
@@ -91,6 +92,21 @@ def test_a_tensor_that_does_not_fit_its_storage_is_refused(
     state = {"weight": weight_files.Tensor(storage, shape, strides, offset)}
     with pytest.raises(UserError, match=why):
         read_pth(weight_files.zip(tmp_path / "w.pth", state, {"0": array}))
+
+
+def test_whole_files_of_other_kinds_are_told_what_to_do(tmp_path):
+    path = tmp_path / "w.pth"
+    nested = {"first": {"w": np.zeros(2, np.float32)}, "second": {"w": np.ones(2, np.float32)}}
+    for write, said in (
+        (lambda: write_nested(path, nested), "under first, second; save one of these by itself"),
+        (lambda: path.write_bytes(b"\n<!DOCTYPE html><p>"), "it begins like a web page"),
+        (lambda: path.write_bytes(pickle.dumps({"a": 1}, 2)), "an ordinary pickle, not a file of"),
+    ):
+        path.unlink(missing_ok=True)
+        write()
+        with pytest.raises(UserError, match=said) as error:
+            read_pth(path)
+        assert "damaged" not in str(error.value)
 
 
 def test_compressed_and_foreign_archives_are_refused(tmp_path, weight_files):

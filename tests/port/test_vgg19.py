@@ -119,7 +119,7 @@ def test_other_files_are_refused(tmp_path, weight_files):
 
 
 def test_a_config_that_wants_them_fails_before_anything_is_made(tmp_path):
-    from motion_jax.recipes.coarse_to_fine import PERCEPTUAL
+    from motion_jax.recipes.picture_losses import PERCEPTUAL
     from motion_jax.train.loop import load_frozen
 
     recipe = SimpleNamespace(pretrained=lambda: {"vgg19": PERCEPTUAL["vgg19"].weights})

@@ -54,7 +54,7 @@ def estimated(count: int, folder: Path) -> None:
         close = staticmethod(lambda: None)
 
     detect._Follower = lambda job: Follower
-    detect._pose_landmarker = lambda job, people: Follower
+    detect.still_landmarker = lambda bundle, people: Follower
     detect._look = lambda looker, image, found: (
         [pose.copy()],
         [estimate.people.mirrored(pose, 128)],

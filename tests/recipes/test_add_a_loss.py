@@ -1,8 +1,10 @@
 """docs/training.md, "Add a loss": its example is all that it takes."""
 
 import re
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +12,37 @@ import numpy as np
 import pytest
 from tiny_dance import RECIPE, SIZE
 
+from motion_jax import config
 from motion_jax.recipes.everybody_dance_now import Scene
 from motion_jax.recipes.metric import GENERATOR
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
 
 
-def test_the_example_is_logged_drawn_and_learned_from():
+def recipe_of(text, monkeypatch):
+    """The example as the module that it is to be."""
+    module = ModuleType("motion_jax.recipes.sharper")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(text, vars(module))
+    known = config.recipe_class
+    monkeypatch.setattr(
+        config, "recipe_class", lambda name: module.RECIPE if name == "sharper" else known(name)
+    )
+    return vars(module)
+
+
+def test_the_example_is_logged_drawn_and_learned_from(monkeypatch, tmp_path):
     section = PAGE.split("## Add a loss")[1].split("\n## ")[0]
-    [text] = re.findall(r"```python\n(.*?)```", section, re.S)
+    text, example = re.findall(r"```python\n(.*?)```", section, re.S)
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) < 40 and max(map(len, lines)) <= 100
-    scope = {"__name__": "sharper"}
-    exec(text, scope)
+    scope = recipe_of(text, monkeypatch)
+    path = tmp_path / "sharp.py"
+    path.write_text(example)
+    loaded = config.load_config(str(path))
+    loaded.validate()
+    assert loaded.recipe.name == "sharper" and loaded.recipe.losses.edges == 5.0
+    assert config.from_json(config.to_json(loaded)) == loaded
     weights = {f.name: getattr(RECIPE.losses, f.name) for f in fields(RECIPE.losses)}
     settings = {f.name: getattr(RECIPE, f.name) for f in fields(RECIPE)}
     sharper = scope["RECIPE"](**settings | {"losses": scope["Losses"](**weights, edges=3.0)})

@@ -13,7 +13,7 @@ from tiny_dance import LOCAL, RECIPE, SIZE
 
 from motion_jax.errors import UserError
 from motion_jax.nets.conv import target_platform
-from motion_jax.recipes import adversarial, beginning, coarse_to_fine
+from motion_jax.recipes import adversarial, beginning, picture_losses
 from motion_jax.recipes import everybody_dance_now as edn
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.everybody_dance_now import Scene
@@ -353,8 +353,8 @@ def test_perceptual_terms_count_whole_frames_and_faces(monkeypatch):
         def apply(self, weights, x):
             return [weights * x] * 5
 
-    chosen = coarse_to_fine.PERCEPTUAL["vgg19"]._replace(network=Features)
-    monkeypatch.setitem(coarse_to_fine.PERCEPTUAL, "vgg19", chosen)
+    chosen = picture_losses.PERCEPTUAL["vgg19"]._replace(network=Features)
+    monkeypatch.setitem(picture_losses.PERCEPTUAL, "vgg19", chosen)
     recipe = replace(LOCAL, losses=edn.Losses(perceptual_weight=3.0))
     clip, fake = clip_of(BOXES), clip_of(BOXES, seed=1).images
     clip = clip._replace(frozen={"vgg19": jnp.array(1.0)})

@@ -1,14 +1,17 @@
 """StyleGAN2's parts without the fixtures: what is frozen stays, the augmentation keeps shapes and
 follows its probability, filters are upfirdn's."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motion_jax.errors import UserError
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.nets.resample import BINOMIAL, enlarged, filtered, normalised, reduced
-from motion_jax.recipes import adaptive
+from motion_jax.recipes import adaptive, stylegan2
 from motion_jax.recipes.freezing import Freeze, frozen_paths, restored
 
 WIDTHS = (3, 2)
@@ -85,3 +88,57 @@ def test_filters_keep_brightness_and_place():
     across = np.convolve(np.pad([1.0, 0] * 5, (2, 1)), taps, "valid")[::2]
     np.testing.assert_allclose(ours[0, :, 2, 0], expected * across[2], rtol=1e-6)
     assert sum(normalised(BINOMIAL)) == 1.0
+
+
+def test_a_fine_tuning_keeps_near_the_generator_it_began_with():
+    """The structure loss is 0 beside itself and more beside another; FreezeSG takes the first
+    styles from the source's mapping, so that the mapping learns of the others alone."""
+    recipe = stylegan2.StyleGAN2(
+        generator=stylegan2.Generator(latent=2, style=2, mapping_layers=1, widths=WIDTHS),
+        losses=stylegan2.Losses(structure=2.0, structure_levels=2, mixing=0.0),
+        freeze=Freeze(source_styles=nets.style_count(8)),
+        source="somewhere",
+        main_stage=stylegan2.Stage(2, height=8, width=8, batch_size=2),
+    )
+    recipe.validate()
+    state = jax.jit(lambda key: recipe.init(key, "main"))(jax.random.key(0))
+    own = state.params["generator"]
+    other = jax.tree.map(lambda leaf: leaf + 0.5, own)
+    frames = jnp.full((2, 8, 8, 3), 90, jnp.uint8)
+    step = jax.jit(
+        lambda state, source: recipe.train_step(
+            state, {"frames": frames}, "main", {"source": source}
+        )
+    )
+    _, beside = step(state, own)
+    after, apart = step(state, other)
+    assert float(beside["structure"]) < 1e-6 < 1e-2 < float(apart["structure"])
+    assert set(apart) <= set(recipe.metrics("main")) | {"G", "D"}
+    # All styles are the source's: nothing tells the mapping how to change.
+    before, now = (s.params["generator"]["params"]["mapping"] for s in (state, after))
+    jax.tree.map(np.testing.assert_array_equal, before, now)
+
+
+def test_one_picture_is_no_training_set():
+    class One(list):
+        folder = "data/one"
+
+    with pytest.raises(UserError, match="one-style"):
+        stylegan2.StyleGAN2().check_dataset(One([0]))
+    stylegan2.StyleGAN2().check_dataset(One([0, 1]))
+
+
+def test_the_generator_to_keep_near_must_be_named_and_fit(monkeypatch):
+    recipe = stylegan2.StyleGAN2(
+        generator=stylegan2.Generator(latent=2, style=2, mapping_layers=1, widths=WIDTHS),
+        losses=stylegan2.Losses(structure=1.0, structure_levels=2),
+        source="other.pt",
+        main_stage=stylegan2.Stage(2, height=8, width=8, batch_size=2),
+    )
+    recipe.validate()
+    with pytest.raises(UserError, match="source"):
+        replace(recipe, source="").validate()
+    assert recipe.pretrained()["source"].path == "other.pt"
+    monkeypatch.setattr("motion_jax.latents.model.load_variables", lambda path: {"params": {}})
+    with pytest.raises(UserError, match="other layers"):
+        recipe.pretrained()["source"].load()

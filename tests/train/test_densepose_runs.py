@@ -1,8 +1,11 @@
-"""DensePose and letterboxed frames the whole way: import, training, evaluation, transfer."""
+"""DensePose and letterboxed frames the whole way: import, training, evaluation, transfer, serve."""
 
+import base64
+import threading
 from dataclasses import replace
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -15,13 +18,17 @@ from motion_jax.data.import_options import ImportOptions
 from motion_jax.errors import UserError
 from motion_jax.evaluate.evaluate import evaluate
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.events import StopToken, watched
 from motion_jax.pose import densepose
 from motion_jax.recipes import cyclegan, pix2pix
+from motion_jax.serve.command import serve
+from motion_jax.serve.options import ServeOptions
 from motion_jax.train.dataset import check_data
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
-from motion_jax.transfer.command import transfer
+from motion_jax.transfer.command import prepared, transfer
 from motion_jax.transfer.options import TransferOptions
+from motion_jax.transfer.resident import Resident
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.writer import VideoWriter
 
@@ -205,6 +212,65 @@ def test_cyclegan_of_frames_keeps_the_sources_shape(data, dance, fed, tmp_path):
     transfer(TransferOptions(run=tmp_path / "run", source=wide, out=out))
     assert (probe(out).height, probe(out).width) == (SIZE // 2, SIZE)
     assert not fed[0][: SIZE // 4].any() and fed[0][SIZE // 4 : -SIZE // 4].min() > 30
+    # A server can pad with white, as the source's chain did.
+    shown = Resident(load_run(tmp_path / "run"), white=True).picture(next(read_frames(wide)).image)
+    padded = shown.shown["frames"]
+    assert (padded[: SIZE // 4] == 255).all() and shown.part == (SIZE // 4, 0, 3 * SIZE // 4, SIZE)
+    np.testing.assert_array_equal(padded[SIZE // 4 : -SIZE // 4], fed[0][SIZE // 4 : -SIZE // 4])
     transfer(TransferOptions(run=tmp_path / "run", source=wide, out=out, region="0,0,24,24"))
     assert (probe(out).height, probe(out).width) == (SIZE, SIZE)
     assert next(read_frames(out)).image.shape == (SIZE, SIZE, 3)
+
+
+def test_a_chain_by_the_server(run, dance, tmp_path):
+    """A picture goes to DensePose (another program, as RunwayML's model of that name was), what
+    that answers to the server, and out comes what transfer makes of it, whichever form it has."""
+    folder, iuv = dance
+    made = prepared(
+        TransferOptions(
+            run=run, source=folder / "iuv", out=tmp_path / "out.mp4", ready_poses=True, fps=10
+        )
+    )  # fmt: skip
+    written = [picture[:, LEFT:-LEFT] for _, picture in made.player.play(made.moments)]
+    stop, begun, ports = StopToken(), threading.Event(), []
+
+    def serving():
+        with watched(lambda event: None):
+            serve(
+                ServeOptions(run=(run,), port=0),
+                stop=stop,
+                ready=lambda given: (ports.append(given), begun.set()),
+            )
+
+    def other_program(number, form):
+        """The DensePose of a frame, as PNG."""
+        if form == "raw":
+            return (folder / f"iuv/f{number:04d}.png").read_bytes()
+        drawn = densepose.draw(iuv[number], "parula")
+        return cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()
+
+    thread = threading.Thread(target=serving)
+    thread.start()
+    assert begun.wait(200)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0].http}", timeout=60) as client:
+            for number in (0, 5):
+                for form in ("raw", "coloured"):
+                    picture = other_program(number, form)
+                    kind = {"content-type": "image/png"}
+                    answer = client.post("/v1/transfer", content=picture, headers=kind)
+                    got = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+                    np.testing.assert_array_equal(got[..., ::-1], written[number])
+                    # As a sketch asks: the same pixels, as JPEG.
+                    uri = "data:image/png;base64," + base64.b64encode(picture).decode()
+                    queried = client.post("/query", json={"image": uri}).json()["image"]
+                    jpeg = client.post("/v1/transfer?format=jpeg", content=picture, headers=kind)
+                    assert base64.b64decode(queried.partition(",")[2]) == jpeg.content
+            # The frame itself is no DensePose, and that is said.
+            plain = cv2.imencode(".png", next(read_frames(folder / "frames.mp4")).image)[1]
+            uri = "data:image/png;base64," + base64.b64encode(plain.tobytes()).decode()
+            refused = client.post("/query", json={"image": uri})
+            assert refused.status_code == 400 and "shows no DensePose" in refused.json()["error"]
+    finally:
+        stop.stop()
+        thread.join(30)

@@ -71,7 +71,10 @@ def test_api(place, monkeypatch):
 
 
 def test_data(place):
-    plain, ours, classic = blocks("docs/data.md")
+    drawn, plain, ours, classic = blocks("docs/data.md")
+    smaller = drawn.replace("400, 25", "12, 25").replace("64", "32")
+    execute(smaller.replace("smooth=False", "smooth=False, workers=1"))
+    assert Path("data/drawn/report/index.html").is_file()
     assert execute(plain)["keypoints"].shape == (137, 3)
     smaller = ours.replace("height=256, width=256", "height=32, width=32")
     scope = execute(smaller)

@@ -51,16 +51,16 @@ def test_without_json_it_is_a_short_table(capsys):
 
 def test_the_measured_steps_are_the_measure_of_others(small, dataset, monkeypatch):
     from motion_jax.data.records import open_dataset
-    from motion_jax.plan import suggest
+    from motion_jax.plan import machine
 
     def suggested(seconds):
         found = command.suggestion(small, open_dataset(dataset), dataset, {"global": seconds})
         return found["candidates"][-1]["hours"]
 
     # Steps of a tiny network are none: wider ones would seem to take days.
-    monkeypatch.setattr(suggest, "measured_machine", lambda: suggest.this_machine({}, "not at all"))
+    monkeypatch.setattr(machine, "measured_machine", lambda: machine.this_machine({}, "not at all"))
     assert suggested(0.1) is None
-    monkeypatch.setattr(suggest, "TELLING_FLOPS", 0.0)
+    monkeypatch.setattr(machine, "TELLING_FLOPS", 0.0)
     assert suggested(0.2) == pytest.approx(2 * suggested(0.1))
 
 

@@ -433,10 +433,11 @@ def test_a_dataset_that_training_would_refuse_is_refused(
     capsys.readouterr()
     import_run(ImportOptions(source=cycle, run=run, data=unpaired))
     said = capsys.readouterr().err.replace("\n", " ")
-    assert f"Go on with: motion-jax train --run {run} --data {unpaired}" in said
+    # The command line's last line alone says what is next.
+    assert "Training it further" not in said and "motion-jax train" not in said
     import_run(ImportOptions(source=cycle, run=tmp_path / "without", size="48x32"))
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "whose pictures are 48x32 or a whole multiple of it; --data or --size at" in said
+    assert "a dataset of 48x32 or a whole multiple; --data or --size at" in said
     assert "--normalize" not in said
 
 

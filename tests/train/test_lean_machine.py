@@ -1,9 +1,15 @@
-"""Training and evaluation on a machine without MediaPipe and PyAV, as pods and clusters are."""
+"""Import of pictures, training and evaluation on a machine without MediaPipe and PyAV, as pods and
+clusters are."""
 
 import json
 import os
 import subprocess
 import sys
+
+import numpy as np
+from PIL import Image
+
+from motion_jax.data.records import open_dataset
 
 # Runs a command of motion-jax where neither can be imported, nor is installed.
 WITHOUT = """
@@ -51,14 +57,14 @@ config = Config(
 """
 
 
-def run(*words):
+def run(*words, status=0):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     environment.pop("DISPLAY", None)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *map(str, words)],
         capture_output=True, text=True, timeout=300, env=environment,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == status, done.stderr[-3000:]
     return done.stdout + done.stderr
 
 
@@ -76,3 +82,17 @@ def test_trains_and_evaluates(tmp_path, dataset):
     result = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert result["frames"] > 0
     assert "not installed here" in result["absent"]["pose_distance"]
+
+
+def test_imports_pictures_and_says_what_films_need(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("train_A/f0.png", "train_A/f1.png", "train_B/f0.png", "train_B/f1.png"):
+        (tmp_path / "pairs" / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = random.integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "pairs" / name)
+    run("import-data", tmp_path / "pairs", "--out", tmp_path / "data", "--workers", "1")
+    assert len(open_dataset(tmp_path / "data")) == 2
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    said = run("prepare", film, "--out", tmp_path / "other", status=2)
+    assert "PyAV, which is not installed here: pip install av." in said

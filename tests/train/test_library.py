@@ -77,6 +77,26 @@ def test_train_and_evaluate_are_functions_and_packages(config, dataset, tmp_path
     assert not (tmp_path / "again").exists()
 
 
+def test_a_stop_while_a_stage_ends_is_answered_before_the_next(config, dataset, tmp_path):
+    """The next stage would compile for a minute first."""
+    stop, said = mj.StopToken(), []
+    settings = {
+        f"recipe.{stage}_stage.{what}": steps
+        for stage, steps in (("global", 1), ("local", 1), ("face", 0))
+        for what, steps in (("steps", steps), ("decay_steps", 0))
+    }
+
+    def observer(event):
+        said.append(getattr(event, "marked", ""))
+        if isinstance(event, mj.events.FileWritten) and event.path.name == "index.html":
+            stop.stop("the test")
+
+    with pytest.raises(mj.Stopped, match="after step 1 of the global stage; saved"):
+        mj.train(config, dataset, tmp_path / "run", settings=settings, observer=observer, stop=stop)
+    stages = [text.split(":")[0] for text in said if text.startswith("Stage ")]
+    assert stages == ["Stage global"]
+
+
 def test_stable_names_are_there_documented_and_typed():
     for name in mj.__all__:
         assert getattr(mj, name) is not None, name

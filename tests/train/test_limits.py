@@ -6,6 +6,7 @@ from motion_jax.train.checkpoint import newest_record
 from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
+from motion_jax.train.unfinished import unfinished
 
 
 def test_a_stage_ends_by_its_limit_and_the_next_one_begins(tmp_path, config, dataset, capsys):
@@ -24,15 +25,20 @@ def test_a_stage_ends_by_its_limit_and_the_next_one_begins(tmp_path, config, dat
         ("global", 1), ("local", 1), *(("face", i) for i in range(1, 5))
     ]  # fmt: skip
     said = capsys.readouterr().err
+    assert "Stage global: at most 4 steps of" in said
     assert "Stage global ends after 1 of 4 steps" in said
     assert "Trained: 6 steps" in said
     assert load_run(run).stage == "face"
+    assert unfinished(load_run(run)) is None  # a limit ends a run, too
 
     # A run whose last stage ended early has nothing left to do, by the same limits.
     early = tmp_path / "early"
-    limits = dict.fromkeys(("global", "local", "face"), 0.0)
-    train(config, dataset, early, limits=limits)
+    nothing = {name: replace(config.recipe.stages()[name], steps=0, decay_steps=0)
+               for name in ("local", "face")}  # fmt: skip
+    stages = {f"{name}_stage": stage for name, stage in nothing.items()}
+    config = replace(config, recipe=replace(config.recipe, **stages))
+    train(config, dataset, early, limits={"global": 0.0})
     before = newest_record(early / "checkpoints")
-    assert before["steps_done"] == {"global": 1, "local": 1, "face": 1}
-    train(config, dataset, early, limits=limits)
+    assert before["steps_done"] == {"global": 1}
+    train(config, dataset, early, limits={"global": 0.0})
     assert newest_record(early / "checkpoints") == before

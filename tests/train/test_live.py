@@ -1,22 +1,27 @@
 """The whole live path with a tiny run: what it shows is what transfer writes."""
 
 import json
+import shutil
 import sys
+import threading
 import time
 import types
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from motion_jax.config import Config, Data, Record
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
-from motion_jax.events import StopToken
-from motion_jax.live import camera, graphs
+from motion_jax.events import Said, StopToken
+from motion_jax.live import camera, graphs, marks
 from motion_jax.live.command import live
 from motion_jax.live.options import LiveOptions
+from motion_jax.live.quantise import int8_models
+from motion_jax.live.session import scaled_width
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
 from motion_jax.transfer.command import prepared
@@ -27,6 +32,7 @@ from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
 FRAMES, FPS = 20, 10
+PATHS = ("record", "smaller", "calibration")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +108,11 @@ def test_live_shows_the_pictures_that_transfer_writes(trained, source, tmp_path,
         run=(trained,), camera=str(film), poses=poses, normalize="none", smooth=False,
         runtime="jax", degrade=False, stats=tmp_path / "s.json", record=tmp_path / "out.mp4",
     )  # fmt: skip
-    found = live(options, more=in_step)
+    said: list = []
+    found = live(options, more=in_step, observer=said.append)
+    # Compiling takes long, so that it is said before it begins.
+    first, second, *_ = [event.message for event in said if isinstance(event, Said)]
+    assert first.endswith("; compiling the network ...") and "a picture takes" in second
     driven = prepared(
         TransferOptions(
             source=film, out=tmp_path / "t.mp4", run=trained, poses=poses, normalize="none",
@@ -129,14 +139,18 @@ def test_live_shows_the_pictures_that_transfer_writes(trained, source, tmp_path,
     assert times == sorted(times) and len(shots) == found["frames"]["record"]
 
 
-def test_nobody_is_there(plated, source, in_step):
+def test_nobody_is_there(plated, source, in_step, tmp_path):
     """Never the camera's picture: the plate before and after, and the person fades out."""
     film, poses = source
     options = LiveOptions(
         run=(plated,), camera=str(film), poses=poses, normalize="none", runtime="jax",
-        side_by_side=True, marks=True,
+        side_by_side=True, marks=True, record=tmp_path / "out.mp4",
     )  # fmt: skip
     found = live(options, more=in_step)
+    # In the film that was written each frame is later than the one before.
+    shots = list(read_frames(options.record))
+    numbers = [marks.read(shot.image, scaled_width(96, 96, 192)) for shot in shots]
+    assert numbers == sorted(set(numbers)) and len(numbers) == found["frames"]["record"] > 10
     plate = load_run(plated).plates[0]
     # Side by side, small pictures are six times enlarged.
     results = [picture.image[::6, -192::6] for picture in in_step.pictures]
@@ -148,6 +162,68 @@ def test_nobody_is_there(plated, source, in_step):
         assert np.abs(result - shown).mean() > 1
     # Read from the pictures that were shown, not reckoned.
     assert found["marks_misread"] == 0 and found["age_by_marks_ms"] == found["age_ms"]
+
+
+def test_a_window_alone_is_measured_and_hears_keys(plated, source, monkeypatch):
+    """What the window shows counts, and its keys reach the session; q ends it."""
+    film, poses = source
+    shown = []
+    keys = {4: "2", 6: "1", 8: "q"}
+    monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+    monkeypatch.setattr(cv2, "destroyWindow", lambda *_: None)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    monkeypatch.setattr(cv2, "imshow", lambda _, image: shown.append(image))
+    monkeypatch.setattr(cv2, "waitKey", lambda _: ord(keys.pop(len(shown), "\xff")))
+    monkeypatch.setenv("DISPLAY", ":0")
+    options = LiveOptions(
+        run=(plated, plated), camera=str(film), poses=poses, normalize="none", runtime="jax",
+        seconds=60.0,
+    )  # fmt: skip
+    found = live(options)
+    assert found["frames"]["window"] == len(shown) >= 8 and not keys and found["seconds"] < 60
+    assert set(found["outputs"]) == {"window"} and found["outputs"]["window"]["age_ms"]["p99"] > 0
+    assert found["fps"] == found["outputs"]["window"]["fps"] > 0
+    assert all(image.shape[0] > image.shape[1] for image in shown)  # over lines of text
+
+
+def test_the_process_of_poses_ends(plated, source, tmp_path, monkeypatch, capsys):
+    """Once: the session goes on and says so. Twice: one sentence, and the film can be watched."""
+    film, _ = source
+
+    class Watcher:
+        restarts, count = 0, 0
+
+        def __init__(self, detail, model):
+            assert detail == "body"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def look(self, image, time, detail=None):
+            self.count += 1
+            if self.count == 6:
+                self.restarts = 1
+            if self.count == 12:
+                raise UserError("The process that estimates poses ended twice; look why.")
+            wait.wait(0.05)
+            pose = np.zeros((137, 3), np.float32)
+            pose[:25] = (48, 40, 1)
+            pose[:25, 1] += np.arange(25)
+            return pose
+
+    wait = threading.Event()
+    monkeypatch.setattr("motion_jax.live.command.Watcher", Watcher)
+    options = LiveOptions(
+        run=(plated,), camera=str(film), normalize="none", runtime="jax", window=False,
+        record=tmp_path / "out.mp4", seconds=60.0,
+    )  # fmt: skip
+    with pytest.raises(UserError, match="ended twice"):
+        live(options)
+    assert "it was started again" in capsys.readouterr().err
+    assert list(read_frames(tmp_path / "out.mp4"))
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
@@ -172,6 +248,38 @@ def test_other_runtimes_give_the_same_pixels(trained, plated, dataset, name):
         difference = np.abs(np.stack(made["jax"]) - np.stack(made[name]))
         assert difference.max() <= 1
         assert np.std(made["jax"]) > 1
+
+
+def test_int8_is_measured_once_and_near(plated, dataset, tmp_path):
+    pytest.importorskip("nncf")
+    pytest.importorskip("openvino")
+    folder = tmp_path / "run"
+    shutil.copytree(plated, folder)
+    described = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(described | {"path": str(dataset)}))
+    run, data = load_run(folder), open_dataset(dataset)
+    made = int8_models(run, frames=12)
+    [path] = made.values()
+    assert path.parent == folder / "openvino" and path.with_suffix(".bin").is_file()
+    before = path.stat().st_mtime_ns
+    assert int8_models(run) == made and path.stat().st_mtime_ns == before
+    pictures = {}
+    for precision, models in (("float32", None), ("int8", made)):
+        networks = Networks(
+            run, chunk=1, around=graphs.Elsewhere(run, "openvino", precision, models)
+        )
+        shown = [
+            {"keypoints": data.keypoints()[i], "face_boxes": data.face_boxes()[i]} for i in range(6)
+        ]
+        pictures[precision] = np.stack(
+            [next(iter(networks.begin([Moment(0.0, each)]))).astype(int) for each in shown]
+        )
+    difference = np.abs(pictures["int8"] - pictures["float32"])
+    # Pictures of a network that learned for a moment are noise, whose spread is about 60.
+    assert difference.max() > 0 and difference.mean() < 10
+    # Another checkpoint's scales are not taken.
+    about = json.loads((folder / "openvino" / "int8.json").read_text())
+    assert about["checkpoint"] == run.checkpoint
 
 
 def test_runs_are_switched_and_live_ends_when_it_is_told(trained, plated, source, tmp_path):
@@ -214,7 +322,7 @@ def test_runs_are_switched_and_live_ends_when_it_is_told(trained, plated, source
     "options, sentence",
     [
         ({"run": ()}, "Say who is to move"),
-        ({"camera": "nowhere.mp4"}, "neither the number of a camera"),
+        ({"camera": "nowhere.mp4"}, "neither the number or name of a camera"),
         ({"seconds": 0.0}, "seconds 0 is not above 0"),
         ({"record": "out.avi"}, "does not end in .mp4"),
         ({"marks": True}, "add side_by_side"),
@@ -224,6 +332,13 @@ def test_runs_are_switched_and_live_ends_when_it_is_told(trained, plated, source
         ({"background": "green"}, "draws the person apart"),
         ({"window": True}, "no screen, or OpenCV without windows"),
         ({"smaller": "other"}, "is not a run directory"),
+        ({"method": "nearest"}, "two ways to the pictures"),
+        ({"method": "nearest", "run": ()}, "needs the target's dataset"),
+        ({"person": "tallest"}, "person tallest is not a choice"),
+        ({"person": "2", "detail": "holistic"}, "looks at bodies alone"),
+        ({"ready_poses": True}, "is for runs that are driven by estimated poses"),
+        ({"calibration": "me.json"}, "has no use with normalize none"),
+        ({"precision": "int8", "runtime": "onnxruntime"}, "only with runtime openvino"),
     ],
 )
 def test_bad_input(trained, source, tmp_path, options, sentence, monkeypatch):
@@ -231,7 +346,7 @@ def test_bad_input(trained, source, tmp_path, options, sentence, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    paths = {name: tmp_path / options[name] for name in ("record", "smaller") if name in options}
+    paths = {name: tmp_path / options[name] for name in PATHS if name in options}
     given = {
         "run": (trained,), "camera": str(source[0]), "poses": source[1], "normalize": "none",
         "runtime": "jax", "window": False, **options, **paths,

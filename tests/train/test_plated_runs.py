@@ -142,7 +142,7 @@ def test_a_picture_behind_fills_the_frame_and_is_not_stretched():
 
 def test_what_does_not_go_together_is_said(run, source, trained, tmp_path):
     for options, sentence in (
-        ({"background": "alpha"}, r"ProRes 4444: name the output FILE\.mov"),
+        ({"background": "alpha"}, r"ProRes 4444 \(name the output FILE\.mov\)"),
         ({"background": Path("beach.jpg")}, "neither a picture nor a video file"),
         ({"background": "alpha", "side_by_side": True}, "do not go together"),
     ):

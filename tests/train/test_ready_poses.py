@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from motion_jax.config import Data
-from motion_jax.data import records
+from motion_jax.data import inputs, records
+from motion_jax.data.reading import Window
 from motion_jax.errors import UserError
 from motion_jax.pose.pose_pictures import drawn, pose_pictures, poses_of
 from motion_jax.pose.ready import ReadyPoses
@@ -244,3 +245,10 @@ def test_neither_poses_nor_pictures(dataset, small, tmp_path):
     records.finish_dataset(tmp_path / "d", data.info, [len(rows)])
     with pytest.raises(UserError, match="neither keypoints nor ready pose pictures"):
         train(small, tmp_path / "d", tmp_path / "run")
+
+
+def test_pictures_alone_where_keypoints_are_asked_for(ready):
+    reading = Window(SIZE, SIZE, 1, ("poses", "keypoints"), 2)
+    message = r"ready pose pictures but no keypoints.*conditions\.face_contour"
+    with pytest.raises(UserError, match=message):
+        inputs.check_contents(records.open_dataset(ready), reading, Data())

@@ -8,9 +8,9 @@ from motion_jax.video.reader import frame_times
 
 @pytest.fixture
 def run(monkeypatch):
-    """A run that load_run gives."""
+    """A run that load_person gives."""
     made = FakeRun()
-    monkeypatch.setattr("motion_jax.transfer.command.load_run", lambda folder, step: made)
+    monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: made)
     return made
 
 

@@ -43,7 +43,7 @@ def main(kind: str, folder: Path) -> None:
             writer.write(np.full((SIZE, SIZE, 3), i % 250, np.uint8), i / FPS)
     run.made = Watched(run.size)
     recipe = run.config.recipe
-    command.load_run = lambda folder, step: run
+    command.load_person = lambda *_: run
     options = {"normalize": "none", "smooth": False, "swaps": False, "bones": False}
     if kind == "poses":
         recipe.shows = ("poses", "frames")

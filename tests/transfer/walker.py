@@ -55,12 +55,22 @@ class FakeRun:
             seen=lambda moments: moments,
             background="drawn",
             wants_photo=False,
+            detects=False,
+            identities=0,
+            check_seen=lambda moments: None,
+            beyond=lambda keypoints, stage: np.zeros(len(keypoints), bool),
         )
     )
-    folder, data_path = Path("runs/fake"), Path("data/fake")
+    folder, name, data_path = Path("runs/fake"), "my-run", Path("data/fake")
+    stage = "main"
 
     def seen(self, moments):
         return moments
+
+    told = seen
+
+    def as_identity(self, text):
+        return self
 
     def __init__(self):
         self.dataset = {"info": {"height": 64, "width": 64}}

@@ -49,7 +49,10 @@ void ask() {
     person = loadImage(file.getAbsolutePath());
     said = "";
   }
+  catch (java.net.ConnectException error) {
+    said = "Nobody answers at " + SERVER + ": is motion-jax serve running?";
+  }
   catch (Exception error) {
-    said = "No answer: is motion-jax serve running? (" + error.getMessage() + ")";
+    said = error.toString();
   }
 }

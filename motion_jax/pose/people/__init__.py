@@ -1,0 +1,1 @@
+"""Everybody in a film, found in each frame and kept apart through all of it."""

@@ -1,0 +1,466 @@
+"""What the pages' script asks for: JSON in, JSON out. Each change is one of these requests."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, WebSocket
+from fastapi.responses import JSONResponse, Response
+
+from motion_jax import puppet
+from motion_jax.errors import UserError, worded
+from motion_jax.jobs import book, queue
+from motion_jax.jobs.book import Job
+from motion_jax.studio import bring as bringing
+from motion_jax.studio import library as libraries
+from motion_jax.studio import live, state, uploads
+from motion_jax.studio.accounts import COOKIE as SESSION
+from motion_jax.studio.accounts import LASTS
+from motion_jax.studio.actions import command
+from motion_jax.studio.labels import doing, failure, in_labels, labelled
+from motion_jax.studio.library import Item, Library
+from motion_jax.studio.plans import plan_of, read_plan
+from motion_jax.studio.web import LANGUAGE, Studio, studio_of, words_of
+from motion_jax.studio.words import languages
+
+router = APIRouter()
+# Of drawn dances: pictures a second, side in pixels, and the longest, seconds.
+DANCE_FPS, DANCE_SIDE, DANCE_SECONDS = 25, 256, 120
+
+
+async def _given(request: Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UserError("The request is no JSON.") from error
+    if not isinstance(value, dict):
+        raise UserError("The request is no JSON object.")
+    return value
+
+
+# --- accounts -----------------------------------------------------------------------------------
+
+
+@router.post("/enter")
+async def enter(request: Request) -> Response:
+    """Signs in: {"name", "password"}; with "token" an account is made first."""
+    studio, given = studio_of(request), await _given(request)
+    if studio.accounts is None:
+        raise UserError("There are no accounts here.")
+    name, password = str(given.get("name", "")), str(given.get("password", ""))
+    if "token" in given:
+        token = str(given["token"])
+        secret = await asyncio.to_thread(studio.accounts.join, token, name, password)
+        first = words_of(request)("project.first")
+        await asyncio.to_thread(libraries.new_project, studio.base / name, first)
+    else:
+        secret = await asyncio.to_thread(studio.accounts.enter, name, password)
+    answer = JSONResponse({"go": "/"})
+    answer.set_cookie(
+        SESSION, secret, max_age=round(LASTS), samesite="strict", httponly=True,
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return answer
+
+
+@router.post("/leave")
+async def leave(request: Request) -> Response:
+    studio = studio_of(request)
+    if studio.accounts is not None:
+        studio.accounts.leave(request.cookies.get(SESSION, ""))
+    answer = JSONResponse({"go": "/enter"})
+    answer.delete_cookie(SESSION)
+    return answer
+
+
+# --- projects -----------------------------------------------------------------------------------
+
+
+@router.post("/projects")
+async def new_project(request: Request) -> dict[str, Any]:
+    given = await _given(request)
+    made = await asyncio.to_thread(
+        libraries.new_project, studio_of(request).root, given.get("name", "")
+    )
+    return {"go": f"/p/{made.id}/"}
+
+
+@router.post("/language")
+async def language(request: Request) -> Response:
+    given = await _given(request)
+    if given.get("language") not in languages():
+        raise UserError("There is no such language.")
+    answer = JSONResponse({"reload": True})
+    answer.set_cookie(
+        LANGUAGE, str(given["language"]), max_age=31536000, samesite="strict", httponly=True
+    )
+    return answer
+
+
+@router.get("/p/{project}/state")
+def told(request: Request, project: str) -> dict[str, Any]:
+    studio = studio_of(request)
+    told = studio.watch.told(studio.project(project))
+    words = words_of(request)
+    for row in told["jobs"]:
+        row["left"] = None if row["left"] is None else words.duration(row["left"])
+    return told
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+@router.post("/p/{project}/do/{verb}")
+async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
+    """Any verb, by its form: {"values": {...}, "name": "", "first": [...], "settings": ""}. With
+    "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing."""
+    studio, given = studio_of(request), await _given(request)
+    values, first = given.get("values", {}), given.get("first", [])
+    if not isinstance(values, dict) or not isinstance(first, list):
+        raise UserError("The request is not what the page sends.")
+    config = [str(word) for word in first if str(word)]
+    if any(word.startswith("-") for word in config) or len(config) > 1:
+        raise UserError("A config is one word, for example small.")
+
+    asking = (
+        studio.project(project),
+        verb,
+        values,
+        given.get("name", ""),
+        config,
+        str(given.get("settings", "")),
+    )
+    words = words_of(request)
+    if given.get("spell") is True:
+        try:
+            return {"command": await asyncio.to_thread(studio.desk.spelled, *asking), "why": ""}
+        except UserError as error:
+            return {"command": "", "why": in_labels(error.marked, words, studio.desk, verb)}
+
+    def ask() -> tuple[Job, Item | None]:
+        studio.check_room()
+        with labelled(words, studio.desk, verb):
+            asked = studio.desk.ask(
+                *asking,
+                {"preview": True} if given.get("preview") is True else None,
+                what=doing(words, verb),
+            )
+        queue.ensure(studio.base)
+        return asked
+
+    return _begun(project, *await asyncio.to_thread(ask))
+
+
+@router.post("/p/{project}/plan")
+async def plan(request: Request, project: str) -> dict[str, Any]:
+    """Begins to reckon what can be learnt of a person on this machine."""
+    studio, given = studio_of(request), await _given(request)
+    library = studio.project(project)
+    person = library.of_ref(str(given.get("person", "")))
+    place = plan_of(person)
+    words = ["suggest", person.relative, "--out", str(place.relative_to(library.folder))]
+    open_ = [j for j in library.jobs() if not j.is_over and list(j.words) == words]
+    if not open_ and not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        title = words_of(request)("learn.measuring", name=person.name)
+        book.add(library.folder, words, title=title, about=[person.ref])
+    await asyncio.to_thread(queue.ensure, studio.base)
+    return {}
+
+
+@router.post("/p/{project}/learn")
+async def learn(request: Request, project: str) -> dict[str, Any]:
+    """Begins one of the three choices: {"person", "choice", "name", "settings"}."""
+    studio, given = studio_of(request), await _given(request)
+    library = studio.project(project)
+    person = library.of_ref(str(given.get("person", "")))
+    known = (read_plan(person) or {}).get("choices", [])
+    chosen = next((each for each in known if each["name"] == given.get("choice")), None)
+    if chosen is None:
+        raise UserError("Choose how long it may learn.")
+
+    def ask() -> tuple[Job, Item]:
+        studio.check_room()
+        words = words_of(request)
+        way = words(f"learn.{chosen['name']}")
+        facts = {"choice": chosen["name"], "config": chosen["config"], "size": chosen["size"]}
+        name = str(given.get("name", "")).strip()
+        if name:
+            library.check_name("runs", name)
+        run = library.new("runs", name or f"{person.name} – {way}", [person.ref], facts)
+        # Stopped or killed, little is lost; and the best is kept besides the newest.
+        more = ["--record.checkpoint-minutes", "3", "--record.keep-best", "heldout"]
+        job = book.add(
+            library.folder,
+            [*chosen["words"], "--run", run.relative, *more],
+            title=words("job.learn", name=run.name),
+            about=[run.ref, person.ref],
+        )
+        queue.ensure(studio.base)
+        return job, run
+
+    return _begun(project, *await asyncio.to_thread(ask))
+
+
+@router.post("/p/{project}/jobs/{number}/{what}")
+async def change(request: Request, project: str, number: str, what: str) -> dict[str, Any]:
+    studio = studio_of(request)
+    library = studio.project(project)
+    job = _job(library, number)
+    if what == "stop":
+        book.ask_to_stop(job)
+    elif what == "resume":
+        book.let_go_on(job)
+    elif what == "hide":
+        if not job.is_over:
+            raise UserError("It is not over yet; stop it first.")
+        await asyncio.to_thread(library.forget, job)
+        return {"reload": True}
+    else:
+        raise UserError("There is no such request.")
+    await asyncio.to_thread(queue.ensure, studio.base)
+    return {}
+
+
+@router.get("/p/{project}/jobs/{number}/log")
+def log(request: Request, project: str, number: str) -> Response:
+    job = _job(studio_of(request).project(project), number)
+    text = job.log.read_text(errors="replace")[-200_000:] if job.log.exists() else ""
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+def _job(library: Library, number: str) -> Job:
+    found = book.read(library.folder / "jobs" / number) if number.isdigit() else None
+    if found is None:
+        raise UserError("There is no such job.")
+    return found
+
+
+def _begun(project: str, job: Job, item: Item | None) -> dict[str, Any]:
+    go = f"/p/{project}/{item.ref}" if item is not None else f"/p/{project}/jobs"
+    return {"job": job.number, "item": item.ref if item else None, "go": go,
+            "command": command(job)}  # fmt: skip
+
+
+# --- things -------------------------------------------------------------------------------------
+
+
+@router.post("/p/{project}/rename")
+async def rename(request: Request, project: str) -> dict[str, Any]:
+    given = await _given(request)
+    library = studio_of(request).project(project)
+    item = library.of_ref(str(given.get("item", "")))
+    library.check_name(item.kind, given.get("name", ""), but=item.ref)
+    library.save(item, name=libraries.called(given.get("name", "")))
+    return {"reload": True}
+
+
+@router.post("/p/{project}/bring")
+async def bring(request: Request, project: str) -> dict[str, Any]:
+    """Takes things of this machine into the project: {"path", "how": "link" or "copy", "name"}."""
+    studio, given = studio_of(request), await _given(request)
+    if not studio.desk.paths:
+        raise UserError("Files of the server cannot be named here.")
+    path = str(given.get("path", "")).strip()
+    if not path:
+        raise UserError("Give the path of a film, a dataset, a run or a folder.")
+    library = studio.project(project)
+    if library.folder in studio.copies:
+        raise UserError("Something is being copied already; wait until that is done.")
+    copying = studio.copies[library.folder] = bringing.Copying()
+    try:
+        made = await asyncio.to_thread(
+            bringing.bring,
+            library,
+            Path(path),
+            copy=given.get("how") == "copy",
+            name=given.get("name", ""),
+            copying=copying,
+        )
+    except asyncio.CancelledError as error:
+        # The studio ends, and its end would wait for the copy.
+        copying.stopped = True
+        raise UserError("The studio was ended.") from error
+    finally:
+        del studio.copies[library.folder]
+    go = made[0].ref if len(made) == 1 else ""
+    return {"items": [item.ref for item in made], "go": f"/p/{project}/{go}"}
+
+
+@router.get("/p/{project}/bring")
+def brought(request: Request, project: str) -> dict[str, Any]:
+    """How far the copy is that is being made just now: {"text", "share"}; "share" is null where
+    there is none."""
+    studio = studio_of(request)
+    copying = studio.copies.get(studio.project(project).folder)
+    if copying is None or not copying.total:
+        return {"text": "", "share": None}
+    words = words_of(request)
+    done, total = words.size(copying.done), words.size(copying.total)
+    text = words("bring.copied", done=done, total=total)
+    return {"text": text, "share": min(copying.done / copying.total, 1.0)}
+
+
+@router.post("/p/{project}/delete")
+async def delete(request: Request, project: str) -> dict[str, Any]:
+    given = await _given(request)
+    library = studio_of(request).project(project)
+    item = library.of_ref(str(given.get("item", "")))
+    together = given.get("together") is True
+    await asyncio.to_thread(library.delete, item, together)
+    return {"go": f"/p/{project}/"}
+
+
+@router.post("/p/{project}/open")
+async def open_folder(request: Request, project: str) -> dict[str, Any]:
+    """Shows a thing's folder on this machine."""
+    studio, given = studio_of(request), await _given(request)
+    if not studio.desk.paths:
+        raise UserError("The folder is on the server, where nobody would see it.")
+    library = studio.project(project)
+    place = library.of_ref(str(given["item"])).path if given.get("item") else library.folder
+    folder = place if place.is_dir() else place.parent
+    await asyncio.to_thread(_show, folder)
+    return {"say": str(folder)}
+
+
+def _show(folder: Path) -> None:
+    opener = {"darwin": "open", "linux": "xdg-open"}.get(sys.platform)
+    if opener is None:
+        webbrowser.open(folder.as_uri())
+        return
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run([opener, str(folder)], timeout=5, capture_output=True, check=False)
+
+
+# --- films --------------------------------------------------------------------------------------
+
+
+@router.post("/p/{project}/uploads")
+async def begin_upload(request: Request, project: str) -> dict[str, Any]:
+    studio, given = studio_of(request), await _given(request)
+    size = given.get("size")
+    await asyncio.to_thread(studio.check_room, size if isinstance(size, int) else 0)
+    upload = await asyncio.to_thread(
+        uploads.begin,
+        studio.project(project),
+        given.get("name", ""),
+        given.get("size"),
+        given.get("changed"),
+        studio.most,
+    )
+    return {"upload": upload.folder.name, "received": upload.received}
+
+
+@router.put("/p/{project}/uploads/{key}")
+async def receive(request: Request, project: str, key: str, offset: int) -> dict[str, Any]:
+    upload = uploads.find(studio_of(request).project(project), key)
+    return {"received": await uploads.receive(upload, offset, request.stream())}
+
+
+@router.post("/p/{project}/uploads/{key}/finish")
+async def finish(request: Request, project: str, key: str) -> dict[str, Any]:
+    given = await _given(request)
+    library = studio_of(request).project(project)
+    upload = uploads.find(library, key)
+    item = await asyncio.to_thread(uploads.finish, library, upload, given.get("name", ""))
+    return {"item": item.ref, "go": f"/p/{project}/{item.ref}"}
+
+
+@router.post("/p/{project}/dancer")
+async def dancer(request: Request, project: str) -> dict[str, Any]:
+    """A drawn dancer's film: {"who", "seconds", "dance"}."""
+    given = await _given(request)
+    library = studio_of(request).project(project)
+    who, seconds, dance = given.get("who"), given.get("seconds"), given.get("dance")
+    if who not in puppet.CHARACTERS:
+        raise UserError("There is no such dancer.")
+    if not isinstance(seconds, int) or not 1 <= seconds <= DANCE_SECONDS:
+        raise UserError(f"A drawn dance has 1 to {DANCE_SECONDS} seconds.")
+    if not isinstance(dance, int) or not 0 <= dance < 2**31:
+        raise UserError("A dance has a number, from 0.")
+    item = await asyncio.to_thread(_draw, library, str(who), seconds, dance)
+    return {"item": item.ref, "go": f"/p/{project}/{item.ref}"}
+
+
+def _draw(library: Library, who: str, seconds: int, dance: int) -> Item:
+    item = library.new("films", f"{who.capitalize()} {dance}", facts={"drawn": True})
+    motion = puppet.dance(seconds * DANCE_FPS, DANCE_FPS, dance)
+    film, _ = puppet.make_video(item.path, puppet.CHARACTERS[who], motion, DANCE_SIDE, DANCE_SIDE)
+    facts = {**item.facts, **uploads.examined(film), "file": film.name}
+    item = library.save(item, facts=facts)
+    uploads.write_still(item)
+    return library.save(item)
+
+
+@router.post("/p/{project}/guide")
+async def guide(request: Request, project: str) -> dict[str, Any]:
+    """How somebody before a camera stands, from its picture (a JPEG)."""
+    studio = studio_of(request)
+    studio.project(project)
+    return {"hint": await asyncio.to_thread(studio.guide.look, await request.body())}
+
+
+@router.get("/p/{project}/runs/{id_}/losses")
+def losses(request: Request, project: str, id_: str) -> dict[str, Any]:
+    return state.losses(studio_of(request).project(project).item("runs", id_))
+
+
+# --- live ---------------------------------------------------------------------------------------
+
+
+@router.post("/p/{project}/live")
+async def begin_live(request: Request, project: str) -> dict[str, Any]:
+    """Starts the server of a run; an earlier one is stopped."""
+    studio, given = studio_of(request), await _given(request)
+    library = studio.project(project)
+    port = live.free_port()
+
+    def ask() -> Job:
+        for job in library.jobs():
+            if job.verb == "serve" and not job.is_over:
+                book.ask_to_stop(job)
+        job, _ = studio.desk.ask(
+            library, "serve", {"run": [str(given.get("run", ""))], "port": str(port)},
+            what=doing(words_of(request), "serve"),
+        )  # fmt: skip
+        queue.ensure(studio.base)
+        return job
+
+    job = await asyncio.to_thread(ask)
+    return {"job": job.number}
+
+
+@router.get("/p/{project}/live/{number}")
+async def live_ready(request: Request, project: str, number: str) -> dict[str, Any]:
+    studio = studio_of(request)
+    job = _job(studio.project(project), number)
+    ready = job.state == "running" and await live.is_ready(_port(job))
+    said = failure(studio.watch.row(job), words_of(request), studio.desk)
+    return {"state": job.state, "ready": ready, "error": said}
+
+
+@router.websocket("/p/{project}/live/{number}/frames")
+async def frames(page: WebSocket, project: str, number: str) -> None:
+    studio: Studio = page.app.state.studio
+    try:
+        job = _job(studio.project(project), number)
+        port = _port(job)
+    except UserError as error:
+        await page.accept()
+        await page.send_text(json.dumps({"error": worded(error.marked)}))
+        await page.close()
+        return
+    await live.relayed(page, port)
+
+
+def _port(job: Job) -> int:
+    """Of the run's server. Raises UserError for a job that is none."""
+    if job.verb != "serve" or job.is_over or "--port" not in job.words:
+        raise UserError("The live view has ended; start it again.")
+    return int(job.words[job.words.index("--port") + 1])

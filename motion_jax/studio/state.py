@@ -1,0 +1,118 @@
+"""How a project's jobs stand, for pages that ask every second. Only what is new is read."""
+
+import hashlib
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from motion_jax.jobs.book import Job
+from motion_jax.jobs.record import Follower, Summary
+from motion_jax.studio.actions import command
+from motion_jax.studio.library import Item, Library
+
+# Of jobs that are over, the newest that are told.
+OVER = 30
+# Points of a curve that are sent.
+POINTS = 200
+
+
+class Watch:
+    """Follows the events of all jobs that somebody asked about."""
+
+    def __init__(self) -> None:
+        self._followers: dict[Path, Follower] = {}
+        self._lock = threading.Lock()
+
+    def summary(self, job: Job) -> Summary:
+        with self._lock:
+            follower = self._followers.setdefault(job.events, Follower(job.events))
+            return follower.read()
+
+    def told(self, library: Library) -> dict[str, Any]:
+        """Jobs, and a "version" that changes when anything but progress does."""
+        jobs = library.jobs()
+        waiting = [job.number for job in jobs if job.state == "waiting"]
+        over = [job for job in jobs if job.is_over][-OVER:]
+        shown = [job for job in jobs if not job.is_over] + over
+        rows = [self.row(job, waiting) for job in shown]
+        about = sorted((p.name, p.stat().st_mtime_ns) for p in _files(library.folder / "about"))
+        states = [(job.number, job.state, job.stops) for job in jobs]
+        samples = [newest_sample(item) for item in library.items("runs")]
+        version = hashlib.sha256(json.dumps([about, states, samples]).encode()).hexdigest()[:16]
+        return {"version": version, "jobs": rows, "time": time.time()}
+
+    def row(self, job: Job, waiting: list[str] | None = None) -> dict[str, Any]:
+        """A job as pages show it."""
+        said = self.summary(job)
+        running = job.state == "running"
+        if said.began and job.begun and said.began < job.begun - 1:
+            said = Summary()  # Of the process before this one.
+        place = waiting.index(job.number) + 1 if waiting and job.number in waiting else 0
+        return {
+            "number": job.number,
+            "verb": job.verb,
+            "title": job.title,
+            "state": job.state,
+            "stopping": job.stops > 0 and not job.is_over,
+            "place": place,
+            "share": 1.0 if job.state == "done" else round(said.share, 4),
+            "left": said.seconds_left() if running else None,
+            "stage": said.stage,
+            "task": said.task,
+            "done": said.done,
+            "total": said.total,
+            "line": said.said[-1] if said.said else "",
+            "step": said.step,
+            "error": job.error,
+            "status": job.status,
+            "command": command(job),
+            "about": list(job.about),
+            "asked": job.asked,
+            "ended": job.ended,
+        }
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.glob("*.json"))
+
+
+def samples(run: Item) -> list[int]:
+    """The steps at which a run drew its samples, in order."""
+    found = []
+    for path in (run.path / "samples").glob("step-*.png"):
+        number = path.stem.removeprefix("step-")
+        if number.isdigit():
+            found.append(int(number))
+    return sorted(found)
+
+
+def newest_sample(run: Item) -> int:
+    found = samples(run)
+    return found[-1] if found else -1
+
+
+def losses(run: Item) -> dict[str, Any]:
+    """The run's curves: {"steps": [...], "curves": {name: [...]}}, thinned to POINTS."""
+    rows = []
+    try:
+        text = (run.path / "metrics.jsonl").read_text()
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    rows = rows[:: max(len(rows) // POINTS, 1)]
+    known = {
+        "stage", "step", "total_step", "images", "seconds", "images_per_second", "input_wait",
+        "learning_rate",
+    }  # fmt: skip
+    names = dict.fromkeys(name for row in rows for name in row if name not in known)
+    curves = {
+        name: [row.get(name) if isinstance(row.get(name), int | float) else None for row in rows]
+        for name in names
+    }
+    return {"steps": [row.get("total_step", 0) for row in rows], "curves": curves}

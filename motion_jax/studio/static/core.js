@@ -1,0 +1,60 @@
+// Requests, and what is said to people.
+const words = JSON.parse(document.getElementById('words').textContent);
+
+// A text by its key; {0}, {1} are the values.
+export const w = (key, ...values) => values.reduce((text, value, i) => text.replace(`{${i}}`, value), words[key] ?? key);
+
+export function say(text) {
+  const line = document.createElement('p');
+  line.textContent = text;
+  document.getElementById('said').append(line);
+  setTimeout(() => line.remove(), 6000);
+}
+
+// Something went wrong: stays until it is read.
+export function wrong(text) {
+  const line = document.createElement('p'), close = document.createElement('button');
+  line.textContent = text;
+  close.textContent = w('close');
+  close.className = 'quiet';
+  close.onclick = () => line.remove();
+  line.append(close);
+  document.getElementById('wrong').replaceChildren(line);
+}
+
+export async function answered(response) {
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error || w('failed'));
+  return answer;
+}
+
+// A change: JSON there, JSON back. Says what is wrong, and throws it.
+export async function send(address, body = {}) {
+  try {
+    const headers = { 'content-type': 'application/json' };
+    return await answered(await fetch(address, { method: 'POST', headers, body: JSON.stringify(body) }));
+  } catch (error) {
+    wrong(error instanceof TypeError ? w('away') : error.message);
+    throw error;
+  }
+}
+
+export async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch (error) {
+    // Without https, browsers have another way only.
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  say(w('copied'));
+}
+
+// A place in a film: "1:05.2".
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, '0')}`.replace('.', w('point'));
+export const by = (id) => document.getElementById(id);
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -1,0 +1,25 @@
+"""Runs that cannot wait for single pictures or poses are refused with a sentence."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from motion_jax.config import load_config
+from motion_jax.errors import UserError
+from motion_jax.transfer.resident import Resident
+
+
+@pytest.mark.parametrize(
+    "config, sentence",
+    [
+        ("first_order", "makes a photo move, whoever is in it, .*; use motion-jax animate"),
+        ("stylegan2", "makes pictures out of noise, so that nothing drives it"),
+        ("fake_detector", "judges pictures and makes none; use motion-jax check FILE"),
+        ("pose_stylegan", "makes pictures out of noise, so that nothing drives it"),
+    ],
+)
+def test_runs_that_nothing_drives(config, sentence):
+    run = SimpleNamespace(folder=Path("runs/a"), config=load_config(config))
+    with pytest.raises(UserError, match=f"runs/a {sentence}"):
+        Resident(run)

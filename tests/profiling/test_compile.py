@@ -1,5 +1,6 @@
 """motion-jax compile: the real step compiled for TPU chips that are not here, and its file."""
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -55,7 +56,11 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compiled(tiny):
-    """What the verb says for four chips: batch shared, optimiser's state too, height shared."""
+    """What the verb says for four chips: batch shared, optimiser's state too, height shared.
+
+    One after the other and with the compiler's usual effort: with the least, which other tests are
+    content with, and in several threads, the first once had another message between its chips.
+    """
     file = f"{tiny}.zip"
     options = CompileOptions(tiny, "v5e:2x2", stage="global")
     jobs = {
@@ -70,11 +75,21 @@ def compiled(tiny):
         programs.append(compile_step(config, stage, mesh))
         return programs[-1]
 
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+    with pytest.MonkeyPatch.context() as patch, usual_effort():
         patch.setattr(topology, "compile_step", keeping)
-        results = list(pool.map(lambda job: compile_config(*job), jobs.values()))
-    found = dict(zip(jobs, results, strict=True))
+        found = {name: compile_config(*job) for name, job in jobs.items()}
     return found | {"programs": programs}
+
+
+@contextlib.contextmanager
+def usual_effort():
+    """The compiler optimises as it does for users."""
+    before = jax.config.jax_exec_time_optimization_effort
+    jax.config.update("jax_exec_time_optimization_effort", 0.0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_exec_time_optimization_effort", before)
 
 
 def stage_of(result):
@@ -105,7 +120,7 @@ def load_config_with(settings):
 @needs_libtpu
 def test_the_gradients_alone_are_summed_where_the_batch_is_shared(compiled):
     found = messages(compiled["data"])
-    assert set(found) == {"all-reduce"}
+    assert set(found) == {"all-reduce"}, found
     assert weights() / 2 <= found["all-reduce"]["bytes"] < 1.5 * weights()
     stage = stage_of(compiled["data"])
     assert 0 < stage["communication_seconds"] == found["all-reduce"]["seconds"]

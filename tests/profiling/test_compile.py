@@ -5,7 +5,6 @@ import importlib.util
 import json
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import jax

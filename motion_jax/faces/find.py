@@ -113,12 +113,16 @@ def _run(job: _Job) -> tuple[tuple[int, int], int]:
 
 
 class Finder:
-    """Finds the faces of frames, one after another."""
+    """Finds the faces of frames, one after another.
 
-    def __init__(self, bundle: Path, hands: Path | None):
+    far: new ones are looked for in tiles of the picture and around the heads of bodies, too, where
+    small faces are found, for some tenths of a second.
+    """
+
+    def __init__(self, bundle: Path, hands: Path | None, far: bool = True):
         self._many = detect.face_landmarker(bundle, MOST_FACES)
         self._one = detect.face_landmarker(bundle, 1)
-        self._bodies = detect.still_landmarker(bundle, detect.MOST_PEOPLE)
+        self._bodies = detect.still_landmarker(bundle, detect.MOST_PEOPLE) if far else None
         self._hands = None if hands is None else detect.hand_landmarker(hands, HANDS)
         self.reset()
 
@@ -179,9 +183,12 @@ class Finder:
     def _new(self, image: np.ndarray) -> list[np.ndarray]:
         """All that is found without knowing where to look."""
         height, width = image.shape[:2]
-        parts = [np.array([0, 0, width, height], float), *tiles(height, width, True)]
+        whole = np.array([0, 0, width, height], float)
+        parts = [whole, *(() if self._bodies is None else tiles(height, width, True))]
         found = [p for part in parts for p in self._within(image, self._many, part)]
-        for part in [parts[0], *tiles(height, width, False)]:
+        if self._bodies is None:
+            return found
+        for part in [whole, *tiles(height, width, False)]:
             cut, corner = _part(image, part)
             for body in detect.poses_in(self._bodies, cut):
                 head = body[_HEAD, :2] + corner

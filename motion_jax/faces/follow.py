@@ -100,10 +100,17 @@ def _cost(records: np.ndarray, before: list[int], new: int) -> float:
     if len(before) > 1:
         earlier = records[before[-2]]
         speed = (last["numbers"] - earlier["numbers"]) / (last["frame"] - earlier["frame"])
-    expected = last["numbers"] + speed * min(passed, 3)
-    side = np.exp(max(expected[2], one["numbers"][2]))
-    apart = np.hypot(*(expected[:2] - one["numbers"][:2])) / side
-    apart += abs(last["numbers"][2] - one["numbers"][2])
+    return unlikeness(last["numbers"] + speed * min(passed, 3), one["numbers"], passed)
+
+
+def unlikeness(
+    expected: Float64[np.ndarray, "4"], found: Float64[np.ndarray, "4"], passed: int
+) -> float:
+    """How unlikely it is that a face is the one that is expected there, `passed` frames after it
+    was seen; inf: it is not."""
+    side = np.exp(max(expected[2], found[2]))
+    apart = np.hypot(*(expected[:2] - found[:2])) / side
+    apart += abs(expected[2] - found[2])
     return float(apart) if apart < _REACH + _FURTHER * (passed - 1) else np.inf
 
 

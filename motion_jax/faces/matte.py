@@ -14,6 +14,8 @@ FEATHER = 0.06
 _HAND = 0.05
 # Colours are matched by at most this factor, on a ring so wide (a share of the side).
 _MOST, _RING = 1.25, 0.08
+# Of each picture's factors this share counts at once.
+_LIGHT = 0.1
 # An oval of a face that FFHQ's rule aligned, where none was measured: middle and half axes.
 USUAL = (0.5, 0.56), (0.27, 0.37)
 
@@ -83,6 +85,26 @@ def colour_gains(
         return np.ones(3, np.float32)
     ratio = (given[ring].mean(0) + 4.0) / (made[ring][:, :3].mean(0) + 4.0)
     return np.clip(ratio, 1 / _MOST, _MOST).astype(np.float32)
+
+
+class Light:
+    """Colours follow the light of a film slowly, of each face for itself."""
+
+    def __init__(self) -> None:
+        self._gains: dict[int, np.ndarray] = {}
+
+    def gains(
+        self,
+        face: int,
+        given: UInt8[np.ndarray, "s s 3"],
+        made: UInt8[np.ndarray, "s s 4"],
+        matte: Float32[np.ndarray, "s s"],
+    ) -> Float[np.ndarray, "3"]:
+        """`colour_gains` of a face's next picture, slowly. face: a number of its own."""
+        now = colour_gains(given, made, matte)
+        before = self._gains.get(face, now)
+        self._gains[face] = before + _LIGHT * (now - before)
+        return self._gains[face]
 
 
 def laid_back(

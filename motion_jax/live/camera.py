@@ -65,6 +65,7 @@ class Source:
       sound: a file with its sound; None: there is none.
       name: for people.
       returns: it may go away and come back.
+      size: (height, width) of its pictures; None: that is not known before they come.
     """
 
     frames: Callable[[threading.Event], Iterator[Frame]]
@@ -72,6 +73,7 @@ class Source:
     name: str
     sound: Path | None = None
     returns: bool = False
+    size: tuple[int, int] | None = None
 
 
 def find(text: str, repeat: bool = False) -> Source:
@@ -256,7 +258,7 @@ def _file(path: Path, repeat: bool) -> Source:
                 return
 
     sound = path if info.has_audio else None
-    return Source(frames, fps, path.name, sound)
+    return Source(frames, fps, path.name, sound, size=(info.height, info.width))
 
 
 def _device(number: int) -> Source:
@@ -289,7 +291,9 @@ def _device(number: int) -> Source:
         return (taken, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)) if done else None
 
     frames = _reopening(first, opened, read, lambda device: device.release())
-    return Source(frames, fps if 1 <= fps <= 240 else 30.0, f"camera {number}", returns=True)
+    fps = fps if 1 <= fps <= 240 else 30.0
+    height, width = (int(first.get(of)) for of in (_ABOUT[1], _ABOUT[0]))
+    return Source(frames, fps, f"camera {number}", returns=True, size=(height, width))
 
 
 def _stream(address: str) -> Source:
@@ -309,7 +313,8 @@ def _stream(address: str) -> Source:
             f"{option('camera')} {address} gives no pictures; check the address, and that the "
             "stream runs."
         )
-    rate = first[0].streams.video[0].average_rate
+    stream = first[0].streams.video[0]
+    rate, size = stream.average_rate, (stream.height, stream.width)
 
     def read(device: Opened) -> Taken | None:
         try:
@@ -319,7 +324,7 @@ def _stream(address: str) -> Source:
             return None
 
     frames = _reopening(first, opened, read, lambda device: device[0].close())
-    return Source(frames, float(rate) if rate else 25.0, address, returns=True)
+    return Source(frames, float(rate) if rate else 25.0, address, returns=True, size=size)
 
 
 def _in_time(open_it: Callable[[], cv2.VideoCapture | None]) -> cv2.VideoCapture | None:

@@ -15,6 +15,7 @@ from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.live import calibration, rungs
 from motion_jax.live.camera import Capture, Frame, Source, check, devices, find
+from motion_jax.live.faces import DrawnFaces, finder
 from motion_jax.live.figures import Figures
 from motion_jax.live.options import LiveOptions
 from motion_jax.live.outputs import (
@@ -84,15 +85,19 @@ def live(
             check_screen()
         listening = _listening(options, stack)
         look, watcher = _finder(options, stack)
-        found, smaller = people(options, look)
+        found, smaller = people(
+            options, look, lambda: stack.enter_context(contextlib.closing(finder(options)))
+        )
         source = find(options.camera, options.seconds is not None)
+        for one in found:
+            if isinstance(one.resident, DrawnFaces):
+                one.resident.camera_size = source.size
         poses = found[0].body is not None
         _check_poses(options, poses)
         estimate, watcher = _estimate(options, source, stack) if poses else (None, watcher)
         fps = options.fps or source.fps
         session = _session(options, source, found, smaller, estimate, fps)
-        height, width = found[0].resident.size
-        outputs = _outputs(options, session, source, (height, width), fps, more)
+        outputs = _outputs(options, session, source, fps, more)
         if listening is not None:
             outputs.append(_page(listening, session, watcher))
         if not outputs and not window:
@@ -145,6 +150,11 @@ def _check(options: LiveOptions) -> None:
         raise UserError(
             f"{option('run')} and {option('method')} are two ways to the pictures; leave one of "
             "them out."
+        )
+    if options.faces and (options.photo or options.method):
+        raise UserError(
+            f"{option('faces')} is for a {option('run')} that draws faces; leave it out with "
+            f"{option('photo')} and {option('method')}."
         )
     if options.method is not None and options.background != "plate":
         raise UserError(
@@ -326,7 +336,6 @@ def _outputs(
     options: LiveOptions,
     session: Session,
     source: Source,
-    size: tuple[int, int],
     fps: float,
     more: Sink | None,
 ) -> list[Output]:
@@ -336,12 +345,12 @@ def _outputs(
         record = Record(options.record, _tags(session), source.sound, options.provenance)
         made.append(Output("record", record, meter))
     if options.virtual_camera:
-        height, width = size
         if options.side_by_side:
             raise UserError(
                 f"{option('virtual_camera')} shows the result alone; leave out "
                 f"{option('side_by_side')}."
             )
+        height, width = session.people[0].resident.size
         made.append(Output("virtual_camera", VirtualCamera(height, width, fps), meter))
     if more is not None:
         made.append(Output("more", more, meter))
@@ -380,14 +389,17 @@ def _tags(session: Session) -> dict[str, str]:
         return synthetic_tags(resident.name, comment, camera, kind=COMPOSITE, live="true")
     run = resident.run.name
     photo = f", photo {resident.path.name}" if isinstance(resident, MovingPhoto) else ""
+    faces = isinstance(resident, DrawnFaces)
+    what = "the faces in this film were drawn" if faces else "this picture was made"
     comment = (
-        "AI-generated, synthetic: this picture was made by motion_jax, it is not a recording. "
+        f"AI-generated, synthetic: {what} by motion_jax, it is not a recording. "
         f"Run {run}, step {resident.run.step}{photo}, live."
     )
     return synthetic_tags(
         resident.name,
         comment,
         camera,
+        **({"kind": COMPOSITE} if faces else {}),
         run=run,
         step=str(resident.run.step),
         checkpoint=str(resident.run.checkpoint),
@@ -477,5 +489,7 @@ def _keys(session: Session) -> str:
     people = [f"{n} {one.resident.name}" for n, one in enumerate(session.people[:9], 1)]
     photo = isinstance(session.people[0].resident, MovingPhoto)
     anew = "x begins anew from the pose of now" if photo else "x measures the person anew"
+    if isinstance(session.people[0].resident, DrawnFaces):
+        photo, anew = True, "x looks for faces anew"
     measured = [anew] if photo or session.estimate is not None else []
     return "; ".join([*measured, *(people if len(people) > 1 else ()), "q ends"])

@@ -35,6 +35,10 @@ class LiveOptions(HonestFilm):
     """With --photo, as for animate: scale movements by the sizes of the two people."""
     paste: bool = False
     """With --photo: put the moving part back into the photo."""
+    faces: bool = False
+    """Draw the faces in the camera's picture alone, as `motion-jax stylise` does, everything else
+    stays: runs of face_style do so by themselves; say it for cyclegan, or pix2pix on pairs, that
+    learned faces (docs/faces.md)."""
     method: Literal["nearest", "nearest-angle"] | None = None
     """Instead of a run: real frames of --data, as for transfer (docs/retrieval.md)."""
     data: Path | None = None
@@ -73,7 +77,8 @@ class LiveOptions(HonestFilm):
     mirror: bool = False
     """Mirror the camera's picture, as in a looking glass."""
     detail: Literal["body", "holistic"] = "body"
-    """Estimate the body alone, or face and hands, too (twice the time)."""
+    """Estimate the body alone, or face and hands, too (twice the time). For drawn faces
+    "holistic" looks for hands, which stay in front of them."""
     person: str | None = None
     """Whom to follow where several people are before the camera: "largest", "leftmost",
     "rightmost", or a number from 1, counted from left to right (all bodies are then estimated,
@@ -98,8 +103,8 @@ class LiveOptions(HonestFilm):
     """For runs that draw the person apart from the background: the background of the target's film,
     green for keying, or none (for --record FILE.mov)."""
     lost: Literal["auto", "hold", "plate", "black"] = "auto"
-    """What is shown when nobody is there: the last picture, the background plate, or black; "auto":
-    the plate where the run has one, else black. Never the camera's own picture."""
+    """What is shown when nobody is there, or no face: the last picture, the background plate, or
+    black; "auto": the plate where the run has one, else black. Never the camera's own picture."""
     fps: float | None = None
     """Frames a second to keep up with (default: the camera's); docs/live.md says what is left out
     for it, and in which order."""

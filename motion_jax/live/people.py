@@ -1,15 +1,17 @@
 """The runs of a live session, each in the fastest runtime, and what is behind their people; or real
 frames of a dataset."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import UInt8
 
 from motion_jax.errors import UserError, option
+from motion_jax.live.faces import DrawnFaces, FacesSeen, check_options
 from motion_jax.live.graphs import Elsewhere, Runtime, installed, milliseconds
 from motion_jax.live.options import LiveOptions
 from motion_jax.live.photo import Look, MovingPhoto, photos
@@ -24,6 +26,9 @@ from motion_jax.transfer.fit import Body
 from motion_jax.transfer.player import Networks
 from motion_jax.transfer.resident import Resident, Seen, cut
 from motion_jax.transfer.source import Moment
+from motion_jax.transfer.translator import Around, Translator, shown_as
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -37,8 +42,8 @@ class Person:
       background: what is shown when nobody is there, as the pictures are; None: the last picture.
     """
 
-    resident: Resident | RealFrames | MovingPhoto
-    networks: Networks | RealFrames | MovingPhoto
+    resident: Resident | RealFrames | MovingPhoto | DrawnFaces
+    networks: Networks | RealFrames | MovingPhoto | DrawnFaces
     runtime: Runtime | Literal["frames"]
     speeds: dict[str, float]
     background: UInt8[np.ndarray, "h w c"] | None
@@ -60,14 +65,28 @@ class Person:
         return cut(next(iter(self.networks.begin([Moment(time, shown)]))), seen)
 
 
-def people(options: LiveOptions, look: Look | None = None) -> tuple[list[Person], Person | None]:
-    """The runs, and the smaller one. look: finds the person before the camera, for photos. Raises
-    UserError where they do not fit together."""
+def people(
+    options: LiveOptions,
+    look: Look | None = None,
+    face_finder: Callable[[], Any] | None = None,
+) -> tuple[list[Person], Person | None]:
+    """The runs, and the smaller one.
+
+    Args:
+      look: finds the person before the camera, for photos.
+      face_finder: makes what finds faces (faces.FacesSeen), for runs that draw these.
+
+    Raises UserError where they do not fit together.
+    """
     if options.method is not None:
         return [_real(options)], None
     if options.photo:
         return _photos(load_person(options.run[0], options.step), options, look), None
-    found = [_person(load_person(place, options.step), options) for place in options.run]
+    runs = [load_person(place, options.step) for place in options.run]
+    if options.faces or any(run.config.recipe.draws_faces for run in runs):
+        assert face_finder is not None, "runs that draw faces are shown faces"
+        return _faces(runs, options, face_finder), None
+    found = [_person(run, options) for run in runs]
     smaller = None if options.smaller is None else _person(load_person(options.smaller), options)
     every = [*found, *([] if smaller is None else [smaller])]
     first = every[0].resident
@@ -106,9 +125,14 @@ def _person(run: Run, options: LiveOptions) -> Person:
             f"it; use {option('normalize')} none."
         )
     _tell_compiling(run)
-    networks, runtime, speeds = _fastest(run, resident, options)
-    words = ", ".join(f"{name} {value:.1f} ms" for name, value in speeds.items())
-    say(f"{run.name}: {run.size[1]}x{run.size[0]}, a picture takes {words}; taking {runtime}.")
+    before = options.background != ALPHA
+
+    def made(**around: Any) -> tuple[Networks, float]:
+        networks = Networks(run, chunk=1, before=before, **around)
+        return networks, _speed(networks, resident, options.ready_poses)
+
+    networks, runtime, speeds = _fastest(run, options, made)
+    _tell_speeds(run, runtime, speeds, "a picture")
     plate = None
     if options.background == GREEN:
         plate = np.ascontiguousarray(np.broadcast_to(np.array(KEY, np.uint8), (*run.size, 3)))
@@ -132,6 +156,30 @@ def _photos(run: Run, options: LiveOptions, look: Look | None) -> list[Person]:
     return found
 
 
+def _faces(
+    runs: Sequence[Run], options: LiveOptions, face_finder: Callable[[], Any]
+) -> list[Person]:
+    """Runs that draw faces; they share who is before the camera."""
+    check_options(options)
+    for run in runs:
+        shown_as(run)
+        tell_unfinished(run)
+    where, found = FacesSeen(face_finder(), options.smooth), []
+    for run in runs:
+        _tell_compiling(run)
+
+        def made(
+            run: Run = run, around: Around = contextlib.nullcontext
+        ) -> tuple[DrawnFaces, float]:
+            resident = DrawnFaces(run, where, Translator(run, around), options.lost == "hold")
+            return resident, milliseconds(resident.trial)
+
+        resident, runtime, speeds = _fastest(run, options, made)
+        _tell_speeds(run, runtime, speeds, "a face")
+        found.append(Person(resident, resident, runtime, speeds, None))
+    return found
+
+
 def _tell_compiling(run: Run) -> None:
     say(f"{run.name}: step {run.step}, {run.size[1]}x{run.size[0]}; compiling the network ...")
 
@@ -147,11 +195,20 @@ def _real(options: LiveOptions) -> Person:
     return Person(frames, frames, "frames", {}, background, frames.body)
 
 
+def _tell_speeds(run: Run, runtime: Runtime, speeds: Mapping[str, float], what: str) -> None:
+    words = ", ".join(f"{name} {value:.1f} ms" for name, value in speeds.items())
+    say(f"{run.name}: {run.size[1]}x{run.size[0]}, {what} takes {words}; taking {runtime}.")
+
+
 def _fastest(
-    run: Run, resident: Resident, options: LiveOptions
-) -> tuple[Networks, Runtime, dict[str, float]]:
-    """Tries the runtimes that may be taken. Raises UserError where the one that was asked for
-    cannot run it."""
+    run: Run, options: LiveOptions, make: Callable[..., tuple[T, float]]
+) -> tuple[T, Runtime, dict[str, float]]:
+    """Tries the runtimes that may be taken: (what `make` made in the fastest one, that runtime,
+    milliseconds of a picture by runtime).
+
+    make: (around=: see Elsewhere; without, in jax) -> (what makes pictures, milliseconds of one).
+    Raises UserError where the runtime that was asked for cannot run it.
+    """
     asked = options.runtime
     if asked == "auto":
         others: list[Runtime] = [name for name in installed() if name != "jax"]
@@ -166,8 +223,7 @@ def _fastest(
             f"{option('precision')} {options.precision} needs OpenVINO: pip install "
             "'motion-jax[live]'."
         )
-    before = options.background != ALPHA
-    made: dict[Runtime, Networks] = {}
+    made: dict[Runtime, tuple[T, float]] = {}
     for name in tried:
         try:
             models = int8_models(run) if options.precision == "int8" else None
@@ -176,13 +232,11 @@ def _fastest(
             if asked == "auto" and options.precision == "float32":
                 continue  # A network that has no such form runs in jax.
             raise
-        made[name] = Networks(run, chunk=1, before=before, around=elsewhere)
+        made[name] = make(around=elsewhere)
     if not made:
-        made["jax"] = Networks(run, chunk=1, before=before)
-    ready = options.ready_poses
-    speeds = {name: _speed(networks, resident, ready) for name, networks in made.items()}
-    best = min(speeds, key=lambda name: speeds[name])
-    return made[best], best, {str(name): value for name, value in speeds.items()}
+        made["jax"] = make()
+    best = min(made, key=lambda name: made[name][1])
+    return made[best][0], best, {str(name): speed for name, (_, speed) in made.items()}
 
 
 def _speed(networks: Networks, resident: Resident, ready: bool) -> float:

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from motion_jax.live import marks, rungs
 from motion_jax.live.calibration import Calibration
 from motion_jax.live.camera import Capture, Frame
+from motion_jax.live.faces import DrawnFaces
 from motion_jax.live.figures import Figures
 from motion_jax.live.outputs import Output, Picture, Place
 from motion_jax.live.people import Person
@@ -201,12 +202,16 @@ class Session:
                 now = time.monotonic()
                 self.figures.spent("picture", now - fitted)
                 self.ladder.note(now, "picture", now - begun)
-            self._show(frame, self._mixed(last, faded))
+            resident = self._now.resident
+            if seen is None and isinstance(resident, DrawnFaces):
+                self._show(frame, resident.nobody(frame.image, frame.time))
+            else:
+                self._show(frame, self._mixed(last, faded))
 
     def _translated(self, frame: Frame) -> Seen | None:
         """What a run that is shown frames is shown of one; None: nothing yet."""
         resident = self._now.resident
-        if isinstance(resident, MovingPhoto):
+        if isinstance(resident, MovingPhoto | DrawnFaces):
             if self._asked_anew():
                 resident.measure_anew()
             return resident.look(frame.image, frame.time)
@@ -239,7 +244,7 @@ class Session:
         pose = mend.next(frame.time, posed.pose if shown.state == "live" else None)
         laid = None if pose is None else fit.next(frame.time, pose)
         resident = self._now.resident
-        assert not isinstance(resident, MovingPhoto), "photos are shown frames"
+        assert not isinstance(resident, MovingPhoto | DrawnFaces), "they are shown frames"
         return None if laid is None else resident.pose(laid), shown.faded
 
     def _asked_anew(self) -> bool:

@@ -62,6 +62,7 @@ class Recipe:
         the last the alpha. "drawn" where it makes whole pictures.
       wants_photo: whether clips begin with a photo, the `reference` of `start`, whose person is
         made to move: see `reference`.
+      draws_faces: whether what it is shown are faces cut out as FFHQ's (faces/align.py).
       identities: how many people one run knows; above 1 `seen` is told by weights who it is
         ("identities" of moments, float32 [n, people]), and `of_person` chooses one. 0: one, or
         whoever is in the pictures.
@@ -86,6 +87,8 @@ class Recipe:
         @property
         def wants_photo(self) -> bool: ...
         @property
+        def draws_faces(self) -> bool: ...
+        @property
         def detects(self) -> bool: ...
         @property
         def identities(self) -> int: ...
@@ -103,6 +106,7 @@ class Recipe:
         pose_style = None
         background = "drawn"
         wants_photo = False
+        draws_faces = False
         detects = False
         identities = 0
         dtype = "float32"

@@ -85,6 +85,7 @@ class FaceStyle(OneStage):
 
     name = "face_style"
     given = "photo of a face, cut out as FFHQ's"
+    draws_faces = True
     generator: Generator = Generator(norm="instance", dropout=False, ngf=32, n_downsampling=7)
     discriminator: Discriminator = Discriminator(norm="instance")
     losses: Losses = field(default_factory=Losses)

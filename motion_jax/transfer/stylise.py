@@ -18,7 +18,7 @@ from motion_jax.events import Observer, StopToken
 from motion_jax.faces import align, find
 from motion_jax.faces.flicker import Flicker
 from motion_jax.faces.follow import Track, follow
-from motion_jax.faces.matte import colour_gains, head_matte, laid_back, without_hands
+from motion_jax.faces.matte import Light, head_matte, laid_back, without_hands
 from motion_jax.files import check_outputs
 from motion_jax.pose import detect
 from motion_jax.pose.bundles import find_bundle
@@ -38,8 +38,6 @@ FACES_SHARE = 0.5
 GROUP = 8
 # A face that is turned further is not drawn well by any network of frontal faces, in degrees.
 PROFILE = 60.0
-# Colours follow the light slowly: of each frame's factors this share.
-_LIGHT = 0.1
 
 
 @dataclass
@@ -138,18 +136,14 @@ class _Head:
 
 @dataclass
 class _Painter:
-    """Draws the faces of frames, one after another.
-
-    Attributes:
-      gains: of each track its factors of red, green and blue up to now.
-    """
+    """Draws the faces of frames, one after another."""
 
     options: StyliseOptions
     translator: Translator
     tracks: list[Track]
     told: Told
     flicker: Flicker = field(default_factory=Flicker)
-    gains: dict[int, np.ndarray] = field(default_factory=dict)
+    light: Light = field(default_factory=Light)
     _before: tuple[np.ndarray, np.ndarray] | None = None
 
     def pictures(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, UInt8[np.ndarray, "..."]]]:
@@ -207,19 +201,15 @@ class _Painter:
     ) -> tuple[slice, slice] | None:
         """Lays one head over the frame; covered: where heads are, in place."""
         track = self.tracks[head.track]
-        gains = self._light(head, made) if self.options.match_colours else None
+        gains = None
+        if self.options.match_colours:
+            gains = self.light.gains(head.track, head.given, made, head.matte)
         strength = float(track.opacity[head.index]) * self.options.strength
         place = laid_back(canvas, made, head.matte * np.float32(strength), head.numbers, gains)
         solid = np.full((*head.matte.shape, 4), 255, np.uint8)
         solid[..., :3] = 1
         laid_back(covered[..., None], solid, head.matte, head.numbers)
         return place
-
-    def _light(self, head: _Head, made: np.ndarray) -> np.ndarray:
-        now = colour_gains(head.given, made, head.matte)
-        before = self.gains.get(head.track, now)
-        self.gains[head.track] = before + _LIGHT * (now - before)
-        return self.gains[head.track]
 
 
 def _write(

@@ -1,6 +1,8 @@
 """A trained network that makes another face of each face it is given."""
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -15,17 +17,22 @@ from motion_jax.train.run import Run
 # Faces in one call of the compiled program; XLA's CPU backend gains nothing from more than one.
 CHUNK = 8
 
+Around = Callable[[], AbstractContextManager[None]]
+
 
 class Translator:
     """Translates aligned faces with a run.
+
+    Args:
+      around: a context in which its program is made and run (live.graphs.Elsewhere).
 
     Attributes:
       size: of its pictures, which are square, in pixels.
     Raises UserError for a run that does not make a picture of a picture.
     """
 
-    def __init__(self, run: Run):
-        self._name = shown_as(run)
+    def __init__(self, run: Run, around: Around = contextlib.nullcontext):
+        self._name, self._around = shown_as(run), around
         height, width = run.size
         if height != width:
             raise UserError(
@@ -49,7 +56,9 @@ class Translator:
             part = faces[first : first + self._chunk]
             full = np.concatenate([part, np.repeat(part[-1:], self._chunk - len(part), axis=0)])
             seen = self._run.seen({self._name: full})
-            results.append(np.asarray(self._made(self._params, seen))[: len(part)])
+            with self._around():
+                made = self._made(self._params, seen)
+            results.append(np.asarray(made)[: len(part)])
         return np.concatenate(results)
 
 

@@ -13,6 +13,9 @@ from motion_jax.errors import UserError
 from motion_jax.faces import align
 from motion_jax.faces.find import in_pictures
 from motion_jax.latents.pair_faces import likeness, oval_of
+from motion_jax.live.command import live
+from motion_jax.live.graphs import Elsewhere
+from motion_jax.live.options import LiveOptions
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.recipes import face_style
 from motion_jax.train.loop import train
@@ -170,6 +173,30 @@ def test_every_face_of_a_film_is_drawn(run, film, shared, monkeypatch, tmp_path)
         assert apart[250:380, 200:320].mean() > 12 and apart[-100:, :80].mean() < 3
 
 
+def test_a_camera_drives_it(run, film, shared, monkeypatch, tmp_path):
+    """What `live` shows of a film is what `stylise` makes of it, but for the lag of the square."""
+    monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))
+    out = tmp_path / "live.mp4"
+    told = live(LiveOptions(run=(run,), camera=str(film), record=out, runtime="jax", mark=False))
+    assert told["frames"]["made"] == told["frames"]["record"] >= 1
+    before = np.array([shot.image for shot in read_frames(film)], int)
+    for shot in read_frames(out):
+        apart = np.abs(before - shot.image).mean(-1)
+        # Whichever frame it was: the face is another, and the lower corners are as they were.
+        assert apart[:, 250:380, 200:320].mean((1, 2)).min() > 12
+        assert apart[:, -100:, :80].mean((1, 2)).min() < 3
+    with av.open(str(out)) as container:
+        assert "faces in this film were drawn" in container.metadata["comment"]
+
+
+def test_another_runtime_draws_the_same_face(run):
+    pytest.importorskip("onnxruntime")
+    trained = load_run(run)
+    face = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    ours, other = Translator(trained), Translator(trained, Elsewhere(trained, "onnxruntime"))
+    assert np.abs(ours(face).astype(int) - other(face)).max() <= 1
+
+
 def test_without_a_face_nothing_is_written(run, shared, monkeypatch, tmp_path):
     monkeypatch.setenv("MOTION_JAX_MODELS", str(shared / "models"))
     source, out = shared / "data" / "hands-only-no-person.mp4", tmp_path / "drawn.mp4"
@@ -189,6 +216,11 @@ def test_without_a_face_nothing_is_written(run, shared, monkeypatch, tmp_path):
         (["stylise", "--run", "{run}", "--source", "{a}", "--out", "{new}.avi"], "FILE.mp4"),
         (["stylise", "--run", "{run}", "--source", "{a}", "--out", "{new}.mp4", "--strength", "0"],
          "strength"),
+        (["live", "--run", "{run}", "--camera", "{film}", "--lost", "plate"], "background plate"),
+        (["live", "--run", "{run}", "--camera", "{film}", "--smaller", "{run}"], "draws faces"),
+        (["live", "--run", "{run}", "--camera", "{film}", "--background", "green"], "draws faces"),
+        (["live", "--faces", "--method", "nearest", "--data", "{pairs}", "--camera", "{film}"],
+         "--faces is for"),
         (["train", "face_style", "--run", "{new}", "--data", "{pairs}",
           "--recipe.generator.norm", "batch"], "instance or none"),
     ],
@@ -198,6 +230,8 @@ def test_what_cannot_be_is_said(words, sentence, generators, pairs, run, tmp_pat
 
     places = {"a": generators[0], "b": generators[1], "run": run, "pairs": pairs}
     places |= {name: tmp_path / name for name in ("new", "gone")}
+    places["film"] = tmp_path / "film.mp4"
+    places["film"].write_bytes(b"")
     with pytest.raises(SystemExit) as stopped:
         main([word.format(**places) for word in words])
     assert stopped.value.code == 2

@@ -3,8 +3,8 @@ runs that draw instead of synthesizing. For benchmarks and tests."""
 
 import dataclasses
 import json
-import types
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from motion_jax.pose.draw import PoseStyle
+from motion_jax.config import Config
 from motion_jax.pose.normalize import fit_target
 from motion_jax.pose.people import observations
 from motion_jax.puppet import company
 from motion_jax.puppet.characters import Puppet
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Stage
+from motion_jax.train.run import Run
 from motion_jax.video.writer import VideoWriter
 
 
@@ -121,57 +123,39 @@ def straight(layer: Float32[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 4"]:
     return np.clip(np.rint(whole), 0, 255).astype(np.uint8)
 
 
-class DrawnRun:
-    """In the place of a trained run with a matte: its picture is the true one of each moment, `who`
-    in the place of a dancer of the film, in pictures `times` as high and wide as the film's.
+class Given(EverybodyDanceNow):
+    """Of runs whose networks are never run: what is seen of moments are the moments."""
 
-    blur, noise: how far it is from the truth (pixels; grey levels), as a network's pictures are.
+    recurrent = True
+
+    def seen(self, moments: Any) -> Any:
+        return moments
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawnRun(Run):
+    """In the place of a trained run with a matte: its picture is the true one of each moment, `who`
+    in the place of a dancer of the film. See `drawn_run`.
+
+    across: where the poses that were shown are, in pixels from the left.
     """
 
-    step, checkpoint = 7, "cd" * 16
-    data_path = Path("data/drawn")
+    film: company.Company
+    number: int
+    who: Puppet
+    blur: float
+    noise: float
+    across: list[float] = dataclasses.field(default_factory=list)
 
-    def __init__(
-        self,
-        film: company.Company,
-        number: int,
-        who: Puppet,
-        size: tuple[int, int],
-        *,
-        times: int = 2,
-        blur: float = 0.0,
-        noise: float = 0.0,
-        background: str = "plate",
-        folder: str = "runs/drawn",
-    ):
-        self.film, self.number, self.who = film, number, who
-        self.size, self.folder = (times * size[0], times * size[1]), Path(folder)
-        self.blur, self.noise, self.params = blur, noise, dict[str, Any]()
-        recipe = types.SimpleNamespace(
-            pose_style=PoseStyle(), shows=("poses",), recurrent=True, background=background,
-            parts=lambda params: (), seen=lambda moments: moments, wants_photo=False,
-            detects=False, identities=0, check_seen=lambda moments: None,
-            beyond=lambda keypoints, stage: np.zeros(len(keypoints), bool),
-        )  # fmt: skip
-        self.config, self.stage = types.SimpleNamespace(recipe=recipe), "main"
-        # Where the poses that were shown are, in pixels from the left.
-        self.across: list[float] = []
-        self._poses = company.keypoints(film, number, *self.size)
-        self.dataset = {
-            "info": {"height": self.size[0], "width": self.size[1]},
-            "target_statistics": fit_target(self._poses).to_json(),
-            "crop": False,
-        }
-        self.plates, self.plate = np.full((1, *self.size, 3), 90, np.uint8), 0
+    checkpoint = "cd" * 16
 
-    def tested(self, **changes: Any) -> "DrawnRun":
-        return self
+    @cached_property
+    def true_poses(self) -> Float32[np.ndarray, "n 137 3"]:
+        return company.keypoints(self.film, self.number, *self.size)
 
-    def as_identity(self, text: str | None) -> "DrawnRun":
-        return self
-
-    def told(self, moments: Any) -> Any:
-        return moments
+    @cached_property
+    def plates(self) -> UInt8[np.ndarray, "1 h w 3"]:
+        return np.full((1, *self.size, 3), 90, np.uint8)
 
     def picture(
         self, frame: int, shown: Float32[np.ndarray, "137 3"]
@@ -179,7 +163,7 @@ class DrawnRun:
         """Of the film's frame, the dancer as far across as the pose that is shown."""
         self.across.append(float(shown[shown[:, 2] > 0, 0].mean()))
         dancer = self.film.dancers[self.number]
-        true = self._poses[frame]
+        true = self.true_poses[frame]
         both = (true[:25, 2] > 0) & (shown[:25, 2] > 0)
         across = float((shown[:25, 0] - true[:25, 0])[both].mean()) if both.any() else 0.0
         dancer = dataclasses.replace(dancer, puppet=self.who, x=dancer.x + across / self.size[0])
@@ -193,10 +177,46 @@ class DrawnRun:
             made[..., :3] = np.clip(made[..., :3] + off, 0, 255)
         return made
 
-    def synthesizer(
-        self, recurrent: bool = True, face: bool = True, chunk: int = 16
-    ) -> "DrawnSynthesizer":
+    def synthesizer(self, *_: Any, **settings: Any) -> "DrawnSynthesizer":
         return DrawnSynthesizer(self)
+
+
+def drawn_run(
+    film: company.Company,
+    number: int,
+    who: Puppet,
+    size: tuple[int, int],
+    *,
+    times: int = 2,
+    blur: float = 0.0,
+    noise: float = 0.0,
+    background: str = "plate",
+) -> DrawnRun:
+    """A run of the film's dancer of that number, whose pictures are `times` as high and wide as
+    `size`.
+
+    blur, noise: how far it is from the truth (pixels; grey levels), as a network's pictures are.
+    """
+    height, width = times * size[0], times * size[1]
+    stage = Stage(steps=1, height=height, width=width)
+    poses = company.keypoints(film, number, height, width)
+    return DrawnRun(
+        folder=Path("runs/drawn"),
+        config=Config(Given(background=background, global_stage=stage)),
+        stage="global",
+        step=7,
+        params={},
+        dataset={
+            "path": "data/drawn",
+            "info": {"height": height, "width": width},
+            "target_statistics": fit_target(poses).to_json(),
+        },
+        film=film,
+        number=number,
+        who=who,
+        blur=blur,
+        noise=noise,
+    )
 
 
 class DrawnSynthesizer:

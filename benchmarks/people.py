@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.drawn_people import (
-    DrawnRun,
+    drawn_run,
     observed,
     poses_of,
     switches,
@@ -213,7 +213,7 @@ def _transferred(
     path = write_film(shown, folder / "film.mp4", size)
     poses = write_poses(poses_of(shown, size), folder / "poses")
     runs = {
-        f"run{i}": DrawnRun(shown, at, others[i], size, blur=1.2, noise=6.0)
+        f"run{i}": drawn_run(shown, at, others[i], size, blur=1.2, noise=6.0)
         for at, i in enumerate(chosen)
     }
     people = everybody(path, PoseOptions(poses=poses, person="all"))
@@ -250,7 +250,7 @@ def _write_picture(out: Path, size: tuple[int, int] = (180, 240), frames: int = 
         poses = write_poses(poses_of(film, size), folder / "poses")
         people = everybody(path, PoseOptions(poses=poses, person="all"))
         a, b, c = (_letter(people, truth) for truth in poses_of(film, size))
-        run = DrawnRun(film, 0, new, size)
+        run = drawn_run(film, 0, new, size)
         options = TransferOptions(
             path, folder / "out.mp4", cast=f"{a}=run,{b}=keep,{c}=remove", poses=poses,
             background="source", normalize="none", smooth=False, audio="drop", shadows=True,

@@ -15,34 +15,15 @@ import pytest
 
 from motion_jax.cli import main
 from motion_jax.config import Config
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Stage
+from motion_jax.train.run import Run
 from motion_jax.video.writer import VideoWriter
 
 SIZE = (48, 64)
 
 
-class NoiseRun:
-    """Stands for a trained run: its pictures are noise, which does not compress."""
-
-    step, checkpoint, size, params = 1, "0" * 32, (64, 64), {}
-    dataset = {"info": {"height": 64, "width": 64}}
-    data_path = folder = Path("not here")
-    name, stage = "not here", "global"
-    config = Config()
-
-    def seen(self, moments):
-        return self.config.recipe.seen(moments)
-
-    def tested(self, **changes):
-        return self
-
-    def as_identity(self, text):
-        return self
-
-    def told(self, moments):
-        return moments
-
-    def synthesizer(self, recurrent=True, face=True, chunk=16):
-        return self
+class Noise:
+    """Stands for a Synthesizer: its pictures do not compress."""
 
     def reset(self):
         pass
@@ -52,9 +33,22 @@ class NoiseRun:
         return iter(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
 
 
+class NoiseRun(Run):
+    def synthesizer(self, *_, **settings):
+        return Noise()
+
+
 @pytest.fixture
 def run(monkeypatch):
-    monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: NoiseRun())
+    made = NoiseRun(
+        folder=Path("not here"),
+        config=Config(EverybodyDanceNow(global_stage=Stage(steps=1, height=64, width=64))),
+        stage="global",
+        step=1,
+        params={},
+        dataset={"path": "not here", "info": {"height": 64, "width": 64}},
+    )
+    monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: made)
 
 
 @pytest.fixture

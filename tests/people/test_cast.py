@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from company_film import SIZE, walkers
 
-from benchmarks.drawn_people import DrawnRun, poses_of, straight, write_film, write_poses
+from benchmarks.drawn_people import drawn_run, poses_of, straight, write_film, write_poses
 from motion_jax.errors import UserError
 from motion_jax.pose.options import PoseOptions
 from motion_jax.pose.people.everybody import everybody
@@ -79,7 +79,7 @@ def pictures(path):
 def test_one_is_replaced_behind_another_and_one_taken_out(film, files, runs, tmp_path):
     first, second, third = letters(film, files)
     somebody = character(99)
-    runs["anna"] = DrawnRun(film, 0, somebody, SIZE)
+    runs["anna"] = drawn_run(film, 0, somebody, SIZE)
     cast = f"{first}=runs/anna,{second}=keep,{third}=remove"
     out = tmp_path / "out.mp4"
     transfer(options(files, out, cast=cast, background="source"))
@@ -143,7 +143,7 @@ def test_where_people_linger():
 
 
 def test_all_become_one_and_the_place_is_empty(film, files, runs, tmp_path):
-    runs["anna"] = DrawnRun(film, 0, character(99), SIZE, times=1)
+    runs["anna"] = drawn_run(film, 0, character(99), SIZE, times=1)
     out = tmp_path / "all.mp4"
     names = letters(film, files)
     transfer(options(files, out, run=Path("runs/anna"), person="all", background="plate"))
@@ -159,7 +159,7 @@ def test_all_become_one_and_the_place_is_empty(film, files, runs, tmp_path):
 def test_transparency_in_three_kinds_of_files(film, files, runs, tmp_path):
     first, second, _ = letters(film, files)
     somebody = character(99)
-    runs["anna"] = DrawnRun(film, 0, somebody, SIZE)
+    runs["anna"] = drawn_run(film, 0, somebody, SIZE)
     given = {"cast": f"{first}=runs/anna", "background": "alpha", "end": 0.2}
     for name in ("folder", "film.mov", "film.webm"):
         transfer(options(files, tmp_path / name, **given))
@@ -180,8 +180,8 @@ def test_transparency_in_three_kinds_of_files(film, files, runs, tmp_path):
 
 def test_target_places_and_runs_of_other_sizes(film, files, runs, tmp_path):
     first, second, _ = letters(film, files)
-    runs["anna"] = DrawnRun(film, 0, character(99), SIZE, times=1)
-    runs["ben"] = DrawnRun(film, 1, character(98), SIZE, times=1)
+    runs["anna"] = drawn_run(film, 0, character(99), SIZE, times=1)
+    runs["ben"] = drawn_run(film, 1, character(98), SIZE, times=1)
     cast = f"{first}=runs/anna,{second}=runs/ben"
     out = tmp_path / "target.mp4"
     transfer(options(files, out, cast=cast, place="target", background="green", end=0.2))
@@ -189,7 +189,7 @@ def test_target_places_and_runs_of_other_sizes(film, files, runs, tmp_path):
     assert picture.shape[:2] == runs["anna"].size
     green = (np.abs(picture.astype(int) - (0, 255, 0)).max(-1) < 40).mean()
     assert 0.5 < green < 0.97
-    runs["ben"].size = (64, 64)
+    runs["ben"] = drawn_run(film, 1, character(98), (64, 64), times=1)
     with pytest.raises(UserError, match=r"not of one size \(runs/anna 160x120, runs/ben 64x64\)"):
         transfer(options(files, out, cast=cast, place="target", background="green"))
 
@@ -225,8 +225,8 @@ def test_casts_that_are_none(cast, message):
     ],
 )
 def test_casts_that_cannot_be_played(film, files, runs, tmp_path, given, message):
-    runs["anna"] = DrawnRun(film, 0, character(99), SIZE, times=1)
-    runs["whole"] = DrawnRun(film, 0, character(99), SIZE, background="drawn")
+    runs["anna"] = drawn_run(film, 0, character(99), SIZE, times=1)
+    runs["whole"] = drawn_run(film, 0, character(99), SIZE, background="drawn")
     out = tmp_path / "out.mp4"
     with pytest.raises(UserError, match=message):
         transfer(options(files, out, **given))

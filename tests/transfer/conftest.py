@@ -1,7 +1,7 @@
 """A run and poses that cost nothing."""
 
 import pytest
-from walker import FakeRun, a_track
+from walker import a_track, fake_run
 
 from motion_jax.video.reader import frame_times
 
@@ -9,7 +9,7 @@ from motion_jax.video.reader import frame_times
 @pytest.fixture
 def run(monkeypatch):
     """A run that load_person gives."""
-    made = FakeRun()
+    made = fake_run()
     monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: made)
     return made
 

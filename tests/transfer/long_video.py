@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from walker import FakeRun, FakeSynthesizer, a_track
+from walker import FakeSynthesizer, Given, a_track, fake_run
 
 from motion_jax.pose.files import write_openpose
 from motion_jax.transfer import command
@@ -35,18 +35,21 @@ class Watched(FakeSynthesizer):
         return np.zeros((len(shown), *self.size, 3), np.uint8)
 
 
+class ShownFrames(Given):
+    shows = ("poses", "frames")
+
+
 def main(kind: str, folder: Path) -> None:
     count = MINUTES * 60 * FPS
-    source, run = folder / "source.mp4", FakeRun()
+    source = folder / "source.mp4"
     with VideoWriter(source, SIZE, SIZE) as writer:
         for i in range(count):
             writer.write(np.full((SIZE, SIZE, 3), i % 250, np.uint8), i / FPS)
-    run.made = Watched(run.size)
-    recipe = run.config.recipe
+    recipe = ShownFrames if kind == "poses" else Given
+    run = fake_run(recipe=recipe, made=Watched)
     command.load_person = lambda *_: run
     options = {"normalize": "none", "smooth": False, "swaps": False, "bones": False}
     if kind == "poses":
-        recipe.shows = ("poses", "frames")
         pose = a_track(np.zeros(1), size=(SIZE, SIZE)).keypoints
         write_openpose(folder / "poses", np.broadcast_to(pose, (count, 137, 3)))
         options["poses"] = folder / "poses"

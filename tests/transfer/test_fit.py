@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from walker import FakeRun, a_track
+from walker import a_track, fake_run
 
 from motion_jax import puppet
 from motion_jax.errors import UserError
@@ -20,8 +20,7 @@ TOLERANCE = 0.02
 
 def test_without_normalisation_the_frame_is_fitted_undistorted():
     track = a_track(np.arange(2) / 25, size=(100, 50))
-    run = FakeRun()
-    run.size = (200, 300)
+    run = fake_run((200, 300))
     clip = fit_clip(track, Body.of_run(run), "none")
     keypoints, boxes, lost = clip.keypoints, clip.boxes, clip.lost
     assert not lost.any() and keypoints.dtype == np.float32 and boxes.shape == (2, 4)
@@ -37,12 +36,11 @@ def test_normalised_to_the_target_in_pixels_of_the_run(method):
     source = a_track(times, lost=(3,))
     target = a_track(times, size=(192, 256))
     target.keypoints[..., 0] += 20 * (target.keypoints[..., 2] > 0)
-    run = FakeRun()
-    run.size = (96, 128)
-    run.dataset = {
+    dataset = {
         "info": {"height": 192, "width": 256},
         "target_statistics": fit_target(target.keypoints).to_json(),
     }
+    run = fake_run((96, 128), dataset)
     clip = fit_clip(source, Body.of_run(run), method)
     keypoints, boxes, lost = clip.keypoints, clip.boxes, clip.lost
     np.testing.assert_array_equal(np.flatnonzero(lost), [3])
@@ -57,16 +55,15 @@ def test_normalised_to_the_target_in_pixels_of_the_run(method):
 
 def test_a_run_on_crops_is_the_middle_of_its_dataset():
     """Trained on 64x64 pieces of 96x80 frames: the same scale, shifted by half of what is cut."""
-    source, run = a_track(np.arange(20) / 25), FakeRun()
+    source = a_track(np.arange(20) / 25)
     target = a_track(np.arange(20) / 25, size=(80, 96))
-    run.dataset = {
+    dataset = {
         "info": {"height": 80, "width": 96},
         "target_statistics": fit_target(target.keypoints).to_json(),
     }
-    run.size = (80, 96)
-    whole = fit_clip(source, Body.of_run(run)).keypoints
-    run.size, run.dataset["crop"] = (64, 64), True
-    piece = fit_clip(source, Body.of_run(run)).keypoints
+    whole = fit_clip(source, Body.of_run(fake_run((80, 96), dataset))).keypoints
+    cropped = fake_run((64, 64), {**dataset, "crop": True})
+    piece = fit_clip(source, Body.of_run(cropped)).keypoints
     np.testing.assert_allclose(piece[:, :25, :2], whole[:, :25, :2] - [16, 8], atol=1e-3)
 
 

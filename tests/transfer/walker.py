@@ -1,13 +1,17 @@
 """Someone who walks, a run that draws instead of synthesizing, and a video to drive it."""
 
-import types
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
+from motion_jax.config import Config
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.track import PoseTrack
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Stage
+from motion_jax.train.run import Run
 from motion_jax.video.writer import VideoWriter
 
 SOURCE_SIZE = (96, 128)
@@ -44,45 +48,41 @@ class FakeSynthesizer:
         return pictures
 
 
-class FakeRun:
-    step, checkpoint, params, size = 1234, "ab" * 16, {}, (64, 64)
-    config = types.SimpleNamespace(
-        recipe=types.SimpleNamespace(
-            pose_style=PoseStyle(stroke=2.0),
-            shows=("poses",),
-            recurrent=True,
-            parts=lambda params: (),
-            seen=lambda moments: moments,
-            background="drawn",
-            wants_photo=False,
-            detects=False,
-            identities=0,
-            check_seen=lambda moments: None,
-            beyond=lambda keypoints, stage: np.zeros(len(keypoints), bool),
-        )
-    )
-    folder, name, data_path = Path("runs/fake"), "my-run", Path("data/fake")
-    stage = "main"
+class Given(EverybodyDanceNow):
+    """Of runs whose networks are never run: what is seen of moments are the moments."""
+
+    recurrent = True
 
     def seen(self, moments):
         return moments
 
-    told = seen
 
-    def as_identity(self, text):
-        return self
+@dataclass(frozen=True, kw_only=True)
+class FakeRun(Run):
+    """Gives a FakeSynthesizer, and keeps how it was asked for it. See `fake_run`."""
 
-    def __init__(self):
-        self.dataset = {"info": {"height": 64, "width": 64}}
-        self.made = FakeSynthesizer(self.size)
+    made: FakeSynthesizer
+    asked: dict[str, Any] = field(default_factory=dict)
 
-    def tested(self, **changes):
-        assert not any(changes.values())
-        return self
+    checkpoint = "ab" * 16
 
-    def synthesizer(self, recurrent=True, face=True, chunk=16):
-        self.asked = {"recurrent": recurrent, "face": face, "chunk": chunk}
+    def synthesizer(self, recurrent=True, face=True, chunk=16, **settings):
+        self.asked.update(recurrent=recurrent, face=face, chunk=chunk, **settings)
         return self.made
+
+
+def fake_run(size=(64, 64), dataset=None, recipe=Given, made=FakeSynthesizer) -> FakeRun:
+    """dataset: besides its path and size, what is known of it; recipe, made: classes."""
+    stage = Stage(steps=1, height=size[0], width=size[1])
+    return FakeRun(
+        folder=Path("runs/my-run"),
+        config=Config(recipe(pose_style=PoseStyle(stroke=2.0), global_stage=stage)),
+        stage="global",
+        step=1234,
+        params={},
+        dataset={"path": "data/fake", "info": {"height": 64, "width": 64}, **(dataset or {})},
+        made=made(size),
+    )
 
 
 def a_track(times: np.ndarray, lost=(), size=SOURCE_SIZE) -> PoseTrack:

@@ -18,6 +18,7 @@ from motion_jax import __version__, cli, events
 from motion_jax.cli import train as command
 from motion_jax.cli.after import next_command
 from motion_jax.cli.completion import options_of
+from motion_jax.cli.environment import quiet_without_tpu
 from motion_jax.compare.options import CompareOptions
 from motion_jax.config import config_names, flatten, load_config, to_json
 from motion_jax.data.import_options import ImportOptions as FolderOptions
@@ -49,7 +50,7 @@ config = Config(
 @pytest.fixture(autouse=True)
 def settled(monkeypatch):
     """Settings of the process that the command makes are not for the tests' process."""
-    monkeypatch.setattr(cli, "_settle", lambda: None)
+    monkeypatch.setattr("motion_jax.cli.environment.settle", lambda: None)
     monkeypatch.setenv("COLUMNS", "100")
 
 
@@ -403,10 +404,10 @@ def test_libtpu_is_told_what_it_would_complain_of(tmp_path, monkeypatch):
                  "ALLOW_MULTIPLE_LIBTPU_LOAD"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "accel0").touch()
-    cli._quiet_without_tpu(tmp_path)
+    quiet_without_tpu(tmp_path)
     assert "TPU_ACCELERATOR_TYPE" not in os.environ
     (tmp_path / "accel0").unlink()
-    cli._quiet_without_tpu(tmp_path)
+    quiet_without_tpu(tmp_path)
     # As monkeypatch does not know of it, it is taken away again here.
     assert os.environ.pop("TPU_ACCELERATOR_TYPE") and os.environ.pop("TPU_WORKER_HOSTNAMES")
     del os.environ["TPU_SKIP_MDS_QUERY"], os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"]

@@ -27,6 +27,7 @@ from motion_jax.latents.model import Model, load_model
 from motion_jax.latents.options import OneStyleOptions
 from motion_jax.latents.project import Found, Projector, Search, square
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets.stylegan2_discriminator import Discriminator, EqualConv
 from motion_jax.port.contents import look_into
 from motion_jax.port.import_run import write_import
 from motion_jax.port.import_stylegan2 import plan
@@ -56,20 +57,20 @@ def mixed_entries(options: OneStyleOptions, count: int) -> np.ndarray:
     return chosen
 
 
-def features(judge: nets.Discriminator, variables: Any, images: Float[Array, "n h w c"]) -> Any:
+def features(judge: Discriminator, variables: Any, images: Float[Array, "n h w c"]) -> Any:
     """What each of the discriminator's convolutions makes of pictures, each by itself: a pytree of
     arrays, without the last one, which compares the pictures of a batch."""
     _, seen = judge.apply(
         variables,
         images,
-        capture_intermediates=lambda module, _: isinstance(module, nets.EqualConv),
+        capture_intermediates=lambda module, _: isinstance(module, EqualConv),
         mutable=["intermediates"],
     )
     return {name: of for name, of in seen["intermediates"].items() if name != "level_4_conv"}
 
 
 def unlike(
-    judge: nets.Discriminator, variables: Any, images: Float[Array, "n h w c"], wanted: Any
+    judge: Discriminator, variables: Any, images: Float[Array, "n h w c"], wanted: Any
 ) -> Float[Array, ""]:
     """The mean absolute difference of the features of pictures from those of one, mean over the
     convolutions. wanted: the one's features."""
@@ -82,7 +83,7 @@ def unlike(
 def taught(
     options: OneStyleOptions,
     model: Model,
-    judge: tuple[nets.Discriminator, Any],
+    judge: tuple[Discriminator, Any],
     style: Float[Array, "1 h w c"],
     found: Float[Array, "1 count s"],
 ) -> tuple[Any, list[float]]:
@@ -167,7 +168,7 @@ def _check(options: OneStyleOptions) -> None:
         raise UserError(f"{option('learning_rate')} {options.learning_rate:g} must be above 0.")
 
 
-def _discriminator(path: Path) -> tuple[dict[str, Any], tuple[nets.Discriminator, Any]]:
+def _discriminator(path: Path) -> tuple[dict[str, Any], tuple[Discriminator, Any]]:
     """(its settings, (module, variables)). Raises UserError where there is none."""
     contents = look_into(path)
     found = contents.networks.get("discriminator")
@@ -178,7 +179,7 @@ def _discriminator(path: Path) -> tuple[dict[str, Any], tuple[nets.Discriminator
             "whose features a style is learned; give a run, or a checkpoint of training."
         )
     module = keys.module_of(settings)
-    assert isinstance(module, nets.Discriminator), "its class says so"
+    assert isinstance(module, Discriminator), "its class says so"
     return settings, (module, jax.tree.map(jnp.asarray, found.params))
 
 

@@ -25,15 +25,8 @@ from jaxtyping import Float
 
 from motion_jax.nets.initial import ZEROS, normal
 from motion_jax.nets.resample import enlarged, reduced
-from motion_jax.nets.stylegan2 import (
-    Dense,
-    EqualConv,
-    StyledConv,
-    ToRGB,
-    activated,
-    levels,
-    with_deviation,
-)
+from motion_jax.nets.stylegan2 import Dense, StyledConv, ToRGB, activated, levels
+from motion_jax.nets.stylegan2_discriminator import EqualConv, with_deviation
 
 COUNT = 20
 # Pairs of joints between which a limb is drawn, in the order of puppet.bones.JOINTS.
@@ -221,7 +214,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """A picture and a pose -> how much the picture looks like a true one in that pose.
 
-    Attributes: as the generator's; stddev_group: see nets.stylegan2.with_deviation.
+    Attributes: as the generator's; stddev_group: see nets.stylegan2_discriminator.with_deviation.
     """
 
     widths: tuple[int, ...]

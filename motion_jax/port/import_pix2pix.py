@@ -18,7 +18,7 @@ from motion_jax.port.import_edn import (
 )
 from motion_jax.port.network import Network
 from motion_jax.pose.draw import PoseStyle
-from motion_jax.recipes import coarse_to_fine, cyclegan, pix2pix, pix2pixhd, schedule
+from motion_jax.recipes import cyclegan, pix2pix, pix2pixhd, schedule
 
 _COUNTS = {"steps": STEPS, "decay_steps": DECAY_STEPS, "warmup_steps": WARMUP_STEPS}
 Size = tuple[int, int] | None
@@ -64,10 +64,10 @@ def _plan_hd(experiment: Experiment, size: Size) -> Plan:
         published = (512, 1024) if main == "global" else (1024, 2048)
         size = (int(width) // 2, int(width)) if width.isdigit() else published
         notes.append(size_note(f"taken as {size[1]}x{size[0]}, twice as wide as high"))
-    discriminator, losses, num_D = coarse_to_fine.Discriminator(), pix2pixhd.Losses(), 2
+    discriminator, losses, num_D = pix2pixhd.Discriminator(), pix2pixhd.Losses(), 2
     if "D" in networks:
         d = networks["D"].config
-        discriminator = coarse_to_fine.Discriminator(d["ndf"], d["n_layers"])
+        discriminator = pix2pixhd.Discriminator(d["ndf"], d["n_layers"])
         num_D = d["num_D"]
         if not d.get("intermediate_features", True):
             losses = pix2pixhd.Losses(feature_matching=0.0)

@@ -22,7 +22,8 @@ from rich.text import Text
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.packed import Packed, unpacked
-from motion_jax.nets.stylegan2 import Discriminator, Generator
+from motion_jax.nets.stylegan2 import Generator
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.port.contents import look_into
 from motion_jax.port.export_run import parse_size
 from motion_jax.port.inspect import console, difference

@@ -20,6 +20,7 @@ from motion_jax.recipes import adversarial, matte, schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge, Term
 from motion_jax.recipes.base import GENERATOR_SIZES
+from motion_jax.recipes.coarse_to_fine_settings import Discriminator, Generator, Stage
 from motion_jax.recipes.in_areas import InAreas
 from motion_jax.recipes.metric import Metric
 from motion_jax.recipes.network import Network, applied, picture, updated
@@ -35,56 +36,6 @@ from motion_jax.recipes.state import Kind, Params, State
 
 # T consecutive frames of B examples, or their pose pictures.
 Frames = Float[Array, "b t h w 3"]
-
-
-@dataclass(frozen=True)
-class Generator:
-    """Widths and depths of the generator. GlobalGenerator alone in the global stage; as the core of
-    a LocalEnhancer from the local stage on."""
-
-    ngf: int = 64
-    """Channels of the global network at its full resolution; an enhancer halves them."""
-    n_downsampling: int = 4
-    """Halvings in the global network."""
-    n_blocks: int = 9
-    """Residual blocks at its lowest resolution."""
-    n_local_enhancers: int = 1
-    """Doublings of the size by the local stage."""
-    n_blocks_local: int = 3
-    """Residual blocks in each enhancer."""
-    block: Literal["full", "separable"] = "full"
-    """Convolutions of all residual blocks, the enhancers' too: full, as pix2pixHD, or separable
-    (each channel by itself, then the channels of each pixel: MobileNets, Howard et al. 2017;
-    without an activation between, Xception, Chollet 2017): a ninth of the arithmetic, for live use.
-    A face generator's stay full, and a separable network cannot be exported to PyTorch."""
-    up: Literal["transposed", "resize"] = "transposed"
-    """How the generator doubles its pictures: transposed, as pix2pixHD, or resize (each pixel made
-    four, then a convolution), which leaves no checkerboards. A network with resize cannot be
-    exported to PyTorch."""
-    shuffle: int = 1
-    """1: pictures enter and leave as pixels, as pix2pixHD; 2 or 4: as blocks of so many pixels a
-    side, each one pixel of more channels (Shi et al. 2016), so that nothing is computed at the full
-    size: for live use, and for one stage alone. Such a network cannot be exported to PyTorch."""
-
-
-@dataclass(frozen=True)
-class Discriminator:
-    """Multiscale PatchGAN on poses and pictures together."""
-
-    ndf: int = 64
-    """Channels of the first layer."""
-    n_layers: int = 3
-    """Strided layers; 3 sees patches of 70 pixels."""
-
-
-@dataclass(frozen=True)
-class Stage(schedule.Stage):
-    """As schedule.Stage, of a discriminator with several scales."""
-
-    width: int = 512
-    """Of the pictures, in pixels."""
-    num_D: int = 2
-    """Discriminator scales."""
 
 
 class Scene(NamedTuple):
@@ -197,19 +148,7 @@ class CoarseToFine(InAreas):
             "discriminator": {"ndf": 1, "n_layers": 1},
         }
         schedule.check_counts(self, common | least)
-        if g.block not in ("full", "separable"):
-            raise UserError(
-                f"{setting('recipe.generator.block')} = {g.block!r} is neither 'full' nor "
-                "'separable'."
-            )
-        if g.up not in ("transposed", "resize"):
-            raise UserError(
-                f"{setting('recipe.generator.up')} = {g.up!r} is neither 'transposed' nor 'resize'."
-            )
-        if g.shuffle not in (1, 2, 4):
-            raise UserError(
-                f"{setting('recipe.generator.shuffle')} = {g.shuffle!r} is none of 1, 2 and 4."
-            )
+        g.check()
         if g.shuffle > 1 and self.local_stage.steps > 0:
             raise UserError(
                 f"{setting('recipe.generator.shuffle')} = {g.shuffle} is for a network of one "

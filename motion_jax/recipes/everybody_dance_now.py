@@ -32,12 +32,14 @@ from motion_jax.nets.pix2pixhd import (
     mixed,
 )
 from motion_jax.pose.pose_pictures import poses_of
-from motion_jax.recipes import coarse_to_fine, matte, picture_losses
+from motion_jax.recipes import matte, picture_losses
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adversarial import Judge
 from motion_jax.recipes.base import Moments
-from motion_jax.recipes.coarse_to_fine import CoarseToFine, Discriminator, Frames, Generator
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Frames
+from motion_jax.recipes.coarse_to_fine_settings import Discriminator, Generator
 from motion_jax.recipes.crops import crop, crop_corners, paste
+from motion_jax.recipes.everybody_dance_now_settings import Face, Losses, Stage
 from motion_jax.recipes.network import Network, Work, applied, picture
 from motion_jax.recipes.state import Params
 
@@ -45,46 +47,6 @@ from motion_jax.recipes.state import Params
 __all__ = [
     "RECIPE", "Discriminator", "EverybodyDanceNow", "Face", "Generator", "Losses", "Scene", "Stage",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Face:
-    """FaceGAN: a residual on a square crop around the face, and its own discriminator."""
-
-    size: int = 128
-    """Side of the crop in pixels at the face stage's size; the paper's is a quarter of the
-    height."""
-    ngf: int = 64
-    """Channels of the face generator at the crop's full size."""
-    n_downsampling: int = 3
-    """Halvings in the face generator."""
-    n_blocks: int = 5
-    """Residual blocks at its lowest resolution."""
-    ndf: int = 64
-    """Channels of the face discriminator's first layer."""
-    n_layers: int = 3
-    """Strided layers of the face discriminator."""
-    discriminator_keys: str = "facemodel"
-    """What the keys of the face discriminator begin with in files for the original program
-    (facemodel, or model in some); an import sets it to what it read."""
-
-
-@dataclass(frozen=True)
-class Losses(picture_losses.Losses):
-    """Weights of the generator's losses; the adversarial one has weight 1."""
-
-    perceptual_global_factor: float = 0.5
-    """Factor on the perceptual loss while the generator is a GlobalGenerator: the reference's."""
-
-
-@dataclass(frozen=True)
-class Stage(coarse_to_fine.Stage):
-    """One stage of training. steps = 0 leaves the stage out."""
-
-    batch_size: int = 1
-    """Windows a step, over all devices."""
-    window: int = 2
-    """Consecutive frames a window; the generator is unrolled over them from a zero picture."""
 
 
 class Scene(NamedTuple):
@@ -174,26 +136,14 @@ class EverybodyDanceNow(CoarseToFine):
                     "The face stage refines a trained generator: set "
                     f"{setting('recipe.global_stage.steps')} too."
                 )
-            stage, multiple = stages["face"], 2**self.face.n_downsampling
+            stage = stages["face"]
             previous = self.local_stage if self.is_local("face") else self.global_stage
             if (stage.height, stage.width) != (previous.height, previous.width):
                 raise UserError(
                     f"{setting('recipe.face_stage')} is {stage.width}x{stage.height} but the stage "
                     f"before it {previous.width}x{previous.height}; give both one size."
                 )
-            if self.face.size % multiple or self.face.size > min(stage.height, stage.width):
-                raise UserError(
-                    f"{setting('recipe.face.size')} = {self.face.size} must be divisible by "
-                    f"{multiple} and fit into {stage.width}x{stage.height}; the paper's is a "
-                    "quarter of the height, here "
-                    f"{max(stage.height // 4 // multiple, 1) * multiple}."
-                )
-            if self.face.size < 2 * multiple:
-                raise UserError(
-                    f"{setting('recipe.face.size')} = {self.face.size} leaves a single row at the "
-                    f"lowest resolution, which reflection padding cannot extend; use at least "
-                    f"{2 * multiple} or a smaller recipe.face.n_downsampling."
-                )
+            self.face.check(stage)
         self.check_perceptual(self.face.size if "face" in stages else None)
 
     def reading(self, name: str) -> Window:

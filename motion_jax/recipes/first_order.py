@@ -22,12 +22,17 @@ from jaxtyping import Float, UInt8
 from motion_jax.data.reading import ClipPair
 from motion_jax.errors import UserError, option, setting
 from motion_jax.nets import keypoints, sampling, thin_plate
-from motion_jax.nets.forms import mean_absolute
 from motion_jax.nets.keypoints import Keypoints
-from motion_jax.nets.vgg import VGG19
 from motion_jax.recipes import schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments
+from motion_jax.recipes.first_order_losses import (
+    VGG,
+    asked,
+    compared,
+    equivariance,
+    of_discriminator,
+)
 from motion_jax.recipes.first_order_settings import (
     DenseMotion,
     Detector,
@@ -61,10 +66,6 @@ __all__ = [
     "Test",
     "Transform",
 ]
-
-VGG = Pretrained(VGG19(), (1, 16, 16, 3), "motion_jax.weights.vgg19:load_vgg19")
-# What VGG-19 was trained with, of pictures in [0, 1].
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @struct.dataclass
@@ -162,15 +163,7 @@ class FirstOrder(OnlyStage):
                     f"detector {pixels * self.detector.scale:g} pixels, fewer than its kernel of 7 "
                     f"needs; raise {setting('recipe.detector.scale')}."
                 )
-        if self.losses.perceptual != "none":
-            self._check_pyramid()
-        if self.losses.gan and self.losses.feature_matching:
-            blocks, weights = self.discriminator.blocks, len(self.losses.feature_matching)
-            if weights != blocks:
-                raise UserError(
-                    f"{setting('recipe.losses.feature_matching')} has {weights} weights, but the "
-                    f"discriminator {blocks} blocks; give one for each, or none."
-                )
+        self.losses.check(min(self.size), self.discriminator.blocks)
         if self.generator.skips and not self.generator.occlusion:
             raise UserError(
                 f"{setting('recipe.generator.skips')} needs the map of what is hidden: turn "
@@ -180,16 +173,6 @@ class FirstOrder(OnlyStage):
             raise UserError(
                 f"A detector without jacobians has no equivariance of them: set "
                 f"{option('recipe.losses.equivariance_jacobian')} 0."
-            )
-
-    def _check_pyramid(self) -> None:
-        least = min(self.losses.scales) * min(self.size)
-        if least < 16:
-            kept = [scale for scale in self.losses.scales if scale * min(self.size) >= 16]
-            raise UserError(
-                f"{setting('recipe.losses.scales')} reach {least:g} pixels, fewer than the 16 that "
-                f"VGG-19 needs; use {option('recipe.losses.scales')} "
-                f"{' '.join(f'{scale:g}' for scale in kept)}."
             )
 
     # --- networks ------------------------------------------------------------------------------
@@ -336,13 +319,8 @@ class FirstOrder(OnlyStage):
                 variables = {**before, "params": trained}
                 fake, variables = self._judged(variables, generated, points)
                 real, variables = self._judged(variables, driving, points)
-                total = sum(
-                    jnp.mean(jnp.square(1 - real[scale][-1].astype(jnp.float32)))
-                    + jnp.mean(jnp.square(fake[scale][-1].astype(jnp.float32)))
-                    for scale in real
-                )
                 rest = {part: tree for part, tree in variables.items() if part != "params"}
-                return self.losses.discriminator_gan * cast(Array, total), rest
+                return of_discriminator(self.losses, fake, real), rest
 
             with jax.named_scope("disc_gan"):
                 look = jax.value_and_grad(judged, has_aux=True)
@@ -399,7 +377,7 @@ class FirstOrder(OnlyStage):
         generate = jax.checkpoint(generate) if self.rematerialise else generate
         with jax.named_scope("generator"):
             generated, now["generator"] = generate(now["generator"], source, of_source, of_driving)
-        terms = self._compared(generated, driving, frozen)
+        terms = compared(self.losses, generated, driving, frozen, self.dtype)
         detached = jax.lax.stop_gradient(of_driving.value)
         if self.losses.gan:
             judge = params["discriminator"]
@@ -407,39 +385,17 @@ class FirstOrder(OnlyStage):
                 fake, judge = self._judged(judge, generated, detached)
                 real, judge = self._judged(judge, driving, detached)
             now["discriminator"] = judge
-            terms |= self._asked(fake, real)
-        terms |= self._equivariance(of_driving, found, driving, change)
+            terms |= asked(self.losses, fake, real)
+        if self.losses.equivariance_value or self.losses.equivariance_jacobian:
+            with jax.named_scope("equivariance"):
+                deformed = found(change.pictures(driving, align_corners=self.align_corners))
+                terms |= equivariance(self.losses, of_driving, deformed, change)
         statistics = {
             network: {part: tree for part, tree in variables.items() if part != "params"}
             for network, variables in now.items()
         }
         total = cast(Array, sum(terms.values()))
         return total, (terms, statistics, jax.lax.stop_gradient(generated), detached)
-
-    def _compared(self, generated: Array, driving: Array, frozen: Params) -> dict[str, Array]:
-        """Losses between generated and real pictures at every scale."""
-        terms: dict[str, Array] = {}
-        perceptual: Any = 0.0
-        plain: Any = 0.0
-        for scale in self.losses.scales:
-            with jax.named_scope("pyramid"):
-                made, real = sampling.shrink(generated, scale), sampling.shrink(driving, scale)
-            if self.losses.l1:
-                with jax.named_scope("l1"):
-                    plain += self.losses.l1 * mean_absolute(made, real)
-            if self.losses.perceptual != "none":
-                with jax.named_scope("vgg19"):
-                    network = VGG19(jnp.dtype(self.dtype))
-                    pairs = (
-                        applied(network, frozen["vgg19"], for_vgg(each)) for each in (made, real)
-                    )
-                    for weight, a, b in zip(self.losses.perceptual_weights, *pairs, strict=True):
-                        perceptual += weight * mean_absolute(a, jax.lax.stop_gradient(b))
-        if self.losses.perceptual != "none":
-            terms["perceptual"] = perceptual
-        if self.losses.l1:
-            terms["l1"] = plain
-        return terms
 
     def _judged(
         self, variables: Params, pictures: Array, points: Array
@@ -449,45 +405,6 @@ class FirstOrder(OnlyStage):
         pyramid = {scale: sampling.shrink(pictures, scale) for scale in module.scales}
         judged, changed = module.apply(variables, pyramid, points, mutable=["batch_stats"])
         return judged, {**variables, **changed}
-
-    def _asked(self, fake: dict[float, list], real: dict[float, list]) -> dict[str, Array]:
-        """What the generator is asked by the discriminator."""
-        weight, layers = self.losses.gan, self.losses.feature_matching
-        gan = sum(
-            weight * jnp.mean(jnp.square(1 - fake[scale][-1].astype(jnp.float32))) for scale in fake
-        )
-        terms = {"gen_gan": cast(Array, gan)}
-        if layers:
-            matching = sum(
-                each * mean_absolute(a, jax.lax.stop_gradient(b))
-                for scale in fake
-                for each, a, b in zip(layers, fake[scale][:-1], real[scale][:-1], strict=True)
-            )
-            terms["feature_matching"] = cast(Array, matching)
-        return terms
-
-    def _equivariance(
-        self, points: Keypoints, found: Any, driving: Array, change: thin_plate.Deformation
-    ) -> dict[str, Array]:
-        """Keypoints of a deformed picture, sent back, are those of the picture (equations 9 and 11
-        of the paper)."""
-        weights, terms = self.losses, {}
-        if not weights.equivariance_value and not weights.equivariance_jacobian:
-            return {}
-        with jax.named_scope("equivariance"):
-            deformed = found(change.pictures(driving, align_corners=self.align_corners))
-            if weights.equivariance_value:
-                away = points.value - change.warp(deformed.value)
-                terms["equivariance_value"] = weights.equivariance_value * jnp.mean(jnp.abs(away))
-            if weights.equivariance_jacobian:
-                assert points.jacobian is not None and deformed.jacobian is not None, "checked"
-                there = keypoints.product(change.jacobian(deformed.value), deformed.jacobian)
-                back = keypoints.product(keypoints.inverse(points.jacobian), there)
-                away = jnp.eye(2) - back
-                terms["equivariance_jacobian"] = weights.equivariance_jacobian * jnp.mean(
-                    jnp.abs(away)
-                )
-        return terms
 
     # --- synthesis -----------------------------------------------------------------------------
 
@@ -577,11 +494,6 @@ class FirstOrder(OnlyStage):
 def to_unit(frames: Array) -> Array:
     """uint8 0...255 -> float32 in [0, 1]; floats pass through."""
     return frames.astype(jnp.float32) / 255.0 if frames.dtype == jnp.uint8 else frames
-
-
-def for_vgg(pictures: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Pictures in [0, 1] as VGG-19 was trained on them."""
-    return (pictures - jnp.asarray(MEAN)) / jnp.asarray(DEVIATION)
 
 
 RECIPE = FirstOrder

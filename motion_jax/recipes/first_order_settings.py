@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import Array
 
-from motion_jax.errors import UserError, setting
+from motion_jax.errors import UserError, option, setting
 from motion_jax.nets import first_order
 from motion_jax.nets.first_order_discriminator import MultiScaleDiscriminator
 from motion_jax.recipes import schedule
@@ -177,6 +177,27 @@ class Losses:
     """Weight of: keypoints move as the picture is deformed."""
     equivariance_jacobian: float = 10.0
     """Weight of: their affine maps change as the picture is deformed."""
+
+    def check(self, side: int, blocks: int) -> None:
+        """Raises UserError where pictures are too small for VGG-19 at one of the scales, or a
+        discriminator with that many blocks has not a weight for each.
+
+        side: the pictures' smaller one, in pixels.
+        """
+        least = min(self.scales) * side
+        if self.perceptual != "none" and least < 16:
+            kept = [scale for scale in self.scales if scale * side >= 16]
+            raise UserError(
+                f"{setting('recipe.losses.scales')} reach {least:g} pixels, fewer than the 16 that "
+                f"VGG-19 needs; use {option('recipe.losses.scales')} "
+                f"{' '.join(f'{scale:g}' for scale in kept)}."
+            )
+        weights = len(self.feature_matching)
+        if self.gan and weights not in (0, blocks):
+            raise UserError(
+                f"{setting('recipe.losses.feature_matching')} has {weights} weights, but the "
+                f"discriminator {blocks} blocks; give one for each, or none."
+            )
 
 
 @dataclass(frozen=True)

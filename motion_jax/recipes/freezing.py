@@ -6,6 +6,7 @@ from flax import traverse_util
 
 from motion_jax.errors import UserError, setting
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets.stylegan2_discriminator import Discriminator, frozen_discriminator
 from motion_jax.recipes.state import Params
 
 # Names of parts of a network: tuples of keys that a parameter's path begins with.
@@ -47,7 +48,7 @@ class Freeze:
 
 
 def frozen_paths(
-    freeze: Freeze, generator: nets.Generator, judge: nets.Discriminator
+    freeze: Freeze, generator: nets.Generator, judge: Discriminator
 ) -> dict[str, Parts]:
     """Of each network the parts that stay."""
     made: set[tuple[str, ...]] = set()
@@ -63,7 +64,7 @@ def frozen_paths(
                 made |= {("synthesis", f"level_{size}_{name}") for name in names}
     judged: set[tuple[str, ...]] = set()
     if freeze.discriminator_frozen:
-        judged = {(name,) for name in nets.frozen_discriminator(judge, freeze.discriminator_frozen)}
+        judged = {(name,) for name in frozen_discriminator(judge, freeze.discriminator_frozen)}
     if freeze.discriminator_trained:
         trained = sizes[1 : freeze.discriminator_trained + 1]
         for size in sizes[1:]:

@@ -15,14 +15,8 @@ from jaxtyping import Float, Float32
 from motion_jax.data.reading import Need, Window
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.recipes.base import Moments
-from motion_jax.recipes.coarse_to_fine import (
-    CoarseToFine,
-    Discriminator,
-    Frames,
-    Generator,
-    Scene,
-    Stage,
-)
+from motion_jax.recipes.coarse_to_fine import CoarseToFine, Frames, Scene
+from motion_jax.recipes.coarse_to_fine_settings import Discriminator, Generator, Stage
 from motion_jax.recipes.network import applied
 from motion_jax.recipes.picture_losses import Losses
 from motion_jax.recipes.state import Params

@@ -23,6 +23,7 @@ from motion_jax.data.reading import Pictures
 from motion_jax.devices import layout
 from motion_jax.errors import UserError, setting
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets import stylegan2_discriminator
 from motion_jax.recipes import adaptive, schedule
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.adaptive import Adapted, Augment, Random
@@ -105,18 +106,7 @@ class StyleGAN2(OnlyStage):
                 "StyleGAN2's pictures are square, of 8, 16, 32, ... pixels."
             )
         count = len(nets.levels(height))
-        for part in ("generator", "discriminator"):
-            widths = getattr(self, part).widths
-            if widths and (len(widths) != count or min(widths) < 1):
-                raise UserError(
-                    f"{setting(f'recipe.{part}.widths')} has {len(widths)} entries; pictures of "
-                    f"{height} pixels have {count} levels."
-                )
-        if self.generator.channels != 3:
-            raise UserError(
-                f"{setting('recipe.generator.channels')} = {self.generator.channels}: datasets "
-                "have pictures of 3."
-            )
+        self.generator.check(height)
         schedule.check_counts(
             self,
             {
@@ -125,13 +115,7 @@ class StyleGAN2(OnlyStage):
                 "discriminator": {"stddev_group": 1, "stddev_channels": 0},
             },
         )
-        batch, group = self.main_stage.batch_size, self.discriminator.stddev_group
-        for phase, n in (("", batch), (" for the path length", self._path_batch(batch))):
-            if self.discriminator.stddev_channels and not phase and n > group and n % group:
-                raise UserError(
-                    f"{setting('recipe.main_stage.batch_size')} = {batch}{phase} must be at most "
-                    f"{setting('recipe.discriminator.stddev_group')} = {group} or a multiple of it."
-                )
+        self.discriminator.check(height, self.main_stage.batch_size)
         if not 0.0 <= self.averaging < 1.0:
             raise UserError(f"{setting('recipe.averaging')} = {self.averaging} is no decay.")
         self.augment.check()
@@ -171,20 +155,10 @@ class StyleGAN2(OnlyStage):
 
     # --- networks ------------------------------------------------------------------------------
 
-    def modules(self) -> tuple[nets.Generator, nets.Discriminator]:
+    def modules(self) -> tuple[nets.Generator, stylegan2_discriminator.Discriminator]:
         """Generator and discriminator."""
-        made, judge = self.generator, self.discriminator
-        generator = made.module(self.size[0], self.dtype)
-        return generator, nets.Discriminator(
-            widths=judge.widths or generator.widths,
-            architecture=judge.architecture,
-            channels=made.channels,
-            stddev_group=judge.stddev_group,
-            stddev_channels=judge.stddev_channels,
-            clamp=judge.clamp or None,
-            taps=made.taps,
-            dtype=jnp.dtype(self.dtype),
-        )
+        generator = self.generator.module(self.size[0], self.dtype)
+        return generator, self.discriminator.module(generator)
 
     def networks(self, name: str) -> dict[str, Network]:
         generator, judge = self.modules()

@@ -5,7 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from motion_jax.errors import UserError, setting
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets import stylegan2_discriminator as judges
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ class Generator:
     def __post_init__(self) -> None:
         _tuples(self, "widths", "taps")  # lists, where they are read from config.json
 
+    def check(self, size: int) -> None:
+        """Raises UserError where it cannot make pictures of that size for a dataset."""
+        _check_widths("generator", self.widths, size)
+        if self.channels != 3:
+            raise UserError(
+                f"{setting('recipe.generator.channels')} = {self.channels}: datasets have pictures "
+                "of 3."
+            )
+
     def levels(self, size: int) -> tuple[int, ...]:
         """Channels of each level."""
         if self.widths:
@@ -67,6 +78,15 @@ def _tuples(owner: Any, *names: str) -> None:
         object.__setattr__(owner, name, tuple(getattr(owner, name)))
 
 
+def _check_widths(part: str, widths: tuple[int, ...], size: int) -> None:
+    count = len(nets.levels(size))
+    if widths and (len(widths) != count or min(widths) < 1):
+        raise UserError(
+            f"{setting(f'recipe.{part}.widths')} has {len(widths)} entries; pictures of {size} "
+            f"pixels have {count} levels."
+        )
+
+
 @dataclass(frozen=True)
 class Discriminator:
     """The network that tells generated pictures from real ones; as wide as the generator."""
@@ -74,7 +94,7 @@ class Discriminator:
     widths: tuple[int, ...] = ()
     """Channels of each level, 4x4 first, where they are not the generator's."""
     architecture: nets.Architecture = "resnet"
-    """See nets.stylegan2.Discriminator."""
+    """See nets.stylegan2_discriminator.Discriminator."""
     stddev_group: int = 4
     """Pictures that are compared with each other."""
     stddev_channels: int = 1
@@ -84,6 +104,29 @@ class Discriminator:
 
     def __post_init__(self) -> None:
         _tuples(self, "widths")
+
+    def check(self, size: int, batch: int) -> None:
+        """Raises UserError where it cannot judge batches of so many pictures of that size."""
+        _check_widths("discriminator", self.widths, size)
+        group = self.stddev_group
+        if self.stddev_channels and batch > group and batch % group:
+            raise UserError(
+                f"{setting('recipe.main_stage.batch_size')} = {batch} must be at most "
+                f"{setting('recipe.discriminator.stddev_group')} = {group} or a multiple of it."
+            )
+
+    def module(self, generator: nets.Generator) -> judges.Discriminator:
+        """One that judges what that generator makes."""
+        return judges.Discriminator(
+            widths=self.widths or generator.widths,
+            architecture=self.architecture,
+            channels=generator.channels,
+            stddev_group=self.stddev_group,
+            stddev_channels=self.stddev_channels,
+            clamp=self.clamp or None,
+            taps=generator.taps,
+            dtype=generator.dtype,
+        )
 
 
 @dataclass(frozen=True)

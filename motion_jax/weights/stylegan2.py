@@ -19,7 +19,8 @@ from flax import traverse_util
 
 from motion_jax.errors import UserError
 from motion_jax.nets.resample import BINOMIAL, normalised
-from motion_jax.nets.stylegan2 import Discriminator, Generator, levels, noise_sizes
+from motion_jax.nets.stylegan2 import Generator, levels, noise_sizes
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.weights.unpickle import quoted
 
 Layout = Literal["rosinality", "nvlabs"]

@@ -11,6 +11,7 @@ from motion_jax.cli import main
 from motion_jax.latents import blend, project
 from motion_jax.latents.model import load_model
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.weights import stylegan2 as keys
 from motion_jax.weights.torch import write_nested
 
@@ -108,7 +109,7 @@ def test_features_of_a_network_are_compared_too(files, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A checkpoint of training: a generator and its discriminator."""
-    judge = nets.Discriminator((6, 4, 4))
+    judge = Discriminator((6, 4, 4))
     path = written(tmp_path_factory.mktemp("trained") / "both.pt")
     image = jax.numpy.zeros((1, 16, 16, 3))
     variables = jax.jit(judge.init)(jax.random.key(2), image)

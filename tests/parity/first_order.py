@@ -25,7 +25,7 @@ from motion_jax.nets.thin_plate import Deformation
 from motion_jax.nets.vgg import VGG19
 from motion_jax.port import first_order_config
 from motion_jax.port.first_order_checkpoint import PARTS, moments_of, parts_of
-from motion_jax.recipes.first_order import for_vgg
+from motion_jax.recipes.first_order_losses import for_vgg
 from motion_jax.transfer.best_frame import best_frame
 from motion_jax.weights import first_order as table
 from motion_jax.weights.names import to_torch

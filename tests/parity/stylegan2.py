@@ -21,6 +21,7 @@ from motion_jax.latents.factors import directions, modulations, moved
 from motion_jax.latents.model import Model
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.nets.conv import target_platform
+from motion_jax.nets.stylegan2_discriminator import Discriminator, frozen_discriminator
 from motion_jax.recipes import adaptive
 from motion_jax.recipes import stylegan2 as recipe
 from motion_jax.recipes.freezing import frozen_paths
@@ -251,7 +252,7 @@ def check_discriminator(description, arrays, module, variables, found) -> None:
                 close(ours, each, tolerance(description, "grad_r1"), key)
     if frozen := description.get("frozen_keys_by_freeze_layers"):
         for count, expected in frozen.items():
-            paths = nets.frozen_discriminator(module, int(count))
+            paths = frozen_discriminator(module, int(count))
             ours = [entry.nvlabs for entry in keys.entries(found) if entry.path[1:2][0] in paths]
             assert sorted(ours) == sorted(expected), count
 
@@ -436,7 +437,7 @@ def check_freeze(path: Path, description: dict, arrays: Arrays) -> None:
     network = description["network"]
     widths = tuple(network["channels"][str(r)] for r in nets.levels(network["size"]))
     generator = nets.Generator(widths, network["style_dim"], network["style_dim"], network["n_mlp"])
-    judge = nets.Discriminator(widths)
+    judge = Discriminator(widths)
     for variant, said in description["variants"].items():
         count = int(variant.split()[1]) if variant.startswith("freeze") else 0
         freeze = recipe.Freeze(

@@ -40,7 +40,7 @@ FACE = {"class": "NLayerDiscriminator", "input_nc": 6, "ndf": 2, "n_layers": 1, 
 @pytest.fixture(autouse=True)
 def settled(monkeypatch):
     """Settings of the process that the command makes are not for the tests' process."""
-    monkeypatch.setattr(cli, "_settle", lambda: None)
+    monkeypatch.setattr("motion_jax.cli.environment.settle", lambda: None)
 
 
 def weights_of(description, seed=0):

@@ -13,7 +13,7 @@ from motion_jax.errors import UserError
 from motion_jax.metrics import resnet
 from motion_jax.nets import spatial
 from motion_jax.nets.resnet50 import STAGES, ResNet50
-from motion_jax.recipes.coarse_to_fine import Stage
+from motion_jax.recipes.coarse_to_fine_settings import Stage
 from motion_jax.recipes.picture_losses import Losses, feature_distance
 from motion_jax.recipes.pix2pixhd import Pix2PixHD
 from motion_jax.weights import resnet50

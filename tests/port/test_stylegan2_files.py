@@ -15,6 +15,7 @@ import pytest
 from motion_jax.cli import main
 from motion_jax.errors import UserError
 from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.port import stylegan2
 from motion_jax.port.import_stylegan2 import plan
 from motion_jax.weights import stylegan2 as keys
@@ -22,7 +23,7 @@ from motion_jax.weights.nvidia_pickle import read_nvidia_pickle
 from motion_jax.weights.torch import read_tree, write_nested, write_pth
 
 GENERATOR = nets.Generator((4, 3, 2), latent=4, style=4, mapping_layers=2)
-JUDGE = nets.Discriminator((4, 3, 2))
+JUDGE = Discriminator((4, 3, 2))
 
 
 def drawn(module, *inputs):

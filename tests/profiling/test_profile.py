@@ -251,7 +251,7 @@ def test_settings_are_not_taken_for_a_config():
 
 
 def test_the_command_prints_json_alone(made, config_file, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_settle", lambda: None)
+    monkeypatch.setattr("motion_jax.cli.environment.settle", lambda: None)
     monkeypatch.setattr(profile, "profile", lambda options, rest, line: {"line": line} | made[0])
     cli.main(["profile", str(config_file), "--json"])
     assert json.loads(capsys.readouterr().out)["line"] == f"motion-jax profile {config_file} --json"

@@ -10,9 +10,9 @@ from tiny_dance import RECIPE
 
 from motion_jax.errors import UserError
 from motion_jax.pose.skeleton import FACE
-from motion_jax.recipes import area, coarse_to_fine, picture_losses
+from motion_jax.recipes import area, picture_losses
 from motion_jax.recipes.crops import crop, paste
-from motion_jax.recipes.pix2pixhd import Pix2PixHD
+from motion_jax.recipes.pix2pixhd import Pix2PixHD, Stage
 
 HEIGHT, WIDTH = 24, 40
 STAGE = replace(RECIPE.global_stage, height=HEIGHT, width=WIDTH, num_D=1)
@@ -29,7 +29,7 @@ HD = Pix2PixHD(
     generator=EDN.generator,
     discriminator=EDN.discriminator,
     losses=picture_losses.Losses(perceptual="none", l1=5.0),
-    global_stage=coarse_to_fine.Stage(steps=10, height=HEIGHT, width=WIDTH, num_D=1),
+    global_stage=Stage(steps=10, height=HEIGHT, width=WIDTH, num_D=1),
     background="plate",
     area="person",
 )

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 from tiny_dance import RECIPE, SIZE
 
-from motion_jax.recipes import coarse_to_fine, matte, picture_losses
-from motion_jax.recipes.pix2pixhd import Pix2PixHD
+from motion_jax.recipes import matte, picture_losses
+from motion_jax.recipes.pix2pixhd import Pix2PixHD, Stage
 
 PLATED = replace(RECIPE, background="plate")
 HD = Pix2PixHD(
     generator=PLATED.generator,
     discriminator=PLATED.discriminator,
     losses=picture_losses.Losses(perceptual="none", l1=5.0),
-    global_stage=coarse_to_fine.Stage(
-        steps=10, height=SIZE, width=SIZE, num_D=2, learning_rate=1e-3
-    ),
+    global_stage=Stage(steps=10, height=SIZE, width=SIZE, num_D=2, learning_rate=1e-3),
     background="plate",
 )
 

@@ -11,6 +11,7 @@ import pytest
 from motion_jax.errors import UserError
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.nets.resample import BINOMIAL, enlarged, filtered, normalised, reduced
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.recipes import adaptive, stylegan2
 from motion_jax.recipes.freezing import Freeze, frozen_paths, restored
 
@@ -29,7 +30,7 @@ WIDTHS = (3, 2)
 def test_what_is_frozen_stays(freeze, network, stays):
     module = {
         "generator": nets.Generator(WIDTHS, latent=2, style=2, mapping_layers=1),
-        "discriminator": nets.Discriminator(WIDTHS),
+        "discriminator": Discriminator(WIDTHS),
     }
     shown = {"generator": jnp.zeros((1, 2)), "discriminator": jnp.zeros((1, 8, 8, 3))}
     shapes = jax.eval_shape(module[network].init, jax.random.key(0), shown[network])

@@ -13,7 +13,7 @@ from motion_jax.cli import main
 from motion_jax.config import Config, Record
 from motion_jax.data.records import open_dataset
 from motion_jax.errors import UserError
-from motion_jax.nets import stylegan2 as nets
+from motion_jax.nets.stylegan2_discriminator import Discriminator
 from motion_jax.recipes import stylegan2 as recipe
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.loop import train
@@ -117,7 +117,7 @@ def test_a_film_passes_through_its_latents(run):
 def test_the_penalty_is_the_derivative(run):
     """R1's gradient in one direction against a finite difference, through the forms of convolutions
     that a CPU runs."""
-    judge = nets.Discriminator((4, 2))
+    judge = Discriminator((4, 2))
     x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
     params = judge.init(jax.random.key(1), x)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import in_one_table, markdown
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -111,6 +111,7 @@ def measure(options: Options) -> dict[str, Any]:
         raise UserError(
             "--people is at least 1, --size a multiple of 16, and --seconds are lengths above 0."
         )
+    keep_programs()
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         return _measured(options, options.keep)
@@ -357,18 +358,7 @@ def keep_programs() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints and keeps {"rows": [{"who", "seconds", "way", "steps", "psnr", …}], …}."""
-    with sentences("adapt"):
-        options = parse(Options, "adapt", arguments)
-        keep_programs()
-        result = measure(options)
-        report(
-            "adapt",
-            result,
-            [table(result["rows"], COLUMNS)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    in_one_table("adapt", Options, measure, COLUMNS, arguments)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import in_one_table, markdown
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -148,17 +148,7 @@ def section(result: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints and keeps {"rows": [{"poses", "frames", "seconds", "peak_mb", …}], …}."""
-    with sentences("cast"):
-        options = parse(Options, "cast", arguments)
-        result = measure(options)
-        report(
-            "cast",
-            result,
-            [table(result["rows"], COLUMNS)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    in_one_table("cast", Options, measure, COLUMNS, arguments)
 
 
 if __name__ == "__main__":

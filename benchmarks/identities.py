@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import adapt
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import in_one_table, markdown
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -57,6 +57,7 @@ def measure(options: Options) -> dict[str, Any]:
     """The result; see `main`."""
     if options.people < 2 or options.size % 16 or not options.seconds > 0:
         raise UserError("--people is at least 2, --size a multiple of 16, --seconds above 0.")
+    adapt.keep_programs()
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         return _measured(options, options.keep)
@@ -170,18 +171,7 @@ def section(result: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints and keeps {"rows": [{"person", "way", "psnr", …}], "means", "parameters", …}."""
-    with sentences("identities"):
-        options = parse(Options, "identities", arguments)
-        adapt.keep_programs()
-        result = measure(options)
-        report(
-            "identities",
-            result,
-            [table(result["rows"], COLUMNS)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    in_one_table("identities", Options, measure, COLUMNS, arguments)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import in_one_table, markdown
 from motion_jax.errors import UserError
 from motion_jax.progress import track
 
@@ -210,17 +210,7 @@ def section(result: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints and keeps {"copies": [{"size", "copy", …}], "seen": [...], "without": {…}, …}."""
-    with sentences("mark"):
-        options = parse(Options, "mark", arguments)
-        result = measure(options)
-        report(
-            "mark",
-            result,
-            [table(result["copies"], COLUMNS)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    in_one_table("mark", Options, measure, COLUMNS, arguments, "copies")
 
 
 if __name__ == "__main__":

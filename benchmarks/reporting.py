@@ -10,6 +10,8 @@ A benchmark module NAME has a dataclass of options with `json` and `save`, and
                 "NAME", result, [table(rows, columns)], as_json=options.json, keep=options.save
             )
 
+or, where one table shows it, `in_one_table("NAME", Options, measure, COLUMNS, arguments)` alone.
+
 Nothing heavy is imported here, so that --help is quick and worker processes start small.
 """
 
@@ -24,7 +26,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +109,33 @@ def report(
     console = Console(highlight=False)
     for each in tables:
         console.print(each)
+
+
+def in_one_table(
+    name: str,
+    kind: type,
+    measure: Callable[[Any], dict[str, Any]],
+    columns: Mapping[str, str],
+    arguments: Sequence[str] | None = None,
+    rows: str = "rows",
+) -> None:
+    """The whole of a benchmark whose result is shown as one table.
+
+    Args:
+      kind: its options; measure: gives the result for them.
+      rows: the name of the table's rows in the result.
+    """
+    with sentences(name):
+        options = parse(kind, name, arguments)
+        result = measure(options)
+        report(
+            name,
+            result,
+            [table(result[rows], columns)],
+            as_json=options.json,
+            keep=options.save,
+            arguments=arguments,
+        )
 
 
 def save(name: str, result: dict[str, Any], *, arguments: Sequence[str] | None = None) -> Path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import in_one_table, markdown
 from motion_jax.errors import UserError
 from motion_jax.progress import track
 
@@ -136,17 +136,7 @@ def section(result: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints and keeps {"ways": [{"method", "way", "psnr", …}], …}."""
-    with sentences("retrieval_quality"):
-        options = parse(Options, "retrieval_quality", arguments)
-        result = measure(options)
-        report(
-            "retrieval_quality",
-            result,
-            [table(result["ways"], COLUMNS)],
-            as_json=options.json,
-            keep=options.save,
-            arguments=arguments,
-        )
+    in_one_table("retrieval_quality", Options, measure, COLUMNS, arguments, "ways")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from motion_jax.config import Data
+from motion_jax.config import Config, Data
 from motion_jax.data import records
 from motion_jax.data.pairs import Frames, limit
 from motion_jax.errors import UserError
@@ -22,7 +22,8 @@ from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.score import Piece
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.pose_pictures import poses_of
-from motion_jax.train.run import fingerprint
+from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Stage
+from motion_jax.train.run import Run, fingerprint
 
 HEIGHT, WIDTH = 32, 24
 
@@ -87,29 +88,52 @@ class Synthesizer:
         return np.stack(made)
 
 
+class Recipe(EverybodyDanceNow):
+    """Its networks are never run."""
+
+    recurrent = True
+
+    def seen(self, moments):
+        return poses_of(moments)
+
+
+class KnownRun(Run):
+    checkpoint = "c" * 64
+
+    def synthesizer(self, recurrent=True, **settings):
+        return Synthesizer(recurrent)
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def loaded(monkeypatch):
+    """Says what load_run gives."""
+
+    def load(run):
+        monkeypatch.setattr("motion_jax.evaluate.measure.load_run", lambda folder, step: run)
+        return run
+
+    return load
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, loaded):
     data = dataset(tmp_path / "data")
-    made = SimpleNamespace(
-        folder=tmp_path / "run",
-        size=(HEIGHT, WIDTH),
-        step=7,
-        checkpoint="c" * 64,
-        config=SimpleNamespace(
-            data=Data(holdout=0.3),
-            recipe=SimpleNamespace(paired=True, recurrent=True, caveats=list, wants_photo=False),
-        ),
-        tested=lambda **changes: made,
-        seen=poses_of,
-        plated=lambda dataset: dataset,
-        data_path=tmp_path / "data",
-        dataset={"fingerprint": fingerprint(data)},
-        synthesizer=lambda recurrent=True, face=True, chunk=16: Synthesizer(recurrent),
-    )
-    monkeypatch.setattr("motion_jax.evaluate.measure.load_run", lambda folder, step: made)
     monkeypatch.setenv("MOTION_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MOTION_JAX_MODELS", raising=False)
-    return made
+    stage = Stage(steps=1, height=HEIGHT, width=WIDTH)
+    made = KnownRun(
+        folder=tmp_path / "run",
+        config=Config(recipe=Recipe(global_stage=stage), data=Data(holdout=0.3)),
+        stage="global",
+        step=7,
+        params={},
+        dataset={"path": str(tmp_path / "data"), "fingerprint": fingerprint(data)},
+    )
+    return loaded(made)
+
+
+def with_holdout(run, share):
+    return replace(run, config=replace(run.config, data=Data(holdout=share)))
 
 
 def options(run, **changes):
@@ -185,20 +209,19 @@ def test_pairs_of_which_none_is_held_out_are_noted(run, tmp_path, capsys, monkey
     assert "No pair" not in str(evaluate(options(run, data=tmp_path / "held"))["notes"])
 
 
-def test_bad_input_is_one_sentence(run, tmp_path):
+def test_bad_input_is_one_sentence(run, loaded, tmp_path):
     out = run.folder / "evaluation"
     with pytest.raises(UserError, match=r"gone.*data"):
-        run.data_path = tmp_path / "gone"
+        loaded(replace(run, dataset=run.dataset | {"path": str(tmp_path / "gone")}))
         evaluate(options(run))
-    run.data_path = tmp_path / "data"
     with pytest.raises(UserError, match=r"no held-out frames with the run's holdout = 0;"):
-        run.config.data = Data(holdout=0.0)
+        loaded(with_holdout(run, 0.0))
         evaluate(options(run))
-    run.config.data = Data(holdout=0.3)
     with pytest.raises(UserError, match=r"frames of 24x32.*wants 64x64"):
-        run.size = (64, 64)
+        larger = replace(run.config.recipe, global_stage=Stage(steps=1, height=64, width=64))
+        loaded(replace(run, config=replace(run.config, recipe=larger)))
         evaluate(options(run))
-    run.size = (HEIGHT, WIDTH)
+    loaded(run)
     dataset(tmp_path / "coco", lengths=(10,), skeleton="coco_17")
     with pytest.raises(UserError, match=r"skeleton 'coco_17'"):
         evaluate(options(run, data=tmp_path / "coco"))
@@ -357,12 +380,12 @@ def test_dashes_and_odd_figures_are_explained():
     assert "finds nobody on the true frames" in report.detector_sentence(result)
 
 
-def test_reestimation_gives_each_method_its_distance(run, monkeypatch, tmp_path):
+def test_reestimation_gives_each_method_its_distance(run, loaded, monkeypatch, tmp_path):
     """The detector is replaced: it finds the square's pose 2 pixels (of the video) too far right
     in videos of `trained`, and nobody in those of `nearest_frame`."""
     from motion_jax.video.reader import read_frames
 
-    run.config.data = Data(holdout=0.7)
+    loaded(with_holdout(run, 0.7))
     true = records.open_dataset(run.data_path).keypoints()
 
     def choose(dataset, wish, model):

@@ -1,23 +1,25 @@
 """What is said of a run that was stopped before its end."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from motion_jax.config import load_config
 from motion_jax.train import unfinished as module
+from motion_jax.train.run import Run
 from motion_jax.train.unfinished import tell_unfinished, unfinished
 
 
 @pytest.fixture
 def run():
     """One of three stages that takes a dataset; no checkpoint is opened."""
-    return SimpleNamespace(
+    return Run(
         folder=Path("my run"),
         config=load_config("everybody_dance_now"),
-        dataset={"path": "d"},
-        data_path=Path("d"),
+        stage="global",
+        step=2,
+        params={},
+        dataset={"path": "../d"},
     )
 
 

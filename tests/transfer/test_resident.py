@@ -1,12 +1,12 @@
 """Runs that cannot wait for single pictures or poses are refused with a sentence."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from motion_jax.config import load_config
 from motion_jax.errors import UserError
+from motion_jax.train.run import Run
 from motion_jax.transfer.resident import Resident
 
 
@@ -20,6 +20,6 @@ from motion_jax.transfer.resident import Resident
     ],
 )
 def test_runs_that_nothing_drives(config, sentence):
-    run = SimpleNamespace(folder=Path("runs/a"), config=load_config(config))
+    run = Run(Path("runs/a"), load_config(config), stage="main", step=1, params={}, dataset={})
     with pytest.raises(UserError, match=f"runs/a {sentence}"):
         Resident(run)

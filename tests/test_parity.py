@@ -3,14 +3,15 @@ trajectories.
 
 Fixtures are folders of NAME.json with NAME.npz and .pth beside it: all folders under parity/ and
 fixtures/ of the shared folder, and another one where MOTION_JAX_PARITY names it. A system with
-kinds of fixtures of its own has a file in tests/parity: `knows(description)` says whether a json is
-one of its own, `check(path, description, vgg)` compares; vgg: gives the seeded VGG-19.
+kinds of fixtures of its own has a package in tests/parity: `knows(description)` says whether a json
+is one of its own, `check(path, description, vgg)` compares; vgg: gives the seeded VGG-19.
 """
 
 import functools
 import importlib
 import json
 import os
+import pkgutil
 from pathlib import Path
 
 import flax
@@ -35,8 +36,8 @@ LOSS_TOLERANCE = (1e-4, 1e-3, 2e-2, 2e-2)
 
 HERE = Path(__file__).resolve().parent
 SYSTEMS = [
-    importlib.import_module(f"parity.{file.stem}")
-    for file in sorted((HERE / "parity").glob("*.py"))
+    importlib.import_module(f"parity.{module.name}")
+    for module in pkgutil.iter_modules([str(HERE / "parity")])
 ]
 
 

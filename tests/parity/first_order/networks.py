@@ -1,12 +1,5 @@
-"""The First Order Motion Model's fixtures: what each holds, and ours beside it.
+"""Each network, the losses' transformations and pyramid, and a photo that is animated."""
 
-`knows` says whether a fixture is one of these; `check` compares it. Everything is read from the
-json: how networks are built, what is compared, and how closely.
-"""
-
-import dataclasses
-import random
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,24 +7,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from empty_state import zeros
+from parity.first_order.comparing import (
+    Arrays,
+    Compared,
+    by_their_keys,
+    compare_known,
+    nchw,
+    nhwc,
+    read,
+)
 
-from motion_jax.data.published_augment import PublishedAugment, augmented
-from motion_jax.data.published_clips import animation_pairs, split
-from motion_jax.data.tubes import grown, tubes
 from motion_jax.nets import keypoints, sampling
 from motion_jax.nets.keypoints import Keypoints
 from motion_jax.nets.thin_plate import Deformation
 from motion_jax.nets.vgg import VGG19
 from motion_jax.port import first_order_config
-from motion_jax.port.first_order_checkpoint import PARTS, moments_of, parts_of
 from motion_jax.recipes.first_order_losses import for_vgg
-from motion_jax.transfer.best_frame import best_frame
-from motion_jax.weights import first_order as table
-from motion_jax.weights.names import to_torch
-from motion_jax.weights.torch import read_pth, read_tree
 
-Arrays = dict[str, np.ndarray]
 # Inputs that are the fixture's within a few of float32's own roundings. Their gradients may differ
 # by far more than that: a pre-activation closer to zero than the rounding of what it is summed from
 # is on either side of ReLU's kink. generator_no_occlusion has one, 2e-5 in PyTorch where its own
@@ -40,81 +32,6 @@ Arrays = dict[str, np.ndarray]
 # processor sums decides, too: without AVX-512 ours is on the other side at 1e-7, whatever is drawn;
 # at 3e-7 a quarter of the draws are on PyTorch's.
 PERTURBED, NOISE = 32, 3e-7
-
-
-def knows(description: dict) -> bool:
-    """Whether a fixture is one of these."""
-    if description["kind"] == "trajectory":
-        # Of several systems, whose settings differ.
-        return "kp_detector_params" in description.get("config", {}).get("model_params", {})
-    return description["kind"] in CHECKS
-
-
-def check(path: Path, description: dict, seeded_vgg: Callable[[], dict]) -> None:
-    """Compares one fixture; seeded_vgg: gives the parameters of its VGG-19."""
-    npz = path.with_suffix(".npz")
-    arrays = dict(np.load(npz)) if npz.exists() else {}
-    CHECKS[description["kind"]](path, description, arrays, seeded_vgg())
-
-
-class Compared:
-    """What is compared with a fixture's outputs, and that nothing is left out."""
-
-    def __init__(self, description: dict, arrays: Arrays, instead: float = 1e-4):
-        self.tolerance, self.arrays = description.get("tolerance", {}), arrays
-        self.left, self.instead = set(description["outputs"]), instead
-
-    def __call__(self, name: str, ours: Any) -> None:
-        expected, ours = self.arrays[name], np.asarray(ours)
-        self.left.discard(name)
-        assert ours.shape == expected.shape, f"{name}: {ours.shape}, not {expected.shape}"
-        assert np.isfinite(ours).all(), name
-        ours, expected = ours.astype(np.float64), expected.astype(np.float64)
-        away = ours - expected
-        differences = {
-            "absolute": np.abs(away).max(initial=0),
-            "mean_absolute": np.abs(away).mean(),
-            "relative_l2": np.linalg.norm(away) / max(np.linalg.norm(expected), 1e-12),
-        }
-        limits = {kind: self.tolerance.get(kind, {}).get(name) for kind in differences}
-        limits = {kind: limit for kind, limit in limits.items() if limit is not None}
-        for kind, limit in (limits or {"absolute": self.instead}).items():
-            found = differences[kind]
-            assert found <= limit, f"{name}: {kind} difference {found:.3g}, allowed is {limit:.3g}"
-
-    def agree(self, values: dict) -> bool:
-        """Whether all of these that the fixture has are close enough."""
-        left = set(self.left)
-        try:
-            compare_known(self, values)
-        except AssertionError:
-            return False
-        finally:
-            self.left = left
-        return True
-
-    def done(self) -> None:
-        assert not self.left, f"not compared: {sorted(self.left)}"
-
-
-def nhwc(array: np.ndarray) -> jax.Array:
-    """A picture as networks take it: uint8 over 255."""
-    array = array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
-    return jnp.asarray(np.moveaxis(array, -3, -1))
-
-
-def nchw(array: Any) -> np.ndarray:
-    return np.moveaxis(np.asarray(array), -1, -3)
-
-
-def read(path: Path, description: dict, network: str, module: Any) -> dict:
-    """The variables of a network of a fixture."""
-    file = path.with_name(f"{description.get('weights_of', path.stem)}.{network}.pth")
-    return table.variables(read_pth(file), module, file.name)
-
-
-def by_their_keys(module: Any, variables: dict, prefix: str = "") -> dict[str, np.ndarray]:
-    return {f"{prefix}{k}": v for k, v in to_torch(variables, table.entries(module)).items()}
 
 
 def check_detector(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
@@ -159,12 +76,6 @@ def check_detector(path: Path, description: dict, arrays: Arrays, _: dict) -> No
     for name in gradients:
         compared(name, found[name])
     compared.done()
-
-
-def compare_known(compared: Compared, found: dict) -> None:
-    """Of these, what the fixture has."""
-    for name in sorted(compared.left & set(found)):
-        compared(name, found[name])
 
 
 def check_dense_motion(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
@@ -322,59 +233,6 @@ def check_discriminator(path: Path, description: dict, arrays: Arrays, _: dict) 
     compared.done()
 
 
-def check_best_frame(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
-    number, _ = best_frame(arrays["source_landmarks"], arrays["driving_landmarks"])
-    assert number == arrays["best_frame"][0]
-
-
-def check_augmentation(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
-    compared, params = Compared(description, arrays), description["augmentation_params"]
-    flips = params["flip_param"]
-    settings = PublishedAugment(
-        flips["time_flip"], flips["horizontal_flip"], tuple(params["resize_param"]["ratio"])
-    )
-    clip = arrays["clip"].astype(np.float32) / np.float32(255)
-    for seed in description["seeds"]:
-        draw = random.Random(seed)
-        compared(f"clip_{seed}", augmented(clip, settings, draw, params["crop_param"]["size"]))
-    compared.done()
-
-
-def check_crop_video(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
-    """The tubes and boxes of each film; what the published program makes of a box that reaches over
-    the edge is its own, and so is the form of what it prints."""
-    for case in description["cases"]:
-        height, width = case["frame_shape"]
-        scale = max(1.0, max(height, width) / 640)
-        boxes = [
-            [tuple(scale * x for x in box) for box in each] for each in case["boxes_per_frame"]
-        ]
-        made = []
-        for tube in tubes(boxes, case["min_frames"], case["iou_with_initial"]):
-            left, top, right, bottom = (int(x) for x in grown(tube.box, case["increase"]))
-            left, top, right, bottom = (
-                max(0, left),
-                max(0, top),
-                min(right, width),
-                min(bottom, height),
-            )
-            start, end = tube.first / case["fps"], tube.last / case["fps"]
-            shape = ":".join(map(str, case["image_shape"]))
-            crop = f"crop={right - left}:{bottom - top}:{left}:{top}, scale={shape}"
-            made.append(
-                f'ffmpeg -i video.mp4 -ss {start} -t {end - start} -filter:v "{crop}" crop.mp4'
-            )
-        assert made == case["commands"]
-
-
-def check_dataset(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
-    for case in description["pairs"]:
-        pairs = animation_pairs(case["number_of_videos"], case["num_pairs"])
-        assert [list(pair) for pair in pairs] == case["pairs_driving_source"]
-    expected = description["split"]
-    assert split(expected["videos"]) == (expected["train"], expected["test"])
-
-
 def check_transform(path: Path, description: dict, arrays: Arrays, _: dict) -> None:
     compared = Compared(description, arrays)
     frame, z = nhwc(arrays["frame"]), jnp.asarray(arrays["coordinates"])
@@ -456,130 +314,3 @@ def check_animation(path: Path, description: dict, arrays: Arrays, _: dict) -> N
                 values[name] = nchw(animated(moved))
             compare_known(compared, values)
     compared.done()
-
-
-def check_trajectory(path: Path, description: dict, arrays: Arrays, seeded_vgg: dict) -> None:
-    compared = Compared(description, arrays)
-    height, width = arrays["source"].shape[-2:]
-    recipe = first_order_config.recipe(
-        description["config"],
-        (height, width),
-        description["align_corners"],
-        description["steps_per_epoch"],
-    )
-    recipe.validate()
-    resumed = "resume_from" in description
-    start = path.parent / description["resume_from"] if resumed else None
-    file = start or path.with_suffix("") / description["initial"]
-    content = read_tree(file)
-    state = zeros(recipe, "main")
-    parts = parts_of(content, recipe, file.name)
-    assert jax.tree.structure(parts) == jax.tree.structure(dict(state.params))
-    state = state.replace(params=parts)
-    begin = 0
-    if resumed:
-        state = state.replace(optimizer=moments_of(content, recipe, state.params, file.name))
-        # The original continues with the epoch that is in the file, as its fixtures do.
-        begin = content["epoch"] * description["steps_per_epoch"]
-        # It also continues with the rate that is in the file.
-        rate = content["optimizer_generator"]["param_groups"][0]["lr"]
-        rate /= recipe.learning_rate_at("main", begin) / recipe.main_stage.learning_rate
-        stage = dataclasses.replace(recipe.main_stage, learning_rate=rate)
-        recipe = dataclasses.replace(recipe, main_stage=stage)
-        state = state.replace(step=jnp.asarray(begin, jnp.int32))
-    rates = description.get("learning_rate_of_step")
-    frozen = {"vgg19": seeded_vgg}
-
-    @jax.jit
-    def step(state, inputs, frozen):
-        found = recipe.gradients(state.params, *inputs, frozen)
-        norms = jax.tree.map(jnp.linalg.norm, found.gradient)
-        return recipe.stepped(state, found, "main"), found.metrics, found.generated, norms
-
-    steps = len(arrays["losses"])
-    for s in range(steps):
-        plate = arrays["control_params"][s, :, 0] if "control_params" in arrays else None
-        change = jax.tree.map(jnp.asarray, Deformation(arrays["theta"][s], plate))
-        if rates is not None:
-            rate = recipe.learning_rate_at("main", begin + s)
-            assert np.isclose(rate, rates[s], rtol=1e-6), f"rate of step {s}: {rate}"
-        inputs = nhwc(arrays["source"][s]), nhwc(arrays["driving"][s]), change
-        before = state
-        state, metrics, generated, norms = step(state, inputs, frozen)
-        if s == 0:
-            compare_norms(compared, description, recipe, before, norms)
-        for when, at in (("first", 0), ("final", steps - 1)):
-            if s == at and f"{when}_generated" in compared.left:
-                compared(f"{when}_generated", nchw(generated))
-        limit = description["tolerance"]["losses_relative_by_step"][s]
-        for name, expected in zip(arrays["loss_names"], arrays["losses"][s], strict=True):
-            ours = float(metrics[str(name)])
-            assert abs(ours - expected) <= limit * abs(expected), (
-                f"{name} at step {s}: {ours}, the reference has {expected}"
-            )
-    compared.left -= {"losses", "loss_names"}
-    compare_final(compared, recipe, state, arrays, description, begin)
-    compared.done()
-
-
-def compare_norms(compared, description, recipe, state, norms) -> None:
-    """Of each tensor's gradient, in the fixture's order."""
-    for theirs, ours in PARTS.items():
-        name = f"step0_gradient_norm_{theirs}"
-        if name not in compared.left:
-            continue
-        variables, shown = state.params[ours], norms[ours]
-        # A tensor of the norm alone, so that it gets its key as the weights do.
-        full = jax.tree.map(lambda x, n: jnp.full(x.shape, n), variables["params"], shown)
-        module = recipe.networks("main")[ours].module
-        by_key = by_their_keys(module, {**variables, "params": full})
-        order = description["parameter_names"][theirs]
-        compared(name, np.array([by_key[key].flat[0] for key in order]))
-
-
-def compare_final(compared, recipe, state, arrays, description, begin) -> None:
-    modules = {
-        theirs: (recipe.networks("main")[ours].module, state.params[ours])
-        for theirs, ours in PARTS.items()
-        if ours in state.params
-    }
-    values = {}
-    for name, (module, variables) in modules.items():
-        values |= by_their_keys(module, variables, f"final_bn/{name}/")
-    compare_known(compared, values)
-    if "final_eval_prediction" in compared.left:
-        params = recipe.synthesis_params(state)
-        source, driving = (nhwc(arrays[who][0][:1]) for who in ("source", "driving"))
-
-        @jax.jit
-        def prediction(params):
-            photo = recipe.start(params, source, "main")
-            return recipe.animated(params, photo, recipe.points(params, driving))
-
-        compared("final_eval_prediction", nchw(prediction(params)))
-    if "learning_rates_after_epoch" in compared.left:
-        # The schedule goes on after the last step.
-        stage = dataclasses.replace(recipe.main_stage, steps=recipe.main_stage.steps + 10**6)
-        recipe, rates = dataclasses.replace(recipe, main_stage=stage), []
-        per_epoch = description["steps_per_epoch"]
-        for epoch in range(len(arrays["learning_rates_after_epoch"])):
-            rate = recipe.learning_rate_at("main", begin + (epoch + 1) * per_epoch)
-            each = recipe.rates
-            rates.append([rate * of for of in (each.generator, each.discriminator, each.detector)])
-        compared("learning_rates_after_epoch", np.array(rates))
-
-
-CHECKS = {
-    "kp_detector": check_detector,
-    "dense_motion": check_dense_motion,
-    "generator": check_generator,
-    "discriminator": check_discriminator,
-    "transform": check_transform,
-    "perceptual_pyramid": check_pyramid,
-    "animation": check_animation,
-    "best_frame": check_best_frame,
-    "augmentation": check_augmentation,
-    "crop_video": check_crop_video,
-    "dataset": check_dataset,
-    "trajectory": check_trajectory,
-}

@@ -53,6 +53,11 @@ def test_recipes_are_found_by_name():
             {"generator": edn.Generator(n_downsampling=4)},
             "height = 16 leaves a single row.*at least 32",
         ),
+        (
+            {"generator": replace(RECIPE.generator, up="near")},
+            "up = 'near' is neither 'transposed'",
+        ),
+        ({"generator": replace(RECIPE.generator, shuffle=3)}, "shuffle = 3 is none of 1, 2 and 4"),
         ({"global_stage": replace(GLOBAL, window=1)}, "window = 1.*use 2 or more"),
         ({"global_stage": replace(GLOBAL, batch_size=0)}, "batch_size.*at least 1"),
         (

@@ -37,7 +37,7 @@ VERBS = {
     "blend": "put two generators of StyleGAN2 together: shapes of one, drawing of the other",
     "project": "find the latents with which a generator of StyleGAN2 makes given pictures",
     "factors": "directions in which a generator of StyleGAN2's pictures change most, on a sheet",
-    "frechet": "how far a generator's pictures are from a dataset's (FD-R50, no FID)",
+    "frechet": "how far a generator's pictures are from a dataset's (FID, FD-R50)",
     "one-style": "teach a generator of StyleGAN2 the style of one picture",
     "pair-faces": "pairs of a photo and a drawing by two generators, to train face_style on",
     "fetch": "download weights that some configs need (vgg19)",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,15 @@ from motion_jax.errors import UserError, option
 from motion_jax.latents.model import load_model
 from motion_jax.latents.options import FrechetOptions
 from motion_jax.latents.project import square
-from motion_jax.metrics.frechet import Features, frechet_distance, kernel_distance
+from motion_jax.metrics.frechet import (
+    Features,
+    InceptionFeatures,
+    frechet_distance,
+    kernel_distance,
+)
 from motion_jax.nets.resnet50 import LEAST
 from motion_jax.progress import Meter, say
+from motion_jax.weights.inception import load_inception
 from motion_jax.weights.resnet50 import load_resnet50
 
 # Fewer pictures tell nothing of a covariance.
@@ -21,26 +28,27 @@ _BATCH = 16
 
 
 def frechet(options: FrechetOptions) -> dict[str, float | int]:
-    """The figures: "fd_r50" and "kd_r50" of made and true pictures, "fd_r50_floor" and
-    "kd_r50_floor" of one half of the true ones and the other, "made" and "true", how many pictures
-    were compared. Raises UserError."""
+    """The figures: "fd_r50" and "kd_r50" of made and true pictures, or "fid" and "kid" with
+    Inception's weights; the same with "_floor" of one half of the true ones and the other; "made"
+    and "true", how many pictures were compared. Raises UserError."""
     if options.count < LEAST_PICTURES:
         raise UserError(
             f"{option('count')} {options.count} pictures are too few; give {LEAST_PICTURES} or "
             "more."
         )
     model, dataset = load_model(options.run), open_dataset(options.data)
-    if model.module.channels != 3 or model.module.size < LEAST:
+    least = LEAST if options.inception is None else 1
+    if model.module.channels != 3 or model.module.size < least:
         raise UserError(
             f"{options.run} makes pictures of {model.module.size} pixels with "
-            f"{model.module.channels} channels; compared are those of {LEAST} or more and of 3."
+            f"{model.module.channels} channels; compared are those of {least} or more and of 3."
         )
     if len(dataset) < 2 * LEAST_PICTURES:
         raise UserError(
             f"The dataset {options.data} has {len(dataset)} pictures, too few to compare with; "
             f"{2 * LEAST_PICTURES} are the least."
         )
-    features = Features(load_resnet50())
+    features, names = _measured_by(options)
     random = np.random.default_rng((options.seed, 1))
     chosen = random.permutation(len(dataset))[: 2 * options.count]
     true, made = [], []
@@ -58,19 +66,35 @@ def frechet(options: FrechetOptions) -> dict[str, float | int]:
     ours, theirs = np.concatenate(made), np.concatenate(true)
     half = len(theirs) // 2
     result: dict[str, float | int] = {"made": len(ours), "true": len(theirs)}
-    for name, distance in (("fd_r50", frechet_distance), ("kd_r50", kernel_distance)):
+    for name, distance in zip(names, (frechet_distance, kernel_distance), strict=True):
         result[name] = distance(ours, theirs)
         result[f"{name}_floor"] = distance(theirs[:half], theirs[half:])
     if options.json:
         json.dump(result, sys.stdout, indent=2)
         print(flush=True)
         return result
-    say(
-        f"FD-R50 {result['fd_r50']:.4f} of {len(ours)} made and {len(theirs)} true pictures; "
-        f"{result['fd_r50_floor']:.4f} of one half of the true ones and the other."
-    )
-    say(
-        f"KD-R50 {result['kd_r50']:.6f}; of the halves {result['kd_r50_floor']:.6f}. Neither is "
-        "FID or KID: compare them only with each other, at the same numbers of pictures."
-    )
+    _tell(result, names)
     return result
+
+
+def _measured_by(options: FrechetOptions) -> tuple[Any, tuple[str, str]]:
+    """(what computes features, the names of their Fréchet and kernel distance)."""
+    if options.inception is None:
+        return Features(load_resnet50()), ("fd_r50", "kd_r50")
+    return InceptionFeatures(load_inception(options.inception)), ("fid", "kid")
+
+
+def _tell(result: dict[str, float | int], names: tuple[str, str]) -> None:
+    frechet, kernel = names
+    titles = [name.upper().replace("_", "-") for name in names]
+    say(
+        f"{titles[0]} {result[frechet]:.4f} of {result['made']} made and {result['true']} true "
+        f"pictures; {result[f'{frechet}_floor']:.4f} of one half of the true ones and the other."
+    )
+    worth = (
+        "Published figures are of 50,000 made pictures and all true ones; fewer give a larger FID."
+        if frechet == "fid"
+        else "Neither is FID or KID: compare them only with each other, at the same numbers of "
+        "pictures."
+    )
+    say(f"{titles[1]} {result[kernel]:.6f}; of the halves {result[f'{kernel}_floor']:.6f}. {worth}")

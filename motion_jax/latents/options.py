@@ -167,9 +167,9 @@ class OneStyleOptions:
 
 @dataclass(frozen=True)
 class FrechetOptions:
-    """Measure how far a generator's pictures are from those of a dataset: the Fréchet distance of
-    ResNet-50's features (FD-R50). It is no FID: the Inception network that FID is defined by comes
-    with no package."""
+    """Measure how far a generator's pictures are from those of a dataset: FID with --inception
+    FILE, else the Fréchet distance of ResNet-50's features (FD-R50), which is none: the network
+    that FID is defined by comes with no package."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run or weight file of a generator of StyleGAN2."""
@@ -181,5 +181,8 @@ class FrechetOptions:
     """Of the latents; 1 for the whole variety."""
     seed: int = 0
     """Of the latents, and of which pictures are taken."""
+    inception: Path | None = None
+    """The weights by which FID and KID are defined: pytorch-fid's file
+    pt_inception-2015-12-05-6726825d.pth."""
     json: bool = False
     """Print the figures as JSON."""

@@ -1,10 +1,11 @@
-"""How far two sets of pictures are apart by the features of ResNet-50: what FID is by those of
-Inception (Heusel et al. 2017), under another name because its figures cannot be compared.
+"""How far two sets of pictures are apart by a network's features.
 
-FD-R50: the Fréchet distance of two normal distributions with the sets' means and covariances.
-KD-R50: the squared maximum mean discrepancy with the kernel (x.y / c + 1)^3, without bias whatever
-the number of pictures (Binkowski et al. 2018, "Demystifying MMD GANs"; there of Inception: KID).
-Features are the last stage's means over the picture; weights are those of the package imgsim.
+The Fréchet distance is that of two normal distributions with the sets' means and covariances. The
+kernel distance is the squared maximum mean discrepancy with the kernel (x.y / c + 1)^3, without
+bias whatever the number of pictures. By the features of Inception, whose weights the user must
+have, they are FID (Heusel et al. 2017) and KID (Binkowski et al. 2018, "Demystifying MMD GANs"). By
+those of ResNet-50 (the last stage's means over the picture, weights of the package imgsim) they are
+called FD-R50 and KD-R50: their figures cannot be compared.
 """
 
 from typing import Any
@@ -15,34 +16,55 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from motion_jax.nets import inception
 from motion_jax.nets.resnet50 import ResNet50
+from motion_jax.nets.sampling import resize
 
-# Pictures are shown to the network at this side, whatever theirs is.
+# Pictures are shown to ResNet-50 at this side, whatever theirs is.
 SIDE = 224
 # Pictures of one call.
 _CHUNK = 16
 
 
 class Features:
-    """Computes them; params: as weights.resnet50.load_resnet50 gives them."""
+    """Computes ResNet-50's; params: as weights.resnet50.load_resnet50 gives them."""
 
     def __init__(self, params: Any):
-        self._params = params
-
         def made(params: Any, pictures: Any) -> Any:
             last: Any = ResNet50().apply(params, pictures.astype(jnp.float32) / 127.5 - 1.0)
             return last[-1].mean((1, 2))
 
-        self._made = jax.jit(made)
+        self._params, self._made = params, jax.jit(made)
 
     def __call__(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n c"]:
         """Of each picture."""
-        found = []
-        for first in range(0, len(pictures), _CHUNK):
-            part = np.stack([_shown(picture) for picture in pictures[first : first + _CHUNK]])
-            full = np.concatenate([part, np.repeat(part[-1:], _CHUNK - len(part), axis=0)])
-            found.append(np.asarray(self._made(self._params, full))[: len(part)])
-        return np.concatenate(found)
+        return in_chunks(self._made, self._params, np.stack([_shown(one) for one in pictures]))
+
+
+class InceptionFeatures:
+    """Computes Inception's; params: as weights.inception.load_inception gives them. Pictures are
+    resized as pytorch-fid does: bilinearly, and small ones of larger ones without a filter."""
+
+    def __init__(self, params: Any):
+        def made(params: Any, pictures: Any) -> Any:
+            shown = resize(pictures.astype(jnp.float32) / 255, inception.SIDE, inception.SIDE)
+            return inception.Inception().apply(params, 2 * shown - 1)
+
+        self._params, self._made = params, jax.jit(made)
+
+    def __call__(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n 2048"]:
+        """Of each picture."""
+        return in_chunks(self._made, self._params, pictures)
+
+
+def in_chunks(made: Any, params: Any, pictures: np.ndarray) -> np.ndarray:
+    """What a compiled function of (params, pictures [_CHUNK, ...]) makes of any number of them."""
+    found = []
+    for first in range(0, len(pictures), _CHUNK):
+        part = pictures[first : first + _CHUNK]
+        full = np.concatenate([part, np.repeat(part[-1:], _CHUNK - len(part), axis=0)])
+        found.append(np.asarray(made(params, full))[: len(part)])
+    return np.concatenate(found)
 
 
 def _shown(picture: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from motion_jax.errors import UserError, option
 from motion_jax.nets.resnet50 import STAGES
+from motion_jax.weights.folded import folded
 from motion_jax.weights.torch import read_pth
 
 # Of torchvision's batch norm.
@@ -53,19 +54,7 @@ def _folded(state: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     prefix = PREFIX if f"{PREFIX}conv1.weight" in state else ""
 
     def layer(conv: str, norm: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-        weight = np.asarray(state[f"{prefix}{conv}.weight"], np.float64)
-        if weight.shape != shape:
-            raise ValueError(f"{conv}.weight is {weight.shape} and not {shape}")
-        scale, bias, mean, variance = (
-            np.asarray(state[f"{prefix}{norm}.{name}"], np.float64)
-            for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = scale / np.sqrt(variance + EPSILON)
-        kernel = weight.transpose(2, 3, 1, 0) * scale
-        return {
-            "kernel": kernel.astype(np.float32),
-            "bias": (bias - mean * scale).astype(np.float32),
-        }
+        return folded(state, f"{prefix}{conv}", f"{prefix}{norm}", shape, EPSILON)
 
     found = {"conv_0": layer("conv1", "bn1", (64, 3, 7, 7))}
     inputs = 64

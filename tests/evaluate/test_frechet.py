@@ -87,3 +87,9 @@ def test_the_verb_compares_made_with_true_pictures(monkeypatch, capsys):
     assert found[0]["fd_r50"] < 0.2 * found[60]["fd_r50"]
     assert found[0]["fd_r50_floor"] < 0.2 * found[60]["fd_r50"]
     assert found[0]["made"] == 40 and found[0]["true"] == 80
+    # With Inception's weights they are called what they are.
+    monkeypatch.setattr(distance, "load_inception", lambda path: {})
+    monkeypatch.setattr(distance, "InceptionFeatures", lambda _: distance.Features({}))
+    distance.frechet(FrechetOptions("run", "data", count=40, inception="weights.pth"))
+    told = capsys.readouterr().err
+    assert "FID " in told and "KID " in told and "FD-R50" not in told and "50,000" in told

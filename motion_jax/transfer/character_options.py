@@ -12,7 +12,7 @@ from motion_jax.provenance.options import HonestFilm
 @dataclass(frozen=True)
 class CharacterOptions(PoseOptions, Sound, HonestFilm):
     """Make a drawn character move like the person in a video (docs/anime.md): a made-up one, one
-    that is given as a picture, or your own drawing."""
+    that is given as a picture, or your own drawing; with --person all one for everybody."""
 
     source: Path
     """Video of the person whose motion is taken."""
@@ -25,7 +25,9 @@ class CharacterOptions(PoseOptions, Sound, HonestFilm):
     character: tuple[str, ...] = ("0",)
     """Who dances: the SEED of a made-up character (a number), with --run also one or more PICTUREs
     of a character (PNG with a clear background, from head to foot), with --method rig a SEED or the
-    folder of a drawing with texture.png, mask.png and char_cfg.yaml (Animated Drawings)."""
+    folder of a drawing with texture.png, mask.png and char_cfg.yaml (Animated Drawings). With
+    --person all (or A,C) one for each person, in the order of their letters or as A=7 C=girl.png;
+    who is left gets a made-up one."""
     background: Literal["plain", "green", "alpha", "source"] | Path = "plain"
     """Behind the character: "plain", "green" for keying, "alpha" (ProRes 4444 with transparency,
     --out FILE.mov), "source" (the video's own background: of every pixel the middle value over

@@ -1,11 +1,11 @@
-"""`motion-jax animate --source VIDEO`: a drawn character moves like the person in a video.
+"""`motion-jax animate --source VIDEO`: drawn characters move like the people in a video.
 
 video → poses → performance (directions, standing feet) → the character's joints → pictures
       → over a background → film
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,27 +16,18 @@ from motion_jax import events
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs
-from motion_jax.pose.motion import motion_of
 from motion_jax.progress import Meter, say
 from motion_jax.provenance.writer import check as check_provenance
 from motion_jax.puppet.bones import JOINT, SIDES, Figure
 from motion_jax.puppet.joints_picture import draw_joints
-from motion_jax.puppet.retarget import NoBody, Performance, on_body, performance, slide
 from motion_jax.report.montage import side_by_side, to_height
 from motion_jax.train.run import load_run
 from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.background import KEY, covering
 from motion_jax.transfer.character_options import CharacterOptions
+from motion_jax.transfer.dancers import Dancer, Make, dancers, far_to_near
 from motion_jax.transfer.film import RESULT, Film, synthetic_tags
-from motion_jax.transfer.performers import (
-    FLOOR,
-    TALL,
-    Performer,
-    drawing_recipe,
-    of_network,
-    of_rig,
-    stood,
-)
+from motion_jax.transfer.performers import FLOOR, TALL, drawing_recipe, of_network, of_rig
 from motion_jax.video.image_files import is_picture, read_picture
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.tracks import follow_options
@@ -68,38 +59,13 @@ def perform(
         height, width = (
             2 * max(round(v / 2), 1) for v in (height, height * info.width / info.height)
         )
-        performer = _performer(options, height)
+        make = _maker(options, height)
         with events.stage("poses", 0.0, POSES_SHARE):
-            track = motion_of(options.source, options).track
-        try:
-            act = performance(track.keypoints, track.times)
-        except NoBody as error:
-            raise UserError(
-                f"No frame of {options.source} shows a person's hips and neck; use a video that "
-                f"shows one from head to foot, or give the poses with {option('poses')}."
-            ) from error
-        if act.lost.any():
-            say(f"The person is lost in {int(act.lost.sum())} of {len(act)} frames; there the "
-                "character keeps moving between the poses before and after.")  # fmt: skip
-        stance, aside = on_body(performer.body, act)
-        if not options.pin:
-            stance, aside = act.stance, np.zeros(len(act))
-        found = stood(performer, stance)
-        if act.stands.any():
-            moves = _slid(found, aside, act)
-            say(f"Feet that stand slide {100 * moves:.2f} % of the character's height a frame.")
+            everyone, times = dancers(options, make)
         with events.stage("frames", POSES_SHARE, 1.0):
-            _write(
-                options,
-                performer,
-                found,
-                act,
-                aside,
-                track.times,
-                (height, width),
-                height / info.height,
-            )
-        say(f"Wrote {options.out}: {len(act)} synthetic frames of {performer.name}.")
+            _write(options, everyone, times, (height, width), height / info.height)
+        names = ", ".join(each.performer.name for each in everyone)
+        say(f"Wrote {options.out}: {len(times)} synthetic frames of {names}.")
         events.emit(events.FileWritten(options.out))
         events.emit(events.Done("animate", options.out), at=1.0)
     return options.out
@@ -139,22 +105,15 @@ def _check(options: CharacterOptions) -> None:
         raise UserError(f"Name who dances with {option('character')}.")
 
 
-def _performer(options: CharacterOptions, height: int) -> Performer:
-    if options.run is not None:
-        run = load_run(options.run, options.step)
-        drawing_recipe(run)
-        tell_unfinished(run)
-        return of_network(run, options.character)
-    # As large as it is shown when the person fills the frame.
-    return of_rig(options.character, min(max(height, 64), 1024))
-
-
-def _slid(found: Figure, aside: np.ndarray, act: Performance) -> float:
-    """How far standing feet slide in the film, in the character's heights a frame."""
-    joints = found.joints.copy()
-    base = (act.place[:, 0] / act.height + aside) * found.scale
-    joints[..., 0] += base[:, None]
-    return slide(replace(found, joints=joints), act.stands)
+def _maker(options: CharacterOptions, height: int) -> Make:
+    """What makes the characters; the network is loaded once."""
+    if options.run is None:
+        # As large as it is shown when the person fills the frame.
+        return partial(of_rig, side=min(max(height, 64), 1024))
+    run = load_run(options.run, options.step)
+    drawing_recipe(run)
+    tell_unfinished(run)
+    return partial(of_network, run)
 
 
 def laid(
@@ -217,52 +176,75 @@ def _shadowed(
 
 def _write(
     options: CharacterOptions,
-    performer: Performer,
-    found: Figure,
-    act: Performance,
-    aside: np.ndarray,
+    everyone: Sequence[Dancer],
     times: np.ndarray,
     size: tuple[int, int],
     scale: float,
 ) -> None:
     who = options.run.resolve().name if options.run else "rig"
+    names = ", ".join(each.performer.name for each in everyone)
     comment = (
         "AI-generated, synthetic: a drawn character, made by motion_jax, it is not a recording. "
-        f"Drawn by {who}, character {performer.name}, motion from {options.source.name}."
+        f"Drawn by {who}, {names}, motion from {options.source.name}."
     )
-    tags = synthetic_tags(performer.name, comment, options.source, method=who)
+    tags = synthetic_tags(names, comment, options.source, method=who)
     has_sound = not options.source.is_dir() and probe(options.source).has_audio
     sound = options.source if options.audio == "keep" and has_sound else None
-    tall = options.tall * act.height * scale
     beside = (
         read_frames(options.source, start=options.start, end=options.end, fps=options.fps)
         if options.side_by_side
         else None
     )
     with (
-        Meter("Animating", len(act)) as meter,
+        Meter("Animating", len(times)) as meter,
         Film(options.out, tags, sound, provenance=options.provenance) as film,
     ):
-        for frame, behind in zip(range(len(act)), _behind(options, times, size), strict=False):
+        for frame, behind in zip(range(len(times)), _behind(options, times, size), strict=False):
             onto = behind.astype(np.float32)
-            x = act.place[frame, 0] * scale + aside[frame] * tall
-            floor = float(act.place[frame, 1] * scale)
-            if options.shadow:
-                _shadowed(onto, found, frame, x, floor, tall)
-            laid(performer.picture(found, frame), onto, x, floor, tall)
+            for each in far_to_near(everyone, frame):
+                _drawn(options, each, frame, scale, onto)
             picture = np.clip(np.rint(onto), 0, 255).astype(np.uint8)
             if beside is not None:
-                shown = to_height(next(beside).image, size[0])
-                side = performer.side
-                joints = found.joints[frame] * [size[0] / side, size[0] / side, 1]
-                panels = [shown, draw_joints(joints, size[0], size[0]), picture]
-                picture = side_by_side(panels, ["source", "joints", RESULT])
-                even = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-                picture = np.ascontiguousarray(picture[: even[0], : even[1]])
+                picture = _beside(next(beside).image, everyone, frame, picture)
             elif picture.shape[-1] == 4:
                 picture = _divided(picture)
             film.add(picture, float(times[frame]))
             meter.advance()
+
+
+def _drawn(
+    options: CharacterOptions,
+    dancer: Dancer,
+    frame: int,
+    scale: float,
+    onto: Float[np.ndarray, "h w c"],
+) -> None:
+    """Draws one character where its person stands, in place."""
+    tall = options.tall * dancer.act.height * scale
+    x = dancer.act.place[frame, 0] * scale + dancer.aside[frame] * tall
+    floor = float(dancer.act.place[frame, 1] * scale)
+    if options.shadow:
+        _shadowed(onto, dancer.found, frame, x, floor, tall)
+    laid(dancer.performer.picture(dancer.found, frame), onto, x, floor, tall)
+
+
+def _beside(
+    source: UInt8[np.ndarray, "_ _ 3"],
+    everyone: Sequence[Dancer],
+    frame: int,
+    picture: UInt8[np.ndarray, "h w 3"],
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The source, the joints of each character, and the result."""
+    height = picture.shape[0]
+    panels, titles = [to_height(source, height)], ["source"]
+    for dancer in everyone:
+        side = dancer.performer.side
+        joints = dancer.found.joints[frame] * [height / side, height / side, 1]
+        panels.append(draw_joints(joints, height, height))
+        titles.append(f"joints {dancer.name}".strip())
+    shown = side_by_side([*panels, picture], [*titles, RESULT])
+    rows, columns = (length // 2 * 2 for length in shown.shape[:2])
+    return np.ascontiguousarray(shown[:rows, :columns])
 
 
 def _divided(picture: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 4"]:

@@ -4,6 +4,7 @@ Each draws a stance into a square picture of its own, standing on the floor at F
 the hips' place in the middle, TALL of its height high (data/dolls.py).
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,19 +80,25 @@ class NetworkPerformer:
 
     def __init__(self, run: Run, w: Float[np.ndarray, "1 s"], body: Body, name: str):
         self.name, self.body, self.side = name, body, run.size[0]
-        recipe = drawing_recipe(run)
         self._w, self._params = jnp.asarray(w), run.params
-
-        def drawn(params: Any, w: jax.Array, joints: jax.Array) -> jax.Array:
-            made = recipe.drawn(params, w, joints)
-            return jnp.clip(jnp.round((made + 1) * 127.5), 0, 255).astype(jnp.uint8)
-
-        self._drawn = jax.jit(drawn)
+        self._drawn = _program(drawing_recipe(run))
 
     def picture(self, found: Figure, frame: int) -> UInt8[np.ndarray, "s s 4"]:
         """See Performer."""
         joints = jnp.asarray(found.joints[frame : frame + 1])
         return straight(np.array(self._drawn(self._params, self._w, joints)[0]))
+
+
+@functools.cache
+def _program(recipe: PoseStyleGAN) -> Any:
+    """Draws any of a recipe's characters: (params, w [1, s], joints [1, k, 3]) -> RGBA uint8
+    [1, s, s, 4]. All of a film's share it."""
+
+    def drawn(params: Any, w: jax.Array, joints: jax.Array) -> jax.Array:
+        made = recipe.drawn(params, w, joints)
+        return jnp.clip(jnp.round((made + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+    return jax.jit(drawn)
 
 
 def drawing_recipe(run: Run) -> PoseStyleGAN:

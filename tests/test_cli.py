@@ -271,7 +271,7 @@ def test_interruptions_end_with_their_status(monkeypatch, capsys):
     assert run("fetch", "vgg19") == 130
 
 
-@pytest.mark.parametrize("verb", ["serve", "studio", "transfer"])
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_sigterm_ends_what_loads_and_servers_quietly(monkeypatch, capsys, verb):
     """jaxlib takes the signal where nobody else does, and prints a stack trace."""
 

@@ -49,12 +49,6 @@ VERBS = {
 }
 
 
-# Those that train save after SIGTERM, or leave it to jax where there are several processes. (The
-# servers answer it by themselves while they serve, and as others do while they load: left alone,
-# jaxlib would take it and print a stack trace.)
-_OWN_SIGTERM = {"train", "compare", "distill", "adapt"}
-
-
 def usage() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb.ljust(width)}  {what}" for verb, what in VERBS.items())
@@ -90,8 +84,10 @@ def _run(arguments: list[str], hear_sigterm: Callable[[], None]) -> None:
         events, (verb, *rest) = _events_file(arguments)
         if verb not in VERBS:
             raise UserError(f"There is no verb {verb!r}; {_near(verb)}")
-        if verb not in _OWN_SIGTERM:
-            hear_sigterm()
+        # Before jaxlib is loaded: left alone, it would take the signal and print a stack trace. Who
+        # saves or serves answers it in the place of this while it does, and so does jax itself
+        # where several processes train together.
+        hear_sigterm()
         with _observed(events) as observer, watched(observer):
             _HANDLERS[verb](rest)
     except UserError as error:

@@ -1,5 +1,4 @@
-"""How a command ends after Ctrl-C: with status 130, whatever it was doing; after SIGTERM with 143,
-where it asks for that.
+"""How a command ends after Ctrl-C: with status 130, whatever it was doing; after SIGTERM with 143.
 
 Most of a short command's time is spent importing libraries, and an interrupt within an import is
 easily lost: Python drops exceptions in callbacks, and libraries turn them into errors of their own

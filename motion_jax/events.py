@@ -90,6 +90,16 @@ class Progress(Event):
 
 
 @dataclass(frozen=True)
+class Expected(Event):
+    """How long the whole takes from here, where that is planned and not only seen from its shares.
+
+    seconds: estimated.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PictureMade(Event):
     """A picture that somebody may want to see.
 

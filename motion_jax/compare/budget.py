@@ -9,9 +9,8 @@ trains. Seconds are those of steps; compiling, saving and sample pictures do not
 
 import json
 import math
-import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import jax
 import numpy as np
 
 from motion_jax import files
+from motion_jax.compare.duration import show_seconds
 from motion_jax.config import Config, config_hash, differences
 from motion_jax.data.records import open_dataset
 from motion_jax.devices import mesh as meshes
@@ -36,35 +36,11 @@ from motion_jax.train.loop import train
 from motion_jax.train.run import read_config
 from motion_jax.train.step import compile_ahead, compiled_step, step_inputs
 
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Steps planned, of those that fit by the time measured: the clock is to end a stage, also where the
 # machine turns out quicker than it was.
 PLANNED = 2.0
 # A face stage of fewer steps leaves faces worse than they were without it (a judgement).
 LEAST_FACE_STEPS = 50
-# Seconds that compiling a step takes, for the announcement before any is compiled: on two busy
-# cores, and for a GPU.
-COMPILING = {"cpu": 40.0}
-COMPILING_ELSEWHERE = 60.0
-
-
-def parse_budget(text: str) -> float:
-    """Seconds of "90s", "10m", "1.5h" or "600". Raises UserError for anything else, and for 0."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)", text.strip().lower())
-    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not seconds:
-        raise UserError(
-            f"{option('budget')} {text} is no time to train; give seconds, minutes or hours, for "
-            "example 90s, 10m or 1h."
-        )
-    return seconds
-
-
-def show_seconds(seconds: float) -> str:
-    """As --budget takes it: "90s", "10m"."""
-    if seconds >= 60 and seconds % 60 == 0:
-        return f"{seconds / 60:g}m"
-    return f"{seconds:g}s"
 
 
 @dataclass(frozen=True)
@@ -228,38 +204,6 @@ class Times:
         return json.loads(self.path.read_text()) if self.path.is_file() else {}
 
 
-def announcement(budget: float, trained: int, unknown: int, platform: str) -> str:
-    """How long it all takes, before anything is compiled or trained.
-
-    Args:
-      budget: seconds of each method; trained: how many are trained.
-      unknown: stages that are still to be compiled.
-      platform: of the devices.
-    """
-    if not trained:
-        return "Nothing is trained; the pictures are made in a few minutes at most."
-    training, each = budget * trained, COMPILING.get(platform, COMPILING_ELSEWHERE)
-    text = (
-        f"{trained} method{'s are' if trained > 1 else ' is'} trained for "
-        f"{show_seconds(budget)}{' each' if trained > 1 else ''}: {clock(training)}."
-    )
-    if unknown:
-        text += (
-            f" Before that the steps of {unknown} stage{'s' if unknown > 1 else ''} are compiled, "
-            f"once each: about {clock(unknown * each)} (estimated). All together about "
-            f"{clock(training + unknown * each)}, and then the scores and films of all methods."
-        )
-    return text
-
-
-def clock(seconds: float) -> str:
-    """For people: "40 s", "12 minutes", "1 h 20 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} minutes" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
 @dataclass(frozen=True)
 class Outcome:
     """A finished training.
@@ -307,6 +251,31 @@ def train_within(
         known.compile_seconds + record["compile_seconds"],
         dict(record["steps_done"]),
     )
+
+
+def left(folders: Sequence[Path], budget: float) -> float:
+    """Seconds of training that are left of runs with a budget each (seconds)."""
+    return sum(_left(folder, budget) for folder in folders)
+
+
+def _left(folder: Path, budget: float) -> float:
+    record, config = newest_record(folder / "checkpoints"), read_config(folder)
+    if record is None or config is None:
+        return budget
+    if record["stage"] == list(config.recipe.stages())[-1] and record.get("ended"):
+        return 0.0
+    return max(budget - sum(record["step_seconds"].values()), 0.0)
+
+
+def sentence(config: str, plan: Plan, outcome: Outcome) -> str:
+    """How a method was trained. config: the name of the shipped one."""
+    recipe = plan.config.recipe
+    stages = ", ".join(
+        f"{outcome.steps.get(name, 0)} steps of {stage.batch_size}"
+        f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
+        for name, stage in recipe.stages().items()
+    )
+    return f"Config {config} with generators of width {recipe.network_size('width')}: {stages}."
 
 
 def _check_same(name: str, before: Config, now: Config, folder: Path) -> None:

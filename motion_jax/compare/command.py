@@ -27,7 +27,7 @@ from rich.console import Console
 
 from motion_jax import events, files
 from motion_jax.compare import budget as budgets
-from motion_jax.compare import dance, page, score
+from motion_jax.compare import dance, duration, page, score
 from motion_jax.compare.movers import (
     PHOTO,
     Mover,
@@ -115,10 +115,11 @@ def compare(
 def _compare(options: CompareOptions, command: str) -> Table:
     files.check_outputs(options, "out")
     methods = choose(options.methods)
-    seconds = budgets.parse_budget(options.budget)
+    seconds = duration.parse_budget(options.budget)
     target = open_dataset(options.target)
     held, training = _check(options, target)
     size = _size(options, target)
+    events.emit(events.Expected(duration.expected(methods, seconds, jax.default_backend()).all))
     files.check_writable(options.out)
     settings = _same_as_before(options, target, size)
     with events.stage("source", 0.0, UNTIL_TRAINING):
@@ -130,6 +131,7 @@ def _compare(options: CompareOptions, command: str) -> Table:
         say(text)
     with events.stage("training", UNTIL_TRAINING, UNTIL_SCORES):
         movers, made = _make(options, methods, setup, seconds, command)
+    events.emit(events.Expected(duration.score_seconds(len(movers), jax.default_backend())))
     with events.stage("scores", UNTIL_SCORES, 1.0):
         return _score(options, setup, movers, made, command)
 
@@ -188,7 +190,7 @@ def _same_as_before(
     """What this comparison is of. Raises UserError where the folder holds anything else."""
     names = "holdout", "normalize", "start", "end", "fps", "video_track", "smooth", "seed"
     now = {name: getattr(options, name) for name in names} | {
-        "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
+        "budget": duration.show_seconds(duration.parse_budget(options.budget)),
         "target": fingerprint(target),
         "source": files.sha256(options.source),
         "poses": None if options.poses is None else files.sha256(options.poses),
@@ -268,7 +270,11 @@ def _make(
     # All of them before the first is trained: a budget that is too small is said at once.
     new = [method for method in trained if not times.known(method.name, configs[method.name])]
     stages = sum(len(configs[method.name].recipe.stages()) for method in new)
-    say(budgets.announcement(seconds, len(trained), stages, jax.default_backend()))
+    say(duration.announcement(seconds, len(trained), stages, jax.default_backend()))
+    runs, on = [options.out / "runs" / method.name for method in trained], jax.default_backend()
+    scoring = duration.score_seconds(len(methods), on)
+    compiling = duration.compile_seconds(stages, on)
+    events.emit(events.Expected(budgets.left(runs, seconds) + compiling + scoring))
     with events.part(PAIRS_SHARE, PAIRS_SHARE + COMPILING_SHARE):
         for method in track(new, "Compiling"):
             planned(method, measured(method))
@@ -276,8 +282,8 @@ def _make(
         planned(method, measured(method))
     if new:
         took = sum(measured(method).compile_seconds for method in new)
-        left = budgets.clock(seconds * len(trained))
-        say(f"Compiled in {budgets.clock(took)}. Training takes {left} from here.")
+        left = duration.clock(seconds * len(trained))
+        say(f"Compiled in {duration.clock(took)}. Training takes {left} from here.")
     movers: dict[str, Mover] = {}
     made: dict[str, dict[str, Any]] = {}
     for method in methods:
@@ -291,6 +297,8 @@ def _make(
         # Hours later the machine may be more or less busy; a run that is begun keeps its steps.
         known = measured(method, again=not (folder / "config.json").is_file())
         plan = planned(method, known)
+        waiting = runs[trained.index(method) :]
+        events.emit(events.Expected(budgets.left(waiting, seconds) + scoring))
         share = (1 - PAIRS_SHARE - COMPILING_SHARE) / len(trained)
         begin = PAIRS_SHARE + COMPILING_SHARE + share * trained.index(method)
         with events.part(begin, begin + share):
@@ -300,7 +308,9 @@ def _make(
         times.drop(method.name)
         movers[method.name] = RunMover(load_run(folder), method.shown == "picture")
         made[method.name] = {
-            "made": _sentence(method, plan, outcome),
+            "made": budgets.sentence(
+                (method.cpu if _on_cpu() else method.accelerator)[0], plan, outcome
+            ),
             "train_seconds": outcome.seconds,
             "compile_seconds": outcome.compile_seconds,
             "steps": outcome.steps,
@@ -379,18 +389,6 @@ def _pairs(options: CompareOptions) -> None:
     )
 
 
-def _sentence(method: Method, plan: budgets.Plan, outcome: budgets.Outcome) -> str:
-    """How a method was trained."""
-    recipe = plan.config.recipe
-    stages = ", ".join(
-        f"{outcome.steps.get(name, 0)} steps of {stage.batch_size}"
-        f"{' windows' if stage.window > 1 else ''} at {stage.width}x{stage.height} ({name})"
-        for name, stage in recipe.stages().items()
-    )
-    name = (method.cpu if _on_cpu() else method.accelerator)[0]
-    return f"Config {name} with generators of width {recipe.network_size('width')}: {stages}."
-
-
 def _score(
     options: CompareOptions,
     setup: Setup,
@@ -449,7 +447,7 @@ def _score(
         },
         "frames": found.frames,
         "moments": grids.total,
-        "budget": budgets.show_seconds(budgets.parse_budget(options.budget)),
+        "budget": duration.show_seconds(duration.parse_budget(options.budget)),
         "sound": has_audio,
         "reestimated_real": poses.methods.get(REAL),
         "reestimated_frames": poses.frames,

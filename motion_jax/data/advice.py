@@ -7,6 +7,7 @@ reason.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -81,6 +82,14 @@ def percent(share: float) -> str:
     return f"{rounded} %"
 
 
+def length(frames: int) -> Literal["few", "some", ""]:
+    """Whether so many pictures of a person are too few to learn much from, few, or enough: the one
+    rule, for whoever says it (before anything is prepared, of a dataset, before learning)."""
+    if frames < FEW_FRAMES:
+        return "few"
+    return "some" if frames < SOME_FRAMES else ""
+
+
 def kept_values(videos: Sequence[VideoEntry], key: PerFrame) -> Float64[np.ndarray, " n"]:
     """The list `key` of all videos, kept frames only, None as NaN."""
     values = [
@@ -113,7 +122,7 @@ def advise(quality: Quality, coverage: Coverage | None = None) -> list[Advice]:
 
 def _amount(quality: Quality) -> Iterable[Advice]:
     records, frames = quality["records"], quality["frames"]
-    if records < FEW_FRAMES:
+    if length(records) == "few":
         yield Advice(
             f"Only {records} frames: the result will look right only in poses close to these. "
             f"Film at least a minute of varied movement ({SOME_FRAMES:,} frames). Until then "
@@ -121,7 +130,7 @@ def _amount(quality: Quality) -> Iterable[Advice]:
             "learns little.",
             urgent=True,
         )
-    elif records < SOME_FRAMES:
+    elif length(records) == "some":
         yield Advice(
             f"{records} frames are few: few poses can be learnt from them; film longer for a "
             "better result."

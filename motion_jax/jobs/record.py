@@ -20,6 +20,7 @@ from motion_jax.events import (
     Done,
     Ending,
     Event,
+    Expected,
     FileWritten,
     Observer,
     PictureMade,
@@ -130,6 +131,7 @@ class Summary:
       began, last: of that process, its first and its newest line, seconds since 1970; 0: none.
       share: how much is done, 0 to 1; first_share: of that process's first progress, at first_at.
       stage: its name; task: what is under way, with done and total (0: not known).
+      expected: seconds that the whole was to take at `expected_at`, where it was planned; None.
       step: the last training step's figures, as events.Step; {} before.
       said: the last lines for people; files: what was written.
       stoppable: whether a stop is answered by saving.
@@ -145,6 +147,8 @@ class Summary:
     task: str = ""
     done: int = 0
     total: int = 0
+    expected: float | None = None
+    expected_at: float = 0.0
     step: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -153,7 +157,11 @@ class Summary:
     message: str = ""
 
     def seconds_left(self) -> float | None:
-        """An estimate, from how fast the share grew; None before that is known."""
+        """An estimate for the whole: what was planned, else from how fast the share grew; None
+        before that is known, and where it takes longer than was planned."""
+        if self.expected is not None:
+            left = self.expected - (self.last - self.expected_at)
+            return left if left > 1.0 else None
         grown, taken = self.share - self.first_share, self.last - self.first_at
         if not self.first_at or grown <= 0.002 or taken < 2.0 or self.share >= 1.0:
             return None
@@ -210,6 +218,10 @@ def _progress(now: Summary, line: dict[str, Any]) -> None:
     now.task, now.done, now.total = line["description"], line["done"], line["total"] or 0
 
 
+def _expected(now: Summary, line: dict[str, Any]) -> None:
+    now.expected, now.expected_at = float(line["seconds"]), now.last
+
+
 def _stepped(now: Summary, line: dict[str, Any]) -> None:
     now.step, now.stage = line, line["stage"]
 
@@ -228,6 +240,7 @@ _TAKES: dict[str, Callable[[Summary, dict[str, Any]], None]] = {
     "Warned": _said,
     Progress.__name__: _progress,
     Step.__name__: _stepped,
+    Expected.__name__: _expected,
     StageBegun.__name__: lambda now, line: setattr(now, "stage", line["name"]),
     FileWritten.__name__: _written,
     Stoppable.__name__: lambda now, line: setattr(now, "stoppable", bool(line["processes"])),

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from motion_jax import puppet
 from motion_jax.errors import UserError, worded
 from motion_jax.jobs import book, queue
 from motion_jax.jobs.book import Job
+from motion_jax.studio import again, live, state, uploads
 from motion_jax.studio import bring as bringing
 from motion_jax.studio import library as libraries
-from motion_jax.studio import live, state, uploads
 from motion_jax.studio.accounts import COOKIE as SESSION
 from motion_jax.studio.accounts import LASTS
 from motion_jax.studio.actions import command
-from motion_jax.studio.labels import doing, failure, in_labels, labelled
+from motion_jax.studio.labels import doing, failure, in_labels, labelled, line
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.plans import plan_of, read_plan
+from motion_jax.studio.takes import takes
 from motion_jax.studio.web import LANGUAGE, Studio, studio_of, words_of
 from motion_jax.studio.words import languages
 
@@ -108,6 +109,7 @@ def told(request: Request, project: str) -> dict[str, Any]:
     told = studio.watch.told(studio.project(project))
     words = words_of(request)
     for row in told["jobs"]:
+        row["line"] = line(row, words, studio.desk)
         row["left"] = None if row["left"] is None else words.duration(row["left"])
     return told
 
@@ -118,7 +120,8 @@ def told(request: Request, project: str) -> dict[str, Any]:
 @router.post("/p/{project}/do/{verb}")
 async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     """Any verb, by its form: {"values": {...}, "name": "", "first": [...], "settings": ""}. With
-    "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing."""
+    "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing. With
+    "takes", how long a comparison takes: {"takes"}."""
     studio, given = studio_of(request), await _given(request)
     values, first = given.get("values", {}), given.get("first", [])
     if not isinstance(values, dict) or not isinstance(first, list):
@@ -136,6 +139,9 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
         str(given.get("settings", "")),
     )
     words = words_of(request)
+    if given.get("takes") is True:
+        with labelled(words, studio.desk, verb):
+            return {"takes": takes(words, values)}
     if given.get("spell") is True:
         try:
             return {"command": await asyncio.to_thread(studio.desk.spelled, *asking), "why": ""}
@@ -145,13 +151,16 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     def ask() -> tuple[Job, Item | None]:
         studio.check_room()
         with labelled(words, studio.desk, verb):
-            asked = studio.desk.ask(
-                *asking,
-                {"preview": True} if given.get("preview") is True else None,
-                what=doing(words, verb),
+            preview = given.get("preview") is True
+            job, made = studio.desk.ask(
+                *asking, {"preview": True} if preview else None, what=doing(words, verb)
             )
+        # A preview's name and end were given by the page.
+        name = "" if preview else asking[3]
+        shown = {key: value for key, value in values.items() if not (preview and key == "end")}
+        again.keep(job, shown, verb=verb, name=name, first=config, settings=asking[5])
         queue.ensure(studio.base)
-        return asked
+        return job, made
 
     return _begun(project, *await asyncio.to_thread(ask))
 
@@ -201,6 +210,7 @@ async def learn(request: Request, project: str) -> dict[str, Any]:
             title=words("job.learn", name=run.name),
             about=[run.ref, person.ref],
         )
+        again.keep(job, {"data": person.ref}, verb="train", name=name, choice=chosen["name"])
         queue.ensure(studio.base)
         return job, run
 
@@ -225,6 +235,13 @@ async def change(request: Request, project: str, number: str, what: str) -> dict
         raise UserError("There is no such request.")
     await asyncio.to_thread(queue.ensure, studio.base)
     return {}
+
+
+@router.get("/p/{project}/jobs/{number}/again")
+def ask_again(request: Request, project: str, number: str) -> Response:
+    """To the form that a job was made of, filled in."""
+    library = studio_of(request).project(project)
+    return RedirectResponse(f"/p/{project}/{again.place(library, number)}", 303)
 
 
 @router.get("/p/{project}/jobs/{number}/log")
@@ -425,10 +442,10 @@ async def begin_live(request: Request, project: str) -> dict[str, Any]:
         for job in library.jobs():
             if job.verb == "serve" and not job.is_over:
                 book.ask_to_stop(job)
-        job, _ = studio.desk.ask(
-            library, "serve", {"run": [str(given.get("run", ""))], "port": str(port)},
-            what=doing(words_of(request), "serve"),
-        )  # fmt: skip
+        words = words_of(request)
+        with labelled(words, studio.desk, "serve"):
+            values = {"run": [str(given.get("run", ""))], "port": str(port)}
+            job, _ = studio.desk.ask(library, "serve", values, what=doing(words, "serve"))
         queue.ensure(studio.base)
         return job
 

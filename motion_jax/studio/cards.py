@@ -9,8 +9,9 @@ from fastapi import Request
 from motion_jax.errors import UserError
 from motion_jax.studio import state, uploads
 from motion_jax.studio.checkpoints import newest
+from motion_jax.studio.labels import failure
 from motion_jax.studio.library import Item, Library
-from motion_jax.studio.web import Studio, words_of
+from motion_jax.studio.web import Studio, studio_of, words_of
 
 
 def covers(library: Library, items: Sequence[Item]) -> dict[str, str]:
@@ -38,16 +39,21 @@ def origins(items: Sequence[Item]) -> dict[str, list[Item]]:
 
 
 def notes(request: Request, library: Library, items: Sequence[Item]) -> dict[str, str]:
-    """A line about each thing: how large it is, or how its job stands."""
-    words, found = words_of(request), {}
-    states = {ref: job.state for ref, job in library.makers().items()}
+    """A line about each thing: how its job stands, if not done, and why it went wrong; how large it
+    is, if it is there; how long."""
+    studio, words, found = studio_of(request), words_of(request), {}
+    makers = library.makers()
     for item in items:
-        if item.is_there and states.get(item.ref, "done") == "done":
-            found[item.ref] = words.size(item.size())
-        else:
-            found[item.ref] = words(f"state.{states.get(item.ref, 'waiting')}")
+        said, job = [], makers.get(item.ref)
+        if not item.is_there or (job is not None and job.state != "done"):
+            said.append(words(f"state.{job.state if job is not None else 'waiting'}"))
+        if job is not None and job.error and job.is_over:
+            said[-1] += f": {failure(studio.watch.row(job), words, studio.desk)}"
+        if item.is_there:
+            said.append(words.size(item.size()))
         if item.kind == "films":
-            found[item.ref] += " · " + words.duration(item.facts.get("seconds"))
+            said.append(words.duration(item.facts.get("seconds")))
+        found[item.ref] = " · ".join(said)
     return found
 
 

@@ -157,6 +157,11 @@ class Library:
         failed = {ref for ref, job in makers.items() if job.state == "failed"}
         return [item for item in self.items(*kinds) if item.ref not in failed or item.is_there]
 
+    def failed(self, *kinds: str) -> list[Item]:
+        """Those that `shown` leaves out."""
+        shown = {item.ref for item in self.shown(*kinds)}
+        return [item for item in self.items(*kinds) if item.ref not in shown]
+
     def free_name(self, kind: str, name: object, but: str = "") -> str:
         """A name for people, with a number behind it where another thing of the kind has it
         already. but: KIND/ID of a thing that may have it."""

@@ -17,6 +17,7 @@ from motion_jax.studio.actions import ACTIONS, OWN_PAGES
 from motion_jax.studio.labels import in_labels
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.settings import configs, explained
+from motion_jax.studio.takes import takes
 from motion_jax.studio.web import Studio, studio_of, words_of
 
 router = APIRouter()
@@ -54,9 +55,9 @@ def project(request: Request, project: str) -> Response:
     studio = studio_of(request)
     library = studio.project(project)
     bring.take_strays(library)
-    items = library.shown()
+    # A comparison takes hours, and whoever waited for it looks for it here.
+    items = [*library.shown(), *library.failed("comparisons")]
     by_kind = {kind: [i for i in items if i.kind == kind] for kind in libraries.KINDS}
-    by_kind["results"] = [i for i in by_kind["results"] if not i.facts.get("preview")]
     preparing = cards.being_prepared(library)
     return _shown(
         studio,
@@ -80,7 +81,7 @@ def _next_step(by_kind: dict[str, list[Item]], preparing: list[Item]) -> str:
         return "wait" if preparing else "prepare"
     if not by_kind["runs"]:
         return "learn"
-    return "" if by_kind["results"] else "dance"
+    return "" if any(not i.facts.get("preview") for i in by_kind["results"]) else "dance"
 
 
 @router.get("/p/{project}/film")
@@ -101,7 +102,7 @@ def film_page(request: Request, project: str) -> Response:
 
 
 @router.get("/p/{project}/films/{id_}")
-def film(request: Request, project: str, id_: str) -> Response:
+def film(request: Request, project: str, id_: str, again: str = "") -> Response:
     studio = studio_of(request)
     library = studio.project(project)
     item = library.item("films", id_)
@@ -124,6 +125,7 @@ def film(request: Request, project: str, id_: str) -> Response:
         some=advice.SOME_FRAMES,
         letters=next((cards.letters(cast) for cast in casts if cast.is_there), []),
         more=more,
+        again=studio.again(request, library, again, "prepare"),
         together=library.descendants(item),
     )
 
@@ -235,7 +237,7 @@ def more(request: Request, project: str) -> Response:
 
 
 @router.get("/p/{project}/more/{verb}")
-def form(request: Request, project: str, verb: str) -> Response:
+def form(request: Request, project: str, verb: str, again: str = "") -> Response:
     studio = studio_of(request)
     library = studio.project(project)
     action = studio.desk.action(verb)
@@ -250,6 +252,8 @@ def form(request: Request, project: str, verb: str) -> Response:
         # Several verbs make them.
         own = action.verb or verb
         made = [i for i in made if (job := library.job_of(i)) and job.verb == own]
+    if action.kind == "comparisons":
+        made += library.failed("comparisons")
     return _shown(
         studio,
         request,
@@ -262,6 +266,9 @@ def form(request: Request, project: str, verb: str) -> Response:
         choices=choices,
         unready=unready,
         made=made,
+        notes=cards.notes(request, library, made),
+        again=studio.again(request, library, again, verb),
+        takes=takes(words_of(request), {}) if verb == "compare" else "",
     )
 
 

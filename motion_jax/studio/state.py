@@ -12,6 +12,10 @@ from motion_jax.jobs.record import Follower, Summary
 from motion_jax.studio.actions import command
 from motion_jax.studio.library import Item, Library
 
+# What a form held that a job was made of, in the job's folder: see again.py.
+FORM = "form.json"
+# The line in which a command names the one after it.
+NEXT = "Next: "
 # Of jobs that are over, the newest that are told.
 OVER = 30
 # Points of a curve that are sent.
@@ -49,6 +53,8 @@ class Watch:
         running = job.state == "running"
         if said.began and job.begun and said.began < job.begun - 1:
             said = Summary()  # Of the process before this one.
+        # Which command comes next is for a terminal.
+        lines = [text for text in said.said if not text.startswith(NEXT)]
         place = waiting.index(job.number) + 1 if waiting and job.number in waiting else 0
         return {
             "number": job.number,
@@ -63,15 +69,21 @@ class Watch:
             "task": said.task,
             "done": said.done,
             "total": said.total,
-            "line": said.said[-1] if said.said else "",
+            "line": lines[-1] if lines else "",
             "step": said.step,
             "error": job.error,
             "status": job.status,
             "command": command(job),
             "about": list(job.about),
+            "again": leads_back(job),
             "asked": job.asked,
             "ended": job.ended,
         }
+
+
+def leads_back(job: Job) -> bool:
+    """Whether there is a form to fill in again: a job of one that did not get through."""
+    return job.state in ("failed", "stopped", "killed") and (job.folder / FORM).is_file()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -181,8 +181,8 @@ def examined(path: Path, name: str = "") -> dict[str, Any]:
             times = frame_times(path)
             seconds = float(times[-1] - times[0]) if len(times) else 0.0
     except UserError as error:
-        reason = str(error).replace(str(path), name)
-        raise UserError(reason.split("; ")[0].rstrip(".") + "; choose another film.") from error
+        why = str(error).replace(str(path), name).split("; ")[0].rstrip(".")
+        raise UserError(f"{why}; choose another film.") from error
     return {
         "width": found.width,
         "height": found.height,

@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from motion_jax.studio import cards
+from motion_jax.studio.labels import in_labels
 from motion_jax.studio.plans import plan_of, read_plan
 from motion_jax.studio.settings import configs
-from motion_jax.studio.web import studio_of
+from motion_jax.studio.web import studio_of, words_of
 
 router = APIRouter()
 # Fields of transfer's form that the page shows by itself.
@@ -20,7 +21,7 @@ CHOICES = ("look", "result", "best")
 
 
 @router.get("/p/{project}/learn")
-def learn(request: Request, project: str, person: str = "") -> Any:
+def learn(request: Request, project: str, person: str = "", again: str = "") -> Any:
     studio = studio_of(request)
     library = studio.project(project)
     people = [item for item in library.items("datasets") if item.is_there]
@@ -31,6 +32,7 @@ def learn(request: Request, project: str, person: str = "") -> Any:
         place = str(plan_of(chosen).relative_to(library.folder))
         jobs = [j for j in library.jobs() if j.verb == "suggest" and place in j.words]
         measuring = studio.watch.row(jobs[-1]) if jobs else None
+    words = words_of(request)
     fields = [f for f in studio.desk.fields("train") if f.name not in ("data", "run")]
     runs = library.shown("runs")
     return studio.page(
@@ -41,6 +43,8 @@ def learn(request: Request, project: str, person: str = "") -> Any:
         preparing=cards.being_prepared(library),
         chosen=chosen,
         plan=plan,
+        again=studio.again(request, library, again, "train"),
+        against=in_labels(" ".join((plan or {}).get("text", [])), words, studio.desk, "train"),
         ways=_ways((plan or {}).get("choices", [])),
         measuring=measuring,
         commands={each["name"]: shlex.join(["motion-jax", *each["words"], "--run", "runs/NAME"])
@@ -69,9 +73,16 @@ def _ways(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @router.get("/p/{project}/dance")
-def dance(request: Request, project: str, who: str = "", source: str = "", at: str = "") -> Any:
+def dance(
+    request: Request, project: str, who: str = "", source: str = "", at: str = "", again: str = ""
+) -> Any:
     studio = studio_of(request)
     library = studio.project(project)
+    tried = studio.again(request, library, again, "transfer")
+    if tried is not None:
+        values = tried.fill["values"]
+        who = str(values.get("run") or values.get("data") or who)
+        source, at = str(values.get("source", source)), " ".join(map(str, values.get("at", [])))
     runs, unready = cards.learned(library)
     people = [i for i in library.items("datasets") if i.is_there]
     fields = studio.desk.fields("transfer")
@@ -82,7 +93,7 @@ def dance(request: Request, project: str, who: str = "", source: str = "", at: s
         # Another's dance is what one wants; the newest.
         own = cards.films_of(library, first)
         source = next((film.ref for film in films if film.ref not in own), "")
-    results = [i for i in library.shown("results") if not i.facts.get("preview")]
+    results = library.shown("results")
     return studio.page(
         request,
         "dance.html",
@@ -95,6 +106,7 @@ def dance(request: Request, project: str, who: str = "", source: str = "", at: s
         who=first.ref if first is not None else "",
         source=source,
         at=at,
+        again=tried,
         choices={f.name: f for f in fields},
         more=[f for f in fields if f.name not in DANCE_OWN],
         results=results,

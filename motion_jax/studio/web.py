@@ -10,12 +10,13 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from motion_jax import __version__
+from motion_jax.studio import again
 from motion_jax.studio import library as libraries
 from motion_jax.studio.accounts import Accounts, current
 from motion_jax.studio.actions import Desk
 from motion_jax.studio.bring import Copying
 from motion_jax.studio.guide import Guide
-from motion_jax.studio.labels import failure
+from motion_jax.studio.labels import failure, line, onwards
 from motion_jax.studio.library import Library
 from motion_jax.studio.state import Watch
 from motion_jax.studio.words import FIRST, Words, languages, texts, wanted
@@ -65,6 +66,13 @@ class Studio:
         """Raises UserError where there is none."""
         return libraries.open_project(self.root, id_)
 
+    def again(
+        self, request: Request, library: Library, number: str, verb: str
+    ) -> again.Again | None:
+        """What a form is filled with for a second try; None: nothing."""
+        words = words_of(request)
+        return again.asked_again(library, self.watch, words, self.desk, number, verb)
+
     def page(self, request: Request, name: str, **values: Any) -> HTMLResponse:
         """A template as an answer."""
         words = words_of(request)
@@ -78,6 +86,8 @@ class Studio:
             user=current.get(),
             script=script_words(words),
             failure=lambda row: failure(row, words, self.desk),
+            said=lambda row: line(row, words, self.desk),
+            onwards=lambda row: onwards(row, words),
             **values,
         )
         return HTMLResponse(shown)
@@ -99,6 +109,7 @@ def is_page(request: Request) -> bool:
 
 def refused(request: Request, studio: Studio, why: str, status: int) -> Response:
     """An error as a page for people, and as JSON for the script."""
+    why = words_of(request).said(why)
     if not is_page(request):
         return JSONResponse({"error": why}, status)
     shown = studio.page(request, "error.html", why=why, library=_library_of(request, studio))

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,19 @@ def wanted(cookie: str, accepted: str) -> str:
     return FIRST
 
 
+@functools.cache
+def _sentences() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """By key, what the program's own sentences look like, with what stands in them."""
+    found = []
+    for key, text in texts(FIRST).items():
+        if key.startswith("say."):
+            pieces = re.split(r"\{(\w+)\}", text)
+            pieces[::2] = map(re.escape, pieces[::2])
+            pieces[1::2] = [f"(?P<{name}>.+?)" for name in pieces[1::2]]
+            found.append((key, re.compile("".join(pieces), re.DOTALL)))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Words:
     """Texts of one language. Called with a key and the values in it."""
@@ -48,6 +62,16 @@ class Words:
     def maybe(self, key: str, otherwise: str) -> str:
         """A text that not everything of its kind has."""
         return texts(self.language).get(key) or texts(FIRST).get(key) or otherwise
+
+    def said(self, text: str) -> str:
+        """A sentence of the program itself in this language, where it is among the texts ("say.");
+        else as it is, in English."""
+        if self.language == FIRST:
+            return text
+        for key, pattern in _sentences():
+            if (found := pattern.fullmatch(text)) and key in texts(self.language):
+                return self(key, **found.groupdict())
+        return text
 
     def duration(self, seconds: float | None) -> str:
         """For people: "40 seconds", "12 minutes", "3.4 hours"."""

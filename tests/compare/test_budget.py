@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from motion_jax.compare import budget
+from motion_jax.compare import budget, duration
 from motion_jax.compare.movers import Clip, frame_seconds
 from motion_jax.config import load_config
 from motion_jax.errors import UserError
@@ -18,17 +18,17 @@ from motion_jax.profiling.cost import fastest, mean
     [("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("600", 600), (" 2M ", 120)],
 )
 def test_budgets(text, seconds):
-    assert budget.parse_budget(text) == seconds
+    assert duration.parse_budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5m", "10 days", "1m30s", "nan"])
 def test_what_is_no_budget(text):
     with pytest.raises(UserError, match="is no time to train"):
-        budget.parse_budget(text)
+        duration.parse_budget(text)
 
 
 def test_budgets_are_shown_as_they_are_given():
-    assert [budget.show_seconds(s) for s in (0.5, 90, 600)] == ["0.5s", "90s", "10m"]
+    assert [duration.show_seconds(s) for s in (0.5, 90, 600)] == ["0.5s", "90s", "10m"]
 
 
 def planned(face_height: float, seconds: float = 100.0) -> budget.Plan:
@@ -129,11 +129,13 @@ def test_speed_leaves_the_first_frames_out():
 
 
 def test_how_long_it_takes_is_said_before():
-    text = budget.announcement(90.0, 5, 8, "cpu")
+    text = duration.announcement(90.0, 5, 8, "cpu")
     assert text.startswith(
         "5 methods are trained for 90s each: 8 minutes. Before that the steps of"
     )
     assert "8 stages are compiled, once each: about 5 minutes (estimated)" in text
     assert "All together about 13 minutes" in text
-    assert budget.announcement(600.0, 1, 0, "gpu") == "1 method is trained for 10m: 10 minutes."
-    assert budget.announcement(600.0, 0, 0, "cpu").startswith("Nothing is trained")
+    assert duration.announcement(600.0, 1, 0, "gpu") == "1 method is trained for 10m: 10 minutes."
+    assert duration.announcement(600.0, 0, 0, "cpu").startswith("Nothing is trained")
+    found = duration.expected(list(methods.METHODS.values()), 600.0, "cpu")
+    assert (found.learning, found.compiling, found.scores) == (3000.0, 8 * 40.0, 7 * 60.0)

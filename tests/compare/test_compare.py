@@ -338,6 +338,28 @@ def test_steps_are_planned_by_what_they_take_just_before(tmp_path, dancers, monk
     assert planned.value.args == (100,), "twice those of 2 s at 0.04 s a step"
 
 
+def test_the_time_left_is_that_of_all_methods(tmp_path, dancers, monkeypatch):
+    class Trained(Exception):
+        pass
+
+    def train_within(*_):
+        raise Trained
+
+    monkeypatch.setattr(budget, "measure", steps_of(0.5))
+    monkeypatch.setattr(budget, "timed", lambda config, known: known)
+    monkeypatch.setattr(budget, "train_within", train_within)
+    seen = []
+    with pytest.raises(Trained):
+        chosen = "nearest,pose2pics,cyclegan"
+        asked = options(dancers, tmp_path / "out", methods=chosen, budget="50s")
+        compare(asked, observer=seen.append)
+    told = [event.seconds for event in seen if isinstance(event, events.Expected)]
+    # Two stages to compile, two methods to train, three to score; and before the first is trained.
+    assert told == [2 * 40 + 2 * 50 + 3 * 60] * 2 + [2 * 50 + 3 * 60]
+    # What is trained already takes no time.
+    assert budget.left([tmp_path / "absent"], 50.0) == 50.0
+
+
 class Rhythmic(pix2pix.Pix2Pix):
     """pix2pix that does more in every fourth step."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from motion_jax import cli
 from motion_jax.errors import UserError, option
-from motion_jax.events import FileWritten, Step, Warned, emit, watched
+from motion_jax.events import Expected, FileWritten, Step, Warned, emit, watched
 from motion_jax.jobs.record import Follower, Recorder, recorded, summary
 from motion_jax.progress import Meter
 
@@ -49,6 +49,17 @@ def test_the_last_line_says_how_it_ended(tmp_path):
     assert end(ValueError("x")) | {"at": 0} == {
         "event": "Ended", "at": 0, "status": 1, "message": "ValueError: x"
     }  # fmt: skip
+
+
+def test_the_time_left_is_what_was_planned_for_the_whole(tmp_path):
+    path = tmp_path / "e.jsonl"
+    with recorded(path, lambda event: None) as recorder, watched(recorder):
+        emit(Expected(600.0), at=0.2)
+        # A part that goes quickly says nothing of the whole.
+        emit(Warned("half"), at=0.9)
+        assert 590 < summary(path).seconds_left() <= 600
+        emit(Expected(0.5))
+    assert summary(path).seconds_left() is None
 
 
 def test_a_follower_reads_what_is_new_and_the_newest_process(tmp_path):

@@ -134,6 +134,43 @@ for (const part of document.querySelectorAll('[data-spell]')) {
   });
 }
 
+// A form for a second try holds what it held at the first one.
+function filled(form, { values = {}, name = '', first = [], settings = '' }) {
+  const set = (input, value) => {
+    if (!input) return;
+    if (input.type === 'checkbox') input.checked = value === true;
+    else if (input.multiple) for (const one of input.options) one.selected = [].concat(value).includes(one.value);
+    else input.value = [].concat(value).join(' ');
+    // What is folded away is to be seen.
+    for (let fold = input.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  for (const [key, value] of Object.entries(values)) set(form.elements.namedItem(key), value);
+  if (values.at && form.id === 'prepare') { form.elements.person.querySelector('#by-picture').hidden = false; form.elements.person.value = ''; }
+  const sound = form.querySelector('#sound');
+  if (sound && values.audio === 'drop') sound.checked = false;
+  if (name) set(form.querySelector('[data-name]'), name);
+  if (first.length) set(form.querySelector('[data-first]'), first);
+  if (settings) set(form.querySelector('[data-settings]'), settings);
+}
+
+for (const form of document.querySelectorAll('form[data-fill]')) filled(form, JSON.parse(form.dataset.fill));
+
+// How long the form's work takes in all, said before it begins.
+for (const part of document.querySelectorAll('[data-takes]')) {
+  const form = part.closest('form');
+  let waiting = 0;
+  const say = async () => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(form.dataset.do, { method: 'POST', headers, body: JSON.stringify({ ...asked(form), takes: true }) }).catch(() => null);
+    const said = answer ? await answer.json() : {};
+    part.textContent = said.takes || said.error || w('away');
+  };
+  form.addEventListener('input', () => { clearTimeout(waiting); waiting = setTimeout(say, 300); });
+  // What a browser has kept of an earlier visit counts, too.
+  say();
+}
+
 // --- jobs -----------------------------------------------------------------------------------------
 
 let version = null, timer = 0, states = {};

@@ -72,7 +72,9 @@ if (who) {
   // A moment that is cut off cannot say who is meant.
   by('prepare').addEventListener('input', (event) => {
     if (!['start', 'end'].includes(event.target.id) || !by('at').value) return;
-    if (seen.time >= Number(by('start').value) && seen.time < Number(by('end').value)) return;
+    // Chosen here, or in the form that this one is filled as.
+    const time = seen ? seen.time : parseFloat(by('at').value);
+    if (time >= Number(by('start').value) && time < Number(by('end').value)) return;
     choose('');
     by('who-says').textContent = w('who_outside');
   });

@@ -1,0 +1,84 @@
+"""A job that did not get through leads back to its form, filled in, with the reason beside it."""
+
+import html
+import json
+import re
+
+import pytest
+from studio_opened import made, send
+
+from motion_jax.jobs import book
+
+
+@pytest.fixture
+def film(studio, dancer):
+    return send(studio, dancer.read_bytes(), "ada.mp4")
+
+
+def failed(studio, error="Use --start 3."):
+    [job] = [job for job in studio.library.jobs() if job.state == "waiting"]
+    assert f"/{job.number}/again" not in studio.page("/jobs")
+    return book.write(job, state="failed", status=2, error=error)
+
+
+def led_back(studio, job):
+    """(address in the project, page, what its form is filled with)"""
+    link = f"{studio.place}/jobs/{job.number}/again"
+    assert f'href="{link}">Change it and try again' in studio.page("/jobs")
+    answer = studio.http.get(link)
+    place = answer.headers["location"]
+    page = studio.http.get(place).text
+    [fill] = re.findall("data-fill='([^']*)'", page)
+    return place.removeprefix(studio.place), page, json.loads(html.unescape(fill))
+
+
+def test_a_film_that_could_not_be_prepared(studio, film):
+    values = {"videos": [film], "start": "0.2", "smooth": False, "at": ["0.5s,10,10"]}
+    studio.post("/do/prepare", values=values, name="Anna")
+    place, page, fill = led_back(studio, failed(studio))
+    assert place == f"/{film}?again=1"
+    assert fill["values"] == values and fill["name"] == "Anna"
+    assert "“Prepare: Anna” went wrong: Use “From” 3." in page
+    # The page without it is an empty form.
+    assert "data-fill" not in studio.page(f"/{film}")
+    assert "data-fill" not in studio.page(f"/{film}?again=7")
+
+
+def test_a_dance_its_preview_and_one_that_was_stopped(studio, film):
+    person = made(studio, "datasets", "Ben")
+    values = {"data": person.ref, "source": film, "method": "nearest", "end": "0.5"}
+    studio.post("/do/transfer", values=values, name="Preview: ada", preview=True)
+    place, page, fill = led_back(studio, failed(studio))
+    assert place == "/dance?again=1"
+    # What the page chose for the preview is not the form's.
+    assert "end" not in fill["values"] and fill["name"] == ""
+    assert f'<option value="{person.ref}" selected>' in page
+    studio.post("/do/transfer", values=values, name="Whole")
+    job = studio.library.jobs()[-1]
+    book.write(job, state="stopped", status=130)
+    result = studio.library.item("results", "whole")
+    result.path.write_bytes(b"half")
+    place, page, fill = led_back(studio, job)
+    assert fill["values"] == values and fill["name"] == "Whole 2"
+    assert "was stopped" in page
+
+
+def test_learning_and_other_forms(studio, film):
+    person = made(studio, "datasets", "Ben")
+    body = {"values": {"data": person.ref}, "first": ["two_cores"], "settings": "--seed 3"}
+    studio.post("/do/train", **body)
+    place, page, fill = led_back(studio, failed(studio))
+    assert place == "/learn?person=ben&again=1"
+    assert (fill["first"], fill["settings"]) == (["two_cores"], "--seed 3")
+    studio.post("/do/compare", values={"target": person.ref, "source": film, "budget": "60s"})
+    place, page, fill = led_back(studio, failed(studio, "It is wrong."))
+    assert place == "/more/compare?again=2" and fill["values"]["budget"] == "60s"
+    assert "It is wrong." in page
+
+
+def test_what_was_made_of_no_form_leads_nowhere(studio):
+    job = book.add(studio.library.folder, ["train"], about=["runs/absent"])
+    book.write(job, state="failed", error="It is wrong.")
+    assert "/again" not in studio.page("/jobs")
+    studio.page("/jobs/1/again", 404)
+    studio.page("/jobs/99/again", 404)

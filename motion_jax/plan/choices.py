@@ -121,6 +121,7 @@ def suggest(options: SuggestOptions) -> dict[str, Any]:
     result: dict[str, Any] = {
         "device": suggestion.machine.device,
         "frames": dataset.frames,
+        "length": dataset.length,
         "short": dataset.short,
         "text": sentences(suggestion),
         "choices": [choice.to_json(dataset) for choice in found],

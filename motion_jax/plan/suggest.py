@@ -8,12 +8,12 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from motion_jax.config import Config, load_config
-from motion_jax.data.advice import DIFFERENT, FACE, FACE_PIXELS, FEW_FRAMES
+from motion_jax.data.advice import DIFFERENT, FACE, FACE_PIXELS, length
 from motion_jax.data.coverage import measure
 from motion_jax.data.pairs import stretches, windows
 from motion_jax.data.records import PoseFrames
@@ -58,6 +58,7 @@ class Dataset:
       faces: share of the frames with a face.
       place: its folder, for the command.
       face_height: of the faces, the median in pixels of its frames; infinite: not known.
+      all_frames: with the held-out ones; 0: as many as `frames`.
     """
 
     frames: int
@@ -68,6 +69,7 @@ class Dataset:
     faces: float
     place: str
     face_height: float = math.inf
+    all_frames: int = 0
 
     @property
     def has_faces(self) -> bool:
@@ -75,9 +77,14 @@ class Dataset:
         return self.faces >= FACE and self.face_height >= FACE_PIXELS
 
     @property
+    def length(self) -> Literal["few", "some", ""]:
+        """As the advice says it of the film: see there."""
+        return length(self.all_frames or self.frames)
+
+    @property
     def short(self) -> bool:
-        """Whether real frames look better than what can be learnt from them, by the same."""
-        return self.frames < FEW_FRAMES
+        """Whether real frames look better than what can be learnt from them."""
+        return self.length == "few"
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,7 @@ def facts_of(dataset: PoseFrames, holdout: float, place: str) -> Dataset:
         faces=faces,
         place=place,
         face_height=float(np.median(tall)) if len(tall) else math.inf,
+        all_frames=len(dataset.keypoints()),
     )
 
 

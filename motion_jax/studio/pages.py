@@ -109,6 +109,7 @@ def film(request: Request, project: str, id_: str, again: str = "") -> Response:
     people = [i for i in library.items("datasets") if item.ref in i.made_from]
     casts = [i for i in library.items("casts") if item.ref in i.made_from]
     more = [f for f in studio.desk.fields("prepare") if f.name not in FILM_OWN]
+    pictures = round(float(item.facts["seconds"]) * float(item.facts["fps"]))
     return _shown(
         studio,
         request,
@@ -119,8 +120,9 @@ def film(request: Request, project: str, id_: str, again: str = "") -> Response:
         jobs=cards.jobs_of(studio, library, people),
         sizes=[size for one in SIZES for size in dict.fromkeys((_shaped(one, item), one))],
         fitting=_shaped(FITTING[accelerator.is_likely()], item),
-        pictures=round(float(item.facts["seconds"]) * float(item.facts["fps"])),
-        # The limits of the advice that comes with the report.
+        pictures=pictures,
+        length=advice.length(pictures),
+        # Its limits, for the sliders.
         few=advice.FEW_FRAMES,
         some=advice.SOME_FRAMES,
         letters=next((cards.letters(cast) for cast in casts if cast.is_there), []),

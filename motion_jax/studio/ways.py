@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from motion_jax.data.advice import SOME_FRAMES
 from motion_jax.studio import cards
 from motion_jax.studio.labels import in_labels
 from motion_jax.studio.plans import plan_of, read_plan
@@ -44,6 +45,9 @@ def learn(request: Request, project: str, person: str = "", again: str = "") -> 
         chosen=chosen,
         plan=plan,
         again=studio.again(request, library, again, "train"),
+        # Plans of older versions say only whether it is short.
+        length=(plan or {}).get("length", "few" if (plan or {}).get("short") else ""),
+        good=SOME_FRAMES,
         against=in_labels(" ".join((plan or {}).get("text", [])), words, studio.desk, "train"),
         ways=_ways((plan or {}).get("choices", [])),
         measuring=measuring,

@@ -12,12 +12,10 @@ from typing import Any
 from fastapi import APIRouter, Request, WebSocket
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from motion_jax import puppet
 from motion_jax.errors import UserError, worded
 from motion_jax.jobs import book, queue
 from motion_jax.jobs.book import Job
 from motion_jax.studio import again, live, state, uploads
-from motion_jax.studio import bring as bringing
 from motion_jax.studio import library as libraries
 from motion_jax.studio.accounts import COOKIE as SESSION
 from motion_jax.studio.accounts import LASTS
@@ -26,23 +24,10 @@ from motion_jax.studio.labels import doing, failure, in_labels, labelled, line
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.plans import plan_of, read_plan
 from motion_jax.studio.takes import takes
-from motion_jax.studio.web import LANGUAGE, Studio, studio_of, words_of
+from motion_jax.studio.web import LANGUAGE, Studio, given_in, studio_of, words_of
 from motion_jax.studio.words import languages
 
 router = APIRouter()
-# Of drawn dances: pictures a second, side in pixels, and the longest, seconds.
-DANCE_FPS, DANCE_SIDE, DANCE_SECONDS = 25, 256, 120
-
-
-async def _given(request: Request) -> dict[str, Any]:
-    try:
-        value = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise UserError("The request is no JSON.") from error
-    if not isinstance(value, dict):
-        raise UserError("The request is no JSON object.")
-    return value
-
 
 # --- accounts -----------------------------------------------------------------------------------
 
@@ -50,7 +35,7 @@ async def _given(request: Request) -> dict[str, Any]:
 @router.post("/enter")
 async def enter(request: Request) -> Response:
     """Signs in: {"name", "password"}; with "token" an account is made first."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     if studio.accounts is None:
         raise UserError("There are no accounts here.")
     name, password = str(given.get("name", "")), str(given.get("password", ""))
@@ -84,7 +69,7 @@ async def leave(request: Request) -> Response:
 
 @router.post("/projects")
 async def new_project(request: Request) -> dict[str, Any]:
-    given = await _given(request)
+    given = await given_in(request)
     made = await asyncio.to_thread(
         libraries.new_project, studio_of(request).root, given.get("name", "")
     )
@@ -93,7 +78,7 @@ async def new_project(request: Request) -> dict[str, Any]:
 
 @router.post("/language")
 async def language(request: Request) -> Response:
-    given = await _given(request)
+    given = await given_in(request)
     if given.get("language") not in languages():
         raise UserError("There is no such language.")
     answer = JSONResponse({"reload": True})
@@ -122,7 +107,7 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     """Any verb, by its form: {"values": {...}, "name": "", "first": [...], "settings": ""}. With
     "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing. With
     "takes", how long a comparison takes: {"takes"}."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     values, first = given.get("values", {}), given.get("first", [])
     if not isinstance(values, dict) or not isinstance(first, list):
         raise UserError("The request is not what the page sends.")
@@ -168,7 +153,7 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
 @router.post("/p/{project}/plan")
 async def plan(request: Request, project: str) -> dict[str, Any]:
     """Begins to reckon what can be learnt of a person on this machine."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     library = studio.project(project)
     person = library.of_ref(str(given.get("person", "")))
     place = plan_of(person)
@@ -185,7 +170,7 @@ async def plan(request: Request, project: str) -> dict[str, Any]:
 @router.post("/p/{project}/learn")
 async def learn(request: Request, project: str) -> dict[str, Any]:
     """Begins one of the three choices: {"person", "choice", "name", "settings"}."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     library = studio.project(project)
     person = library.of_ref(str(given.get("person", "")))
     known = (read_plan(person) or {}).get("choices", [])
@@ -269,63 +254,19 @@ def _begun(project: str, job: Job, item: Item | None) -> dict[str, Any]:
 
 @router.post("/p/{project}/rename")
 async def rename(request: Request, project: str) -> dict[str, Any]:
-    given = await _given(request)
+    given = await given_in(request)
     library = studio_of(request).project(project)
     item = library.of_ref(str(given.get("item", "")))
     library.check_name(item.kind, given.get("name", ""), but=item.ref)
-    library.save(item, name=libraries.called(given.get("name", "")))
+    item = library.save(item, name=libraries.called(given.get("name", "")))
+    if item.kind == "films":
+        await asyncio.to_thread(uploads.name_as_called, library, item)
     return {"reload": True}
-
-
-@router.post("/p/{project}/bring")
-async def bring(request: Request, project: str) -> dict[str, Any]:
-    """Takes things of this machine into the project: {"path", "how": "link" or "copy", "name"}."""
-    studio, given = studio_of(request), await _given(request)
-    if not studio.desk.paths:
-        raise UserError("Files of the server cannot be named here.")
-    path = str(given.get("path", "")).strip()
-    if not path:
-        raise UserError("Give the path of a film, a dataset, a run or a folder.")
-    library = studio.project(project)
-    if library.folder in studio.copies:
-        raise UserError("Something is being copied already; wait until that is done.")
-    copying = studio.copies[library.folder] = bringing.Copying()
-    try:
-        made = await asyncio.to_thread(
-            bringing.bring,
-            library,
-            Path(path),
-            copy=given.get("how") == "copy",
-            name=given.get("name", ""),
-            copying=copying,
-        )
-    except asyncio.CancelledError as error:
-        # The studio ends, and its end would wait for the copy.
-        copying.stopped = True
-        raise UserError("The studio was ended.") from error
-    finally:
-        del studio.copies[library.folder]
-    go = made[0].ref if len(made) == 1 else ""
-    return {"items": [item.ref for item in made], "go": f"/p/{project}/{go}"}
-
-
-@router.get("/p/{project}/bring")
-def brought(request: Request, project: str) -> dict[str, Any]:
-    """How far the copy is that is being made just now: {"text", "share"}; "share" is null where
-    there is none."""
-    studio = studio_of(request)
-    copying = studio.copies.get(studio.project(project).folder)
-    if copying is None or not copying.total:
-        return {"text": "", "share": None}
-    words = words_of(request)
-    done, total = words.size(copying.done), words.size(copying.total)
-    text = words("bring.copied", done=done, total=total)
-    return {"text": text, "share": min(copying.done / copying.total, 1.0)}
 
 
 @router.post("/p/{project}/delete")
 async def delete(request: Request, project: str) -> dict[str, Any]:
-    given = await _given(request)
+    given = await given_in(request)
     library = studio_of(request).project(project)
     item = library.of_ref(str(given.get("item", "")))
     together = given.get("together") is True
@@ -336,7 +277,7 @@ async def delete(request: Request, project: str) -> dict[str, Any]:
 @router.post("/p/{project}/open")
 async def open_folder(request: Request, project: str) -> dict[str, Any]:
     """Shows a thing's folder on this machine."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     if not studio.desk.paths:
         raise UserError("The folder is on the server, where nobody would see it.")
     library = studio.project(project)
@@ -355,74 +296,6 @@ def _show(folder: Path) -> None:
         subprocess.run([opener, str(folder)], timeout=5, capture_output=True, check=False)
 
 
-# --- films --------------------------------------------------------------------------------------
-
-
-@router.post("/p/{project}/uploads")
-async def begin_upload(request: Request, project: str) -> dict[str, Any]:
-    studio, given = studio_of(request), await _given(request)
-    size = given.get("size")
-    await asyncio.to_thread(studio.check_room, size if isinstance(size, int) else 0)
-    upload = await asyncio.to_thread(
-        uploads.begin,
-        studio.project(project),
-        given.get("name", ""),
-        given.get("size"),
-        given.get("changed"),
-        studio.most,
-    )
-    return {"upload": upload.folder.name, "received": upload.received}
-
-
-@router.put("/p/{project}/uploads/{key}")
-async def receive(request: Request, project: str, key: str, offset: int) -> dict[str, Any]:
-    upload = uploads.find(studio_of(request).project(project), key)
-    return {"received": await uploads.receive(upload, offset, request.stream())}
-
-
-@router.post("/p/{project}/uploads/{key}/finish")
-async def finish(request: Request, project: str, key: str) -> dict[str, Any]:
-    given = await _given(request)
-    library = studio_of(request).project(project)
-    upload = uploads.find(library, key)
-    item = await asyncio.to_thread(uploads.finish, library, upload, given.get("name", ""))
-    return {"item": item.ref, "go": f"/p/{project}/{item.ref}"}
-
-
-@router.post("/p/{project}/dancer")
-async def dancer(request: Request, project: str) -> dict[str, Any]:
-    """A drawn dancer's film: {"who", "seconds", "dance"}."""
-    given = await _given(request)
-    library = studio_of(request).project(project)
-    who, seconds, dance = given.get("who"), given.get("seconds"), given.get("dance")
-    if who not in puppet.CHARACTERS:
-        raise UserError("There is no such dancer.")
-    if not isinstance(seconds, int) or not 1 <= seconds <= DANCE_SECONDS:
-        raise UserError(f"A drawn dance has 1 to {DANCE_SECONDS} seconds.")
-    if not isinstance(dance, int) or not 0 <= dance < 2**31:
-        raise UserError("A dance has a number, from 0.")
-    item = await asyncio.to_thread(_draw, library, str(who), seconds, dance)
-    return {"item": item.ref, "go": f"/p/{project}/{item.ref}"}
-
-
-def _draw(library: Library, who: str, seconds: int, dance: int) -> Item:
-    item = library.new("films", f"{who.capitalize()} {dance}", facts={"drawn": True})
-    motion = puppet.dance(seconds * DANCE_FPS, DANCE_FPS, dance)
-    film, _ = puppet.make_video(item.path, puppet.CHARACTERS[who], motion, DANCE_SIDE, DANCE_SIDE)
-    facts = {**item.facts, **uploads.examined(film), "file": film.name}
-    item = library.save(item, facts=facts)
-    uploads.write_still(item)
-    return library.save(item)
-
-
-@router.post("/p/{project}/guide")
-async def guide(request: Request, project: str) -> dict[str, Any]:
-    """How somebody before a camera stands, from its picture (a JPEG)."""
-    studio = studio_of(request)
-    studio.project(project)
-    return {"hint": await asyncio.to_thread(studio.guide.look, await request.body())}
-
-
 @router.get("/p/{project}/runs/{id_}/losses")
 def losses(request: Request, project: str, id_: str) -> dict[str, Any]:
     return state.losses(studio_of(request).project(project).item("runs", id_))
@@ -434,7 +307,7 @@ def losses(request: Request, project: str, id_: str) -> dict[str, Any]:
 @router.post("/p/{project}/live")
 async def begin_live(request: Request, project: str) -> dict[str, Any]:
     """Starts the server of a run; an earlier one is stopped."""
-    studio, given = studio_of(request), await _given(request)
+    studio, given = studio_of(request), await given_in(request)
     library = studio.project(project)
     port = live.free_port()
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,14 @@ def search(path: Path) -> list[Found]:
     return found
 
 
+@dataclass(frozen=True)
+class Brought:
+    """What is new in a project; left_out: by its name, why something could not be taken."""
+
+    items: list[Item]
+    left_out: dict[str, str]
+
+
 @dataclass
 class Copying:
     """How far a copy is, in bytes; total: 0 while nobody knows. stopped: set, it ends soon, and
@@ -84,27 +92,38 @@ def bring(
     copy: bool = False,
     name: object = "",
     copying: Copying | None = None,
-) -> list[Item]:
+    leave: Collection[Path] = (),
+) -> Brought:
     """Takes what is at a path into a project, and with it what it was made from, where that still
-    lies where it was; returns what is new.
+    lies where it was. What cannot be read is left out.
 
     Args:
       copy: whether everything is copied; else it stays where it is, and the project has a link.
       name: of the thing, where it is one.
       copying: is told how far the copy is.
 
+    leave: paths of films that are not taken.
+
     Raises UserError where there is nothing to take, or no room to copy it.
     """
     path = path.expanduser()
-    found = search(path)
-    for one in list(found):
-        dataset = _dataset_of(one.path) if one.kind == "runs" else None
-        if dataset is not None and dataset.resolve() not in {each.path.resolve() for each in found}:
-            found.insert(0, Found("datasets", dataset))
-    known = _places(library)
-    fresh = [one for one in found if one.path.resolve() not in known]
+    fresh = [one for one in _fresh(library, path) if one.path not in leave]
     if not fresh:
         raise UserError("All of it is in this project already.")
+    known, left_out = dict[Path, dict[str, Any]](), dict[str, str]()
+    for one in fresh:
+        if one.kind == "films":
+            # As far as it can be read: before anything is made.
+            try:
+                known[one.path] = uploads.examined(one.path)
+            except UserError as error:
+                if len(fresh) == 1:
+                    raise
+                left_out[one.path.name] = str(error).removesuffix("; choose another film.")
+    fresh = [one for one in fresh if one.kind != "films" or one.path in known]
+    if not fresh:
+        name_, why = next(iter(left_out.items()))
+        raise UserError(f"No film in {path} can be read; {name_}, for example: {why}.")
     copying = copying or Copying()
     if copy:
         copying.total = sum(_size(path) for one in fresh for path in _parts(one))
@@ -117,8 +136,27 @@ def bring(
     for one in sorted(fresh, key=lambda one: ORDER.index(one.kind)):
         own = line and one.path.resolve() == path.resolve()
         shown = called(line) if own else _name(one.path)
-        made.append(_taken(library, one, shown, copying if copy else None))
-    return made
+        facts = known.get(one.path, {})
+        made.append(_taken(library, one, shown, facts, copying if copy else None))
+    return Brought(made, left_out)
+
+
+def twins(library: Library, path: Path) -> dict[Path, Item]:
+    """Of what is new at a path, the films that a project has already, by their content."""
+    films = [one.path for one in _fresh(library, path.expanduser()) if one.kind == "films"]
+    found = {film: uploads.twin(library, film) for film in films}
+    return {film: item for film, item in found.items() if item is not None}
+
+
+def _fresh(library: Library, path: Path) -> list[Found]:
+    """What is at a path, and what it was made from, without what a project has from there."""
+    found = search(path)
+    for one in list(found):
+        dataset = _dataset_of(one.path) if one.kind == "runs" else None
+        if dataset is not None and dataset.resolve() not in {each.path.resolve() for each in found}:
+            found.insert(0, Found("datasets", dataset))
+    known = _places(library)
+    return [one for one in found if one.path.resolve() not in known]
 
 
 def take_strays(library: Library) -> list[Item]:
@@ -146,20 +184,20 @@ def _search(path: Path, depth: int) -> Iterator[Found]:
                 yield from _search(inner, depth - 1)
 
 
-def _taken(library: Library, one: Found, name: str, copying: Copying | None) -> Item:
-    """copying: of a copy; None: a link is made."""
-    facts: dict[str, Any] = {}
-    if one.kind == "films":
-        # As far as it can be read: before anything is made.
-        facts = {**uploads.examined(one.path), "file": f"film{one.path.suffix.lower()}"}
-    elif one.kind == "results":
-        facts = {"suffix": one.path.suffix.lower()}
-    facts["linked" if copying is None else "copied"] = str(one.path.resolve())
+def _taken(
+    library: Library, one: Found, name: str, known: dict[str, Any], copying: Copying | None
+) -> Item:
+    """known: of a film. copying: of a copy; None: a link is made."""
+    facts = {**known, "linked" if copying is None else "copied": str(one.path.resolve())}
+    if one.kind == "results":
+        facts["suffix"] = one.path.suffix.lower()
     item = library.new(one.kind, name, facts=facts)
     places = {one.path: item.path}
     if one.kind == "films":
+        place = uploads.file_name(item.name, one.path.suffix.lower())
+        item = library.save(item, facts={**facts, "file": place})
         item.path.mkdir(parents=True)
-        places = {one.path: item.path / str(facts["file"])}
+        places = {one.path: item.path / place}
         if (poses := _poses_of(one.path)) is not None:
             places[poses] = item.path / POSES
     try:
@@ -196,9 +234,10 @@ def _parts(one: Found) -> list[Path]:
 
 
 def _poses_of(film: Path) -> Path | None:
-    """The joints that a drawn dancer's film brings along, as the demo and the pages write them."""
+    """The joints that a drawn dancer's film brings along, as the demo (video.mp4) and the pages
+    (beside a still) write them."""
     poses = film.with_name(POSES)
-    own = film.stem == "video" and poses.is_dir()
+    own = (film.stem == "video" or film.with_name(uploads.STILL).is_file()) and poses.is_dir()
     return poses if own and next(poses.glob("*_keypoints.json"), None) is not None else None
 
 

@@ -11,7 +11,7 @@ from motion_jax.data import advice
 from motion_jax.data.quality_json import read_quality
 from motion_jax.errors import UserError
 from motion_jax.plan import accelerator
-from motion_jax.studio import bring, cards, checkpoints, state
+from motion_jax.studio import bring, cards, checkpoints, state, uploads
 from motion_jax.studio import library as libraries
 from motion_jax.studio.actions import ACTIONS, OWN_PAGES
 from motion_jax.studio.labels import in_labels
@@ -105,7 +105,8 @@ def film_page(request: Request, project: str) -> Response:
 def film(request: Request, project: str, id_: str, again: str = "") -> Response:
     studio = studio_of(request)
     library = studio.project(project)
-    item = library.item("films", id_)
+    # Films of older versions were all called film.mp4.
+    item = uploads.name_as_called(library, library.item("films", id_))
     people = [i for i in library.items("datasets") if item.ref in i.made_from]
     casts = [i for i in library.items("casts") if item.ref in i.made_from]
     more = [f for f in studio.desk.fields("prepare") if f.name not in FILM_OWN]

@@ -2,7 +2,8 @@
 
 An upload is PROJECT/uploads/ID with its description and what has come so far; ID is made of the
 file's name, size and time of change, so that the same file, chosen again after a break, goes on
-where it stopped. The given name is only shown, and never becomes a path.
+where it stopped. The given name becomes no path; a film's file is called like the film, as far as
+that is a name for files (`file_name`), since it stands in all that is made from the film.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ MOST_PIXELS = 8192 * 8192
 # Left on the disk after an upload, bytes; and days after which a broken off upload goes.
 SPARE, DAYS = 500_000_000, 7
 STILL, STILL_HEIGHT = "still.jpg", 480
+# Bytes of the name of a film's file.
+LONGEST_NAME = 180
 # The pictures of a time line, side by side in one file.
 STRIP, STRIP_HEIGHT, STRIP_WIDTH = "strip.jpg", 72, 864
 
@@ -128,8 +132,9 @@ def finish(library: Library, upload: Upload, name: object = "") -> Item:
         files.remove_tree(upload.folder)
         raise
     line = called(name) if str(name).strip() else Path(upload.name).stem
-    place = f"{kind[:-1]}{suffix}"
-    item = library.new(kind, line, facts={**facts, "file": place})
+    item = library.new(kind, line, facts=facts)
+    place = file_name(item.name, suffix) if kind == "films" else f"picture{suffix}"
+    item = library.save(item, facts={**facts, "file": place})
     item.path.mkdir(parents=True)
     os.replace(upload.data, item.path / place)
     files.remove_tree(upload.folder)
@@ -139,6 +144,48 @@ def finish(library: Library, upload: Upload, name: object = "") -> Item:
         _write_small(item)
     # Saved again, so that pages that are open hear of its picture.
     return library.save(item)
+
+
+def file_name(name: str, suffix: str) -> str:
+    """A film's file, by what people call the film: letters, digits and a few signs of it."""
+    kept = [
+        sign if unicodedata.category(sign)[0] in "LMN" or sign in " _.,()+'-" else "-"
+        for sign in unicodedata.normalize("NFC", name)
+    ]
+    stem = "".join(kept).encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .-")
+    return f"{stem or 'film'}{suffix}"
+
+
+def name_as_called(library: Library, film: Item) -> Item:
+    """The film, its file called like it; not while a job that is not done names the file, nor
+    where the file is that of another place."""
+    old = str(film.facts["file"])
+    new = file_name(film.name, Path(old).suffix)
+    waits = any(film.ref in job.about and job.state != "done" for job in library.jobs())
+    if new == old or waits or film.path.is_symlink() or (film.path / new).exists():
+        return film
+    os.rename(film.path / old, film.path / new)
+    return library.save(film, facts={**film.facts, "file": new})
+
+
+def twin(library: Library, path: Path) -> Item | None:
+    """The film of a project that has the content of a file; None: none has."""
+    size, own = path.stat().st_size, ""
+    for film in library.items("films"):
+        there = film.path / str(film.facts["file"])
+        if not there.is_file() or there.stat().st_size != size:
+            continue
+        if "sha256" not in film.facts:
+            film = library.save(film, facts={**film.facts, "sha256": files.sha256(there)})
+        own = own or files.sha256(path)
+        if film.facts["sha256"] == own:
+            return film
+    return None
+
+
+def drop(upload: Upload) -> None:
+    """Throws it away."""
+    files.remove_tree(upload.folder)
 
 
 def examined_picture(path: Path, name: str) -> dict[str, Any]:

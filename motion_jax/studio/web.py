@@ -1,5 +1,6 @@
 """What every route of the studio needs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from motion_jax import __version__
+from motion_jax.errors import UserError
 from motion_jax.studio import again
 from motion_jax.studio import library as libraries
 from motion_jax.studio.accounts import Accounts, current
@@ -96,6 +98,17 @@ class Studio:
 def words_of(request: Request) -> Words:
     cookie = request.cookies.get(LANGUAGE, "")
     return Words(wanted(cookie, request.headers.get("accept-language", "")))
+
+
+async def given_in(request: Request) -> dict[str, Any]:
+    """The JSON object of a request. Raises UserError where it is none."""
+    try:
+        value = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UserError("The request is no JSON.") from error
+    if not isinstance(value, dict):
+        raise UserError("The request is no JSON object.")
+    return value
 
 
 def script_words(words: Words) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from motion_jax.events import Step, emit, watched
 from motion_jax.jobs import book
 from motion_jax.jobs.record import recorded
 from motion_jax.plan import accelerator
-from motion_jax.studio import api, pages
+from motion_jax.studio import intake, pages
 from motion_jax.studio.actions import Desk
 from motion_jax.studio.bring import Copying
 from motion_jax.studio.checkpoints import check_weights
@@ -307,7 +307,7 @@ def test_what_is_wrong_with_a_file_names_it(studio):
 
 
 def test_a_copy_says_how_far_it_is(studio, tmp_path, dancer, monkeypatch):
-    there, go_on, real = threading.Event(), threading.Event(), api.bringing.bring
+    there, go_on, real = threading.Event(), threading.Event(), intake.bringing.bring
     ends = []
 
     def slow(library, path, *, copying, **more):
@@ -320,7 +320,7 @@ def test_a_copy_says_how_far_it_is(studio, tmp_path, dancer, monkeypatch):
         finally:
             ends.append((copying.done, copying.total))
 
-    monkeypatch.setattr(api.bringing, "bring", slow)
+    monkeypatch.setattr(intake.bringing, "bring", slow)
     asking = f"{studio.place}/bring"
     nothing = {"text": "", "share": None}
     assert studio.http.get(asking).json() == nothing
@@ -338,7 +338,10 @@ def test_a_copy_says_how_far_it_is(studio, tmp_path, dancer, monkeypatch):
     assert done == total > dancer.stat().st_size
     other = tmp_path / "other.mp4"
     other.write_bytes(dancer.read_bytes())
-    assert "name of another" in studio.post("/bring", 400, path=str(other), name="ada")["error"]
+    assert (
+        "name of another"
+        in studio.post("/bring", 400, path=str(other), name="ada", twice=True)["error"]
+    )
     with pytest.raises(UserError, match="stopped"):
         real(studio.library, other, copy=True, copying=Copying(stopped=True))
     assert [film.name for film in studio.library.items("films")] == ["Ada"]

@@ -222,7 +222,7 @@ def test_a_person_is_chosen_by_clicking_on_them(studio, visit, dancer, monkeypat
     page.goto(f"{studio.url}{studio.place}/{film}")
     # The sliders begin where they cut nothing off.
     page.get_by_text("As a command").click()
-    page.get_by_text(f"prepare {film}/film.mp4 --out datasets/dance", exact=False).wait_for()
+    page.get_by_text(f"prepare {film}/dance.mp4 --out datasets/dance", exact=False).wait_for()
     assert "--end" not in page.locator("[data-spell] code").inner_text()
     page.get_by_text("Choose the person in a picture").click()
     page.get_by_role("button", name="Person 2 from the left").click()

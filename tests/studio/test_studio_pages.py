@@ -1,7 +1,6 @@
 """The studio's server: uploads, requests, what belongs to what, languages."""
 
 import contextlib
-import hashlib
 import json
 import re
 import shutil
@@ -10,9 +9,8 @@ import time
 import cv2
 import numpy as np
 import pytest
-from studio_opened import made, put, send
+from studio_opened import made, send
 
-from motion_jax import files
 from motion_jax.cli.completion import options_of
 from motion_jax.config import config_names
 from motion_jax.errors import UserError
@@ -24,7 +22,6 @@ from motion_jax.studio.adopt import adopt_demo
 from motion_jax.studio.guide import Guide, hint
 from motion_jax.studio.plans import plan_of
 from motion_jax.studio.uploads import SUFFIXES
-from motion_jax.video.writer import VideoWriter
 
 
 @pytest.fixture
@@ -80,81 +77,6 @@ def test_the_demo_becomes_a_project_of_links(tmp_path, dancer):
     assert {item.ref for item in project.items()} == {"films/ada", "datasets/ada"}
 
 
-@pytest.fixture
-def terminal(tmp_path, dancer):
-    """What somebody made in a terminal: a drawn dancer's film, a dataset, a run and a result."""
-    out = tmp_path / "out"
-    (out / "ben").mkdir(parents=True)
-    shutil.copytree(dancer.parent, out / "ben", dirs_exist_ok=True)
-    (out / "data").mkdir()
-    about = {"sources": [{"sha256": files.sha256(dancer), "width": 96, "height": 96}]}
-    (out / "data" / "metadata.json").write_text(json.dumps(about))
-    (out / "run" / "checkpoints" / "5").mkdir(parents=True)
-    (out / "run" / "config.json").write_text("{}")
-    text = json.dumps(about, sort_keys=True).encode()
-    said = {"path": "../data", "fingerprint": hashlib.sha256(text).hexdigest()}
-    (out / "run" / "dataset.json").write_text(json.dumps(said))
-    tags = {"motion_jax_synthetic": "true", "motion_jax_run": "run"}
-    with VideoWriter(out / "ben dances.mp4", 16, 16, metadata=tags) as film:
-        film.write(np.zeros((16, 16, 3), np.uint8), 0.0)
-    return out
-
-
-@pytest.mark.parametrize("copy", [False, True])
-def test_what_was_made_on_the_terminal_is_taken_in(studio, terminal, copy):
-    how = "copy" if copy else "link"
-    # A run brings its dataset along.
-    answer = studio.post("/bring", path=str(terminal / "run"), how=how, name="Ben")
-    assert answer["items"] == ["datasets/out-data", "runs/ben"]
-    # The rest of the folder, and what belongs to what.
-    answer = studio.post("/bring", path=str(terminal), how=how)
-    assert answer["items"] == ["films/ben-video", "results/ben-dances"]
-    assert "already" in studio.post("/bring", 400, path=str(terminal / "run"))["error"]
-    said = json.loads((studio.library.folder / "runs/ben/dataset.json").read_text())["path"]
-    assert said == ("../../datasets/out-data" if copy else "../data")
-    items = {item.ref: item for item in studio.library.items()}
-    film = items["films/ben-video"]
-    below = {item.ref for item in studio.library.descendants(film)}
-    assert below == {"datasets/out-data", "runs/ben", "results/ben-dances"}
-    assert film.facts["seconds"] == pytest.approx(1, abs=0.1) and film.size() > 1000
-    for place in (f"/{film.ref}", "/runs/ben", "/datasets/out-data", "/results/ben-dances", "/"):
-        assert (str(terminal) in studio.page(place)) == (not copy and place != "/")
-    assert studio.http.get(f"{studio.place}/{film.ref}/film").status_code == 200
-    assert studio.http.get(f"{studio.place}/results/ben-dances/film").status_code == 200
-    studio.post("/do/prepare", values={"videos": [film.ref]})
-    words_ = studio.library.jobs()[-1].words
-    assert f"{film.ref}/film.mp4" in words_ and f"{film.ref}/poses" in words_
-    book.write(studio.library.jobs()[-1], state="done")
-    # A link goes alone: what lies elsewhere stays there.
-    studio.post("/delete", item=film.ref, together=True)
-    assert (terminal / "run" / "config.json").is_file() and (terminal / "ben/video.mp4").is_file()
-    assert not (studio.library.folder / "runs" / "ben").exists()
-
-
-def test_what_the_terminal_made_in_the_project_is_seen(studio, terminal):
-    project = studio.library.folder
-    shutil.copytree(terminal / "data", project / "datasets" / "Anna_2")
-    shutil.copytree(terminal / "run", project / "runs" / "second")
-    (project / "runs" / "begun").mkdir()
-    shutil.copy(terminal / "ben dances.mp4", project / "outside.mp4")
-    assert "second" in studio.page("/")
-    assert {i.ref for i in studio.library.items()} == {"datasets/Anna_2", "runs/second"}
-    assert studio.library.of_ref("runs/second").made_from == ("datasets/Anna_2",)
-    assert "Anna_2" in studio.page("/datasets/Anna_2")
-    studio.page("/")
-    assert len(studio.library.items()) == 2
-
-
-@pytest.mark.parametrize(
-    ("path", "why"), [("", "Give the path"), ("absent", "There is no"), ("empty", "holds no film")]
-)
-def test_what_cannot_be_taken_in(studio, tmp_path, path, why):
-    (tmp_path / "empty").mkdir()
-    place = str(tmp_path / path) if path else ""
-    assert why in studio.post("/bring", 400, path=place)["error"]
-    assert studio.library.items() == []
-
-
 def test_the_configs_are_those_that_are_shipped(studio):
     made(studio, "datasets", "Ben")
     page = studio.page("/learn")
@@ -184,90 +106,6 @@ def test_anothers_dance_is_proposed(studio, dancer):
     ) == [own]
 
 
-def test_an_upload_goes_on_where_it_broke_off(studio, dancer):
-    data = dancer.read_bytes()
-    begun = studio.post("/uploads", name="my dance.mp4", size=len(data), changed=1)
-    put(studio, begun["upload"], 0, data[:1000])
-    # A piece that is not the next changes nothing, and the answer says what is.
-    for wrong in (0, 500, 2000):
-        assert put(studio, begun["upload"], wrong, b"x" * 10).json() == {"received": 1000}
-    assert "not whole" in studio.post(f"/uploads/{begun['upload']}/finish", 400)["error"]
-    # After a break the same file is known by name, size and time.
-    again = studio.post("/uploads", name="my dance.mp4", size=len(data), changed=1)
-    assert again == {"upload": begun["upload"], "received": 1000}
-    film = send(studio, data, "my dance.mp4")
-    item = studio.library.of_ref(film)
-    assert (item.path / "film.mp4").read_bytes() == data and item.name == "my dance"
-    assert (item.facts["width"], item.facts["height"]) == (96, 96)
-    assert item.facts["seconds"] == pytest.approx(1, abs=0.1)
-    answer = studio.http.get(f"{studio.place}/{film}/film", headers={"range": "bytes=10-19"})
-    assert answer.status_code == 206 and answer.content == data[10:20]
-    for still in ("still", "still?time=0.5", "still?time=99", "still?time=-3"):
-        shown = studio.http.get(f"{studio.place}/{film}/{still}")
-        assert shown.content[:2] == b"\xff\xd8", still
-    assert not list((studio.library.folder / "uploads").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "why"),
-    [
-        ("a.mp4", 0, "empty"),
-        ("a.mp4", "9", "empty"),
-        ("a.mp4", True, "empty"),
-        ("a.mp4", 10**12, "larger than"),
-        ("a.sh", 10, "no film"),
-        ("/", 10, "name|film"),
-        ("\u202e\n", 10, "name"),
-    ],
-)
-def test_hostile_uploads_are_refused_by_their_description(studio, name, size, why):
-    assert re.search(why, studio.post("/uploads", 400, name=name, size=size)["error"])
-
-
-def test_a_name_never_becomes_a_path(studio, dancer):
-    name = "../../../../tmp/evil\\..\\" + "x" * 300 + " <script>.mp4"
-    film = send(studio, dancer.read_bytes(), name[-60:].join(["../../", ""]))
-    assert re.fullmatch(r"films/[a-z0-9-]+", film)
-    assert all(studio.root in path.parents for path in studio.root.rglob("*"))
-    page = studio.page(f"/{film}")
-    assert "<script>." not in page and "&lt;script&gt;" in page
-
-
-def test_what_is_no_film_is_thrown_away(studio):
-    begun = studio.post("/uploads", name="a.mp4", size=1000, changed=1)
-    put(studio, begun["upload"], 0, b"\0" * 1000)
-    error = studio.post(f"/uploads/{begun['upload']}/finish", 400)["error"]
-    assert "choose another film" in error and str(studio.root) not in error
-    assert not list((studio.library.folder / "uploads").iterdir())
-    assert studio.library.items() == []
-    # More than was said.
-    begun = studio.post("/uploads", name="a.mp4", size=10, changed=1)
-    assert put(studio, begun["upload"], 0, b"x" * 11).status_code == 400
-    assert put(studio, "../../about", 0, b"x").status_code in (400, 404)
-    assert put(studio, begun["upload"], 0, b"x" * (9 * 2**20)).status_code == 413
-
-
-def test_a_picture_is_taken_for_a_photo(studio, film):
-    clear = np.zeros((30, 20, 4), np.uint8)
-    clear[10:20, 5:15] = (0, 0, 255, 255)
-    picture = send(studio, cv2.imencode(".png", clear)[1].tobytes(), "Some one.PNG")
-    item = studio.library.of_ref(picture)
-    assert picture == "pictures/some-one" and item.facts["width"] == 20
-    assert studio.http.get(f"{studio.place}/{picture}/still").content[:2] == b"\xff\xd8"
-    assert "Some one" in studio.page("/film") and "Some one" in studio.page(f"/{picture}")
-    run = made(studio, "runs", "Anybody")
-    values = {"run": run.ref, "photo": picture, "driving": film}
-    studio.post("/do/animate", values=values)
-    words_ = studio.library.jobs()[-1].words
-    assert words_[words_.index("--photo") + 1] == "pictures/some-one/picture.png"
-    # A drawn character is the same verb with other options.
-    studio.post("/do/animate-character", values={"source": film, "method": "rig"})
-    assert studio.library.jobs()[-1].words[0] == "animate"
-    begun = studio.post("/uploads", name="a.png", size=9, changed=1)
-    put(studio, begun["upload"], 0, b"\x89PNG\r\n\x1a\n0")
-    assert "no picture" in studio.post(f"/uploads/{begun['upload']}/finish", 400)["error"]
-
-
 def test_a_form_becomes_a_job_with_the_command_to_type(studio, film):
     answer = studio.post(
         "/do/prepare",
@@ -280,12 +118,12 @@ def test_a_form_becomes_a_job_with_the_command_to_type(studio, film):
     from motion_jax.cli import parse
 
     options = parse(kind, "prepare", list(job.words[1:]))
-    assert str(options.videos[0]) == f"{film}/film.mp4" and str(options.out) == "datasets/ben"
+    assert str(options.videos[0]) == f"{film}/dance.mp4" and str(options.out) == "datasets/ben"
     assert (options.size, options.start, options.smooth) == ("128x128", 0.2, False)
     assert job.about == ("datasets/ben", film) and job.lane == "main"
     told = studio.http.get(studio.place + "/state").json()["jobs"]
     assert told[0]["state"] == "waiting" and told[0]["place"] == 1
-    assert told[0]["command"].startswith(f"motion-jax prepare {film}/film.mp4 --out datasets/ben")
+    assert told[0]["command"].startswith(f"motion-jax prepare {film}/dance.mp4 --out datasets/ben")
     # Real frames are shown beside whatever learns.
     person = made(studio, "datasets", "Ada")
     values = {"data": person.ref, "source": film, "method": "nearest"}
@@ -296,7 +134,7 @@ def test_a_form_becomes_a_job_with_the_command_to_type(studio, film):
 def test_everybody_in_a_film_has_a_letter_to_choose(studio, film):
     answer = studio.post("/do/people", values={"video": film})
     [job] = studio.library.jobs()
-    assert job.words[:2] == ("people", f"{film}/film.mp4")
+    assert job.words[:2] == ("people", f"{film}/dance.mp4")
     cast = studio.library.of_ref(answer["item"])
     assert '<option value="B">' not in studio.page(f"/{film}")
     cast.path.mkdir()
@@ -313,7 +151,7 @@ def test_everybody_in_a_film_has_a_letter_to_choose(studio, film):
 def test_how_to_type_what_a_form_holds(studio, film):
     values = {"videos": [film], "size": "128x128"}
     said = studio.post("/do/prepare", values=values, name="Ben <3", spell=True)["command"]
-    assert said == (f"motion-jax prepare {film}/film.mp4 --out datasets/ben-3 --size 128x128")
+    assert said == (f"motion-jax prepare {film}/dance.mp4 --out datasets/ben-3 --size 128x128")
     assert "is missing" in studio.post("/do/transfer", values={}, spell=True)["why"]
     # It is said, not done.
     assert studio.library.jobs() == [] and len(studio.library.items()) == 1
@@ -482,17 +320,6 @@ def test_links_out_of_a_thing_are_not_followed(studio, tmp_path):
     for name in ("x.html", "../metadata.json", "..%2fmetadata.json", ".hidden", "a//b"):
         answer = studio.http.get(f"{studio.place}/{person.ref}/report/{name}")
         assert answer.status_code in (400, 404) and "secret" not in answer.text, name
-
-
-def test_a_drawn_dancer_brings_its_poses(studio):
-    answer = studio.post("/dancer", who="ada", seconds=1, dance=3)
-    item = studio.library.of_ref(answer["item"])
-    assert (item.path / "poses").is_dir() and item.facts["seconds"] == pytest.approx(1, abs=0.1)
-    studio.post("/do/prepare", values={"videos": [item.ref]})
-    words_ = studio.library.jobs()[-1].words
-    assert words_[words_.index("--poses") + 1] == f"{item.ref}/poses"
-    for wrong in ({"who": "eve"}, {"seconds": 0}, {"seconds": 10**9}, {"dance": -1}):
-        studio.post("/dancer", 400, **{"who": "ada", "seconds": 1, "dance": 0, **wrong})
 
 
 def standing(top, bottom, x=50.0, feet=True):

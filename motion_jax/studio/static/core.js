@@ -11,15 +11,30 @@ export function say(text) {
   setTimeout(() => line.remove(), 6000);
 }
 
-// Something went wrong: stays until it is read.
-export function wrong(text) {
+// Something went wrong: stays until it is read. go: the page that comes then.
+export function wrong(text, go = '') {
   const line = document.createElement('p'), close = document.createElement('button');
   line.textContent = text;
-  close.textContent = w('close');
+  close.textContent = w(go ? 'go_on' : 'close');
   close.className = 'quiet';
-  close.onclick = () => line.remove();
+  close.onclick = () => { line.remove(); if (go) location.href = go; };
   line.append(close);
   document.getElementById('wrong').replaceChildren(line);
+}
+
+// A question with two answers; resolves to whether it was the first.
+export function question(text, yes, no) {
+  const line = document.createElement('p'), buttons = [yes, no].map((label) => {
+    const button = document.createElement('button');
+    button.textContent = label;
+    return button;
+  });
+  line.append(`${text} `, ...buttons);
+  by('wrong').replaceChildren(line);
+  buttons[0].focus();
+  return new Promise((done) => {
+    buttons.forEach((button, i) => { button.onclick = () => { line.remove(); done(i === 0); }; });
+  });
 }
 
 export async function answered(response) {
@@ -28,11 +43,13 @@ export async function answered(response) {
   return answer;
 }
 
-// A change: JSON there, JSON back. Says what is wrong, and throws it.
+// A change: JSON there, JSON back. Asks where the answer is a question; says what is wrong, and throws it.
 export async function send(address, body = {}) {
   try {
     const headers = { 'content-type': 'application/json' };
-    return await answered(await fetch(address, { method: 'POST', headers, body: JSON.stringify(body) }));
+    const answer = await answered(await fetch(address, { method: 'POST', headers, body: JSON.stringify(body) }));
+    if (!answer.ask) return answer;
+    return await send(address, { ...body, [await question(answer.ask, answer.yes, answer.no) ? 'twice' : 'drop']: true });
   } catch (error) {
     wrong(error instanceof TypeError ? w('away') : error.message);
     throw error;

@@ -43,15 +43,19 @@ async function take(file, name = '') {
       text.textContent = share < 1 ? w('sending', file.name, Math.floor(share * 100)) : w('reading', file.name);
     });
   } catch (error) {
-    row.remove();
+    // It stays beside those that were taken.
+    bar.remove();
+    row.className = 'bad';
+    text.textContent = `${file.name}: ${error.message}`;
     return null;
   }
 }
 
 async function takeAll(files) {
-  let last = null;
-  for (const file of files) last = (await take(file)) || last;
-  if (last) location.href = files.length === 1 ? last.go : location.href;
+  const made = [];
+  for (const file of files) made.push(await take(file));
+  if (made.includes(null)) return;
+  location.href = made.length === 1 ? made[0].go : location.href;
 }
 
 if (upload) {

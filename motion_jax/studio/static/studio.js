@@ -4,7 +4,7 @@ import './who.js';
 import './run.js';
 import './player.js';
 import './live.js';
-import { copied, pause, say, send, w } from './core.js';
+import { copied, pause, say, send, w, wrong } from './core.js';
 
 const project = document.body.dataset.project;
 
@@ -12,7 +12,8 @@ const project = document.body.dataset.project;
 
 const after = (answer) => {
   if (answer.say) say(answer.say);
-  if (answer.go) location.href = answer.go;
+  // What is to be read before the page changes.
+  if (answer.note) { wrong(answer.note, answer.go); soon(); } else if (answer.go) location.href = answer.go;
   else if (answer.reload) location.reload();
   else soon();
 };

@@ -1,11 +1,14 @@
 """Where other machines find this one, and what one types so that a server is known by a further
 name."""
 
+import contextlib
 import dataclasses
 import ipaddress
 import re
 import shlex
 import socket
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -66,10 +69,14 @@ def _as_ipv4(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Any:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def command_of(verb: str, options: Any) -> str:
+def command_of(verb: str, options: Any, folders: Collection[str] = ()) -> str:
     """What one types to start a server as it was started, without its `allow_host`.
 
     Whoever may ask reads it: in the place of secrets, paths and lists stand their options' names.
+
+    Args:
+      folders: options whose folders are told all the same, from the home folder on: a command
+        without them would open another place.
     """
     words = ["motion-jax", verb]
     for each in dataclasses.fields(options):
@@ -78,11 +85,22 @@ def command_of(verb: str, options: Any) -> str:
             continue
         if isinstance(value, bool):
             words.append(flag(f"{each.name}={value}"))
+        elif each.name in folders and isinstance(value, Path):
+            words += [flag(each.name), _from_home(value)]
         elif each.name != "token" and isinstance(value, str | int | float):
             words += [flag(each.name), shlex.quote(str(value))]
         else:
             words += [flag(each.name), each.name.upper()]
     return " ".join(words)
+
+
+def _from_home(path: Path) -> str:
+    """For a shell; whose home it is need not be told."""
+    whole = path.expanduser().absolute()
+    with contextlib.suppress(ValueError, RuntimeError):
+        inside = whole.relative_to(Path.home())
+        return f"~/{shlex.quote(str(inside))}" if inside.parts else "~"
+    return shlex.quote(str(whole))
 
 
 def with_name(command: str, hosts: tuple[str, ...], name: str) -> str:

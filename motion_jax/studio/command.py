@@ -64,7 +64,7 @@ def studio(
             options.allow_host,
             token=token,
             names=() if local else (*own_names(), *own_addresses()),
-            command=command_of("studio", options),
+            command=command_of("studio", options, folders=("projects",)),
         )
         accounts = None
         if options.multi_user:

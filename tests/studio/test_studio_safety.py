@@ -58,11 +58,12 @@ def test_who_lets_others_in_is_told_where_and_with_which_token(tmp_path, no_queu
         # A name from elsewhere is refused, with all that it takes to allow it, but no secret.
         refused = studio.http.get(home, headers={"host": "evil.example:1", "accept": "*/*"})
         assert refused.status_code == 403 and refused.json()["error"].endswith(
-            "motion-jax studio --port 0 --no-browser --projects PROJECTS --host 0.0.0.0 "
+            f"motion-jax studio --port 0 --no-browser --projects {tmp_path} --host 0.0.0.0 "
             "--allow-host known.example evil.example"
         )
         page = studio.http.get(home, headers={"host": "evil.example", "accept-language": "de"})
         assert "--allow-host known.example evil.example</code>" in page.text
+        assert f"--projects {tmp_path} " in page.text
         assert "Rechner" in page.text and token not in page.text + refused.text
         page = studio.http.get(home, headers={"host": "<script>; rm -r"}).text
         assert "known.example NAME</code>" in page and "<script>" not in page
@@ -86,6 +87,25 @@ def test_by_which_names_a_server_is_known():
     assert command_of("serve", options) == (
         "motion-jax serve --run RUN --host 0.0.0.0 --token TOKEN --jpeg-quality 80"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("home/me/my films", "~/'my films'"),
+        ("home/me", "~"),
+        ("data/projects", "{}/data/projects"),
+        ("~/films", "~/films"),
+    ],
+)
+def test_the_folder_of_the_projects_is_told_from_the_home_folder_on(
+    tmp_path, monkeypatch, place, told
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home" / "me"))
+    path = Path(place) if place.startswith("~") else tmp_path / place
+    options = StudioOptions(projects=path, token="a-long-secret")
+    said = command_of("studio", options, folders=("projects",))
+    assert said == f"motion-jax studio --projects {told.format(tmp_path)} --token TOKEN"
 
 
 def test_what_browsers_are_told(studio):

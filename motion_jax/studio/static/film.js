@@ -110,6 +110,15 @@ async function look() {
   watching = setTimeout(look, 500);
 }
 
+// Browsers give a camera to https and to this machine alone: elsewhere that is said at once.
+const noCamera = by('no-camera');
+if (noCamera && !navigator.mediaDevices) {
+  noCamera.hidden = false;
+  for (const part of noCamera.querySelectorAll('[data-part="port"]')) part.textContent = location.port || '80';
+  for (const part of noCamera.querySelectorAll('[data-part="machine"]')) part.textContent = location.hostname;
+  for (const id of ['camera-on', 'live-go']) if (by(id)) by(id).disabled = true;
+}
+
 export async function camera(video) {
   if (!navigator.mediaDevices) throw new Error(w('no_camera_here'));
   try {

@@ -106,7 +106,7 @@ def told(request: Request, project: str) -> dict[str, Any]:
 async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     """Any verb, by its form: {"values": {...}, "name": "", "first": [...], "settings": ""}. With
     "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing. With
-    "takes", how long a comparison takes: {"takes"}."""
+    "takes", how long a comparison takes: {"takes", "why"}."""
     studio, given = studio_of(request), await given_in(request)
     values, first = given.get("values", {}), given.get("first", [])
     if not isinstance(values, dict) or not isinstance(first, list):
@@ -125,8 +125,10 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     )
     words = words_of(request)
     if given.get("takes") is True:
-        with labelled(words, studio.desk, verb):
-            return {"takes": takes(words, values)}
+        try:
+            return {"takes": takes(words, values), "why": ""}
+        except UserError as error:
+            return {"takes": "", "why": in_labels(error.marked, words, studio.desk, verb)}
     if given.get("spell") is True:
         try:
             return {"command": await asyncio.to_thread(studio.desk.spelled, *asking), "why": ""}

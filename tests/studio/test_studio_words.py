@@ -127,7 +127,7 @@ def test_a_comparison_says_how_long_it_takes_before_it_begins(studio):
     assert "1 of 2 methods learn for 60 seconds each" in said
     said = studio.post("/do/compare", values={"methods": "nearest"}, takes=True)["takes"]
     assert "nothing is learnt" in said
-    error = studio.post("/do/compare", 400, values={"budget": "soon"}, takes=True)["error"]
+    error = studio.post("/do/compare", values={"budget": "soon"}, takes=True)["why"]
     assert error.startswith("“Budget” soon is no time to train")
     assert studio.library.jobs() == []
 

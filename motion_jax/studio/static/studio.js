@@ -146,7 +146,11 @@ function filled(form, { values = {}, name = '', first = [], settings = '' }) {
     for (let fold = input.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;
     input.dispatchEvent(new Event('input', { bubbles: true }));
   };
-  for (const [key, value] of Object.entries(values)) set(form.elements.namedItem(key), value);
+  for (const [key, value] of Object.entries(values)) {
+    // Of two by that name the page's own one.
+    const found = form.elements.namedItem(key);
+    set(found instanceof RadioNodeList ? found[0] : found, value);
+  }
   if (values.at && form.id === 'prepare') { form.elements.person.querySelector('#by-picture').hidden = false; form.elements.person.value = ''; }
   const sound = form.querySelector('#sound');
   if (sound && values.audio === 'drop') sound.checked = false;
@@ -165,7 +169,7 @@ for (const part of document.querySelectorAll('[data-takes]')) {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(form.dataset.do, { method: 'POST', headers, body: JSON.stringify({ ...asked(form), takes: true }) }).catch(() => null);
     const said = answer ? await answer.json() : {};
-    part.textContent = said.takes || said.error || w('away');
+    part.textContent = said.takes || said.why || said.error || w('away');
   };
   form.addEventListener('input', () => { clearTimeout(waiting); waiting = setTimeout(say, 300); });
   // What a browser has kept of an earlier visit counts, too.

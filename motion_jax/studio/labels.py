@@ -74,7 +74,7 @@ def in_labels(text: str, words: Words, desk: Desk, verb: str) -> str:
     """An error's or advice's text (see errors.py) for somebody who sees a form and no command
     line: what to press or choose there."""
     shown = _without_commands(_SEE_HELP.sub("", worded(text)), words, desk)
-    shown = _without_folders(shown, words)
+    shown = _as_pages_do(shown, words)
     names = _names(desk, verb)
     parts, at = [], 0
     for match in _FLAG.finditer(shown):
@@ -100,18 +100,24 @@ def _names(desk: Desk, verb: str) -> dict[str, str]:
     return found | {flag(f"{name}=False"): f"{name}=False" for name in known if name}
 
 
-def _without_folders(text: str, words: Words) -> str:
-    """Where a command wants another folder for its result, pages want another name, and a film that
-    is prepared otherwise is another person."""
-    name = words("label", name=words("rename.label"))
-    text = re.sub(
-        r"(?:in |name |choose )?another (?:folder with )?--(?:out|run)\b(?: folder)?"
-        r"|another folder with --(?:out|run)\b",
-        words("label.another", label=name),
-        text,
-    )
-    text = text.replace("in another folder", words("label.anew"))
-    return text.replace("transfer --method nearest", words("label", name=words("person.at_once")))
+def _as_pages_do(text: str, words: Words) -> str:
+    """What one does at a command line, as one does it on a page: instead of another folder there
+    is another name, and instead of the same command a button."""
+    said = {
+        r"(?:in |name |choose )?another (?:folder with )?--(?:out|run)\b(?: folder)?": words(
+            "label.another", label=words("label", name=words("rename.label"))
+        ),
+        r"in another folder": words("label.anew"),
+        r"transfer --method nearest": words("label", name=words("person.at_once")),
+        r"(?:run|start) the same command again": words(
+            "label.press", label=words("label", name=words("job.resume"))
+        ),
+        r"[Tt]he same command(?: again)?(?= goes on)": words("label", name=words("job.resume")),
+        r"\b(?:Ctrl-C|SIGINT)\b": words("label", name=words("job.stop")),
+    }
+    for wanted, shown in said.items():
+        text = re.sub(wanted, lambda _, shown=shown: shown, text)  # type: ignore[misc]
+    return text
 
 
 def _without_commands(text: str, words: Words, desk: Desk) -> str:

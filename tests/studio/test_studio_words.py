@@ -71,6 +71,16 @@ DESK = Desk(options_of, VERBS, paths=True)
             "--out OUT.mp4`; or film more.",
             "Show them: “Dance at once, with real frames”; or film more.",
         ),
+        (
+            "train",
+            "Stopped by Ctrl-C after step 5 of the main stage; saved. The same command goes on.",
+            "Stopped by “Stop” after step 5 of the main stage; saved. “Go on” goes on.",
+        ),
+        (
+            "train",
+            "The disk is full; free some space and run the same command again.",
+            "The disk is full; free some space and press “Go on”.",
+        ),
         # There is no page for it.
         ("train", "Weights: motion-jax fetch vgg19.", "Weights: motion-jax fetch vgg19."),
     ],

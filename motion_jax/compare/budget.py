@@ -260,7 +260,7 @@ def left(folders: Sequence[Path], budget: float) -> float:
 
 def _left(folder: Path, budget: float) -> float:
     record, config = newest_record(folder / "checkpoints"), read_config(folder)
-    if record is None or config is None:
+    if not record or config is None:
         return budget
     if record["stage"] == list(config.recipe.stages())[-1] and record.get("ended"):
         return 0.0

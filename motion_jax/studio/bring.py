@@ -194,10 +194,10 @@ def _taken(
     item = library.new(one.kind, name, facts=facts)
     places = {one.path: item.path}
     if one.kind == "films":
-        place = uploads.file_name(item.name, one.path.suffix.lower())
-        item = library.save(item, facts={**facts, "file": place})
+        name = uploads.file_name(item.name, one.path.suffix.lower())
+        item = library.save(item, facts={**facts, "file": name})
         item.path.mkdir(parents=True)
-        places = {one.path: item.path / place}
+        places = {one.path: item.path / name}
         if (poses := _poses_of(one.path)) is not None:
             places[poses] = item.path / POSES
     try:

@@ -101,12 +101,14 @@ def _names(desk: Desk, verb: str) -> dict[str, str]:
 
 
 def _as_pages_do(text: str, words: Words) -> str:
-    """What one does at a command line, as one does it on a page: instead of another folder there
-    is another name, and instead of the same command a button."""
+    """What is said at a command line, as it is on a page: instead of paths and other folders there
+    are names, and instead of the same command a button."""
     said = {
         r"(?:in |name |choose )?another (?:folder with )?--(?:out|run)\b(?: folder)?": words(
             "label.another", label=words("label", name=words("rename.label"))
         ),
+        # Of a film that people have named its name.
+        r"films/[A-Za-z0-9_-]+/(?=[^/]+\.\w{2,4}\b)": "",
         r"in another folder": words("label.anew"),
         r"transfer --method nearest": words("label", name=words("person.at_once")),
         r"(?:run|start) the same command again": words(

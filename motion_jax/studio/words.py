@@ -70,13 +70,16 @@ class Words:
             return text
         for key, pattern in _sentences():
             if (found := pattern.fullmatch(text)) and key in texts(self.language):
-                return self(key, **found.groupdict())
+                inner = {name: self.said(part) for name, part in found.groupdict().items()}
+                return self(key, **inner)
         return text
 
     def duration(self, seconds: float | None) -> str:
         """For people: "40 seconds", "12 minutes", "3.4 hours"."""
         if seconds is None:
             return self("time.unknown")
+        if seconds < 1.5:
+            return self("time.second")
         if seconds < 100:
             return self("time.seconds", n=max(round(seconds), 1))
         if seconds < 90 * 60:

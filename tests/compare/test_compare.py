@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -356,8 +357,17 @@ def test_the_time_left_is_that_of_all_methods(tmp_path, dancers, monkeypatch):
     told = [event.seconds for event in seen if isinstance(event, events.Expected)]
     # Two stages to compile, two methods to train, three to score; and before the first is trained.
     assert told == [2 * 40 + 2 * 50 + 3 * 60] * 2 + [2 * 50 + 3 * 60]
-    # What is trained already takes no time.
-    assert budget.left([tmp_path / "absent"], 50.0) == 50.0
+
+
+def test_what_is_trained_already_takes_no_time(made, tmp_path):
+    run = made / "runs" / "pose2pics"
+    assert budget.left([run, tmp_path / "absent"], 50.0) == 50.0
+    # Begun, and nothing saved yet.
+    begun = tmp_path / "begun"
+    shutil.copytree(run, begun, ignore=shutil.ignore_patterns("checkpoints"))
+    assert budget.left([begun], 50.0) == 50.0
+    record = json.loads((made / "table.json").read_text())["methods"]["pose2pics"]
+    assert 0 < record["train_seconds"] < 50
 
 
 class Rhythmic(pix2pix.Pix2Pix):

@@ -81,6 +81,11 @@ DESK = Desk(options_of, VERBS, paths=True)
             "The disk is full; free some space and run the same command again.",
             "The disk is full; free some space and press “Go on”.",
         ),
+        (
+            "prepare",
+            "No person in films/anna-2/Anna tanzt.mp4; choose another one.",
+            "No person in Anna tanzt.mp4; choose another one.",
+        ),
         # There is no page for it.
         ("train", "Weights: motion-jax fetch vgg19.", "Weights: motion-jax fetch vgg19."),
     ],
@@ -183,4 +188,11 @@ def test_errors_are_in_the_pages_language(studio):
     assert said("NVIDIA H100") == "NVIDIA H100"
     assert said("310 frames are few: few poses can be learnt from them; film longer for a better "
                 "result.").startswith("310 Bilder sind wenig")  # fmt: skip
+    assert said(
+        "No person found in a.mp4 (the detector saw nobody); choose a stretch that shows one "
+        "with „Von“ and „Bis“, or give poses of your own with „Poses“."
+    ).startswith(
+        "In a.mp4 wurde niemand gefunden (es war niemand zu sehen); wähle mit „Von“ und „Bis“"
+    )
+    assert Words("de").duration(1.0) == "1 Sekunde" and Words("en").duration(1.0) == "1 second"
     assert Words("en").said("2 CPU cores") == "2 CPU cores"

@@ -79,4 +79,4 @@ def test_film_and_learn_say_the_same_of_a_films_length(studio, film, frames, sai
     plan_of(person).write_text(json.dumps(plan))
     page = studio.page("/learn")
     assert ("too short to learn much from" in page) == (said == "few")
-    assert ("That is little to learn from" in page) == (said == "some")
+    assert ("This film is short: with 1500 pictures" in page) == (said == "some")

@@ -13,6 +13,8 @@ from unittest import mock
 import av
 import numpy as np
 
+# Whose annotations name what `transferred` puts something else in the place of.
+import motion_jax.video.film  # noqa: F401
 from motion_jax.cli import main
 
 HERE = Path(__file__).resolve().parent

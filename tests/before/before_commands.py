@@ -18,6 +18,8 @@ import motion_jax.video.film  # noqa: F401
 from motion_jax.cli import main
 
 HERE = Path(__file__).resolve().parent
+# Python below 3.11.4 has no filter.
+SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 # Run -> its dataset; both as folders of what the archives hold.
 DATASETS = {
     "everybody_dance_now": "data/ada",
@@ -66,7 +68,7 @@ def pack(folder: Path, name: str, members: list[str]) -> None:
 def unpack(folder: Path, names: tuple[str, ...] = ARCHIVES) -> Path:
     for name in names:
         with tarfile.open(HERE / f"{name}.tar.xz") as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, **SAFELY)
     return folder
 
 

@@ -18,6 +18,8 @@ from field_films import film, pictures, poses
 
 from motion_jax.cli import main
 
+# Python below 3.11.4 has no filter.
+SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 MOMENTS = int(os.environ.get("MOTION_JAX_INTERRUPTS", "0"))
 COMMAND = "from motion_jax.start import main; main()"
 VERBS = {
@@ -49,7 +51,7 @@ def place(tmp_path_factory):
     # A trained run, and the dataset that it was trained on.
     for name in ("data", "run_pix2pix"):
         with tarfile.open(Path(__file__).parents[1] / f"before/{name}.tar.xz") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(folder, **SAFELY)
     main(["prepare", str(folder / "film.mp4"), "--poses", str(folder / "poses"), "--out",
           str(folder / "film"), "--size", "32x32", "--workers", "1"])  # fmt: skip
     return folder

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from motion_jax.compare.duration import parse_budget
 from motion_jax.errors import UserError, option
 from motion_jax.jobs import book
 from motion_jax.jobs.book import Job, Lane
+from motion_jax.plan.methods import choose
 from motion_jax.studio import forms
 from motion_jax.studio.checkpoints import check_weights, newest
 from motion_jax.studio.library import Item, Library, called, slug
@@ -117,6 +119,11 @@ class _Plan:
     more: Sequence[str]
 
 
+# What a form shows at first where that is not the option's own: a person before a plate, whom the
+# pages teach, has no place in the original programs' files.
+_FIRST_CHOICE = {("export", "format"): "onnx"}
+
+
 class Desk:
     """Takes requests for one studio.
 
@@ -144,6 +151,8 @@ class Desk:
                     continue
                 # What it may be besides a path.
                 each = replace(each, kind="choice", is_path=False)
+            if (verb, each.name) in _FIRST_CHOICE:
+                each = replace(each, default=_FIRST_CHOICE[verb, each.name])
             shown.append(replace(each, required=each.required or each.name in action.needs))
         return tuple(shown)
 
@@ -239,6 +248,10 @@ class Desk:
         _check_times(options, taken)
         if verb == "import":
             check_weights(library.folder / options.source)
+        if verb == "compare":
+            # Otherwise it would be found out when the jobs before it have ended.
+            parse_budget(options.budget)
+            choose(options.methods)
         if verb == "export":
             _check_format(library.folder / options.run, options.format)
         return _Plan(values, taken, line, more)

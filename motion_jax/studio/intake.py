@@ -2,6 +2,8 @@
 dancers. Requests of the pages' script, JSON in, JSON out."""
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -140,11 +142,18 @@ async def dancer(request: Request, project: str) -> dict[str, Any]:
 
 
 def _draw(library: Library, who: str, seconds: int, dance: int) -> Item:
-    item = library.new("films", f"{who.capitalize()} {dance}", facts={"drawn": True})
+    """The film is there when it is whole: pages list films by their length."""
     motion = puppet.dance(seconds * DANCE_FPS, DANCE_FPS, dance)
-    film, _ = puppet.make_video(item.path, puppet.CHARACTERS[who], motion, DANCE_SIDE, DANCE_SIDE)
-    facts = {**item.facts, **uploads.examined(film), "file": film.name}
-    item = uploads.name_as_called(library, library.save(item, facts=facts))
+    with tempfile.TemporaryDirectory(dir=library.folder, prefix=".drawing-") as folder:
+        film, _ = puppet.make_video(
+            Path(folder), puppet.CHARACTERS[who], motion, DANCE_SIDE, DANCE_SIDE
+        )
+        facts = {"drawn": True, **uploads.examined(film), "file": film.name}
+        item = library.new("films", f"{who.capitalize()} {dance}", facts=facts)
+        item.path.mkdir(exist_ok=True)
+        for made in Path(folder).iterdir():
+            shutil.move(made, item.path / made.name)
+    item = uploads.name_as_called(library, item)
     uploads.write_still(item)
     return library.save(item)
 

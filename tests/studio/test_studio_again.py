@@ -8,6 +8,7 @@ import pytest
 from studio_opened import made, send
 
 from motion_jax.jobs import book
+from motion_jax.studio import again, intake
 
 
 @pytest.fixture
@@ -82,3 +83,41 @@ def test_what_was_made_of_no_form_leads_nowhere(studio):
     assert "/again" not in studio.page("/jobs")
     studio.page("/jobs/1/again", 404)
     studio.page("/jobs/99/again", 404)
+
+
+# --- what a trial stumbled over -----------------------------------------------------------------
+
+
+def test_pages_open_while_a_dancer_is_drawn(studio, monkeypatch):
+    draw, opened = intake.puppet.make_video, []
+
+    def drawing(*given):
+        opened.append((studio.page("/film"), studio.page("/dance")))
+        return draw(*given)
+
+    monkeypatch.setattr(intake.puppet, "make_video", drawing)
+    answer = studio.post("/dancer", who="ada", seconds=1, dance=3)
+    assert opened and all("Ada 3" not in page for page in opened[0])
+    assert "Ada 3" in studio.page("/film") and answer["item"] == "films/ada-3"
+    assert not list(studio.library.folder.glob(".drawing-*"))
+
+
+def test_a_budget_that_is_no_time_is_refused_before_it_waits_in_the_queue(studio, film):
+    person = made(studio, "datasets", "Anna")
+    values = {"target": person.ref, "source": film, "budget": "soon"}
+    told = studio.post("/do/compare", 400, values=values)["error"]
+    assert "soon" in told and not studio.library.items("comparisons")
+
+
+def test_export_proposes_a_format_that_everybody_has(studio):
+    made(studio, "runs", "Anna")
+    assert "<option selected>onnx</option>" in studio.page("/more/export")
+
+
+def test_a_stopped_card_of_learn_says_that_it_is_chosen_anew(studio):
+    person = made(studio, "datasets", "Anna")
+    job = book.add(studio.library.folder, ["train", "two_cores"], title="Learn: Anna")
+    again.keep(job, {"data": person.ref}, verb="train", name="", choice="look")
+    book.write(job, state="stopped", status=130)
+    page = studio.page(f"/learn?person=anna&again={job.number}")
+    assert "here you choose anew" in page and "holds what it held" not in page

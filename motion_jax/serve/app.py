@@ -4,10 +4,8 @@ models, Socket.IO."""
 import asyncio
 import contextlib
 import json
-import re
 import struct
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable
 from html import escape
 from typing import Any
@@ -22,12 +20,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from motion_jax import __version__
 from motion_jax.report import html
-from motion_jax.serve import pictures
+from motion_jax.serve import pictures, runway
+from motion_jax.serve.answers import read_json, refused
 from motion_jax.serve.guard import App, Receive, Scope, Send
 from motion_jax.serve.pictures import FORMATS, Refused, refusing
-from motion_jax.serve.schema import inputs, outputs
 from motion_jax.serve.service import Service
-from motion_jax.serve.socketio import Session, SocketIO
 from motion_jax.transfer.fit import RunningFit
 from motion_jax.transfer.resident import Resident, Seen
 
@@ -36,7 +33,6 @@ from motion_jax.transfer.resident import Resident, Seen
 HEAD = struct.Struct("<Qd")
 # Seconds after which a silent stream is closed.
 SILENCE = 60.0
-_HOSTED = re.compile(r"^/.*\.runwayml\.cloud(/v1(?:/.*)?)$")
 _BOUNDARY = "motion-jax-frame"
 
 
@@ -53,19 +49,13 @@ def make_app(service: Service) -> App:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failed)
     _own_routes(app, service)
-    _runway_routes(app, service)
-    sockets = socket_io(service)
+    runway.add_routes(app, service)
+    sockets = runway.socket_io(service)
     app.router.routes += [
         Route("/socket.io/", sockets.polling, methods=["GET", "POST"]),
         WebSocketRoute("/socket.io/", sockets.websocket),
     ]
-    return _with_hosted_paths(_counting(app, service))
-
-
-def refused(error: Refused) -> Response:
-    """The answer to a request that is not met: one sentence."""
-    headers = {} if error.retry is None else {"Retry-After": str(error.retry)}
-    return JSONResponse({"error": str(error)}, error.status, headers)
+    return runway.with_hosted_paths(_counting(app, service))
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -77,32 +67,6 @@ async def _http_error(_: Request, error: Exception) -> Response:
 async def _failed(_: Request, error: Exception) -> Response:
     """The traceback goes to the server's log alone."""
     return JSONResponse({"error": "The server failed at this request; its log says how."}, 500)
-
-
-async def read_json(request: Request, most: int) -> Any:
-    """A body as JSON, whatever its type is called; one that was packed with gzip is unpacked.
-    Raises Refused."""
-    body = await request.body()
-    kind = request.headers.get("content-type", "")
-    if request.headers.get("content-encoding") == "gzip" and kind == "application/json":
-        body = await asyncio.to_thread(_unpacked, body, most)
-    try:
-        if len(body) < 100_000:
-            return json.loads(body)
-        return await asyncio.to_thread(json.loads, body)
-    except (ValueError, RecursionError) as error:
-        raise Refused("The body of all POST requests must contain JSON") from error
-
-
-def _unpacked(body: bytes, most: int) -> bytes:
-    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        data = unpacker.decompress(body, most + 1)
-    except zlib.error as error:
-        raise Refused("The body is not gzip, as its header says.") from error
-    if len(data) > most:
-        raise Refused("The unpacked body is too large; send less.", 413)
-    return data
 
 
 # --- our own ------------------------------------------------------------------------------------
@@ -463,97 +427,12 @@ def _page(schema: dict[str, Any]) -> str:
     )
 
 
-# --- RunwayML -----------------------------------------------------------------------------------
-
-_RUNWAY = ("/", "/query", "/data", "/error", "/info")
-
-
-def _runway_routes(app: FastAPI, service: Service) -> None:
-    def info() -> dict[str, Any]:
-        return {
-            "inputs": inputs(service.options.input_key, service.resident(None)),
-            "outputs": outputs(service.options.output_key, service.resident(None)),
-        }
-
-    async def query(request: Request) -> Response:
-        try:
-            value = await read_json(request, round(service.options.max_megabytes * 1e6))
-            return JSONResponse(await service.query(value))
-        except Refused as error:
-            service.error = str(error)
-            if service.options.errors == "last":
-                return JSONResponse(service.last)
-            return refused(error)
-
-    async def data() -> JSONResponse:
-        return JSONResponse(service.last)
-
-    async def error() -> JSONResponse:
-        return JSONResponse({"error": service.error})
-
-    async def about() -> JSONResponse:
-        return JSONResponse(info())
-
-    @app.get("/", summary="Says that the server lives (RunwayML's clients want some text)")
-    async def root() -> Response:
-        return Response("motion-jax serve: see /docs\n", media_type="text/plain")
-
-    for prefix, whose in (("", "RunwayML, local"), ("/v1", "RunwayML, hosted")):
-        app.post(f"{prefix}/query", summary=f"{whose}: a picture of a picture")(query)
-        app.get(f"{prefix}/data", summary=f"{whose}: the last answer")(data)
-        app.get(f"{prefix}/error", summary=f"{whose}: the last error")(error)
-        app.get(f"{prefix}/info", summary=f"{whose}: names and kinds")(about)
-
-    async def hosted() -> dict[str, Any]:
-        routes = {"queryRoute": "query", "dataRoute": "data", "errorRoute": "error"}
-        return {"status": "running", **{name: f"/v1/{path}" for name, path in routes.items()}}
-
-    app.get("/v1", summary="RunwayML, hosted: its state")(hosted)
-    app.get("/v1/", include_in_schema=False)(hosted)
-
-
-def socket_io(service: Service) -> SocketIO:
-    """RunwayML's Socket.IO: `info` once after connecting; `query` in; `data` to every client, or
-    `error`. And that of 2018: `update_request` and `update_response` in the namespace /query."""
-    options = service.options
-
-    def connected(session: Session, namespace: str) -> None:
-        first = service.resident(None)
-        shapes = {
-            "inputs": inputs(options.input_key, first),
-            "outputs": outputs(options.output_key, first),
-        }
-        session.emit("info", shapes, namespace)
-
-    async def handle(session: Session, event: str, values: list[Any], namespace: str) -> None:
-        begun, status, value = time.monotonic(), 200, values[0] if values else None
-        try:
-            if event == "query":
-                sockets.broadcast("data", await service.query(value), namespace)
-            elif event == "update_request":
-                picture = value.get("data") if isinstance(value, dict) else None
-                answer = await service.query({options.input_key: picture})
-                session.emit("update_response", {"results": answer[options.output_key]}, namespace)
-        except Refused as error:
-            status = error.status
-            session.emit("error", {"error": str(error)}, namespace)
-        except Exception:
-            status = 500
-            session.emit("error", {"error": "The server failed at this query."}, namespace)
-            raise
-        finally:
-            service.figures.answered("socket.io", status, time.monotonic() - begun)
-
-    sockets = SocketIO(connected, handle, round(options.max_megabytes * 1e6))
-    return sockets
-
-
 def _counting(app: App, service: Service) -> App:
     """Counts answers and times them, until they begin."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if path != "/v1/transfer" and path not in _RUNWAY and not path.startswith("/v1/"):
+        if path != "/v1/transfer" and path not in runway.PATHS and not path.startswith("/v1/"):
             await app(scope, receive, send)
             return
         begun, protocol = time.monotonic(), "http" if path == "/v1/transfer" else "runway"
@@ -567,15 +446,3 @@ def _counting(app: App, service: Service) -> App:
         await app(scope, receive, noted)
 
     return counted
-
-
-def _with_hosted_paths(app: App) -> App:
-    """RunwayML's client of hosted models wants "...runwayml.cloud/v1" in its address: any path that
-    ends so is /v1."""
-
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and (found := _HOSTED.match(scope["path"])):
-            scope = {**scope, "path": found[1], "raw_path": found[1].encode()}
-        await app(scope, receive, send)
-
-    return routed

@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from motion_jax.serve import pictures
-from motion_jax.serve.app import read_json
+from motion_jax.serve.answers import read_json
 from motion_jax.serve.pictures import Refused
 from motion_jax.serve.schema import inputs, outputs
 from motion_jax.serve.service import Service

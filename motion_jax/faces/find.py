@@ -16,6 +16,7 @@ from jaxtyping import Float, Float64, UInt8
 
 from motion_jax.faces.align import OVAL, alignment, turned
 from motion_jax.pose import detect
+from motion_jax.pose.bundles import find_bundle
 from motion_jax.pose.people.detector import tiles
 from motion_jax.workers import advance, pool, run_jobs, worker_count
 
@@ -55,6 +56,15 @@ class Faces:
     times: Float64[np.ndarray, " n"]
     size: tuple[int, int]
     crowded: int
+
+
+def landmarkers(model: Path | None, hands: bool) -> tuple[Path, Path | None]:
+    """The files of MediaPipe's holistic landmarker, and of its hand landmarker where hands are
+    looked for. model: a file, which is the first one, or the folder of both; None: see
+    bundles.find_bundle."""
+    folder = model if model is not None and model.is_dir() else None
+    both = find_bundle("holistic", model).path
+    return both, find_bundle("hands", folder).path if hands else None
 
 
 @dataclass(frozen=True)

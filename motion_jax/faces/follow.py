@@ -68,8 +68,6 @@ def follow(faces: Faces, smooth: bool = True) -> list[Track]:
 
 def _linked(records: np.ndarray, count: int) -> list[list[int]]:
     """Numbers of the records of one face each."""
-    from scipy.optimize import linear_sum_assignment  # not for --help
-
     bounds = np.searchsorted(records["frame"], np.arange(count + 1))
     found: list[list[int]] = []
     active: list[list[int]] = []
@@ -78,18 +76,26 @@ def _linked(records: np.ndarray, count: int) -> list[list[int]]:
         here = range(bounds[frame], bounds[frame + 1])
         costs = np.array([[_cost(records, one, new) for new in here] for one in active])
         taken = set()
-        if costs.size:
-            priced = np.where(np.isfinite(costs), costs, 1e6)
-            for row, column in zip(*linear_sum_assignment(priced), strict=True):
-                if np.isfinite(costs[row, column]):
-                    active[row].append(here[column])
-                    taken.add(here[column])
+        for row, column in paired(costs).items():
+            active[row].append(here[column])
+            taken.add(here[column])
         for new in here:
             if new not in taken:
                 fresh = [new]
                 found.append(fresh)
                 active.append(fresh)
     return found
+
+
+def paired(costs: np.ndarray) -> dict[int, int]:
+    """Of rows the columns that go with them, at the least cost together; not where it is inf."""
+    from scipy.optimize import linear_sum_assignment  # not for --help
+
+    if not costs.size:
+        return {}
+    priced = np.where(np.isfinite(costs), costs, 1e6)
+    pairs = zip(*linear_sum_assignment(priced), strict=True)
+    return {int(row): int(column) for row, column in pairs if np.isfinite(costs[row, column])}
 
 
 def _cost(records: np.ndarray, before: list[int], new: int) -> float:

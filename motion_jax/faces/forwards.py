@@ -17,6 +17,7 @@ from motion_jax.faces.follow import (
     OVAL_BETA,
     OVAL_CUTOFF,
     TURN_BETA,
+    paired,
     unlikeness,
 )
 from motion_jax.pose.smooth import OneEuro
@@ -101,15 +102,8 @@ class Faces:
     def next(self, time: float, records: np.ndarray | Sequence[np.void]) -> list[Face]:
         """Everybody of the next frame, at `time` (seconds, increasing), whoever is lost for up to
         HELD frames held; far faces before near ones. records: of find.RECORD."""
-        from scipy.optimize import linear_sum_assignment  # not for --help
-
-        costs = np.array([[one.unlike(record) for record in records] for one in self._here])
-        found: dict[int, int] = {}
-        if costs.size:
-            priced = np.where(np.isfinite(costs), costs, 1e6)
-            for row, column in zip(*linear_sum_assignment(priced), strict=True):
-                if np.isfinite(costs[row, column]):
-                    found[int(row)] = int(column)
+        costs = [[one.unlike(record) for record in records] for one in self._here]
+        found = paired(np.array(costs))
         for number, one in enumerate(self._here):
             if number in found:
                 one.see(records[found[number]], time)

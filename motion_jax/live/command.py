@@ -487,9 +487,11 @@ def _lines(session: Session, watcher: Watcher | None) -> list[str]:
 def _keys(session: Session) -> str:
     """The keys of the window."""
     people = [f"{n} {one.resident.name}" for n, one in enumerate(session.people[:9], 1)]
-    photo = isinstance(session.people[0].resident, MovingPhoto)
-    anew = "x begins anew from the pose of now" if photo else "x measures the person anew"
-    if isinstance(session.people[0].resident, DrawnFaces):
-        photo, anew = True, "x looks for faces anew"
-    measured = [anew] if photo or session.estimate is not None else []
+    resident = session.people[0].resident
+    if isinstance(resident, MovingPhoto):
+        measured = ["x begins anew from the pose of now"]
+    elif isinstance(resident, DrawnFaces):
+        measured = ["x looks for faces anew"]
+    else:
+        measured = ["x measures the person anew"] if session.estimate is not None else []
     return "; ".join([*measured, *(people if len(people) > 1 else ()), "q ends"])

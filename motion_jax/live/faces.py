@@ -6,7 +6,6 @@ A face that is lost for a moment is drawn where it was. Where there is no face t
 picture is not shown: nobody wants to be seen because the detector slept.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from jaxtyping import UInt8
 
 from motion_jax.errors import UserError, option
 from motion_jax.faces import align
-from motion_jax.faces.find import Finder
+from motion_jax.faces.find import Finder, landmarkers
 from motion_jax.faces.forwards import Face, Faces
 from motion_jax.faces.matte import Light, head_matte, laid_back, without_hands
 from motion_jax.live.options import LiveOptions
-from motion_jax.pose.bundles import find_bundle
 from motion_jax.train.run import Run
 from motion_jax.transfer.animate import even
 from motion_jax.transfer.resident import Seen
@@ -70,11 +68,9 @@ class DrawnFaces:
     Attributes:
       name: the run folder's; takes: "frames".
       camera_size: (height, width) of the camera's pictures; None: not known before they come.
-      least: faces whose square is smaller stay as they are, in pixels.
     """
 
     takes = "frames"
-    least = 32
 
     def __init__(self, run: Run, where: FacesSeen, translator: Translator, hold: bool = False):
         self.run, self.name = run, run.name
@@ -132,10 +128,9 @@ class DrawnFaces:
         assert moment.shown is not None, "only moments with a face"
         picture = moment.shown["frames"].copy()
         size = self._translator.size
-        drawn = [face for face in self._seen if np.exp(face.numbers[2]) >= self.least]
-        given = [align.cut(picture, face.numbers, size) for face in drawn]
-        made = self._translator(np.stack(given)) if given else ()
-        for face, before, after in zip(drawn, given, made, strict=True):
+        given = [align.cut(picture, face.numbers, size) for face in self._seen]
+        made = self._translator(np.stack(given))
+        for face, before, after in zip(self._seen, given, made, strict=True):
             matte = without_hands(head_matte(face.oval, size), face.numbers, face.hands)
             gains = self._light.gains(face.number, before, after, matte)
             _lay(picture, after, matte, face.numbers, gains)
@@ -161,12 +156,7 @@ def _lay(
 
 def finder(options: LiveOptions) -> Finder:
     """Finds faces, and with --detail holistic hands in front of them. To be closed."""
-    model = options.pose_model
-    bundle, hands = find_bundle("holistic", model).path, None
-    if options.detail == "holistic":
-        # A file that is named is the holistic landmarker.
-        folder: Path | None = model if model is not None and model.is_dir() else None
-        hands = find_bundle("hands", folder).path
+    bundle, hands = landmarkers(options.pose_model, options.detail == "holistic")
     return Finder(bundle, hands, far=False)
 
 

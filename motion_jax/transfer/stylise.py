@@ -21,7 +21,6 @@ from motion_jax.faces.follow import Track, follow
 from motion_jax.faces.matte import Light, head_matte, laid_back, without_hands
 from motion_jax.files import check_outputs
 from motion_jax.pose import detect
-from motion_jax.pose.bundles import find_bundle
 from motion_jax.progress import Meter, say
 from motion_jax.provenance.writer import check as check_provenance
 from motion_jax.report.montage import side_by_side
@@ -110,13 +109,7 @@ def _check(options: StyliseOptions) -> None:
 
 
 def _observed(options: StyliseOptions) -> find.Faces:
-    model = options.pose_model
-    bundle = find_bundle("holistic", model).path
-    hands = None
-    if options.hands:
-        # A file that is named is the holistic landmarker.
-        folder = model if model is not None and model.is_dir() else None
-        hands = find_bundle("hands", folder).path
+    bundle, hands = find.landmarkers(options.pose_model, options.hands)
     span = {"start": options.start, "end": options.end, "fps": options.fps}
     times = frame_times(options.source, **span)
     source = detect.Source(options.source, options.start, options.end, options.fps, times)

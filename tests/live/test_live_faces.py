@@ -94,9 +94,9 @@ def test_with_hold_the_last_picture_stays():
     np.testing.assert_array_equal(faces.nobody(IMAGE, 9.0), last)
 
 
-def test_small_faces_stay_as_they_are():
-    faces, _ = drawn(record(side=30.0))
-    assert (picture(faces, 0.0) == 80).all()
+def test_a_small_face_is_no_reason_to_show_the_cameras_picture():
+    faces, _ = drawn(record(side=25.0))
+    assert picture(faces, 0.0)[60, 80, 1] < 40
 
 
 def test_new_faces_are_looked_for_now_and_then_and_always_while_nobody_is_there():

@@ -13,7 +13,7 @@ from motion_jax.transfer.options import TransferOptions
 from motion_jax.video.reader import frame_times
 from motion_jax.video.writer import VideoWriter
 
-FPS, MINUTES, SIZE = 3, 20, 64
+FPS, MINUTES, SIZE = 3, 20, 96
 # Minutes until all buffers (of the encoder, above all) are as full as they get.
 FIRST = 8
 

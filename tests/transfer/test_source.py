@@ -12,8 +12,9 @@ from motion_jax.pose.forwards import Forwards
 from motion_jax.transfer.fit import Body, RunningFit, fit_clip
 from motion_jax.transfer.source import live_moments
 
-# Megabytes by which memory may grow from minute 8 of a video to minute 20; its pictures are 27.
-GROWTH = 20
+# Megabytes by which memory may grow from minute 8 of a video to minute 20: the allocator alone was
+# seen to take 24, and its pictures are 60.
+GROWTH = 40
 
 
 def test_a_clip_in_moments():

@@ -171,7 +171,7 @@ class EverybodyDanceNow(CoarseToFine):
 
     def check_dataset(self, dataset: PoseFrames) -> None:
         super().check_dataset(dataset)
-        if self.identities:
+        if self.planes:
             identities.check_count(dataset, self.identities)
 
     @property

@@ -173,8 +173,8 @@ class Desk:
         name: object = "",
         first: Sequence[str] = (),
         settings: str = "",
-        facts: Mapping[str, Any] | None = None,
         what: str = "",
+        preview: str = "",
     ) -> tuple[Job, Item | None]:
         """Puts a job into the queue; returns it and the place of its result.
 
@@ -182,19 +182,22 @@ class Desk:
           values: of the form, see forms.words; things as KIND/ID.
           name: of the result. first: words before all others (a config).
           settings: further words of a config, as one would type them.
-          facts: kept with the result. what: is done, for the job's title (default: the verb).
+          what: is done, for the job's title (default: the verb).
+          preview: the result is one, and this stands before its name; "": it is none.
         Raises UserError for everything that a person can mend; then nothing is made.
         """
         action = self.action(verb)
         plan = self._planned(library, verb, values, name, settings)
-        # A preview's name was given by the page.
-        if action.option and str(name).strip() and not (facts or {}).get("preview"):
+        if action.option and str(name).strip() and not preview:
             library.check_name(action.kind, plan.line)
         made_from = [item.ref for item in plan.taken]
         line, values = plan.line, plan.values
+        if preview:
+            line = called(f"{preview}: {line}")
         made = None
         if action.option:
-            kept = {**(facts or {}), **({"suffix": action.suffix} if action.suffix else {})}
+            kept: dict[str, Any] = {"preview": True} if preview else {}
+            kept |= {"suffix": action.suffix} if action.suffix else {}
             made = library.new(action.kind, line, made_from, kept)
             line, values = made.name, {**values, action.option: made.relative}
         kind = self._options_of(verb)

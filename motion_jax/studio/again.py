@@ -26,7 +26,8 @@ def keep(job: Job, values: Mapping[str, Any], **more: Any) -> None:
     files.write_json(job.folder / FORM, {"values": dict(values), **more})
 
 
-def _kept(job: Job) -> dict[str, Any]:
+def kept_of(job: Job) -> dict[str, Any]:
+    """What `keep` kept; {} where nothing was."""
     try:
         value = json.loads((job.folder / FORM).read_text())
         return value if isinstance(value["values"], dict) else {}
@@ -37,7 +38,7 @@ def _kept(job: Job) -> dict[str, Any]:
 def place(library: Library, number: str) -> str:
     """The page of a job's form, in the project. Raises UserError for a job without one."""
     job = _job(library, number)
-    kept = _kept(job)
+    kept = kept_of(job)
     if not leads_back(job) or not kept:
         raise UserError("There is no form of this job to go back to.")
     values, verb = kept["values"], kept.get("verb", job.verb)
@@ -66,7 +67,7 @@ def asked_again(
     """Of the job that a page's address names, if it is of the page's verb; else None."""
     if not number.isdigit() or (job := book.read(library.folder / "jobs" / number)) is None:
         return None
-    kept = _kept(job)
+    kept = kept_of(job)
     if not leads_back(job) or not kept or kept.get("verb", job.verb) != verb:
         return None
     name, kind = str(kept.get("name", "")), ACTIONS[verb].kind

@@ -20,12 +20,12 @@ from motion_jax.studio import library as libraries
 from motion_jax.studio.accounts import COOKIE as SESSION
 from motion_jax.studio.accounts import LASTS
 from motion_jax.studio.actions import command
-from motion_jax.studio.labels import doing, failure, in_labels, labelled, line
+from motion_jax.studio.labels import doing, failure, in_labels, labelled, line, stage
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.plans import plan_of, read_plan
 from motion_jax.studio.takes import takes
 from motion_jax.studio.web import LANGUAGE, Studio, given_in, studio_of, words_of
-from motion_jax.studio.words import languages
+from motion_jax.studio.words import Words, languages
 
 router = APIRouter()
 
@@ -95,6 +95,8 @@ def told(request: Request, project: str) -> dict[str, Any]:
     words = words_of(request)
     for row in told["jobs"]:
         row["line"] = line(row, words, studio.desk)
+        row["stage"] = stage(row, words)
+        row["said"] = words(f"state.{row['state']}")
         row["left"] = None if row["left"] is None else words.duration(row["left"])
     return told
 
@@ -105,6 +107,7 @@ def told(request: Request, project: str) -> dict[str, Any]:
 @router.post("/p/{project}/do/{verb}")
 async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     """Any verb, by its form: {"values": {...}, "name": "", "first": [...], "settings": ""}. With
+    "preview" its first seconds alone, of which "end" is what the form said. With
     "spell" it is only said how to type it: {"command", "why"}; "why" is what is still missing. With
     "takes", how long a comparison takes: {"takes", "why"}."""
     studio, given = studio_of(request), await given_in(request)
@@ -115,14 +118,10 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
     if any(word.startswith("-") for word in config) or len(config) > 1:
         raise UserError("A config is one word, for example small.")
 
-    asking = (
-        studio.project(project),
-        verb,
-        values,
-        given.get("name", ""),
-        config,
-        str(given.get("settings", "")),
-    )
+    library, name, settings = (
+        studio.project(project), given.get("name", ""), str(given.get("settings", "")),
+    )  # fmt: skip
+    asking = (library, verb, values, name, config, settings)
     words = words_of(request)
     if given.get("takes") is True:
         try:
@@ -135,21 +134,45 @@ async def do(request: Request, project: str, verb: str) -> dict[str, Any]:
         except UserError as error:
             return {"command": "", "why": in_labels(error.marked, words, studio.desk, verb)}
 
-    def ask() -> tuple[Job, Item | None]:
-        studio.check_room()
-        with labelled(words, studio.desk, verb):
-            preview = given.get("preview") is True
-            job, made = studio.desk.ask(
-                *asking, {"preview": True} if preview else None, what=doing(words, verb)
-            )
-        # A preview's name and end were given by the page.
-        name = "" if preview else asking[3]
-        shown = {key: value for key, value in values.items() if not (preview and key == "end")}
-        again.keep(job, shown, verb=verb, name=name, first=config, settings=asking[5])
-        queue.ensure(studio.base)
-        return job, made
+    preview = words("js.preview") if given.get("preview") is True else ""
+    # Of a preview's form, what would be made of all of it.
+    whole = {**values, "end": given.get("end", "")} if preview else values
+    kept = {"verb": verb, "name": name, "first": config, "settings": settings}
+    begun = await asyncio.to_thread(_asked, studio, words, asking, preview, whole, kept)
+    return _begun(project, *begun)
 
-    return _begun(project, *await asyncio.to_thread(ask))
+
+def _asked(
+    studio: Studio,
+    words: Words,
+    asking: tuple[Library, str, dict[str, Any], Any, list[str], str],
+    preview: str,
+    values: dict[str, Any],
+    kept: dict[str, Any],
+) -> tuple[Job, Item | None]:
+    """Puts a form's job into the queue. asking, preview: of Desk.ask; values, kept: of
+    again.keep."""
+    studio.check_room()
+    verb = asking[1]
+    with labelled(words, studio.desk, verb):
+        job, made = studio.desk.ask(*asking, what=doing(words, verb), preview=preview)
+    again.keep(job, values, **kept)
+    queue.ensure(studio.base)
+    return job, made
+
+
+@router.post("/p/{project}/jobs/{number}/whole")
+async def whole(request: Request, project: str, number: str) -> dict[str, Any]:
+    """Makes all of what a job showed the first seconds of."""
+    studio, words = studio_of(request), words_of(request)
+    library = studio.project(project)
+    kept = again.kept_of(_job(library, number))
+    if not kept or kept.get("verb") != "transfer":
+        raise UserError("There is no form of this job to go back to.")
+    values = kept.pop("values")
+    asking = (library, "transfer", values, kept["name"], kept["first"], kept["settings"])
+    begun = await asyncio.to_thread(_asked, studio, words, asking, "", values, kept)
+    return _begun(project, *begun)
 
 
 @router.post("/p/{project}/plan")

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from motion_jax.errors import UserError, worded
-from motion_jax.studio import api, intake, media, pages, ways
+from motion_jax.studio import api, browse, intake, media, pages, ways
 from motion_jax.studio.web import HERE, Studio, is_page, refused, words_of
 
 
@@ -45,6 +45,7 @@ def make_app(studio: Studio) -> FastAPI:
     # The pages of things have the most general paths, so they come last.
     app.include_router(api.router)
     app.include_router(intake.router)
+    app.include_router(browse.router)
     app.include_router(media.router)
     app.include_router(ways.router)
     app.include_router(pages.router)

@@ -2,13 +2,16 @@
 dancers. Requests of the pages' script, JSON in, JSON out."""
 
 import asyncio
+import functools
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from motion_jax import puppet
 from motion_jax.errors import UserError
@@ -21,6 +24,8 @@ from motion_jax.studio.words import Words
 router = APIRouter()
 # Of drawn dances: pictures a second, side in pixels, and the longest, seconds.
 DANCE_FPS, DANCE_SIDE, DANCE_SECONDS = 25, 256, 120
+# Side of a drawn dancer's picture in the choice, and the moment of a dance that it shows, seconds.
+STILL_SIDE, STILL_AT = 224, 1
 
 
 @router.post("/p/{project}/bring")
@@ -139,6 +144,24 @@ async def dancer(request: Request, project: str) -> dict[str, Any]:
         raise UserError("A dance has a number, from 0.")
     item = await asyncio.to_thread(_draw, library, str(who), seconds, dance)
     return {"item": item.ref, "go": f"/p/{project}/{item.ref}"}
+
+
+@router.get("/p/{project}/dancers/{who}.png")
+async def dancer_still(request: Request, project: str, who: str) -> Response:
+    """What a drawn dancer looks like."""
+    studio_of(request).project(project)
+    if who not in puppet.CHARACTERS:
+        raise UserError("There is no such dancer.")
+    data = await asyncio.to_thread(_still, who)
+    return Response(data, media_type="image/png", headers={"cache-control": "max-age=86400"})
+
+
+@functools.cache
+def _still(who: str) -> bytes:
+    motion = puppet.dance(STILL_AT * DANCE_FPS + 1, DANCE_FPS, 1)
+    drawn = puppet.draw(puppet.CHARACTERS[who], motion, STILL_SIDE, STILL_SIDE)[-1]
+    data: bytes = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return data
 
 
 def _draw(library: Library, who: str, seconds: int, dance: int) -> Item:

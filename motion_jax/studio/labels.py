@@ -7,10 +7,12 @@ from typing import Any
 
 from motion_jax.errors import UserError, flag, worded
 from motion_jax.studio.actions import ACTIONS, Desk
+from motion_jax.studio.library import Library
+from motion_jax.studio.short import is_short
 from motion_jax.studio.words import Words
 
-# By verb and option, the text that stands beside it on the pages made by hand. On others, and in
-# "All other options", it is the option's name.
+# By verb and option, the text that stands beside it on the pages made by hand. On the others what
+# is shown at once is called "option.VERB.NAME", and in "All other options" it is the option's name.
 OWN: Mapping[str, Mapping[str, str]] = {
     "prepare": {
         "videos": "kind.films", "start": "prepare.from", "end": "prepare.to",
@@ -65,7 +67,8 @@ def label(words: Words, verb: str, name: str) -> str:
     if verb in ACTIONS and name == ACTIONS[verb].option:
         # Pages choose the place, and people its name.
         key = "rename.label"
-    text = words(key) if key else name.replace("_", " ").replace(".", ": ")
+    plain = name.replace("_", " ").replace(".", ": ")
+    text = words(key) if key else words.maybe(f"option.{verb}.{name}", plain)
     shown = words("label", name=text[:1].upper() + text[1:])
     return words("label.off", label=shown) if value == "False" else shown
 
@@ -174,10 +177,18 @@ def failure(row: Mapping[str, Any], words: Words, desk: Desk) -> str:
 
 def line(row: Mapping[str, Any], words: Words, desk: Desk) -> str:
     """What a job said last, for people. row: see state.Watch."""
+    if row["verb"] == "prepare" and row["state"] == "done":
+        # What to train with which times: Learn says it, for its own choices.
+        return ""
     return in_labels(row["line"], words, desk, row["verb"])
 
 
-def onwards(row: Mapping[str, Any], words: Words) -> tuple[str, str]:
+def stage(row: Mapping[str, Any], words: Words) -> str:
+    """What a job is at, for people. row: see state.Watch."""
+    return words.maybe(f"stage.{row['stage']}", row["stage"])
+
+
+def onwards(row: Mapping[str, Any], words: Words, library: Library | None) -> tuple[str, str]:
     """Where a job that is done leads to: (page in the project, what one does there); ("", "") where
     it leads nowhere. row: see state.Watch."""
     refs = {ref.partition("/")[0]: ref for ref in reversed(row["about"])}
@@ -185,6 +196,8 @@ def onwards(row: Mapping[str, Any], words: Words) -> tuple[str, str]:
     if row["state"] != "done" or not made:
         return "", ""
     if row["verb"] in ("prepare", "suggest"):
+        if library is not None and is_short(library, made):
+            return f"dance?who={made}", words("person.at_once")
         return f"learn?person={made.partition('/')[2]}", words("next.learn")
     if row["verb"] == "people" and "films" in refs:
         return refs["films"], words("next.prepare")

@@ -100,12 +100,26 @@ def result(request: Request, project: str, id_: str, download: bool = False) -> 
     return _file(item, item.path, as_file=f"{item.id}{item.path.suffix}" if download else "")
 
 
+@router.get("/{kind}/{id_}/file/{name}")
+def one_file(request: Request, project: str, kind: str, id_: str, name: str) -> Response:
+    """A file that a verb wrote, to keep."""
+    item = studio_of(request).project(project).item(kind, id_)
+    if kind not in ("exports", "comparisons", "evaluations", "casts") or not is_named_safely(name):
+        raise UserError("There is no such file.")
+    return _file(item, item.path / name, as_file=name)
+
+
+def is_named_safely(name: str) -> bool:
+    """Whether a file's name can stand in an address: no path, and not hidden."""
+    return re.fullmatch(r"[\w][\w.-]*", name) is not None
+
+
 @router.get("/{kind}/{id_}/report/{name:path}")
 def report(request: Request, project: str, kind: str, id_: str, name: str) -> Response:
     """A page that a verb wrote, and the pictures and films beside it."""
     item = studio_of(request).project(project).item(kind, id_)
     parts = (name or "index.html").split("/")
-    if not all(re.fullmatch(r"[\w][\w.-]*", part) for part in parts):
+    if not all(is_named_safely(part) for part in parts):
         raise UserError("There is no such file.")
     # Of datasets and runs the page lies in a folder of its own.
     inside = item.path / "report" if kind in ("datasets", "runs") else item.path

@@ -11,12 +11,13 @@ from motion_jax.data import advice
 from motion_jax.data.quality_json import read_quality
 from motion_jax.errors import UserError
 from motion_jax.plan import accelerator
-from motion_jax.studio import bring, cards, checkpoints, state, uploads
+from motion_jax.studio import bring, cards, checkpoints, media, state, uploads
 from motion_jax.studio import library as libraries
 from motion_jax.studio.actions import ACTIONS, OWN_PAGES
 from motion_jax.studio.labels import in_labels
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.settings import configs, explained
+from motion_jax.studio.short import too_little
 from motion_jax.studio.takes import takes
 from motion_jax.studio.web import Studio, studio_of, words_of
 
@@ -77,9 +78,10 @@ def _next_step(by_kind: dict[str, list[Item]], preparing: list[Item]) -> str:
     """What a newcomer does next: "film", "prepare", "wait", "learn", "dance" or ""."""
     if not by_kind["films"]:
         return "film"
-    if not any(person.is_there for person in by_kind["datasets"]):
+    people = [person for person in by_kind["datasets"] if person.is_there]
+    if not people:
         return "wait" if preparing else "prepare"
-    if not by_kind["runs"]:
+    if not by_kind["runs"] and not all(too_little(person) for person in people):
         return "learn"
     return "" if any(not i.facts.get("preview") for i in by_kind["results"]) else "dance"
 
@@ -168,6 +170,7 @@ def person(request: Request, project: str, id_: str) -> Response:
         job=cards.job_of(studio, library, item),
         advice=found,
         quality=quality,
+        short=item.is_there and too_little(item),
         report=(item.path / "report" / "index.html").is_file(),
         runs=[i for i in library.shown("runs") if item.ref in i.made_from],
         together=library.descendants(item),
@@ -211,6 +214,9 @@ def result(request: Request, project: str, id_: str) -> Response:
         item=item,
         job=cards.job_of(studio, library, item),
         others=others,
+        # Made of a person's own frames and of no trained one.
+        rearranged=any(ref.startswith("datasets/") for ref in item.made_from)
+        and not any(ref.startswith("runs/") for ref in item.made_from),
         made_from=[cards.named(library, ref) for ref in item.made_from],
         together=library.descendants(item),
     )
@@ -291,6 +297,7 @@ def other(request: Request, project: str, kind: str, id_: str) -> Response:
     library = studio.project(project)
     item = library.item(kind, id_)
     names = sorted(p.name for p in item.path.iterdir()) if item.path.is_dir() else []
+    files = [n for n in names if (item.path / n).is_file() and media.is_named_safely(n)]
     return _shown(
         studio,
         request,
@@ -302,6 +309,7 @@ def other(request: Request, project: str, kind: str, id_: str) -> Response:
         sheet=(item.path / "people.png").is_file(),
         letters=cards.letters(item),
         names=names,
+        files=files,
         made_from=[cards.named(library, ref) for ref in item.made_from],
         together=library.descendants(item),
     )
@@ -311,5 +319,7 @@ def other(request: Request, project: str, kind: str, id_: str) -> Response:
 def jobs(request: Request, project: str) -> Response:
     studio = studio_of(request)
     library = studio.project(project)
-    rows = [studio.watch.row(job) for job in reversed(library.jobs())]
+    # Nobody asked for the measuring of the machine; it is there while it lasts.
+    asked = [job for job in library.jobs() if not (job.verb == "suggest" and job.state == "done")]
+    rows = [studio.watch.row(job) for job in reversed(asked)]
     return _shown(studio, request, "jobs.html", library, rows=rows)

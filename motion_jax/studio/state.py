@@ -55,6 +55,8 @@ class Watch:
             said = Summary()  # Of the process before this one.
         # Which command comes next is for a terminal.
         lines = [text for text in said.said if not text.startswith(NEXT)]
+        if job.state == "waiting":
+            lines = []  # What it said when it was stopped is no longer so.
         place = waiting.index(job.number) + 1 if waiting and job.number in waiting else 0
         return {
             "number": job.number,

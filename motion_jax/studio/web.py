@@ -89,7 +89,7 @@ class Studio:
             script=script_words(words),
             failure=lambda row: failure(row, words, self.desk),
             said=lambda row: line(row, words, self.desk),
-            onwards=lambda row: onwards(row, words),
+            onwards=lambda row: onwards(row, words, values.get("library")),
             **values,
         )
         return HTMLResponse(shown)

@@ -24,7 +24,7 @@ from motion_jax.train.adapt_options import AdaptOptions
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.dataset import check_data, fitted
 from motion_jax.train.loop import train
-from motion_jax.train.run import Run, load_run
+from motion_jax.train.run import Run, load_person
 from motion_jax.train.step import abstract_state
 
 # What the base was, in the new run's folder.
@@ -45,7 +45,7 @@ def adapt(
     """
     with events.watched(observer, stop):
         _check(options)
-        base = load_run(options.base, options.step)
+        base = load_person(options.base, options.step)
         dataset = open_dataset(options.data)
         config, stage = adapted_config(base, options)
         _check_fit(base, dataset, config, stage, options)

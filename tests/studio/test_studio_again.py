@@ -48,12 +48,13 @@ def test_a_film_that_could_not_be_prepared(studio, film):
 def test_a_dance_its_preview_and_one_that_was_stopped(studio, film):
     person = made(studio, "datasets", "Ben")
     values = {"data": person.ref, "source": film, "method": "nearest", "end": "0.5"}
-    studio.post("/do/transfer", values=values, name="Preview: ada", preview=True)
+    studio.post("/do/transfer", values=values, name="", preview=True, end="0.9")
     place, page, fill = led_back(studio, failed(studio))
     assert place == "/dance?again=1"
     # What the page chose for the preview is not the form's.
-    assert "end" not in fill["values"] and fill["name"] == ""
+    assert fill["values"] == {**values, "end": "0.9"} and fill["name"] == ""
     assert f'<option value="{person.ref}" selected>' in page
+    studio.post("/jobs/1/hide")
     studio.post("/do/transfer", values=values, name="Whole")
     job = studio.library.jobs()[-1]
     book.write(job, state="stopped", status=130)

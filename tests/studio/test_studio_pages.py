@@ -292,9 +292,17 @@ def test_forms_say_where_to_begin_and_list_their_own_results(studio):
     page = studio.page("/more/animate")
     assert f'href="{studio.place}/film">Begin under “Film”' in page
     learn = f'href="{studio.place}/learn">Begin under “Learn”'
-    assert learn in studio.page("/more/evaluate") and learn not in page
-    assert "By another verb" not in page
-    assert "made by <code>motion-jax train</code>" in page and "`" not in page
+    measure = studio.page("/more/evaluate")
+    assert learn in measure and learn not in page
+    assert "There is no trained person in this project yet." in measure
+    assert "By another verb" not in page and "`" not in page + measure
+    # Nothing can be begun before there is something to take, and what is shown at once has
+    # people's words.
+    assert '<button class="go" disabled>Begin' in measure
+    made(studio, "runs", "Ben")
+    measure = studio.page("/more/evaluate")
+    assert '<button class="go">Begin' in measure and "Who is measured" in measure
+    assert "motion-jax train" not in measure
 
 
 def test_names_can_be_changed_and_repeat(studio):

@@ -21,9 +21,10 @@ def film(studio, dancer):
 def test_previews_are_among_the_results_and_named_so(studio, film):
     person = made(studio, "datasets", "Ben")
     values = {"data": person.ref, "source": film, "method": "nearest", "end": "0.5"}
-    studio.post("/do/transfer", values=values, name="Preview: ada", preview=True)
+    studio.post("/do/transfer", values=values, name="", preview=True, end="")
     [job] = studio.library.jobs()
-    item = studio.library.item("results", "preview-ada")
+    item = studio.library.item("results", "preview-ben-ada")
+    assert item.name == "Preview: Ben – ada"
     item.path.write_bytes(b"film")
     book.write(job, state="done", status=0)
     for place in ("/", "/dance"):
@@ -32,6 +33,17 @@ def test_previews_are_among_the_results_and_named_so(studio, film):
         assert card and '<span class="badge">Preview</span>' in card[0], place
     # It is no result with which one is through.
     assert '<li class="now"><a href="/p/test/learn">' in studio.page("/")
+    # From it one goes on to all of it.
+    page = studio.page(f"/{item.ref}")
+    assert f'data-send="{studio.place}/jobs/1/whole">Make all of it' in page
+    # Real frames are not computed.
+    assert "Rearranged: real pictures" in page and "this was computed" not in page
+    assert studio.post("/jobs/1/whole")["go"].endswith("/results/ben-ada")
+    job = studio.library.jobs()[-1]
+    assert "--end" not in job.words and "--method" in job.words
+    assert "preview" not in studio.library.of_ref(job.about[0]).facts
+    studio.post("/do/compare", values={"target": person.ref, "source": film})
+    studio.post(f"/jobs/{studio.library.jobs()[-1].number}/whole", 400)
 
 
 def test_a_failed_comparison_is_found_with_its_reason(studio, film):
@@ -44,7 +56,7 @@ def test_a_failed_comparison_is_found_with_its_reason(studio, film):
     for place in ("/", "/more/compare"):
         page = studio.page(place)
         assert f'href="{studio.place}/{item.ref}"' in page, place
-        assert "went wrong: “Budget” 1s is too small for cyclegan" in page, place
+        assert "went wrong: “Time to learn, each method” 1s is too small for cyclegan" in page, place
 
 
 def test_a_person_whose_learning_was_stopped_has_a_size(studio):

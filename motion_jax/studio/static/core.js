@@ -23,12 +23,13 @@ export function wrong(text, go = '') {
 }
 
 // A question with two answers; resolves to whether it was the first.
-export function question(text, yes, no) {
+function question(text, yes, no) {
   const line = document.createElement('p'), buttons = [yes, no].map((label) => {
     const button = document.createElement('button');
     button.textContent = label;
     return button;
   });
+  line.className = 'question';
   line.append(`${text} `, ...buttons);
   by('wrong').replaceChildren(line);
   buttons[0].focus();
@@ -43,15 +44,22 @@ export async function answered(response) {
   return answer;
 }
 
-// A change: JSON there, JSON back. Asks where the answer is a question; says what is wrong, and throws it.
+// A change: JSON there, JSON back. Asks where the answer is a question; throws what is wrong.
+export async function quietly(address, body = {}) {
+  const headers = { 'content-type': 'application/json' };
+  const options = { method: 'POST', headers, body: JSON.stringify(body) };
+  const response = await fetch(address, options).catch(() => { throw new Error(w('away')); });
+  const answer = await answered(response);
+  if (!answer.ask) return answer;
+  return quietly(address, { ...body, [await question(answer.ask, answer.yes, answer.no) ? 'twice' : 'drop']: true });
+}
+
+// The same, and says what is wrong.
 export async function send(address, body = {}) {
   try {
-    const headers = { 'content-type': 'application/json' };
-    const answer = await answered(await fetch(address, { method: 'POST', headers, body: JSON.stringify(body) }));
-    if (!answer.ask) return answer;
-    return await send(address, { ...body, [await question(answer.ask, answer.yes, answer.no) ? 'twice' : 'drop']: true });
+    return await quietly(address, body);
   } catch (error) {
-    wrong(error instanceof TypeError ? w('away') : error.message);
+    wrong(error.message);
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 // Films: sent in pieces, recorded, cut.
-import { answered, by, clock, pause, send, w, wrong } from './core.js';
+import { answered, by, clock, pause, quietly, w, wrong } from './core.js';
 
 const PIECE = 4 * 1024 * 1024;
 const upload = by('upload');
@@ -7,7 +7,7 @@ const upload = by('upload');
 // Sends a file from where the server has it; a break of the network is waited out.
 async function sent(file, name, shown) {
   const place = upload.dataset.upload;
-  const begun = await send(place, { name: file.name, size: file.size, changed: file.lastModified });
+  const begun = await quietly(place, { name: file.name, size: file.size, changed: file.lastModified });
   let { received } = begun, failed = 0;
   while (received < file.size) {
     shown(received / file.size);
@@ -15,11 +15,7 @@ async function sent(file, name, shown) {
       const body = file.slice(received, received + PIECE);
       const headers = { 'content-type': 'application/octet-stream' };
       const response = await fetch(`${place}/${begun.upload}?offset=${received}`, { method: 'PUT', headers, body });
-      if (response.status >= 400 && response.status < 500) {
-        const error = await answered(response).catch((why) => why);
-        wrong(error.message);
-        throw error;
-      }
+      if (response.status >= 400 && response.status < 500) throw await answered(response).catch((why) => why);
       ({ received } = await answered(response));
       failed = 0;
     } catch (error) {
@@ -28,7 +24,7 @@ async function sent(file, name, shown) {
     }
   }
   shown(1);
-  return send(`${place}/${begun.upload}/finish`, { name });
+  return quietly(`${place}/${begun.upload}/finish`, { name });
 }
 
 async function take(file, name = '') {
@@ -46,13 +42,15 @@ async function take(file, name = '') {
     // It stays beside those that were taken.
     bar.remove();
     row.className = 'bad';
-    text.textContent = `${file.name}: ${error.message}`;
+    row.setAttribute('role', 'alert');
+    text.textContent = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`;
     return null;
   }
 }
 
 async function takeAll(files) {
   const made = [];
+  for (const old of by('uploading').querySelectorAll('.bad')) old.remove();
   for (const file of files) made.push(await take(file));
   if (made.includes(null)) return;
   location.href = made.length === 1 ? made[0].go : location.href;

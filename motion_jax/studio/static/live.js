@@ -74,6 +74,8 @@ function open() {
     const shown = by('live-picture');
     if (shown.width !== picture.width || shown.height !== picture.height) { shown.width = picture.width; shown.height = picture.height; }
     shown.getContext('2d').drawImage(picture, 0, 0);
+    shown.hidden = false;
+    by('live-empty').hidden = true;
     const taken = sent.get(which);
     for (const old of sent.keys()) if (old <= which) sent.delete(old);
     if (taken === undefined) return;

@@ -4,6 +4,8 @@ import './who.js';
 import './run.js';
 import './player.js';
 import './live.js';
+import './browse.js';
+import { dancing } from './dance.js';
 import { copied, pause, say, send, w, wrong } from './core.js';
 
 const project = document.body.dataset.project;
@@ -19,8 +21,13 @@ const after = (answer) => {
 };
 
 async function during(button, work) {
+  const label = button?.textContent;
   if (button) button.disabled = true;
-  try { after(await work()); } catch (error) { /* said already */ } finally { if (button) button.disabled = false; }
+  if (button?.dataset.busy) button.textContent = button.dataset.busy;
+  try { after(await work()); } catch (error) { /* said already */ } finally {
+    if (button) button.disabled = false;
+    if (button?.dataset.busy) button.textContent = label;
+  }
 }
 
 document.addEventListener('click', (event) => {
@@ -40,7 +47,9 @@ function plain(form) {
   const body = JSON.parse(form.dataset.body || '{}');
   for (const input of form.elements) {
     if (!input.name) continue;
-    body[input.name] = input.dataset.kind === 'number' ? Number(input.value) : input.value;
+    if (input.type === 'radio' && !input.checked) continue;
+    const number = input.value === '' ? null : Number(input.value);
+    body[input.name] = input.dataset.kind === 'number' ? number : input.value;
   }
   return body;
 }
@@ -63,27 +72,6 @@ function asked(form) {
   }
   return body;
 }
-
-// Someone to dance is a run, or a person's own frames.
-function dancing(form, body, preview) {
-  const who = form.querySelector('[data-who]').value;
-  if (who.startsWith('runs/')) body.values.run = who;
-  else {
-    Object.assign(body.values, { data: who, method: 'nearest' });
-    delete body.values.step;
-  }
-  if (!form.querySelector('#sound').checked) body.values.audio = 'drop';
-  if (!preview) return;
-  const film = form.elements.source.selectedOptions[0];
-  const start = Number(body.values.start || 0);
-  const end = Number(body.values.end || film.dataset.seconds);
-  body.preview = true;
-  body.name = `${w('preview')}: ${film.textContent.replace(/ \([^(]*\)$/, '')}`;
-  body.values.end = String(Math.min(start + Number(form.dataset.preview), end));
-}
-
-// Who was chosen in one film is nobody in another.
-document.getElementById('source')?.addEventListener('change', () => document.getElementById('dance-at')?.remove());
 
 // How far a form's work is, while its request lasts, or that of another tab.
 async function follow(form, going) {
@@ -108,7 +96,7 @@ document.addEventListener('submit', (event) => {
   } else if (form.dataset.do) {
     event.preventDefault();
     const body = asked(form);
-    if (form.id === 'dance') dancing(form, body, button?.value === 'preview');
+    if (form.id === 'dance') dancing(body, button?.value === 'preview');
     during(button, () => send(form.dataset.do, body));
   }
 });
@@ -116,7 +104,7 @@ document.addEventListener('submit', (event) => {
 // What one would type for a form as it is filled in; said anew while its part of the page is open.
 async function spell(part) {
   const form = part.closest('form'), body = asked(form);
-  if (form.id === 'dance') dancing(form, body, false);
+  if (form.id === 'dance') dancing(body, false);
   const headers = { 'content-type': 'application/json' };
   const answer = await fetch(form.dataset.do, { method: 'POST', headers, body: JSON.stringify({ ...body, spell: true }) }).catch(() => null);
   const said = answer ? await answer.json() : { error: w('away') };
@@ -138,7 +126,7 @@ for (const part of document.querySelectorAll('[data-spell]')) {
 // A form for a second try holds what it held at the first one.
 function filled(form, { values = {}, name = '', first = [], settings = '' }) {
   const set = (input, value) => {
-    if (!input) return;
+    if (!input || [].concat(value).join(' ') === (input.type === 'checkbox' ? String(input.checked) : input.value)) return;
     if (input.type === 'checkbox') input.checked = value === true;
     else if (input.multiple) for (const one of input.options) one.selected = [].concat(value).includes(one.value);
     else input.value = [].concat(value).join(' ');
@@ -193,8 +181,8 @@ function told(row) {
 function line(row) {
   if (row.state !== 'running') return row.line;
   const { step, steps, total_step: all } = row.step;
-  // Samples are named by the steps of all parts.
-  if (step) return all > step ? w('step_of_part', row.stage, step, steps, all) : w('step', step, steps);
+  // Of several parts the steps are counted through, as samples are named.
+  if (step) return all > step ? w('step_of_part', all, row.stage) : w('step', step, steps);
   if (row.total) return `${row.task}: ${row.done} / ${row.total}`;
   return row.line;
 }
@@ -202,6 +190,8 @@ function line(row) {
 function show(row) {
   for (const article of document.querySelectorAll(`[data-job="${row.number}"]`)) {
     const part = (name) => article.querySelector(`[data-part="${name}"]`);
+    part('state').className = `badge ${row.state}`;
+    part('state').textContent = row.said;
     part('text').textContent = told(row);
     part('line').textContent = line(row);
     const bar = part('bar');

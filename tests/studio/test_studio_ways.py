@@ -1,0 +1,152 @@
+"""Where pages lead, and what they let one choose: after a trial with newcomers."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+from studio_opened import Opened, made, send
+
+from motion_jax.events import Said, StageBegun, watched
+from motion_jax.jobs import book
+from motion_jax.jobs.record import recorded
+from motion_jax.studio import short
+
+
+@pytest.fixture
+def film(studio, dancer):
+    return send(studio, dancer.read_bytes(), "ada.mp4")
+
+
+class Quality:
+    def __init__(self, records):
+        self.records = self.frames = records
+
+
+@pytest.mark.parametrize(
+    ("pictures", "first", "way"),
+    [(200, "Dance at once, with real frames", "dance"), (2000, "Learn this person", "learn")],
+)
+def test_every_page_leads_to_what_suits_the_film(studio, monkeypatch, pictures, first, way):
+    person = made(studio, "datasets", "Ben")
+    monkeypatch.setattr(short, "read_quality", lambda path: Quality(pictures))
+    job = book.add(studio.library.folder, ["prepare"], about=[person.ref])
+    book.write(job, state="done", status=0)
+    for place in (f"/{person.ref}", "/jobs"):
+        button = studio.page(place).split('<a class="button go" ')[1].split("</a>")[0]
+        assert button.endswith(">" + first), place
+    made(studio, "films", "ada", width=64, height=64, seconds=2.0, fps=25, file="ada.mp4")
+    assert f'<li class="now"><a href="{studio.place}/{way}">' in studio.page("/")
+
+
+def test_a_job_is_told_as_it_is_now(studio):
+    run = made(studio, "runs", "Ben")
+    job = book.add(studio.library.folder, ["train"], title="Learn: Ben", about=[run.ref])
+    with recorded(job.events, lambda event: None) as recorder, watched(recorder):
+        recorder(StageBegun("global"))
+        recorder(Said("Stopped after step 3."))
+    book.write(job, state="stopped", status=130, begun=time.time() - 9)
+
+    def row():
+        return studio.http.get(studio.place + "/state").json()["jobs"][-1]
+
+    assert (row()["line"], row()["said"]) == ("Stopped after step 3.", "stopped")
+    assert row()["stage"] == "the whole picture"
+    studio.post("/jobs/1/resume")
+    book.write(book.read(job.folder), state="waiting")
+    assert (row()["line"], row()["said"]) == ("", "waiting")
+
+
+def test_the_measuring_of_the_machine_is_no_job_that_was_asked_for(studio):
+    person = made(studio, "datasets", "Ben")
+    job = book.add(
+        studio.library.folder, ["suggest", person.relative], title="How long", about=[person.ref]
+    )
+    assert "How long" in studio.page("/jobs")
+    book.write(job, state="done", status=0)
+    assert "How long" not in studio.page("/jobs")
+
+
+def test_what_was_refused_is_changed_before_it_is_tried_again(studio, film):
+    studio.post("/do/prepare", values={"videos": [film]})
+    [job] = studio.library.jobs()
+    book.write(job, state="failed", status=2, error="Use --start 3.")
+    page = studio.page("/jobs")
+    assert page.index("Change it and try again") < page.index("Try once more")
+    book.write(job, state="stopped", status=130, error="")
+    page = studio.page("/jobs")
+    assert page.index(">Go on<") < page.index("Change it and try again")
+
+
+def test_a_drawn_dancer_is_seen_before_it_is_drawn(studio):
+    page = studio.page("/film")
+    for who in ("ada", "ben"):
+        place = f"{studio.place}/dancers/{who}.png"
+        assert place in page
+        data = np.frombuffer(studio.http.get(place).content, np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert picture.shape == (224, 224, 3) and picture.std() > 10
+    studio.page("/dancers/nobody.png", 404)
+    answer = studio.post("/dancer", 400, who="ada", seconds=1, dance=None)
+    assert answer["error"] == "A dance has a number, from 0."
+
+
+def test_a_film_lends_its_dance(studio, film):
+    assert f'href="{studio.place}/dance?source={film}">Dance like in this film' in (
+        studio.page(f"/{film}")
+    )
+
+
+def test_what_was_exported_can_be_taken_home(studio, tmp_path):
+    export = made(studio, "exports", "For others")
+    (export.path / "generator.onnx").write_bytes(b"onnx")
+    (export.path / "checkpoints" / "6").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (export.path / "link").symlink_to(tmp_path / "secret")
+    page = studio.page(f"/{export.ref}")
+    place = f"{studio.place}/{export.ref}/file/generator.onnx"
+    assert f'<a href="{place}" download>generator.onnx</a>' in page
+    answer = studio.http.get(place)
+    assert answer.content == b"onnx"
+    assert 'filename="generator.onnx"' in answer.headers["content-disposition"]
+    for wrong in ("link", "none", "..%2f..%2fabout%2fexports", "checkpoints"):
+        studio.page(f"/{export.ref}/file/{wrong}", 404)
+    run = made(studio, "runs", "Ben")
+    studio.page(f"/{run.ref}/file/metadata.json", 404)
+
+
+def test_folders_of_this_machine_can_be_looked_through(studio, tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "runs").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (folder / "b.mp4").write_bytes(b"")
+    (folder / "A.mp4").write_bytes(b"")
+
+    def listed(path, status=200):
+        answer = studio.http.get(
+            studio.place + "/browse", params={"path": str(path)}, headers={"accept": "*/*"}
+        )
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    told = {"path": str(folder), "parent": str(tmp_path), "folders": ["runs"],
+            "files": ["A.mp4", "b.mp4"]}  # fmt: skip
+    assert listed(folder) == listed(folder / "b.mp4") == listed(folder / "runs" / "..") == told
+    assert listed("/")["parent"] == "" and listed("~")["path"] == listed("")["path"]
+    for wrong in (folder / "none", "a\0b"):
+        assert "is no folder that can be read" in listed(wrong, 400)["error"]
+    page = studio.page("/more/import")
+    assert 'data-browse="bring-path"' in page and 'data-browse="field-source"' in page
+
+
+def test_folders_of_a_server_are_not_shown(tmp_path, no_queue):
+    studio = Opened(tmp_path, host="0.0.0.0", token="a-long-secret")
+    try:
+        headers = {"authorization": "Bearer a-long-secret", "accept": "*/*"}
+        answer = studio.http.get(studio.place + "/browse?path=/", headers=headers)
+        assert answer.status_code == 400 and "cannot be named here" in answer.json()["error"]
+        assert "data-browse" not in studio.http.get(
+            studio.place + "/more/import", headers={**headers, "accept": "text/html"}
+        ).text
+    finally:
+        studio.close()

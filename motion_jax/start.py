@@ -16,3 +16,7 @@ def main() -> None:
     from motion_jax.cli import main as run
 
     run()
+
+
+if __name__ == "__main__":
+    main()

@@ -357,3 +357,11 @@ def test_libtpu_is_told_what_it_would_complain_of(tmp_path, monkeypatch):
     # As monkeypatch does not know of it, it is taken away again here.
     assert os.environ.pop("TPU_ACCELERATOR_TYPE") and os.environ.pop("TPU_WORKER_HOSTNAMES")
     del os.environ["TPU_SKIP_MDS_QUERY"], os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"]
+
+
+@pytest.mark.parametrize("module", ["motion_jax", "motion_jax.start", "motion_jax.cli"])
+def test_python_finds_the_command_where_its_script_is_not_on_the_path(module):
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and __version__ in done.stdout, done.stderr

@@ -32,7 +32,8 @@ async def browse(request: Request, project: str, path: str = "~") -> dict[str, A
 def _listed(path: str) -> dict[str, Any]:
     # Not resolved: who came by a link goes back by it.
     folder = Path(os.path.abspath(os.path.expanduser(path)))
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     try:
         if folder.is_file():
             folder = folder.parent

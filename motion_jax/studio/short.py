@@ -18,6 +18,6 @@ def is_short(library: Library, ref: str) -> bool:
 def too_little(person: Item) -> bool:
     """The same of a prepared person that is there."""
     try:
-        return advice.length(read_quality(person.path).records) == "few"
+        return advice.length(read_quality(person.path)["records"]) == "few"
     except UserError:
         return False  # Imported.

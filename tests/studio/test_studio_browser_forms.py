@@ -82,7 +82,7 @@ def test_how_long_a_comparison_takes_is_said_as_it_is_chosen(studio, page):
     page.fill("#field-budget", "60s")
     page.get_by_text("5 of 7 methods learn for 60 seconds each").wait_for()
     page.fill("#field-budget", "soon")
-    page.get_by_text("“Budget” soon is no time to train").wait_for()
+    page.get_by_text("“Time to learn, each method” soon is no time to train").wait_for()
 
 
 def test_the_same_film_is_asked_about(studio, page, film, dancer, tmp_path):

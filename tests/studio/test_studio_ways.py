@@ -18,18 +18,13 @@ def film(studio, dancer):
     return send(studio, dancer.read_bytes(), "ada.mp4")
 
 
-class Quality:
-    def __init__(self, records):
-        self.records = self.frames = records
-
-
 @pytest.mark.parametrize(
     ("pictures", "first", "way"),
     [(200, "Dance at once, with real frames", "dance"), (2000, "Learn this person", "learn")],
 )
 def test_every_page_leads_to_what_suits_the_film(studio, monkeypatch, pictures, first, way):
     person = made(studio, "datasets", "Ben")
-    monkeypatch.setattr(short, "read_quality", lambda path: Quality(pictures))
+    monkeypatch.setattr(short, "read_quality", lambda path: {"records": pictures})
     job = book.add(studio.library.folder, ["prepare"], about=[person.ref])
     book.write(job, state="done", status=0)
     for place in (f"/{person.ref}", "/jobs"):

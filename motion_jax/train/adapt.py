@@ -12,6 +12,7 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config
+from motion_jax.data.identities import parted
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
@@ -24,7 +25,7 @@ from motion_jax.train.adapt_options import AdaptOptions
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
 from motion_jax.train.dataset import check_data, fitted
 from motion_jax.train.loop import train
-from motion_jax.train.run import Run, load_person
+from motion_jax.train.run import Run, load_run
 from motion_jax.train.step import abstract_state
 
 # What the base was, in the new run's folder.
@@ -45,13 +46,15 @@ def adapt(
     """
     with events.watched(observer, stop):
         _check(options)
-        base = load_person(options.base, options.step)
+        folder, who = parted(options.base)
+        known = load_run(folder, options.step)
+        base = known.as_identity(who)
         dataset = open_dataset(options.data)
         config, stage = adapted_config(base, options)
         _check_fit(base, dataset, config, stage, options)
         config = fitted(config, dataset, anew=True)
         if runs.read_config(options.run) is None:
-            _begin(base, dataset, config, stage, options, command)
+            _begin(known, base, dataset, config, stage, options, command)
         limits = {} if options.minutes is None else {stage: 60 * options.minutes}
         train(config, options.data, options.run, command=command, limits=limits)
         events.emit(events.Done("adapt", options.run), at=1.0)
@@ -118,6 +121,7 @@ def _check_fit(
 
 
 def _begin(
+    known: Run,
     base: Run,
     dataset: PoseFrames,
     config: Config,
@@ -125,7 +129,8 @@ def _begin(
     options: AdaptOptions,
     command: str,
 ) -> None:
-    """Makes the run's folder with the base's weights; leaves nothing behind where that fails."""
+    """Makes the run's folder with the base's weights; leaves nothing behind where that fails.
+    known: the base before one of its people was chosen."""
     config.validate()
     about = {
         "run": base.folder.resolve().name,
@@ -133,8 +138,9 @@ def _begin(
         "step": base.step,
         "checkpoint": base.checkpoint,
         "dataset": base.dataset,
+        **({"identity": base.identity} if base.identity else {}),
     }
-    params = _weights(base, config.recipe, stage)
+    params = _weights(known, base, config.recipe, stage)
     state = imported.with_params(imported.fresh_state(config, stage), params)
     there = options.run.exists()
     if there and any(options.run.iterdir()):
@@ -146,7 +152,7 @@ def _begin(
     try:
         write_json(options.run / BASE, about)
         runs.write_description(options.run, config, dataset, command)
-        came = f"the base {about['run']} (step {base.step})"
+        came = f"the base {base.name} (step {base.step})"
         imported.save(options.run, config, stage, state, {"from": came, "base": about})
     except BaseException:
         for child in options.run.iterdir():
@@ -158,13 +164,13 @@ def _begin(
     say(f"Begun with {', '.join(sorted(params))} of {came}, trained on {clips} video(s).")
 
 
-def _weights(base: Run, recipe: Recipe, stage: str) -> dict[str, Any]:
+def _weights(known: Run, base: Run, recipe: Recipe, stage: str) -> dict[str, Any]:
     """By name, the networks of the base that the stage has: its averaged generator, and the
     discriminators, where its checkpoint has them."""
     with Checkpoints(base.folder / "checkpoints", read_only=True) as checkpoints:
         record = checkpoints.record(base.step)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        laid_out = imported.laid_out_with(record, base.config)
+        laid_out = imported.laid_out_with(record, known.config)
         abstract = abstract_state(laid_out, record["stage"], sharding)
         used = {id(leaf) for leaf in jax.tree.leaves(abstract.params)}
         wanted = jax.tree.map(lambda leaf: leaf if id(leaf) in used else SKIPPED, abstract)

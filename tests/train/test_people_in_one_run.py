@@ -26,6 +26,8 @@ from motion_jax.port.export_run import export
 from motion_jax.port.options import ExportOptions
 from motion_jax.puppet import company
 from motion_jax.recipes.state import Params
+from motion_jax.train.adapt import adapt
+from motion_jax.train.adapt_options import AdaptOptions
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_person, load_run
 from motion_jax.transfer.command import transfer
@@ -41,9 +43,13 @@ COLOURS = {"ann": (200, 60, 60), "bob": (60, 60, 200)}
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """A dataset of two people before grey, in two clips each."""
-    folder, rows, clips = tmp_path_factory.mktemp("both"), [], []
-    sources = ["bob#1.mp4", "ann.mp4", "bob#2.mp4"]
+    """Of two people."""
+    return write_dataset_of(tmp_path_factory.mktemp("both"), "bob#1.mp4", "ann.mp4", "bob#2.mp4")
+
+
+def write_dataset_of(folder, *sources):
+    """A dataset of clips of six frames each before grey, by their names' people."""
+    rows, clips = [], []
     for clip, name in enumerate(sources):
         clips.append((clip, clip, len(rows), 6))
         for i in range(6):
@@ -315,3 +321,24 @@ def test_who_does_not_fit_is_refused(known, run, both, tmp_path):
     # A cast member's pictures are made without a background; they, too, need a name.
     with pytest.raises(UserError, match="say who it is"):
         Networks(load_run(run), before=False)._seen({"keypoints": np.zeros((1, 137, 3))})
+
+
+def test_a_new_person_begins_with_one_of_them(run, tmp_path):
+    # Two films by different names are still those of one person.
+    film = write_dataset_of(tmp_path / "film", "ann.mp4", "ann again.mp4")
+    with pytest.raises(UserError, match="knows ann, bob; say who it is, as in .*both:ann"):
+        adapt(AdaptOptions(run, film, tmp_path / "none", 2))
+    adapt(AdaptOptions(Path(f"{run}:ann:1+bob:3"), film, tmp_path / "new", 2))
+    begun, new = load_run(tmp_path / "new", "0"), load_run(tmp_path / "new")
+    assert new.people == [] and new.step == 2 and new.config.recipe.identities == 1
+    was = load_run(run)
+    for path, leaf in jax.tree.leaves_with_path(mixed(was.params["generator"], (0.25, 0.75))):
+        now = begun.params["generator"]
+        for key in path:
+            now = now[key.key]
+        np.testing.assert_array_equal(now, leaf)
+    assert json.loads((tmp_path / "new" / "base.json").read_text())["identity"] == "ann:1+bob:3"
+    # The discriminators came along, and the run goes on as any other.
+    adapt(AdaptOptions(Path(f"{run}:ann:1+bob:3"), film, tmp_path / "new", 2))
+    told = json.loads((tmp_path / "new" / "config.json").read_text())["recipe"]
+    assert told["identities"] == 1

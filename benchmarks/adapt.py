@@ -3,11 +3,12 @@
     python -m benchmarks.adapt [--save]
 
 A base is trained on a crowd of drawn people, and on filmed ones with --base-film (config
-many_people). Then, for films of several lengths of people that are none of them (one who is drawn,
-and with --film filmed ones): the base is adapted, and the same networks are trained from nothing,
-for the same steps and for a multiple of them. The drawn person is measured on a dance that none of
-the films shows, with its true joints, against the person really drawn in it; filmed people on the
-last fifth of their films, of which nothing is learnt. "person" is PSNR within the person's box.
+many_people, which tells them apart). Then, for films of several lengths of people that are none of
+them (one who is drawn, and with --film filmed ones): the base is adapted, and the same networks are
+trained from nothing, for the same steps and for a multiple of them. The drawn person is measured on
+a dance that none of the films shows, with its true joints, against the person really drawn in it;
+filmed people on the last fifth of their films, of which nothing is learnt. "person" is PSNR within
+the person's box.
 """
 
 import os
@@ -121,6 +122,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 def _measured(options: Options, folder: Path) -> dict[str, Any]:
     from motion_jax import puppet
+    from motion_jax.data.identities import ALL
     from motion_jax.puppet.crowd import character
     from motion_jax.train.adapt import adapt
     from motion_jax.train.adapt_options import AdaptOptions
@@ -137,7 +139,7 @@ def _measured(options: Options, folder: Path) -> dict[str, Any]:
     dances = [puppet.dance(round(options.each * FPS), FPS, i) for i in range(options.people)]
     known += [drawn(one, dance, size) for one, dance in zip(crowd, dances, strict=True)]
     write(many, known)
-    train(config_of(options, options.base_steps), many, base)
+    train(config_of(options, options.base_steps, len(known)), many, base)
     rows = []
     lengths = [
         (one, seconds, film)
@@ -172,7 +174,7 @@ def _measured(options: Options, folder: Path) -> dict[str, Any]:
             )
             say(str(rows[-1]))
     first = {**rows[0], "way": "the base itself", "steps": 0, "minutes": 0.0, "seconds": 0.0}
-    rows.insert(0, {**first, **scores(base, new[0].test)})
+    rows.insert(0, {**first, **scores(base, new[0].test, ALL)})
     return {
         "rows": rows,
         "people": options.people,
@@ -185,8 +187,8 @@ def _measured(options: Options, folder: Path) -> dict[str, Any]:
     }
 
 
-def config_of(options: Options, steps: int) -> Any:
-    """many_people at this size, for so many steps."""
+def config_of(options: Options, steps: int, people: int = 0) -> Any:
+    """many_people at this size, for so many steps. people: whom it tells apart."""
     from motion_jax.config import load_config
 
     config = load_config("many_people")
@@ -204,7 +206,7 @@ def config_of(options: Options, steps: int) -> Any:
     record = replace(config.record, sample_every=10**6, trace=False)
     return replace(
         config,
-        recipe=replace(recipe, global_stage=stage, pose_style=style),
+        recipe=replace(recipe, global_stage=stage, pose_style=style, identities=people),
         record=record,
         # Nothing is held out: what is measured is another film, or another part of it.
         data=replace(config.data, holdout=0.0),

@@ -14,6 +14,9 @@ from motion_jax.data.published_clips import person_of
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, setting
 
+# A mixture of everybody.
+ALL = "all"
+
 
 def names_of(info: dict[str, Any]) -> list[str]:
     """The people of a dataset's metadata (DatasetInfo.to_json), in the order of their numbers."""
@@ -52,10 +55,12 @@ def check_count(dataset: PoseFrames, count: int) -> None:
 
 def weights(text: str, names: list[str]) -> tuple[float, ...]:
     """The weight of each of `names`, with a sum of 1, of NAME, or of NAME:WEIGHT,NAME:WEIGHT (with
-    + for the commas, too).
+    + for the commas, too), or of ALL: everybody alike.
 
     Raises UserError for names that are not known, and for weights that are no mixture.
     """
+    if text == ALL and ALL not in names:
+        return (1 / len(names),) * len(names)
     found = dict.fromkeys(names, 0.0)
     for part in [text] if text in names else re.split("[,+]", text):
         name, colon, amount = (

@@ -12,7 +12,7 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config
-from motion_jax.data.identities import parted
+from motion_jax.data.identities import ALL, parted
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
@@ -23,6 +23,7 @@ from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.adapt_options import AdaptOptions
 from motion_jax.train.checkpoint import SKIPPED, Checkpoints
+from motion_jax.train.closest import closest
 from motion_jax.train.dataset import check_data, fitted
 from motion_jax.train.loop import train
 from motion_jax.train.run import Run, load_run
@@ -48,12 +49,16 @@ def adapt(
         _check(options)
         folder, who = parted(options.base)
         known = load_run(folder, options.step)
-        base = known.as_identity(who)
+        # For the checks and the config it does not matter who.
+        base = known.as_identity(who or (ALL if known.people else None))
         dataset = open_dataset(options.data)
         config, stage = adapted_config(base, options)
         _check_fit(base, dataset, config, stage, options)
         config = fitted(config, dataset, anew=True)
         if runs.read_config(options.run) is None:
+            if known.people and who is None:
+                base = known.as_identity(closest(known, config, dataset, stage))
+                say(f"Of {len(known.people)} people {base.identity} looks most like the new one.")
             _begin(known, base, dataset, config, stage, options, command)
         limits = {} if options.minutes is None else {stage: 60 * options.minutes}
         train(config, options.data, options.run, command=command, limits=limits)

@@ -12,7 +12,9 @@ class AdaptOptions:
     other people, with a short schedule (docs/adapt.md)."""
 
     base: tyro.conf.Positional[Path]
-    """Run folder of the base, driven by poses: best one that was trained on many people."""
+    """Run folder of the base, driven by poses: best one that was trained on many people. Of a base
+    that tells people apart (`--recipe.identities`), RUN:WHO begins with one of them or a mixture
+    (RUN:all: of everybody), RUN with the one who looks most like the new person."""
     data: Path
     """Dataset of the new person, made by `motion-jax prepare` at the base's size."""
     run: Path

@@ -164,7 +164,9 @@ def test_an_export_that_no_file_can_hold(studio):
     assert "missing" in studio.post("/do/export", 400, values={}, name="a file")["error"]
     (run.path / "config.json").write_text('{"recipe": {"background": "plate"}}')
     asked = {"run": run.ref, "format": "torch"}
-    assert "choose “For which programs” onnx" in studio.post("/do/export", 400, values=asked)["error"]
+    assert (
+        "choose “For which programs” onnx" in studio.post("/do/export", 400, values=asked)["error"]
+    )
     assert not studio.library.items("exports")
     studio.post("/do/export", values={**asked, "format": "onnx"})
 

@@ -56,7 +56,9 @@ def test_a_failed_comparison_is_found_with_its_reason(studio, film):
     for place in ("/", "/more/compare"):
         page = studio.page(place)
         assert f'href="{studio.place}/{item.ref}"' in page, place
-        assert "went wrong: “Time to learn, each method” 1s is too small for cyclegan" in page, place
+        assert "went wrong: “Time to learn, each method” 1s is too small for cyclegan" in page, (
+            place
+        )
 
 
 def test_a_person_whose_learning_was_stopped_has_a_size(studio):

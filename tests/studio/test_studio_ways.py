@@ -140,8 +140,11 @@ def test_folders_of_a_server_are_not_shown(tmp_path, no_queue):
         headers = {"authorization": "Bearer a-long-secret", "accept": "*/*"}
         answer = studio.http.get(studio.place + "/browse?path=/", headers=headers)
         assert answer.status_code == 400 and "cannot be named here" in answer.json()["error"]
-        assert "data-browse" not in studio.http.get(
-            studio.place + "/more/import", headers={**headers, "accept": "text/html"}
-        ).text
+        assert (
+            "data-browse"
+            not in studio.http.get(
+                studio.place + "/more/import", headers={**headers, "accept": "text/html"}
+            ).text
+        )
     finally:
         studio.close()

@@ -97,6 +97,7 @@ def test_names_and_mixtures():
     assert weights("bob", people) == (0.0, 1.0)
     assert weights("ann:1,bob:3", people) == (0.25, 0.75)
     assert weights("ann:1+bob:3", people) == (0.25, 0.75)
+    assert weights("all", people) == (0.5, 0.5) and weights("all", ["all", "bob"]) == (1.0, 0.0)
     assert weights("c+d", ["ann", "c+d"]) == (0.0, 1.0)
     with pytest.raises(UserError, match="'carl', whom the run does not know: it knows ann, bob"):
         weights("carl", people)
@@ -323,11 +324,26 @@ def test_who_does_not_fit_is_refused(known, run, both, tmp_path):
         Networks(load_run(run), before=False)._seen({"keypoints": np.zeros((1, 137, 3))})
 
 
+def redrawn(run, name, film, folder):
+    """A dataset in whose frames is what the run draws of a person in its poses."""
+    data, person = records.open_dataset(film), load_run(run).as_identity(name)
+    moments = {"keypoints": data.keypoints(), "face_boxes": data.face_boxes()}
+    made = person.synthesizer().feed(person.seen(moments))
+    rows = [{**data[i], "frame": picture} for i, picture in enumerate(made)]
+    folder.mkdir()
+    records.write_shard(records.shard_path(folder, 0, 1), rows, SIZE, SIZE, "png")
+    records.finish_dataset(folder, data.info, [len(rows)])
+    return folder
+
+
 def test_a_new_person_begins_with_one_of_them(run, tmp_path):
     # Two films by different names are still those of one person.
     film = write_dataset_of(tmp_path / "film", "ann.mp4", "ann again.mp4")
-    with pytest.raises(UserError, match="knows ann, bob; say who it is, as in .*both:ann"):
-        adapt(AdaptOptions(run, film, tmp_path / "none", 2))
+    # Who is not named is found: both of them as they would be drawn in the film's poses.
+    for name in ("ann", "bob"):
+        drawn = redrawn(run, name, film, tmp_path / f"as {name}")
+        adapt(AdaptOptions(run, drawn, tmp_path / name, 2))
+        assert json.loads((tmp_path / name / "base.json").read_text())["identity"] == name
     adapt(AdaptOptions(Path(f"{run}:ann:1+bob:3"), film, tmp_path / "new", 2))
     begun, new = load_run(tmp_path / "new", "0"), load_run(tmp_path / "new")
     assert new.people == [] and new.step == 2 and new.config.recipe.identities == 1

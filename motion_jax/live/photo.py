@@ -166,7 +166,7 @@ def photos(run: Run, options: LiveOptions, look: Look | None) -> list[MovingPhot
     cuts, kinds = [], []
     for path in options.photo:
         whole = _read(path)
-        cut, kind = framing(
+        cut, kind, _ = framing(
             path, options.crop, whole.shape[:2], run.size, still=whole, model=options.pose_model
         )
         cuts.append(cut)

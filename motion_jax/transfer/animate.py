@@ -7,10 +7,11 @@ side. Pictures stream, so that memory does not grow with the length.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from motion_jax import events
 from motion_jax.data.crop import Region, cut_out
@@ -18,6 +19,7 @@ from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.files import check_outputs
 from motion_jax.nets.keypoints import Keypoints
+from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import Meter, say
 from motion_jax.provenance.writer import check as check_provenance
 from motion_jax.report.montage import side_by_side
@@ -25,9 +27,9 @@ from motion_jax.train.run import Run, load_run
 from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.animate_options import AnimateOptions
 from motion_jax.transfer.animator import Animator, animating, drawn, smoothed
-from motion_jax.transfer.best_frame import best_frame
+from motion_jax.transfer.best_frame import LANDMARKS, best_frame, landmark_distances
 from motion_jax.transfer.film import RESULT, Film, synthetic_tags
-from motion_jax.transfer.framing import framing, pasted
+from motion_jax.transfer.framing import Kind, framing, pasted
 from motion_jax.video.image_files import read_picture
 from motion_jax.video.reader import probe, read_frames
 from motion_jax.video.tracks import follow_options
@@ -36,6 +38,7 @@ from motion_jax.video.tracks import follow_options
 # in another pose: a first guess, about a third of a head's width.
 FAR = 0.1
 KEYPOINTS_SHARE = 0.4
+BEST_FRAMES = ("auto", "keypoints", "first")
 
 
 @follow_options
@@ -59,7 +62,7 @@ def animate(
         whole = np.asarray(read_picture(options.photo).convert("RGB"))
         info, span = probe(options.driving), (options.start, options.end, options.fps)
         with events.stage("poses", 0.0, 0.2):
-            cut, kind = framing(
+            cut, kind, of_photo = framing(
                 options.photo,
                 options.crop,
                 whole.shape[:2],
@@ -68,14 +71,18 @@ def animate(
                 model=options.pose_model,
             )
             shape = info.height, info.width
-            film_cut, _ = framing(
+            film_cut, _, of_film = framing(
                 options.driving, kind, shape, run.size, model=options.pose_model, span=span
             )
+            # Of the poses only this is kept: a number a frame.
+            likeness = _likeness(options, of_photo, of_film, kind)
+            del of_film
         photo = cut_out(whole, cut, *run.size)
         animator = Animator(run, photo, options.mode, options.adapt_scale)
         with events.stage("keypoints", 0.2, KEYPOINTS_SHARE):
             points, times = _keypoints(animator, options, run, film_cut)
-        animator.begin(_reference(options, animator.photo_points, points))
+        number = _chosen(options, animator.photo_points, points, times, likeness)
+        animator.begin(points[number : number + 1])
         if options.smooth and len(times) > 1:
             points = smoothed(points, times)
         with events.stage("frames", KEYPOINTS_SHARE, 1.0):
@@ -98,10 +105,10 @@ def _check(options: AnimateOptions) -> None:
     check_photo(options.photo)
     if not options.driving.exists():
         raise UserError(f"There is no {options.driving}; check {option('driving')}.")
-    if options.best_frame not in ("auto", "first") and not options.best_frame.isdigit():
+    if options.best_frame not in BEST_FRAMES and not options.best_frame.isdigit():
         raise UserError(
-            f"{option('best_frame')} {options.best_frame} is neither auto nor first nor the number "
-            "of a frame, counted from 0."
+            f"{option('best_frame')} {options.best_frame} is neither {' nor '.join(BEST_FRAMES)} "
+            "nor the number of a frame, counted from 0."
         )
     if options.out.suffix.lower() != ".mp4":
         raise UserError(f"{option('out')} {options.out} is no film; name it FILE.mp4.")
@@ -132,28 +139,66 @@ def _keypoints(
     return animator.points(pictures()), np.array(times)
 
 
-def _reference(options: AnimateOptions, photo: Keypoints, points: Keypoints) -> Keypoints:
-    """The keypoints of the film's frame that counts as being in the photo's pose."""
+@dataclass(frozen=True)
+class _Likeness:
+    """How far the film's face or body is from the photo's.
+
+    Attributes:
+      times: of the frames, in seconds; distances: of each; points: what was compared.
+    """
+
+    times: Float[np.ndarray, " n"]
+    distances: Float[np.ndarray, " n"]
+    points: str
+
+
+def _likeness(
+    options: AnimateOptions, photo: PoseTrack | None, film: PoseTrack | None, kind: Kind
+) -> _Likeness | None:
+    """None where it is not asked for, nobody was looked for, or too little of them is seen."""
+    if options.best_frame != "auto" or options.mode == "absolute" or photo is None or film is None:
+        return None
+    distances = landmark_distances(photo, film, kind)
+    if distances is None:
+        return None
+    return _Likeness(np.array(film.times), distances, LANDMARKS[kind][1])
+
+
+def _chosen(
+    options: AnimateOptions,
+    photo: Keypoints,
+    points: Keypoints,
+    times: Float[np.ndarray, " n"],
+    likeness: _Likeness | None,
+) -> int:
+    """The film's frame that counts as being in the photo's pose."""
     count = len(points.value)
     if options.mode == "absolute" or options.best_frame == "first":
-        return points[:1]
-    if options.best_frame != "auto":
+        return 0
+    if options.best_frame not in ("auto", "keypoints"):
         number = int(options.best_frame)
         if number >= count:
             raise UserError(
                 f"{option('best_frame')} {number} is not in the film, which has {count} frames, "
                 f"counted from 0 to {count - 1}."
             )
-        return points[number : number + 1]
+        return number
     number, distances = best_frame(photo.value[0], points.value)
+    by = "the model's own keypoints"
+    if likeness is not None:
+        nearest = likeness.times[int(np.argmin(likeness.distances))]
+        number, by = int(np.argmin(np.abs(times - nearest))), likeness.points
     far = distances[number] / photo.value.shape[1]
-    say(f"The film is most like the photo in frame {number} of {count}; motion counts from there.")
+    say(
+        f"The film is most like the photo in frame {number} of {count}, by {by}; motion counts "
+        "from there."
+    )
     if far > FAR:
         say(
             f"Its pose is far from the photo's all the same ({far:.2f}; above {FAR} pictures get "
             "worse): take a photo that looks in the film's direction, or cut both alike."
         )
-    return points[number : number + 1]
+    return number
 
 
 def _write(

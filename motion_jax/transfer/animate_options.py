@@ -50,7 +50,9 @@ class AnimateOptions(FilmPart, Sound, HonestFilm):
     "absolute": the film's keypoints as they are (the film shows the person of the photo)."""
     best_frame: str = "auto"
     """With --mode relative: which frame of the film is in the pose of the photo: "auto" (the one
-    whose keypoints lie most like the photo's), "first", or a number counted from 0."""
+    whose face, or body, lies most like the photo's, as --crop found them; with --crop none, or
+    where too little is seen, as "keypoints"), "keypoints" (by the model's own), "first", or a
+    number counted from 0."""
     adapt_scale: bool = True
     """With --mode relative: scale movements by the sizes of the two people."""
     crop: Crop = "auto"

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -67,6 +67,18 @@ def around_face(extents: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> Reg
     )
 
 
+class Cut(NamedTuple):
+    """Which part of a photo or film is shown, and what it is around.
+
+    Attributes:
+      track: the poses that were found for it; None with kind "none", which looks for nobody.
+    """
+
+    region: Region
+    kind: Kind
+    track: PoseTrack | None
+
+
 def framing(
     path: Path,
     kind: Literal["auto", "face", "person", "none"],
@@ -76,8 +88,8 @@ def framing(
     still: UInt8[np.ndarray, "h w 3"] | None = None,
     model: Path | None = None,
     span: tuple[float | None, float | None, float | None] = (None, None, None),
-) -> tuple[Region, Kind]:
-    """The cut of a photo or film, and what it is around.
+) -> Cut:
+    """The cut of a photo or film.
 
     Args:
       picture: (height, width) of its pictures; size: (height, width) of what the model sees.
@@ -87,7 +99,7 @@ def framing(
       UserError: no face, or no person, is found, or one too small to see.
     """
     if kind == "none":
-        return _large_enough(path, middle(*picture, size)), "none"
+        return Cut(_large_enough(path, middle(*picture, size)), "none", None)
     if still is None:
         start, end, fps = span
         track = estimate_cached(path, model=model, start=start, end=end, fps=fps)
@@ -103,8 +115,8 @@ def framing(
                 f"No face was found in {path}; choose another, {option('crop')} person, or "
                 f"{option('crop')} none to cut nothing."
             )
-        return _large_enough(path, around_face(faces, size)), "face"
-    return _large_enough(path, choose_region(track, *size)), "person"
+        return Cut(_large_enough(path, around_face(faces, size)), "face", track)
+    return Cut(_large_enough(path, choose_region(track, *size)), "person", track)
 
 
 def _track_of_photo(path: Path, photo: UInt8[np.ndarray, "h w 3"], model: Path | None) -> PoseTrack:

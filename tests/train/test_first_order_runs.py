@@ -29,12 +29,15 @@ from motion_jax.port.import_run import import_run
 from motion_jax.port.inspect import inspect
 from motion_jax.port.options import ExportOptions, ImportOptions, InspectOptions
 from motion_jax.port.run_state import all_params
+from motion_jax.pose.skeleton import BODY, COUNT
+from motion_jax.pose.track import PoseTrack
 from motion_jax.provenance.check import metadata
 from motion_jax.train.checkpoint import Checkpoints, parameter_hash
 from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
 from motion_jax.train.run import load_run
 from motion_jax.train.step import abstract_state
+from motion_jax.transfer import framing
 from motion_jax.transfer.animate import animate
 from motion_jax.transfer.animate_options import AnimateOptions
 from motion_jax.transfer.animator import Animator, animating, smoothed
@@ -42,7 +45,7 @@ from motion_jax.transfer.best_frame import best_frame
 from motion_jax.transfer.command import transfer
 from motion_jax.transfer.framing import middle, pasted
 from motion_jax.transfer.options import TransferOptions
-from motion_jax.video.reader import read_frames
+from motion_jax.video.reader import frame_times, read_frames
 from motion_jax.video.writer import VideoWriter
 from motion_jax.weights.torch import read_tree, write_nested
 
@@ -135,6 +138,45 @@ def test_a_photo_moves(trained_photo, inputs, tmp_path, side_by_side):
         # Outside of the middle the photo is as it was.
         difference = np.abs(frames[3].astype(int)[:, :4] - np.asarray(Image.open(photo))[:, :4])
         assert difference.mean() < 8
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_best_frame_is_found_by_the_body(
+    trained_photo, inputs, tmp_path, monkeypatch, capsys, seen
+):
+    """That of the photo's detected pose; where too little of it is seen, by the model's points."""
+    photo, film = inputs
+    random, times = np.random.default_rng(0), frame_times(film)
+    keypoints = np.zeros((len(times), COUNT, 3), np.float32)
+    keypoints[:, BODY] = random.uniform(8, 24, (len(times), 25, 3)).clip(0, 40)
+    keypoints[:, BODY, 2] = 1
+    of_photo = keypoints[3:4] + np.float32([4, 2, 0]) * (keypoints[3:4, :, 2:] > 0)
+    if not seen:
+        keypoints[:, :10] = 0
+    reasons = ("",) * len(times)
+    monkeypatch.setattr(framing, "find_bundle", lambda *_: None)
+    monkeypatch.setattr(
+        framing, "estimate_video",
+        lambda *_, **__: PoseTrack(of_photo, np.zeros(1), (40, 60), ("",)),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        framing, "estimate_cached", lambda *_, **__: PoseTrack(keypoints, times, (48, 32), reasons)
+    )
+    began, begin = [], Animator.begin
+
+    def noted(self, first):
+        began.append(first)
+        begin(self, first)
+
+    monkeypatch.setattr(Animator, "begin", noted)
+    options = AnimateOptions(trained_photo, photo, film, tmp_path / "a.mp4", crop="person")
+    animate(options)
+    said = capsys.readouterr().err
+    other = "3" if seen else "keypoints"
+    animate(replace(options, best_frame=other, out=tmp_path / "b.mp4"))
+    by = "frame 3 of 5, by the joints of the body" if seen else "by the model's own keypoints"
+    assert by in " ".join(said.split())
+    np.testing.assert_array_equal(began[0].value, began[1].value)
 
 
 @pytest.fixture
@@ -284,7 +326,7 @@ def test_what_cannot_be_animated_is_said(trained_photo, config, inputs, tmp_path
     for changed, words in (
         ({"photo": tmp_path / "none.png"}, "There is no"),
         ({"best_frame": "7"}, "not in the film"),
-        ({"best_frame": "x"}, "neither auto nor first"),
+        ({"best_frame": "x"}, "neither auto nor keypoints nor first"),
         ({"out": tmp_path / "out.gif"}, "name it FILE.mp4"),
     ):
         with pytest.raises(UserError, match=words):

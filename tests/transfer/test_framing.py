@@ -6,8 +6,10 @@ import pytest
 from motion_jax.data.crop import Region
 from motion_jax.errors import UserError
 from motion_jax.nets.keypoints import Keypoints
+from motion_jax.pose.skeleton import BODY, COUNT, FACE
+from motion_jax.pose.track import PoseTrack
 from motion_jax.transfer.animator import drawn, smoothed
-from motion_jax.transfer.best_frame import best_frame
+from motion_jax.transfer.best_frame import best_frame, landmark_distances
 from motion_jax.transfer.framing import around_face, framing, middle, pasted
 
 
@@ -52,6 +54,43 @@ def test_the_best_frame_has_the_photos_shape_whatever_its_place_and_size():
     # Points on one line have no hull.
     line = np.stack([np.linspace(0, 1, 4)] * 2, 1)
     assert best_frame(line, np.stack([line, 2 * line]))[0] == 0
+
+
+def poses(keypoints, lost=()):
+    reasons = tuple("lost" if i in lost else "" for i in range(len(keypoints)))
+    return PoseTrack(keypoints, np.arange(len(keypoints)) / 25, (100, 100), reasons)
+
+
+@pytest.mark.parametrize("kind, part", [("face", FACE), ("person", BODY)])
+def test_landmarks_tell_which_frame_is_in_the_photos_pose(kind, part):
+    random = np.random.default_rng(0)
+    keypoints = np.zeros((6, COUNT, 3), np.float32)
+    keypoints[..., :2], keypoints[..., 2] = random.uniform(0, 100, (6, COUNT, 2)), 1
+    photo = keypoints[:1].copy()
+    # The photo's pose elsewhere and smaller; what is not compared differs. Frame 1 is lost.
+    for frame in (1, 3):
+        keypoints[frame, part, :2] = 0.5 * photo[0, part, :2] + 7
+    keypoints[0] = keypoints[5]
+    distances = landmark_distances(poses(photo), poses(keypoints, lost=(1,)), kind)
+    assert np.argmin(distances) == 3 and distances[1] == np.inf
+    assert distances[3] == pytest.approx(0, abs=1e-9) and distances[0] > 0.01
+    # The points of the sum that the original takes, but by point: for all the same order.
+    count = 68 if kind == "face" else 25
+    points = keypoints[:, part][:, :count, :2]
+    _, sums = best_frame(photo[0, part][:count, :2], points)
+    np.testing.assert_allclose(np.delete(distances, 1), np.delete(sums, 1) / count)
+
+
+def test_too_few_common_points_say_nothing():
+    random = np.random.default_rng(0)
+    keypoints = np.zeros((2, COUNT, 3), np.float32)
+    keypoints[:, BODY, :2], keypoints[:, BODY, 2] = random.uniform(0, 100, (2, 25, 2)), 1
+    photo = keypoints[:1].copy()
+    keypoints[1, :10] = 0  # 15 of 25 are fewer than three quarters.
+    distances = landmark_distances(poses(photo), poses(keypoints), "person")
+    assert distances[0] == 0 and distances[1] == np.inf
+    assert landmark_distances(poses(photo), poses(keypoints[1:]), "person") is None
+    assert landmark_distances(poses(photo), poses(keypoints), "face") is None
 
 
 def test_smoothing_takes_trembling_away():

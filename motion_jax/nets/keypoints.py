@@ -26,11 +26,14 @@ class Keypoints:
       value: coordinates, float32 [n, K, 2].
       jacobian: the affine map near each point, of an abstract reference frame to the picture,
         float32 [n, K, 2, 2]; None where only points are estimated.
+      background: where each place of a driving picture's background is in the source: a matrix
+        beside a shift, float32 [n, 2, 3]; None: in the same place.
     """
 
     # Any: shapes of arrays stand in their place where nothing is computed.
     value: Any
     jacobian: Any = None
+    background: Any = None
 
     def __getitem__(self, index: Any) -> "Keypoints":
         """The points of some of the pictures."""
@@ -81,7 +84,7 @@ def sparse_motions(
     source: Keypoints, driving: Keypoints, height: int, width: int
 ) -> Float[Array, "n motions h w 2"]:
     """Where each pixel of the driving picture is looked up in the source, as each point says; the
-    first motion is that of the background, which stands still.
+    first motion is that of the background.
 
     T_k(z) = J_s J_d^-1 (z - p_d) + p_s (equation 4 of the paper).
     """
@@ -91,8 +94,12 @@ def sparse_motions(
         change = product(source.jacobian, inverse(driving.jacobian))
         away = applied(change[:, :, None, None], away)
     moved = away + source.value[:, :, None, None]
-    still = jnp.broadcast_to(grid, (len(moved), 1, height, width, 2))
-    return jnp.concatenate([still, moved], axis=1)
+    behind = grid[None, None]
+    if driving.background is not None:
+        maps = driving.background[:, None, None, None]
+        behind = applied(maps[..., :2], behind) + maps[..., 2]
+    behind = jnp.broadcast_to(behind, (len(moved), 1, height, width, 2))
+    return jnp.concatenate([behind, moved], axis=1)
 
 
 def hull_area(points: Float[Array, "k 2"]) -> Float[Array, ""]:
@@ -136,7 +143,8 @@ def normalised(
     taken for that of the source. movement: move the source's points as those of the driving picture
     moved since `first`; else the driving points as they are, and the other two mean nothing (as in
     the original). jacobian: change their affine maps likewise. adapt_scale: movements times the
-    ratio of the sizes (roots of the hulls' areas) of source and `first`.
+    ratio of the sizes (roots of the hulls' areas) of source and `first`. With movement the
+    source's background stands still, whatever is behind the driving pictures.
     """
     if not movement:
         return driving

@@ -31,10 +31,14 @@ def wanted(options: ExportOptions) -> bool:
             f"A first-order model is not written as {options.format}; choose {option('format')} "
             "torch (the original's file), onnx or stablehlo (programs) or orbax."
         )
-    if options.format == "torch" and config.recipe.generator.skips:
+    ours = ""
+    if config.recipe.background_moves:
+        ours = f"moves the background ({setting('recipe.background_motion.kind')})"
+    elif config.recipe.generator.skips:
+        ours = f"shows the warped photo itself ({setting('recipe.generator.skips')})"
+    if options.format == "torch" and ours:
         raise UserError(
-            f"The run {options.run} shows the warped photo itself "
-            f"({setting('recipe.generator.skips')}), which the original's networks cannot; choose "
+            f"The run {options.run} {ours}, which the original's networks cannot; choose "
             f"{option('format')} onnx, stablehlo or orbax."
         )
     return options.format in ("torch", "onnx")

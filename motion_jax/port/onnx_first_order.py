@@ -1,5 +1,5 @@
 """The First Order Motion Model's networks as ONNX graphs: a picture's keypoints, and a photo with
-the keypoints of a film's frame.
+the keypoints of a film's frame; where the background moves, how it did between two pictures.
 
 Lookups in pictures are gathers (GatherND), which every runtime has. Batch norm goes by running
 statistics. Pictures are NCHW in [0, 1], of the run's size; the batch is free. Relative motion
@@ -22,6 +22,10 @@ from motion_jax.port import calling, onnx
 from motion_jax.port.options import ExportOptions
 from motion_jax.port.run_state import all_params
 
+BACKGROUNDS = (
+    "where each place of the driving picture's background is in the photo: a 2x2 matrix beside a "
+    "shift, of the same coordinates; [[1, 0, 0], [0, 1, 0]]: it stands still, as in relative motion"
+)
 # Of a layer or network its parameters and its running statistics.
 Variables = tuple[Any, Any]
 # Names and shapes of what a graph takes and gives; None: the batch.
@@ -207,10 +211,32 @@ def detector(net: Net, module: Any, variables: Variables, picture: str, size: An
     return [value, net.reshape(found, 0, module.count, 2, 2)]
 
 
+def background_motion(
+    net: Net, module: Any, variables: Variables, pictures: Sequence[str], size: Any
+) -> str:
+    """The map [n, 2, 3] from (photo, driving)."""
+    params, _ = variables
+    x = net.op("Concat", *(net.shrunk(each, *size, module.scale) for each in pictures), axis=1)
+    for i in range(module.halvings):
+        name = f"down_{i}"
+        x = net.normed(x, _inner(variables, name), name, "halve")
+    mean = net.op("ReduceMean", x, axes=[2, 3], keepdims=0)
+    kernel = net.graph.weight("kernel", params["kernel"])
+    bias = net.graph.weight("bias", params["bias"])
+    return net.reshape(net.op("Add", net.op("MatMul", mean, kernel), bias), 0, 2, 3)
+
+
 def dense_motion(
-    net: Net, module: DenseMotion, variables: Variables, picture: str, size: Any, points: Any
+    net: Net,
+    module: DenseMotion,
+    variables: Variables,
+    picture: str,
+    size: Any,
+    points: Any,
+    background: str | None,
 ) -> tuple[str, str | None, tuple[int, int]]:
-    """(deformation [n, 2, h, w], occlusion [n, 1, h, w], (h, w))."""
+    """(deformation [n, 2, h, w], occlusion [n, 1, h, w], (h, w)). background: its map [n, 2, 3];
+    None: it stands still."""
     params, _ = variables
     height, width = size
     small = net.shrunk(picture, height, width, module.scale)
@@ -223,8 +249,15 @@ def dense_motion(
         change = net.op("Transpose", net.change(of_source, of_driving), perm=[0, 1, 3, 2])
         away = net.op("MatMul", away, change)
     moved = net.op("Add", away, net.unsqueezed(source, 2))
-    nothing = net.op("Mul", net.part(moved, 1, 0, keep=True), _one(0))
-    motions = net.op("Concat", net.op("Add", nothing, grid), moved, axis=1)
+    if background is None:
+        nothing = net.op("Mul", net.part(moved, 1, 0, keep=True), _one(0))
+        behind = net.op("Add", nothing, grid)
+    else:
+        columns = net.op("Transpose", background, perm=[0, 2, 1])
+        matrix = net.op("Gather", columns, np.array([0, 1], np.int64), axis=1)
+        shift = net.unsqueezed(net.part(columns, 1, 2, keep=True), 1)
+        behind = net.op("Add", net.op("MatMul", grid, net.unsqueezed(matrix, 1)), shift)
+    motions = net.op("Concat", behind, moved, axis=1)
     places = net.reshape(motions, 0, count * pixels, 2)
     deformed = net.sampled(small, places, (height, width), module.align_corners)
     deformed = net.reshape(deformed, 0, count, pixels, -1)
@@ -250,7 +283,13 @@ def dense_motion(
 
 
 def generator(
-    net: Net, module: Any, variables: Variables, picture: str, size: Any, points: Any
+    net: Net,
+    module: Any,
+    variables: Variables,
+    picture: str,
+    size: Any,
+    points: Any,
+    background: str | None = None,
 ) -> str:
     """The picture [n, 3, h, w]."""
     params, _ = variables
@@ -261,7 +300,9 @@ def generator(
     blended = ""
     if module.motion is not None:
         inner = _inner(variables, "motion")
-        found, hidden, small = dense_motion(net, module.motion, inner, picture, size, points)
+        found, hidden, small = dense_motion(
+            net, module.motion, inner, picture, size, points, background
+        )
         places = net.resized(found, small, low)
         places = net.op("Transpose", net.reshape(places, 0, 2, low[0] * low[1]), perm=[0, 2, 1])
         x = net.sampled(x, places, low, module.align_corners)
@@ -297,7 +338,8 @@ def generator(
 
 
 def build(recipe: Any, params: Mapping[str, Any], half: bool = False) -> dict[str, Any]:
-    """{"detector", "generator": the ModelProto} of a FirstOrder recipe. params: by network name.
+    """{"detector", "generator", "background" where there is one: the ModelProto} of a FirstOrder
+    recipe. params: by network name.
 
     Raises UserError without the onnx package."""
     size, count = recipe.size, recipe.detector.points
@@ -315,8 +357,17 @@ def build(recipe: Any, params: Mapping[str, Any], half: bool = False) -> dict[st
         names = [f"{who}_{part}" for part in outputs]
         inputs |= dict(zip(names, outputs.values(), strict=True))
         points.append((names[0], names[1] if len(names) > 1 else None))
-    picture = generator(net, modules["generator"], pairs["generator"], "photo", size, points)
+    behind = "driving_background" if "background" in pairs else None
+    if behind is not None:
+        inputs[behind] = (None, 2, 3)
+    own = modules["generator"], pairs["generator"]
+    picture = generator(net, *own, "photo", size, points, behind)
     made["generator"] = _model(net, "generator", inputs, {"picture": shown}, [picture])
+    if behind is not None:
+        net, inputs = Net(onnx.Graph(half)), {"photo": shown, "driving": shown}
+        own = modules["background"], pairs["background"]
+        found = [background_motion(net, *own, list(inputs), size)]
+        made["background"] = _model(net, "background", inputs, {"background": (None, 2, 3)}, found)
     return made
 
 
@@ -352,7 +403,8 @@ def _model(net: Net, name: str, inputs: Values, outputs: Values, found: Sequence
 
 
 def files(options: ExportOptions) -> dict[Path, Any]:
-    """By path, the function that writes it: detector.onnx and generator.onnx with their JSON."""
+    """By path, the function that writes it: detector.onnx, generator.onnx and, where there is one,
+    background.onnx with their JSON."""
     assert options.run is not None, "of a run"
     run, params = all_params(options.run, options.weights)
     recipe: Any = run.config.recipe
@@ -363,6 +415,7 @@ def files(options: ExportOptions) -> dict[Path, Any]:
             **onnx.heading(path, options.half),
             "pictures": "NCHW, RGB, 0...1",
             "keypoints": "(x, y) from -1 to 1, the centres of the outermost pixels at -1 and 1",
+            **({"backgrounds": BACKGROUNDS} if recipe.background_moves else {}),
             "inputs": _shapes(model.graph.input),
             "outputs": _shapes(model.graph.output),
             "test": dataclasses.asdict(recipe.test),

@@ -24,7 +24,6 @@ from motion_jax.errors import UserError, option, setting
 from motion_jax.nets import keypoints, sampling, thin_plate
 from motion_jax.nets.keypoints import Keypoints
 from motion_jax.recipes import schedule
-from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.base import Moments
 from motion_jax.recipes.first_order_losses import (
     VGG,
@@ -33,7 +32,10 @@ from motion_jax.recipes.first_order_losses import (
     equivariance,
     of_discriminator,
 )
+from motion_jax.recipes.first_order_networks import networks_of, work_of
 from motion_jax.recipes.first_order_settings import (
+    POSITIVE,
+    BackgroundMotion,
     DenseMotion,
     Detector,
     Discriminator,
@@ -47,7 +49,7 @@ from motion_jax.recipes.first_order_settings import (
     positive,
 )
 from motion_jax.recipes.metric import DISCRIMINATOR, GENERATOR, Metric, named
-from motion_jax.recipes.network import Network, Work, applied, averages, picture, trained_apply
+from motion_jax.recipes.network import Network, Work, applied, averages, trained_apply
 from motion_jax.recipes.one_stage import OnlyStage
 from motion_jax.recipes.pretrained import Pretrained
 from motion_jax.recipes.state import Kind, Params, State
@@ -55,6 +57,7 @@ from motion_jax.recipes.state import Kind, Params, State
 # What configs of this recipe are made of.
 __all__ = [
     "RECIPE",
+    "BackgroundMotion",
     "DenseMotion",
     "Detector",
     "Discriminator",
@@ -109,6 +112,7 @@ class FirstOrder(OnlyStage):
     wants_photo = True
     detector: Detector = field(default_factory=Detector)
     motion: DenseMotion = field(default_factory=DenseMotion)
+    background_motion: BackgroundMotion = field(default_factory=BackgroundMotion)
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
     losses: Losses = field(default_factory=Losses)
@@ -136,26 +140,31 @@ class FirstOrder(OnlyStage):
         }
 
     def size_multiple(self, name: str) -> int:
-        parts = (
-            (self.detector.scale, self.detector.halvings),
-            (self.motion.scale, self.motion.halvings),
-            (1.0, self.generator.halvings),
-        )
-        return int(max(2**halvings / scale for scale, halvings in parts))
+        return int(max(2**halvings / scale for _, scale, halvings in self._halving()))
+
+    def _halving(self) -> list[tuple[str, float, int]]:
+        """(network in words, at what scale it sees pictures, how often it halves them)."""
+        background = self.background_motion
+        parts = [
+            ("the keypoint detector", self.detector.scale, self.detector.halvings),
+            ("the dense motion network", self.motion.scale, self.motion.halvings),
+            ("the generator", 1.0, self.generator.halvings),
+            ("the network of the background's motion", background.scale, background.halvings),
+        ]
+        return parts if self.background_moves else parts[:3]
+
+    @property
+    def background_moves(self) -> bool:
+        """Whether a network is trained that sees how the background moved."""
+        return self.background_motion.kind != "still"
 
     def validate(self) -> None:
         super().validate()
-        positive("detector", self.detector, "points", "expansion", "most", "temperature", "scale")
-        positive("motion", self.motion, "expansion", "most", "variance", "scale")
-        positive("generator", self.generator, "expansion", "most")
-        positive("discriminator", self.discriminator, "expansion", "most", "blocks", "variance")
+        for part, names in POSITIVE.items():
+            positive(part, getattr(self, part), *names)
         for side in ("height", "width"):
             pixels = getattr(self.main_stage, side)
-            for what, scale, halvings in (
-                ("the keypoint detector", self.detector.scale, self.detector.halvings),
-                ("the dense motion network", self.motion.scale, self.motion.halvings),
-                ("the generator", 1.0, self.generator.halvings),
-            ):
+            for what, scale, halvings in self._halving():
                 check_halvings(what, side, pixels, scale, halvings)
             if pixels * self.detector.scale + 2 * self.detector.padding < 8:
                 raise UserError(
@@ -178,52 +187,10 @@ class FirstOrder(OnlyStage):
     # --- networks ------------------------------------------------------------------------------
 
     def networks(self, name: str) -> dict[str, Network]:
-        return self._networks(running=False)
-
-    def _networks(self, running: bool) -> dict[str, Network]:
-        height, width = self.size
-        points = Keypoints(
-            jax.ShapeDtypeStruct((1, self.detector.points, 2), jnp.float32),
-            jax.ShapeDtypeStruct((1, self.detector.points, 2, 2), jnp.float32)
-            if self.detector.jacobian
-            else None,
-        )
-        shown = picture(height, width)
-        averaged = self.averaging > 0
-        detector = self.detector.module(self.dtype, running)
-        generator = self.generator.module(
-            self.motion, self.detector.points, self.align_corners, self.dtype, running
-        )
-        networks = {
-            "generator": Network(
-                generator,
-                (shown, points, points),
-                "generator",
-                Adam(rate=self.rates.generator),
-                averaged=averaged,
-            ),
-            "detector": Network(
-                detector, (shown,), "generator", Adam(rate=self.rates.detector), averaged=averaged
-            ),
-        }
-        if self.losses.gan:
-            judged = {
-                float(scale): picture(*self._scaled(scale)) for scale in self.discriminator.scales
-            }
-            networks["discriminator"] = Network(
-                self.discriminator.module(self.dtype),
-                (judged, points.value),
-                "discriminator",
-                Adam(rate=self.rates.discriminator),
-            )
-        return networks
-
-    def _scaled(self, scale: float) -> tuple[int, int]:
-        height, width = (-(-side // int(1 / scale)) for side in self.size)
-        return height, width
+        return networks_of(self, running=False)
 
     def tested_modules(self, name: str) -> dict[str, nn.Module]:
-        return {network: each.module for network, each in self._networks(running=True).items()}
+        return {network: each.module for network, each in networks_of(self, True).items()}
 
     def pretrained(self) -> dict[str, Pretrained]:
         return {"vgg19": VGG} if self.losses.perceptual == "vgg19" else {}
@@ -243,11 +210,7 @@ class FirstOrder(OnlyStage):
         return named(GENERATOR, *found) | judge
 
     def work(self, name: str) -> list[Work]:
-        networks = self.networks(name)
-        found = [Work(networks["generator"], 3, 1), Work(networks["detector"], 9, 3)]
-        if self.losses.gan:
-            found.append(Work(networks["discriminator"], 8, 2))
-        return found
+        return work_of(self.networks(name))
 
     def learning_rate(self, name: str, step: Array | int) -> Array:
         return self.main_stage.decayed(schedule.learning_rate(self.main_stage, step), step)
@@ -307,7 +270,7 @@ class FirstOrder(OnlyStage):
         frozen: Params,
     ) -> "Gradients":
         """Of all networks that are trained, by the weights before the step."""
-        trained = {network: params[network]["params"] for network in ("generator", "detector")}
+        trained = {network: params[network]["params"] for network in self._moving}
         take = jax.grad(self._losses, has_aux=True)
         gradient, (metrics, after, generated, points) = take(
             trained, params, source, driving, change, frozen
@@ -357,7 +320,7 @@ class FirstOrder(OnlyStage):
         """All losses of generator and detector, weighted, from one forward pass; besides, what the
         passes did to running statistics, the generated pictures and the driving keypoints."""
         now = {network: {**params[network], "params": trained[network]} for network in trained}
-        modules = {network: each.module for network, each in self._networks(False).items()}
+        modules = {network: each.module for network, each in networks_of(self, False).items()}
 
         def found(pictures: Array) -> Keypoints:
             with jax.named_scope("detector"):
@@ -367,6 +330,13 @@ class FirstOrder(OnlyStage):
             return points
 
         of_source, of_driving = found(source), found(driving)
+        if self.background_moves:
+            with jax.named_scope("background"):
+                behind, changed = modules["background"].apply(
+                    now["background"], source, driving, mutable=["batch_stats"]
+                )
+            now["background"] = {**now["background"], **changed}
+            of_driving = of_driving.replace(background=behind)
 
         def generate(variables: Params, *inputs: Any) -> tuple[Array, Params]:
             (made, _), changed = modules["generator"].apply(
@@ -408,6 +378,11 @@ class FirstOrder(OnlyStage):
 
     # --- synthesis -----------------------------------------------------------------------------
 
+    @property
+    def _moving(self) -> tuple[str, ...]:
+        """Names of the networks that make a photo move."""
+        return ("generator", "detector", *(["background"] if self.background_moves else []))
+
     def seen(self, moments: Moments) -> Array:
         return moments["frames"]
 
@@ -433,10 +408,30 @@ class FirstOrder(OnlyStage):
             module = self.detector.module(self.dtype, running=True)
             return applied(module, params["detector"], pictures)
 
+    def behind(
+        self, params: Params, photo: Float[Array, "1 h w 3"], pictures: Float[Array, "n h w 3"]
+    ) -> Float[Array, "n 2 3"] | None:
+        """How the background of pictures in [0, 1] moved since the photo; None: it stands still."""
+        if not self.background_moves:
+            return None
+        with jax.named_scope("background"):
+            module = self.background_motion.module(self.dtype, running=True)
+            photos = jnp.broadcast_to(photo, pictures.shape)
+            return applied(module, params["background"], photos, pictures)
+
+    def driving(self, params: Params, photo: Photo, pictures: Float[Array, "n h w 3"]) -> Keypoints:
+        """What of a film's pictures in [0, 1] drives the photo: their keypoints, and where these
+        are taken as they are the motion of their background. In relative motion the photo's stands
+        still, whatever is behind the person of the film."""
+        points = self.points(params, pictures)
+        if self.test.mode == "relative":
+            return points
+        return points.replace(background=self.behind(params, photo.picture, pictures))
+
     def animated(self, params: Params, photo: Photo, points: Keypoints) -> Float[Array, "n h w 3"]:
         """The photo with these keypoints, as many pictures, in [0, 1]."""
         count = len(points.value)
-        module = self._networks(running=True)["generator"].module
+        module = networks_of(self, running=True)["generator"].module
 
         def repeated(x: Array) -> Array:
             return jnp.broadcast_to(x, (count, *x.shape[1:]))
@@ -464,12 +459,15 @@ class FirstOrder(OnlyStage):
     def synthesize(
         self, params: Params, seen: Array, carry: Photo, name: str, count: Array | None = None
     ) -> tuple[Array, Photo]:
-        """The photo in the poses of a film's frames, uint8 [n, H, W, 3]."""
-        points = self.points(params, to_unit(seen))
+        """The photo, a frame of the film, in the poses of its frames: float32 [n, H, W, 3]."""
+        pictures = to_unit(seen)
+        points = self.points(params, pictures)
         begun = carry.begun
         first = jax.tree.map(lambda a, b: jnp.where(begun, a, b[:1]), carry.first, points)
         carry = replace(carry, first=first, begun=jnp.ones((), bool))
-        made = self.animated(params, carry, self.moved(carry, points))
+        behind = self.behind(params, carry.picture, pictures)
+        moved = self.moved(carry, points).replace(background=behind)
+        made = self.animated(params, carry, moved)
         return 2.0 * made - 1.0, carry
 
     def each_alone(self, params: Params, seen: Array, carry: Photo, name: str) -> Array:
@@ -477,7 +475,7 @@ class FirstOrder(OnlyStage):
 
     def synthesis_params(self, state: State) -> Params:
         params = {**state.params, **state.averaged}
-        return {network: params[network] for network in ("generator", "detector")}
+        return {network: params[network] for network in self._moving}
 
     def tested(self, **changes: Any) -> "FirstOrder":
         raise UserError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from motion_jax.errors import UserError, option, setting
-from motion_jax.nets import first_order
+from motion_jax.nets import background_motion, first_order
 from motion_jax.nets.first_order_discriminator import MultiScaleDiscriminator
 from motion_jax.recipes import schedule
 
@@ -69,6 +69,30 @@ class DenseMotion:
     """Of the picture that it sees."""
     variance: float = 0.01
     """Of the bumps that show it where keypoints are, in squares of half a picture's width."""
+
+
+@dataclass(frozen=True)
+class BackgroundMotion:
+    """The network that sees how the background moved between two pictures, where the camera did."""
+
+    kind: Literal["still", "affine"] = "still"
+    """"still": there is none, and what no keypoint moves stays in its place, as published;
+    "affine": it moves by one affine map for the whole picture, as in the successors. Published
+    checkpoints have no such network and cannot hold it."""
+    expansion: int = 32
+    """Half of the first layer's channels; each halving doubles them."""
+    most: int = 512
+    """The largest number of channels."""
+    halvings: int = 5
+    """Halvings of the pictures that it sees."""
+    scale: float = 0.25
+    """Of the pictures that it sees."""
+
+    def module(self, dtype: str, running: bool = False) -> background_motion.BackgroundMotion:
+        """running: batch norm by running statistics."""
+        return background_motion.BackgroundMotion(
+            self.expansion, self.most, self.halvings, self.scale, running, jnp.dtype(dtype)
+        )
 
 
 @dataclass(frozen=True)
@@ -217,7 +241,7 @@ class Rates:
     """Learning rates of the networks, as multiples of the stage's."""
 
     generator: float = 1.0
-    """Of the generator."""
+    """Of the generator, and of the network of the background's motion."""
     discriminator: float = 1.0
     """Of the discriminator."""
     detector: float = 1.0
@@ -230,8 +254,8 @@ class Test:
 
     mode: Literal["relative", "absolute"] = "relative"
     """ "relative": the photo's keypoints move as those of the film do from its first frame on;
-    "absolute": the film's keypoints are taken as they are (what is wanted where the film shows the
-    person of the photo)."""
+    "absolute": the film's keypoints are taken as they are, and the motion of its background
+    (background_motion), too: what is wanted where the film shows the person of the photo."""
     jacobian: bool = True
     """With "relative": the affine maps change likewise."""
     adapt_scale: bool = False
@@ -268,6 +292,16 @@ def check_halvings(what: str, side: str, pixels: int, scale: float, halvings: in
             f"{what} sees it at {scale:g} of its size and halves it {halvings} times; the nearest "
             f"sizes that are: {low} and {low + multiple}."
         )
+
+
+# By the parts of the recipe, the settings that must be above 0.
+POSITIVE = {
+    "detector": ("points", "expansion", "most", "temperature", "scale"),
+    "motion": ("expansion", "most", "variance", "scale"),
+    "background_motion": ("expansion", "most", "scale"),
+    "generator": ("expansion", "most"),
+    "discriminator": ("expansion", "most", "blocks", "variance"),
+}
 
 
 def positive(part: str, settings: Any, *names: str) -> None:

@@ -48,7 +48,9 @@ class Animator:
         self._params, self._chunk = run.params, chunk or (1 if on_cpu() else CHUNK)
         start = jax.jit(lambda params, photo: self._recipe.start(params, photo, run.stage))
         self._photo = start(self._params, photo[None])
-        self._points = jax.jit(lambda params, x: self._recipe.points(params, to_unit(x)))
+        self._points = jax.jit(
+            lambda params, photo, x: self._recipe.driving(params, photo, to_unit(x))
+        )
         self._pictures = jax.jit(self._made)
 
     def _made(self, params: Any, photo: Any, points: Keypoints) -> jax.Array:
@@ -61,10 +63,11 @@ class Animator:
         return jax.tree.map(np.asarray, self._photo.source)
 
     def points(self, frames: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Keypoints:
-        """Of all frames, [n, K, ...]: a few numbers for each. Frames are taken as they come."""
+        """Of all frames, [n, K, ...]: a few numbers for each (see FirstOrder.driving). Frames are
+        taken as they come."""
         found = []
         for chunk, count in self._chunks(frames):
-            points = self._points(self._params, np.stack(chunk))
+            points = self._points(self._params, self._photo, np.stack(chunk))
             found.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], points))
         if not found:
             raise UserError("The film has no frames.")

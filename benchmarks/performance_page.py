@@ -56,6 +56,7 @@ TITLES = {
     "adapt": "A new person from little film",
     "identities": "Several people in one run",
     "fake_detector": "A detector of synthetic pictures",
+    "background_motion": "A photo that moves before a moving camera",
 }
 INTRODUCTION = """# Performance
 

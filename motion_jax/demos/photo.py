@@ -26,6 +26,7 @@ from motion_jax.pose.face import face_boxes
 from motion_jax.progress import say
 from motion_jax.provenance.options import Provenance
 from motion_jax.puppet import crowd
+from motion_jax.puppet.motion import Motion
 from motion_jax.report import html, montage
 from motion_jax.train.loop import train
 from motion_jax.train.run import load_run
@@ -81,8 +82,13 @@ def demo_photo(options: DemoOptions) -> dict[str, Any]:
     return result
 
 
-def draw_people(folder: Path, people: int, held_out: int, size: int = SIZE) -> None:
-    """A dataset of drawn people 0 to people + held_out - 1, a clip each, the last ones held out."""
+def draw_people(
+    folder: Path, people: int, held_out: int, size: int = SIZE, moving: bool = False
+) -> None:
+    """A dataset of drawn people 0 to people + held_out - 1, a clip each, the last ones held out.
+
+    moving: before cameras that turn and zoom.
+    """
     everyone = range(people + held_out)
     workers = worker_count(None)
     # Parts do not depend on the number of processes.
@@ -98,7 +104,7 @@ def draw_people(folder: Path, people: int, held_out: int, size: int = SIZE) -> N
         count = _count(seed, people)
         clips.append((seed, seed, first, count))
         first += count
-    run_jobs(_Draw(people, size), jobs, workers, "Drawing people", first)
+    run_jobs(_Draw(people, size, moving), jobs, workers, "Drawing people", first)
     lengths = [sum(_count(seed, people) for seed in job.people) for job in jobs]
     info = DatasetInfo(
         height=size,
@@ -119,19 +125,24 @@ def _count(seed: int, people: int) -> int:
     return FRAMES if seed < people else FILM_FRAMES
 
 
+def motion_of(take: crowd.Take, seed: int, people: int) -> Motion:
+    """What the clip of a person of `draw_people` shows."""
+    return take.motion(_count(seed, people), FPS if seed < people else FILM_FPS, seed)
+
+
 @dataclass(frozen=True)
 class _Draw:
     """Draws the people of a job into its shard."""
 
     people: int
     size: int
+    moving: bool
 
     def __call__(self, job: _Job) -> None:
         with records.ShardWriter(job.path, self.size, self.size) as writer:
             for seed in job.people:
-                take, film = crowd.take(seed), seed >= self.people
-                count = _count(seed, self.people)
-                motion = take.motion(count, FILM_FPS if film else FPS, seed)
+                take, count = crowd.take(seed, self.moving), _count(seed, self.people)
+                motion = motion_of(take, seed, self.people)
                 keypoints = take.keypoints(motion, self.size)
                 boxes = face_boxes(keypoints, self.size, self.size)
                 for i, frame in enumerate(take.frames(motion, self.size)):

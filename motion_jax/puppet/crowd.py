@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from motion_jax.puppet import figure
+from motion_jax.puppet.camera import Camera
 from motion_jax.puppet.characters import CHARACTERS, Colour, Puppet
-from motion_jax.puppet.draw import WHOLE, View, draw
+from motion_jax.puppet.draw import draw_frame
 from motion_jax.puppet.motion import Motion, dance, talk
+from motion_jax.puppet.scene import WHOLE, View
 
 Framing = Literal["face", "dancer"]
 PATTERNS = ("plain", "stripes", "plaid", "dots", "denim")
@@ -83,10 +85,12 @@ class Take:
 
     Attributes:
       puppet: who; framing: a face that looks around and nods, or the whole dancer.
+      camera: one that turns and zooms; None: it stands still.
     """
 
     puppet: Puppet
     framing: Framing
+    camera: Camera | None = None
 
     def motion(self, frames: int, fps: float, seed: int) -> Motion:
         """What such a picture shows: talking for a face, dancing for a dancer."""
@@ -94,17 +98,31 @@ class Take:
 
     def frames(self, motion: Motion, size: int) -> UInt8[np.ndarray, "n {size} {size} 3"]:
         """RGB."""
-        return draw(self.puppet, motion, size, size, self._view)
+        body, view = figure.joints(self.puppet, motion), self._view
+        return np.stack(
+            [
+                draw_frame(self.puppet, body, frame, size, size, view, camera)
+                for frame, camera in enumerate(self.seen(motion))
+            ]
+        )
 
     def keypoints(self, motion: Motion, size: int) -> Float32[np.ndarray, "n 137 3"]:
         """The joints in pixels of these frames; those outside are unobserved."""
         view = self._view
         points = figure.keypoints(self.puppet, motion, 1, 1)
         places = points[..., :2] - (0.5, 0.0)
-        pixels = ((places - (view.x, view.y)) * view.zoom + 0.5) * size
+        places = (places - (view.x, view.y)) * view.zoom
+        camera = np.array([[one.x, one.y - 0.5, one.zoom] for one in self.seen(motion)])[:, None]
+        pixels = ((places - camera[..., :2]) * camera[..., 2:] + 0.5) * size
         inside = (points[..., 2] > 0) & ((pixels >= 0) & (pixels <= size)).all(-1)
         found = np.concatenate([pixels, np.ones((*pixels.shape[:-1], 1))], axis=-1)
         return np.where(inside[..., None], found, 0).astype(np.float32)
+
+    def seen(self, motion: Motion) -> list[View]:
+        """What the camera shows in each frame."""
+        if self.camera is None:
+            return [WHOLE] * len(motion)
+        return self.camera.at(motion.times)
 
     @property
     def _view(self) -> View:
@@ -117,6 +135,8 @@ class Take:
         return View(FACE_ZOOM, float(x), float(y) + 0.25 * self.puppet.head_height)
 
 
-def take(seed: int) -> Take:
-    """The person of this number, faces and dancers by turns."""
-    return Take(character(seed), "face" if seed % 2 == 0 else "dancer")
+def take(seed: int, moving: bool = False) -> Take:
+    """The person of this number, faces and dancers by turns. moving: before a camera that turns and
+    zooms, another one for each."""
+    framing: Framing = "face" if seed % 2 == 0 else "dancer"
+    return Take(character(seed), framing, Camera(seed) if moving else None)

@@ -1,7 +1,6 @@
 """Draws a puppet in its place: turns its parts into position over the background, then shrinks."""
 
 import functools
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,29 +16,11 @@ from motion_jax.puppet.head import (
     layer_matrix,
 )
 from motion_jax.puppet.motion import Motion
-from motion_jax.puppet.scene import FLOOR, background
+from motion_jax.puppet.scene import FLOOR, WHOLE, View, background
 from motion_jax.puppet.sprites import Sprite, body_parts
 
 # Frames are drawn this many times larger, then averaged, for smooth edges.
 SUPERSAMPLE = 2
-
-
-@dataclass(frozen=True)
-class View:
-    """Which part of the stage a picture shows of the puppet; what lies behind it stays as it is.
-
-    Attributes:
-      zoom: heights of the picture in a frame's height.
-      x, y: the middle of the picture, in shares of the frame's height, x from the frame's middle, y
-        from its top.
-    """
-
-    zoom: float = 1.0
-    x: float = 0.0
-    y: float = 0.5
-
-
-WHOLE = View()
 
 
 @functools.lru_cache(maxsize=8)
@@ -59,15 +40,28 @@ def draw(
 
 
 def draw_frame(
-    puppet: Puppet, body: Joints, frame: int, height: int, width: int, view: View = WHOLE
+    puppet: Puppet,
+    body: Joints,
+    frame: int,
+    height: int,
+    width: int,
+    view: View = WHOLE,
+    camera: View = WHOLE,
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    """RGB: one frame of `joints(puppet, motion)`."""
+    """RGB: one frame of `joints(puppet, motion)`.
+
+    view: of the puppet; what lies behind it stays as it is. camera: which part of all that a camera
+    shows that turned and zoomed: puppet and place move alike.
+    """
     tall, wide = height * SUPERSAMPLE, width * SUPERSAMPLE
-    canvas = background(puppet.scene, tall, wide).copy()
+    canvas = background(puppet.scene, tall, wide, camera).copy()
     # Where the top in the middle of the stage is on the canvas.
-    scale = tall * view.zoom
-    middle = wide / 2 - view.x * scale, tall / 2 - view.y * scale
-    Drawing(puppet, body, frame, canvas, scale, middle).all()
+    painted = tall * view.zoom
+    scale = painted * camera.zoom
+    x, y = view.x + camera.x / view.zoom, view.y + (camera.y - 0.5) / view.zoom
+    middle = wide / 2 - x * scale, tall / 2 - y * scale
+    # One painting of the parts serves all frames, however far the camera zoomed.
+    Drawing(puppet, body, frame, canvas, scale, middle, painted).all()
     np.clip(canvas, 0, 255, out=canvas)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return (small + 0.5).astype(np.uint8)

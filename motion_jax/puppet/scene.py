@@ -3,6 +3,7 @@ frame's height; the frame may be of any width."""
 
 import functools
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,17 +14,40 @@ FLOOR = 0.94  # Height in the picture at which the soles stand.
 HORIZON = 0.74  # Where the wall ends and the floor begins.
 
 
+@dataclass(frozen=True)
+class View:
+    """Which part of something a picture shows.
+
+    Attributes:
+      zoom: heights of the picture in a frame's height.
+      x, y: the middle of the picture, in shares of the frame's height, x from the frame's middle, y
+        from its top.
+    """
+
+    zoom: float = 1.0
+    x: float = 0.0
+    y: float = 0.5
+
+
+WHOLE = View()
+
+
 @functools.lru_cache(maxsize=8)
-def background(scene: str, height: int, width: int) -> Float32[np.ndarray, "{height} {width} 3"]:
+def background(
+    scene: str, height: int, width: int, view: View = WHOLE
+) -> Float32[np.ndarray, "{height} {width} 3"]:
     """RGB in 0...255; read-only. scene: "studio", "stage", or "wall-N": a plain room of the seed
-    N."""
+    N; it goes on beyond the frame."""
     # x from the middle, y from the top, both in shares of the height.
     y, x = np.mgrid[0:height, 0:width] + 0.5
     x, y = (x - width / 2) / height, y / height
+    x, y = x / view.zoom + view.x, y / view.zoom + (view.y - 0.5 / view.zoom)
     if scene.startswith("wall-"):
         painted = _wall(x, y, int(scene.removeprefix("wall-")))
     else:
-        painted = {"studio": _studio, "stage": _stage}[scene](x, y, 1 / height)
+        painted = {"studio": _studio, "stage": _stage}[scene](
+            x, y, 1 / (height * view.zoom)
+        )  # fmt: skip
     painted = np.clip(painted, 0, 255).astype(np.float32)
     painted.setflags(write=False)
     return painted

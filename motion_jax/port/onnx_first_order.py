@@ -216,7 +216,9 @@ def background_motion(
 ) -> str:
     """The map [n, 2, 3] from (photo, driving)."""
     params, _ = variables
-    x = net.op("Concat", *(net.shrunk(each, *size, module.scale) for each in pictures), axis=1)
+    height, width = size
+    small = [net.shrunk(each, height, width, module.scale) for each in pictures]
+    x = net.op("Concat", *small, axis=1)
     for i in range(module.halvings):
         name = f"down_{i}"
         x = net.normed(x, _inner(variables, name), name, "halve")

@@ -336,7 +336,7 @@ class FirstOrder(OnlyStage):
                     now["background"], source, driving, mutable=["batch_stats"]
                 )
             now["background"] = {**now["background"], **changed}
-            of_driving = of_driving.replace(background=behind)
+            of_driving = replace(of_driving, background=behind)
 
         def generate(variables: Params, *inputs: Any) -> tuple[Array, Params]:
             (made, _), changed = modules["generator"].apply(
@@ -426,7 +426,7 @@ class FirstOrder(OnlyStage):
         points = self.points(params, pictures)
         if self.test.mode == "relative":
             return points
-        return points.replace(background=self.behind(params, photo.picture, pictures))
+        return replace(points, background=self.behind(params, photo.picture, pictures))
 
     def animated(self, params: Params, photo: Photo, points: Keypoints) -> Float[Array, "n h w 3"]:
         """The photo with these keypoints, as many pictures, in [0, 1]."""
@@ -466,7 +466,7 @@ class FirstOrder(OnlyStage):
         first = jax.tree.map(lambda a, b: jnp.where(begun, a, b[:1]), carry.first, points)
         carry = replace(carry, first=first, begun=jnp.ones((), bool))
         behind = self.behind(params, carry.picture, pictures)
-        moved = self.moved(carry, points).replace(background=behind)
+        moved = replace(self.moved(carry, points), background=behind)
         made = self.animated(params, carry, moved)
         return 2.0 * made - 1.0, carry
 

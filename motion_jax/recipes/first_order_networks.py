@@ -1,6 +1,7 @@
 """The networks of a First Order Motion Model, as its settings say."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,12 @@ from motion_jax.nets.keypoints import Keypoints
 from motion_jax.recipes.adam import Adam
 from motion_jax.recipes.network import Network, Work, picture
 
-if TYPE_CHECKING:
-    from motion_jax.recipes.first_order import FirstOrder
 
+def networks_of(recipe: Any, running: bool) -> dict[str, Network]:
+    """By their names in the state.
 
-def networks_of(recipe: "FirstOrder", running: bool) -> dict[str, Network]:
-    """By their names in the state. running: batch norm by running statistics."""
+    recipe: a FirstOrder; running: batch norm by running statistics.
+    """
     height, width = recipe.size
     count = recipe.detector.points
     jacobian = jax.ShapeDtypeStruct((1, count, 2, 2), jnp.float32)
@@ -24,7 +25,7 @@ def networks_of(recipe: "FirstOrder", running: bool) -> dict[str, Network]:
     )
     driving = points
     if recipe.background_moves:
-        driving = points.replace(background=jax.ShapeDtypeStruct((1, 2, 3), jnp.float32))
+        driving = replace(points, background=jax.ShapeDtypeStruct((1, 2, 3), jnp.float32))
     shown = picture(height, width)
     averaged = recipe.averaging > 0
     generator = recipe.generator.module(

@@ -54,6 +54,7 @@ FLOORS = (
     ("demos", "fetch", "library"),
     ("cli",),
     ("start",),
+    ("__main__",),
 )
 
 

@@ -23,7 +23,9 @@ def closest(known: Run, config: Config, dataset: PoseFrames, stage: str) -> str:
     """
     part = ShownPart(config, stage, with_background(dataset, config))
     records = np.concatenate([np.arange(a, a + n) for a, n in part.runs("train")])
-    chosen = records[np.linspace(0, len(records) - 1, min(MOMENTS, len(records))).round().astype(int)]
+    chosen = records[
+        np.linspace(0, len(records) - 1, min(MOMENTS, len(records))).round().astype(int)
+    ]
     moments: dict[str, Any] = part.of(chosen)
     real = moments["frames"].astype(np.float32)
     player, names = known.synthesizer(), known.people

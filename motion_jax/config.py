@@ -238,7 +238,7 @@ def unknown_option(option: str, config: Config) -> str:
     """The sentence for a command-line option that is no field of the config."""
     name = option.split("=")[0].lstrip("-").replace("-", "_")
     known = list(flatten(to_json(config)))
-    near = difflib.get_close_matches(name, known, 1, 0.4)
+    near = difflib.get_close_matches(name, known, 1, 0.65)
     if not near:  # the last part alone may be right, in another place
         last = name.split(".")[-1]
         ends = {path.split(".")[-1]: path for path in known}

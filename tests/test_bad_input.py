@@ -17,6 +17,7 @@ from motion_jax.cli import main
 from motion_jax.config import Config
 from motion_jax.recipes.everybody_dance_now import EverybodyDanceNow, Stage
 from motion_jax.train.run import Run
+from motion_jax.transfer import command as transferring
 from motion_jax.video.writer import VideoWriter
 
 SIZE = (48, 64)
@@ -48,7 +49,7 @@ def run(monkeypatch):
         params={},
         dataset={"path": "not here", "info": {"height": 64, "width": 64}},
     )
-    monkeypatch.setattr("motion_jax.transfer.command.load_person", lambda *_: made)
+    monkeypatch.setattr(transferring, "load_person", lambda *_: made)
 
 
 @pytest.fixture

@@ -226,6 +226,11 @@ def _stepped(now: Summary, line: dict[str, Any]) -> None:
     now.step, now.stage = line, line["stage"]
 
 
+def _begun(now: Summary, line: dict[str, Any]) -> None:
+    # Its first step comes when its program is compiled.
+    now.stage, now.step = line["name"], {}
+
+
 def _written(now: Summary, line: dict[str, Any]) -> None:
     if line["path"] not in now.files:
         now.files = [*now.files[-LINES_KEPT + 1 :], line["path"]]
@@ -241,7 +246,7 @@ _TAKES: dict[str, Callable[[Summary, dict[str, Any]], None]] = {
     Progress.__name__: _progress,
     Step.__name__: _stepped,
     Expected.__name__: _expected,
-    StageBegun.__name__: lambda now, line: setattr(now, "stage", line["name"]),
+    StageBegun.__name__: _begun,
     FileWritten.__name__: _written,
     Stoppable.__name__: lambda now, line: setattr(now, "stoppable", bool(line["processes"])),
     "Ended": _ended,

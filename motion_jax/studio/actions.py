@@ -24,6 +24,7 @@ from motion_jax.plan.methods import choose
 from motion_jax.studio import forms
 from motion_jax.studio.checkpoints import check_weights, newest
 from motion_jax.studio.library import Item, Library, called, slug
+from motion_jax.studio.settings import configs
 from motion_jax.video.reader import check_choice
 
 OptionsOf = Callable[[str], type]
@@ -88,8 +89,9 @@ ACTIONS: Mapping[str, Action] = {
         "out",
         "results",
         ".mp4",
-        "{source}",
+        "{character} – {source}",
         verb="animate",
+        first=("character",),
         files=("character",),
     ),
     "adapt": Action({"base": _RUN, "data": _PERSON}, "run", "runs", named="{data}"),
@@ -187,7 +189,7 @@ class Desk:
         Raises UserError for everything that a person can mend; then nothing is made.
         """
         action = self.action(verb)
-        plan = self._planned(library, verb, values, name, settings)
+        plan = self._planned(library, verb, values, name, first, settings)
         if action.option and str(name).strip() and not preview:
             library.check_name(action.kind, plan.line)
         made_from = [item.ref for item in plan.taken]
@@ -223,7 +225,7 @@ class Desk:
         """What one would type for it in the project's folder; nothing is made. Args and raises: as
         for ask."""
         action = self.action(verb)
-        plan = self._planned(library, verb, values, name, settings)
+        plan = self._planned(library, verb, values, name, first, settings)
         values = plan.values
         if action.option:
             name = slug(library.free_name(action.kind, plan.line))
@@ -232,11 +234,20 @@ class Desk:
         return shlex.join(["motion-jax", action.verb or verb, *first, *words, *plan.more])
 
     def _planned(
-        self, library: Library, verb: str, values: Mapping[str, Any], name: object, settings: str
+        self,
+        library: Library,
+        verb: str,
+        values: Mapping[str, Any],
+        name: object,
+        first: Sequence[str],
+        settings: str,
     ) -> "_Plan":
         """What is asked for, checked by the verb's own options."""
         action = self.action(verb)
         values, taken = self._looked_up(library, verb, action, values)
+        if verb == "animate-character" and "run" not in values:
+            # Nobody draws the character: the drawing itself moves.
+            values.setdefault("method", "rig")
         for needed in action.needs:
             if needed not in values:
                 raise UserError(f"{option(needed)} is missing; choose it first.")
@@ -255,6 +266,8 @@ class Desk:
             # Otherwise it would be found out when the jobs before it have ended.
             parse_budget(options.budget)
             choose(options.methods)
+        if verb == "train":
+            _check_config(first)
         if verb == "export":
             _check_format(library.folder / options.run, options.format)
         return _Plan(values, taken, line, more)
@@ -321,6 +334,9 @@ class Desk:
             names = [item.name for item in taken if item.kind in kinds]
             path = Path(str(values.get(field, ""))).name
             by_kind[field] = (names[0] if names else path) if field in values else ""
+        if "character" in action.first:
+            given = values.get("character") or "0"
+            by_kind["character"] = Path(str(given[0] if isinstance(given, list) else given)).stem
         return called(action.named.format(**by_kind))
 
 
@@ -351,6 +367,15 @@ def _in_seconds(value: Any) -> Any:
     return f"{seconds:g}"
 
 
+def _check_config(words: Sequence[str]) -> None:
+    """Raises UserError for a config that is none of those that come along, and no file."""
+    name = words[0] if words else ""
+    if name not in configs() and not Path(os.path.expanduser(name)).is_file():
+        raise UserError(
+            f"There is no config {name or 'without a name'}; choose one of {', '.join(configs())}."
+        )
+
+
 def _check_format(run: Path, chosen: str) -> None:
     """Raises UserError for a run that the files of the original programs cannot hold: now, and not
     when the job's turn comes."""
@@ -358,7 +383,7 @@ def _check_format(run: Path, chosen: str) -> None:
         recipe = json.loads((run / "config.json").read_text())["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # The command says what is wrong with it.
-    if chosen == "torch" and recipe.get("background") == "plate":
+    if chosen in ("torch", "safetensors") and recipe.get("background") == "plate":
         raise UserError(
             "This run draws the person and a matte, for which the files of the original programs "
             f"have no place; choose {option('format')} onnx, stablehlo or orbax."

@@ -155,6 +155,10 @@ def _asked(
     studio.check_room()
     verb = asking[1]
     with labelled(words, studio.desk, verb):
+        if preview:
+            # What all of it would be refused for is not previewed.
+            library, _, _, *others = asking
+            studio.desk.spelled(library, verb, values, *others)
         job, made = studio.desk.ask(*asking, what=doing(words, verb), preview=preview)
     again.keep(job, values, **kept)
     queue.ensure(studio.base)
@@ -235,6 +239,8 @@ async def change(request: Request, project: str, number: str, what: str) -> dict
     if what == "stop":
         book.ask_to_stop(job)
     elif what == "resume":
+        if job.verb == "serve":
+            raise UserError("The live view has ended; start it again.")
         book.let_go_on(job)
     elif what == "hide":
         if not job.is_over:

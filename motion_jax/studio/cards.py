@@ -91,6 +91,12 @@ def films_of(library: Library, item: Item) -> set[str]:
     return {ref for ref in found if ref.startswith("films/")}
 
 
+def is_rearranged(result: Item) -> bool:
+    """Whether a result was made of a person's own frames and by no trained one."""
+    kinds = {ref.partition("/")[0] for ref in result.made_from}
+    return "datasets" in kinds and "runs" not in kinds
+
+
 def letters(item: Item) -> list[str]:
     """Of everybody in a film, as motion-jax people has found them; [] for other things."""
     try:

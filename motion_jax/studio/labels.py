@@ -172,15 +172,16 @@ def failure(row: Mapping[str, Any], words: Words, desk: Desk) -> str:
     if row["error"] and row["status"] == 1:
         # Nobody foresaw it: a Python error, which says something in the log alone.
         return words("job.crashed", log=words("job.log"))
-    return in_labels(row["error"], words, desk, row["verb"])
+    return in_labels(row["error"], words, desk, row["form"])
 
 
 def line(row: Mapping[str, Any], words: Words, desk: Desk) -> str:
     """What a job said last, for people. row: see state.Watch."""
-    if row["verb"] == "prepare" and row["state"] == "done":
-        # What to train with which times: Learn says it, for its own choices.
+    if row["verb"] in ("prepare", "train") and row["state"] == "done":
+        # What to train, in which time: Learn says it, for its own choices. And steps of a stage are
+        # not those by which samples are named.
         return ""
-    return in_labels(row["line"], words, desk, row["verb"])
+    return in_labels(row["line"], words, desk, row["form"])
 
 
 def stage(row: Mapping[str, Any], words: Words) -> str:

@@ -35,7 +35,12 @@ MAKE_NOTHING = ("suggest", "serve")
 
 def slug(text: str) -> str:
     """A name for files of what people call a thing: "Jürgen, 2nd try" -> "jurgen-2nd-try"."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = (
+        unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+        .encode("ascii", "ignore")
+        .decode()
+        .lower()
+    )
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
     return words or "unnamed"
 

@@ -27,7 +27,7 @@ SIZES = ("128x128", "256x256", "512x512")
 # The one that fits a machine without and with a graphics card.
 FITTING = ("128x128", "256x256")
 # Of runs that a verb takes, those of a recipe.
-RECIPES = {"animate": "first_order"}
+RECIPES = {"animate": "first_order", "animate-character": "pose_stylegan"}
 
 
 def _shown(studio: Studio, request: Request, name: str, library: Library, **values: Any) -> Any:
@@ -214,9 +214,7 @@ def result(request: Request, project: str, id_: str) -> Response:
         item=item,
         job=cards.job_of(studio, library, item),
         others=others,
-        # Made of a person's own frames and of no trained one.
-        rearranged=any(ref.startswith("datasets/") for ref in item.made_from)
-        and not any(ref.startswith("runs/") for ref in item.made_from),
+        rearranged=cards.is_rearranged(item),
         made_from=[cards.named(library, ref) for ref in item.made_from],
         together=library.descendants(item),
     )
@@ -227,7 +225,8 @@ def beside(request: Request, project: str, a: str, b: str) -> Response:
     studio = studio_of(request)
     library = studio.project(project)
     pair = [library.item("results", a), library.item("results", b)]
-    return _shown(studio, request, "beside.html", library, pair=pair)
+    rearranged = {item.ref: cards.is_rearranged(item) for item in pair}
+    return _shown(studio, request, "beside.html", library, pair=pair, rearranged=rearranged)
 
 
 @router.get("/p/{project}/more")

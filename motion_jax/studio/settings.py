@@ -1,7 +1,9 @@
 """The shipped configs, for pages that do without jax, which reading them needs."""
 
+import ast
 import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,20 @@ from motion_jax.errors import UserError
 
 def configs() -> list[str]:
     """Their names, found by their files."""
+    return sorted(path.stem for path in _folder().glob("[!_]*.py"))
+
+
+@functools.cache
+def in_a_line(config: str) -> str:
+    """What a config is for: the first sentence of its file."""
+    text = ast.get_docstring(ast.parse((_folder() / f"{config}.py").read_text("utf-8"))) or ""
+    return re.split(r"\.(?=\s|$)", " ".join(text.split()))[0] + "."
+
+
+def _folder() -> Path:
     package = Path(motion_jax.__file__).parent
     folder = package / "shipped_configs"
-    folder = folder if folder.is_dir() else package.parent / "configs"
-    return sorted(path.stem for path in folder.glob("[!_]*.py"))
+    return folder if folder.is_dir() else package.parent / "configs"
 
 
 @functools.cache

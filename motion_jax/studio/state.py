@@ -16,6 +16,8 @@ from motion_jax.studio.library import Item, Library
 FORM = "form.json"
 # The line in which a command names the one after it.
 NEXT = "Next: "
+# Seconds without a word after which a job's time left is not told.
+QUIET = 20.0
 # Of jobs that are over, the newest that are told.
 OVER = 30
 # Points of a curve that are sent.
@@ -61,12 +63,14 @@ class Watch:
         return {
             "number": job.number,
             "verb": job.verb,
+            "form": form_of(job),
             "title": job.title,
             "state": job.state,
             "stopping": job.stops > 0 and not job.is_over,
             "place": place,
             "share": 1.0 if job.state == "done" else round(said.share, 4),
-            "left": said.seconds_left() if running else None,
+            # What says nothing for long (it compiles) has no time to tell.
+            "left": said.seconds_left() if running and time.time() - said.last < QUIET else None,
             "stage": said.stage,
             "task": said.task,
             "done": said.done,
@@ -81,6 +85,16 @@ class Watch:
             "asked": job.asked,
             "ended": job.ended,
         }
+
+
+def form_of(job: Job) -> str:
+    """The verb of the form that a job was made of: one command has several."""
+    if job.verb != "animate":
+        return job.verb
+    try:
+        return str(json.loads((job.folder / FORM).read_text())["verb"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return job.verb
 
 
 def leads_back(job: Job) -> bool:

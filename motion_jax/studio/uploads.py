@@ -33,6 +33,8 @@ from motion_jax.video.reader import Frame, frame_times, probe, read_frames
 # Endings that are kept; what a file holds is found out by reading it.
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# A rate above it is the fineness of a clock.
+MOST_FPS = 500
 # More is refused before anything of that size is made.
 MOST_PIXELS = 8192 * 8192
 # Left on the disk after an upload, bytes; and days after which a broken off upload goes.
@@ -222,11 +224,13 @@ def examined(path: Path, name: str = "") -> dict[str, Any]:
         found = probe(path)
         if found.width * found.height > MOST_PIXELS:
             raise UserError(f"The pictures of {name} are too large.")
-        seconds = float(found.duration)
-        if seconds <= 0:
-            # A browser's recordings do not say how long they are.
+        seconds, fps = float(found.duration), float(found.fps)
+        if seconds <= 0 or fps > MOST_FPS:
+            # A browser's recordings do not say how long they are, and give the fineness of their
+            # clock for a rate.
             times = frame_times(path)
             seconds = float(times[-1] - times[0]) if len(times) else 0.0
+            fps = (len(times) - 1) / seconds if seconds > 0 else fps
     except UserError as error:
         why = str(error).replace(str(path), name).split("; ")[0].rstrip(".")
         raise UserError(f"{why}; choose another film.") from error
@@ -234,7 +238,7 @@ def examined(path: Path, name: str = "") -> dict[str, Any]:
         "width": found.width,
         "height": found.height,
         "seconds": round(seconds, 3),
-        "fps": round(float(found.fps), 3),
+        "fps": round(fps, 3),
         "sound": bool(found.has_audio),
     }
 

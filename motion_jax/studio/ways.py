@@ -9,7 +9,7 @@ from motion_jax.data.advice import SOME_FRAMES
 from motion_jax.studio import cards
 from motion_jax.studio.labels import in_labels
 from motion_jax.studio.plans import plan_of, read_plan
-from motion_jax.studio.settings import configs
+from motion_jax.studio.settings import configs, in_a_line
 from motion_jax.studio.web import studio_of, words_of
 
 router = APIRouter()
@@ -54,7 +54,7 @@ def learn(request: Request, project: str, person: str = "", again: str = "") -> 
         commands={each["name"]: shlex.join(["motion-jax", *each["words"], "--run", "runs/NAME"])
                   for each in (plan or {}).get("choices", [])},
         fields=fields,
-        configs=configs(),
+        configs={name: in_a_line(name) for name in configs()},
         runs=runs,
         covers=cards.covers(library, runs),
         notes=cards.notes(request, library, runs),

@@ -340,6 +340,10 @@ class _Training:
                                 jitted, state, batch, given
                             )
                         self.job.meet()
+                        if limit is not None:
+                            later = [m for n, m in self.limits.items() if n not in {*seconds, name}]
+                            left = max(limit - seconds.get(name, 0.0), 0.0)
+                            events.emit(events.Expected(left + sum(later)))
                         compiling += time.monotonic() - begun
                         asked += time.monotonic() - begun
                     kind = config.recipe.kind_of(name, step)

@@ -20,6 +20,8 @@ from motion_jax.video.background import BackgroundWriter, Writer
 from motion_jax.video.writer import H264, PRORES, VP9, Coding
 
 RESULT = "result (synthetic)"
+# Of real frames in another order.
+REARRANGED = "result (rearranged)"
 
 # (top, left, bottom, right) in pixels.
 Part = tuple[int, int, int, int]
@@ -129,11 +131,12 @@ def beside_source(
     size: tuple[int, int],
     style: PoseStyle,
     part: Part,
+    result: str = RESULT,
 ) -> Iterator[Shot]:
     """Source, pose and result in one picture, at the result's height (or a multiple of it).
 
     frames: the source's, one for each shot; size: (height, width) that the poses lie in; part: the
-    part of it that the results show.
+    part of it that the results show; result: what stands over them.
     """
     height, width = size
     rows = part[2] - part[0]
@@ -143,7 +146,7 @@ def beside_source(
     for (moment, picture), frame in zip(shots, frames, strict=True):
         pose = draw_host(moment.keypoints * scale, times * height, times * width, style)
         panels = [to_height(frame, bottom - top), pose[top:bottom, left:right], picture]
-        yield moment, side_by_side(panels, ["source", "pose", RESULT])
+        yield moment, side_by_side(panels, ["source", "pose", result])
 
 
 def beside_shown(shots: Iterable[Shot], label: str, part: Part) -> Iterator[Shot]:

@@ -18,7 +18,7 @@ from motion_jax.errors import UserError, option
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.retrieval.retriever import Retriever, compatible_keypoints
-from motion_jax.transfer.film import COMPOSITE, beside_source, synthetic_tags
+from motion_jax.transfer.film import COMPOSITE, REARRANGED, beside_source, synthetic_tags
 from motion_jax.transfer.fit import Body
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.performance import (
@@ -64,7 +64,7 @@ def performance(options: TransferOptions) -> Performance:
         count=len(at),
         player=Player(Rearranged(made, clip, at), options.chunk, options.gaps),
         beside=lambda shots: beside_source(
-            shots, repeated(source_frames(options), rows), body.size, PoseStyle(), part
+            shots, repeated(source_frames(options), rows), body.size, PoseStyle(), part, REARRANGED
         ),
         part=part,
         tags=_tags(dataset, options),

@@ -152,7 +152,7 @@ def test_the_whole_way_of_a_newcomer(process, visit, dancer, tmp_path):
     page.get_by_text("In your own way").click()
     page.get_by_label("Config").fill("demo")
     page.get_by_label("Settings").fill(TINY)
-    page.get_by_label("minutes", exact=True).fill("5")
+    page.get_by_label("Minutes", exact=True).fill("5")
     page.locator("form[data-do$=train] button.go").click()
     page.wait_for_url("**/runs/ben-3")
     page.get_by_label("After step").wait_for(timeout=180_000)

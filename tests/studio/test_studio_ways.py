@@ -1,16 +1,19 @@
 """Where pages lead, and what they let one choose: after a trial with newcomers."""
 
 import time
+from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 from studio_opened import Opened, made, send
 
-from motion_jax.events import Said, StageBegun, watched
+from motion_jax.events import Expected, Said, StageBegun, Step, watched
 from motion_jax.jobs import book
 from motion_jax.jobs.record import recorded
-from motion_jax.studio import short
+from motion_jax.studio import short, state, uploads
+from motion_jax.studio.library import slug
 
 
 @pytest.fixture
@@ -148,3 +151,96 @@ def test_folders_of_a_server_are_not_shown(tmp_path, no_queue):
         )
     finally:
         studio.close()
+
+
+# --- what the second trial stumbled over --------------------------------------------------------
+
+
+def test_a_preview_is_refused_for_what_all_of_it_is_refused_for(studio, film):
+    person = made(studio, "datasets", "Ben")
+    values = {"data": person.ref, "source": film, "method": "nearest", "end": "0.5"}
+    error = studio.post("/do/transfer", 400, values=values, preview=True, end="99")["error"]
+    assert error.startswith("“To” 99 lies after the end of ada") and not studio.library.jobs()
+
+
+def test_a_character_is_its_own_drawing_where_nobody_draws_it(studio, film):
+    studio.post("/do/animate-character", values={"source": film, "character": "7"})
+    [job] = studio.library.jobs()
+    assert job.words[job.words.index("--method") + 1] == "rig"
+    assert studio.library.of_ref(job.about[0]).name == "7 – ada"
+    book.write(job, state="failed", status=2, error="Use --run of another recipe.")
+    assert "Use “Drawn by” of another recipe." in studio.page("/jobs")
+    # A run that draws people draws no characters.
+    made(studio, "runs", "Ben")
+    page = studio.page("/more/animate-character")
+    assert "Ben" not in page and "Drawn by" not in page
+
+
+@pytest.mark.parametrize("format_", ["torch", "safetensors"])
+def test_no_file_of_the_original_programs_has_a_matte(studio, format_):
+    run = made(studio, "runs", "Ben")
+    (run.path / "config.json").write_text('{"recipe": {"background": "plate"}}')
+    asked = {"run": run.ref, "format": format_}
+    assert "have no place" in studio.post("/do/export", 400, values=asked)["error"]
+
+
+def test_configs_are_looked_up_before_a_job_is_made(studio):
+    person = made(studio, "datasets", "Ben")
+    body = {"values": {"data": person.ref}, "settings": ""}
+    error = studio.post("/do/train", 400, **body, first=["twocores"])["error"]
+    assert error.startswith("There is no config twocores; choose one of ")
+    assert "two_cores" in error and not studio.library.jobs()
+    studio.post("/do/train", **body, first=["two_cores"])
+
+
+def test_a_run_that_failed_waits_for_no_pictures(studio):
+    run = made(studio, "runs", "Ben")
+    job = book.add(studio.library.folder, ["train"], about=[run.ref])
+    assert "The first pictures come soon" in studio.page(f"/{run.ref}")
+    book.write(job, state="failed", status=2, error="It is wrong.")
+    page = studio.page(f"/{run.ref}")
+    assert "The first pictures" not in page and "No pictures came of it." in page
+
+
+def test_a_live_view_does_not_go_on_without_its_page(studio):
+    job = book.add(studio.library.folder, ["serve", "--port", "1"], title="Live: Ben")
+    book.write(job, state="stopped", status=130)
+    assert ">Go on<" not in studio.page("/jobs")
+    error = studio.post("/jobs/1/resume", 400)["error"]
+    assert error == "The live view has ended; start it again."
+
+
+def test_each_of_two_results_says_what_it_is(studio):
+    person, run = made(studio, "datasets", "Ben"), made(studio, "runs", "Ben")
+    made(studio, "results", "Real", [person.ref], suffix=".mp4")
+    made(studio, "results", "Drawn", [run.ref, person.ref], suffix=".mp4")
+    page = studio.page("/beside?a=real&b=drawn")
+    assert page.index(">rearranged<") < page.index(">Drawn</a>") < page.index(">synthetic<")
+
+
+def test_what_says_nothing_for_long_has_no_time_left(studio, monkeypatch):
+    job = book.add(studio.library.folder, ["train"])
+    with recorded(job.events, lambda event: None) as recorder:
+        recorder(Expected(600.0))
+        recorder(Step("global", 3, 9, 1, 1.0, 0.0, 0.1, None, {}, 3))
+        book.write(job, state="running", begun=time.time(), pid=1)
+
+        def row():
+            return studio.http.get(studio.place + "/state").json()["jobs"][0]
+
+        assert row()["left"] == "10 minutes" and row()["step"]
+        # A new part is compiled before its first step.
+        recorder(StageBegun("local"))
+        assert row()["stage"] == "fine detail" and not row()["step"]
+        monkeypatch.setattr(state, "QUIET", 0.0)
+        assert row()["left"] is None
+
+
+def test_a_clock_is_no_rate(tmp_path, monkeypatch, dancer):
+    plain = uploads.probe(dancer)
+    monkeypatch.setattr(uploads, "probe", lambda path: replace(plain, fps=Fraction(1000)))
+    found = uploads.examined(dancer)
+    assert found["fps"] == pytest.approx(25, abs=1) and found["seconds"] == pytest.approx(
+        1, abs=0.1
+    )
+    assert slug("Größe") == "grosse"

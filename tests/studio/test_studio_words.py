@@ -127,7 +127,7 @@ def test_what_is_done_leads_on_by_a_link(studio, verb, kind, page, doing):
     assert link in shown and "Next: motion-jax" not in shown
     [row] = studio.http.get(studio.place + "/state").json()["jobs"]
     # Times to learn are said by Learn alone, for its own choices.
-    told = "" if verb == "prepare" else "It is made; "
+    told = "" if verb in ("prepare", "train") else "It is made; "
     assert row["line"] in shown and row["line"].startswith(told)
     if verb in ("prepare", "transfer"):
         assert row["line"] == ("It is made; “Max gap” was 3." if told else "")

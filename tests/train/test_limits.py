@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from motion_jax.cli.terminal import Terminal
+from motion_jax.events import Expected
 from motion_jax.train.checkpoint import newest_record
 from motion_jax.train.loop import train
 from motion_jax.train.record import read_metrics
@@ -13,7 +15,16 @@ def test_a_stage_ends_by_its_limit_and_the_next_one_begins(tmp_path, config, dat
     config = replace(config, record=replace(config.record, checkpoint_every=0, trace=False))
     run = tmp_path / "run"
     # No time at all: one step; the face stage has more than it needs and makes all its steps.
-    train(config, dataset, run, limits={"global": 0.0, "local": 0.0, "face": 1000.0})
+    told, show = [], Terminal()
+
+    def observer(event):
+        show(event)
+        told.extend([event.seconds] if isinstance(event, Expected) else [])
+
+    limits = {"global": 0.0, "local": 0.0, "face": 1000.0}
+    train(config, dataset, run, limits=limits, observer=observer)
+    # The time left is that of the clock, once each stage's program is there.
+    assert told == [1000.0] * 3
     record = newest_record(run / "checkpoints")
     assert record["steps_done"] == {"global": 1, "local": 1, "face": 4}
     assert record["ended"] and record["stage"] == "face"

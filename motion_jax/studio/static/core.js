@@ -32,7 +32,8 @@ function question(text, yes, no) {
   line.className = 'question';
   line.append(`${text} `, ...buttons);
   by('wrong').replaceChildren(line);
-  buttons[0].focus();
+  // What changes nothing is what Enter does.
+  buttons[1].focus();
   return new Promise((done) => {
     buttons.forEach((button, i) => { button.onclick = () => { line.remove(); done(i === 0); }; });
   });

@@ -10,6 +10,7 @@ export function dancing(body, preview) {
   else {
     Object.assign(body.values, { data: who, method: 'nearest' });
     delete body.values.step;
+    delete body.values.background;
   }
   const film = form.elements.source.selectedOptions[0];
   if (!by('sound').checked && !('silent' in film.dataset)) body.values.audio = 'drop';
@@ -21,9 +22,10 @@ export function dancing(body, preview) {
   body.values.end = String(Math.min(start + Number(form.dataset.preview), end));
 }
 
-// Real frames have no states of learning, and a silent film no sound to keep.
+// Real frames have no states of learning and only their own background, and a silent film no sound to keep.
 function fitting() {
-  form.querySelector('[data-learnt]').hidden = !by('who').value.startsWith('runs/');
+  const learnt = by('who').value.startsWith('runs/');
+  for (const field of form.querySelectorAll('[data-learnt]')) field.hidden = !learnt;
   form.querySelector('[data-sound]').hidden = 'silent' in (form.elements.source.selectedOptions[0]?.dataset ?? {});
 }
 

@@ -76,6 +76,7 @@ function open() {
     shown.getContext('2d').drawImage(picture, 0, 0);
     shown.hidden = false;
     by('live-empty').hidden = true;
+    by('live-made').hidden = false;
     const taken = sent.get(which);
     for (const old of sent.keys()) if (old <= which) sent.delete(old);
     if (taken === undefined) return;

@@ -15,6 +15,11 @@ function step(box, count) {
   all.forEach((film) => { film.pause(); film.currentTime = time; });
 }
 
+// As large as fits, without bars.
+const shaped = (film) => { if (film.videoWidth) film.style.setProperty('--ratio', film.videoWidth / film.videoHeight); };
+document.addEventListener('loadedmetadata', (event) => { if (event.target.closest?.('[data-player]')) shaped(event.target); }, true);
+document.querySelectorAll('[data-player] > video').forEach(shaped);
+
 document.addEventListener('click', (event) => {
   const button = event.target.closest('button'), box = button && player(button);
   if (!box) return;
@@ -25,7 +30,7 @@ document.addEventListener('click', (event) => {
 document.addEventListener('change', (event) => {
   const input = event.target, box = player(input);
   if (!box) return;
-  if ('loop' in input.dataset) films(box).forEach((film) => { film.loop = input.checked; });
+  if ('loop' in input.dataset) films(box)[0].loop = input.checked;
   if ('speed' in input.dataset) films(box).forEach((film) => { film.playbackRate = Number(input.value); });
 });
 
@@ -36,10 +41,15 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'k') toggle(box);
 });
 
-// The second film follows the first one's controls.
+// The second film follows the first one's controls; one that is shorter waits at its end.
 for (const box of document.querySelectorAll('[data-together]')) {
   const [first, ...rest] = films(box);
-  const follow = () => rest.forEach((film) => { if (Math.abs(film.currentTime - first.currentTime) > 0.06) film.currentTime = first.currentTime; });
+  const follow = () => rest.forEach((film) => {
+    const time = Math.min(first.currentTime, Number.isFinite(film.duration) ? film.duration : Infinity);
+    if (Math.abs(film.currentTime - time) > 0.06) film.currentTime = time;
+    if (!first.paused && film.paused && time < film.duration) film.play();
+  });
+  rest.forEach((film) => { film.loop = false; });
   first.addEventListener('play', () => rest.forEach((film) => film.play()));
   first.addEventListener('pause', () => { rest.forEach((film) => film.pause()); follow(); });
   first.addEventListener('seeked', follow);

@@ -169,7 +169,7 @@ for (const part of document.querySelectorAll('[data-takes]')) {
 let version = null, timer = 0, states = {};
 
 function told(row) {
-  if (row.stopping) return w('stopping');
+  if (row.stopping) return w(row.verb === 'train' ? 'stopping_saves' : 'stopping');
   if (row.state === 'waiting') return w('place', row.place);
   if (row.state !== 'running') return '';
   const parts = [`${Math.floor(row.share * 100)} %`];

@@ -37,16 +37,14 @@ class Watch:
             return follower.read()
 
     def told(self, library: Library) -> dict[str, Any]:
-        """Jobs, and a "version" that changes when anything but progress does."""
+        """Jobs, and a "version": see version_of."""
+        # First: what changes while this is told is told the next time.
+        version = version_of(library)
         jobs = library.jobs()
         waiting = [job.number for job in jobs if job.state == "waiting"]
         over = [job for job in jobs if job.is_over][-OVER:]
         shown = [job for job in jobs if not job.is_over] + over
         rows = [self.row(job, waiting) for job in shown]
-        about = sorted((p.name, p.stat().st_mtime_ns) for p in _files(library.folder / "about"))
-        states = [(job.number, job.state, job.stops) for job in jobs]
-        samples = [newest_sample(item) for item in library.items("runs")]
-        version = hashlib.sha256(json.dumps([about, states, samples]).encode()).hexdigest()[:16]
         return {"version": version, "jobs": rows, "time": time.time()}
 
     def row(self, job: Job, waiting: list[str] | None = None) -> dict[str, Any]:
@@ -85,6 +83,14 @@ class Watch:
             "asked": job.asked,
             "ended": job.ended,
         }
+
+
+def version_of(library: Library) -> str:
+    """Changes when anything of a project does but the progress of its jobs."""
+    about = sorted((p.name, p.stat().st_mtime_ns) for p in _files(library.folder / "about"))
+    states = [(job.number, job.state, job.stops) for job in library.jobs()]
+    samples = [newest_sample(item) for item in library.items("runs")]
+    return hashlib.sha256(json.dumps([about, states, samples]).encode()).hexdigest()[:16]
 
 
 def form_of(job: Job) -> str:

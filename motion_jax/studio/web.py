@@ -20,7 +20,7 @@ from motion_jax.studio.bring import Copying
 from motion_jax.studio.guide import Guide
 from motion_jax.studio.labels import failure, line, onwards
 from motion_jax.studio.library import Library
-from motion_jax.studio.state import Watch
+from motion_jax.studio.state import Watch, version_of
 from motion_jax.studio.words import FIRST, Words, languages, texts, wanted
 
 HERE = Path(__file__).parent
@@ -79,6 +79,9 @@ class Studio:
         """A template as an answer."""
         words = words_of(request)
         template = self._templates.get_template(name)
+        library = values.get("library")
+        # Before anything is shown: what changes meanwhile is fetched anew.
+        state = "" if library is None else version_of(library)
         shown = template.render(
             t=words,
             languages=languages(),
@@ -87,9 +90,10 @@ class Studio:
             path=request.scope["path"],
             user=current.get(),
             script=script_words(words),
+            state=state,
             failure=lambda row: failure(row, words, self.desk),
             said=lambda row: line(row, words, self.desk),
-            onwards=lambda row: onwards(row, words, values.get("library")),
+            onwards=lambda row: onwards(row, words, library),
             **values,
         )
         return HTMLResponse(shown)

@@ -244,3 +244,17 @@ def test_a_clock_is_no_rate(tmp_path, monkeypatch, dancer):
         1, abs=0.1
     )
     assert slug("Größe") == "grosse"
+
+
+def test_a_page_knows_of_which_moment_it_is(studio):
+    def told():
+        return studio.http.get(studio.place + "/state").json()["version"]
+
+    assert f'data-state="{told()}"' in studio.page("/jobs")
+    before = told()
+    job = book.add(studio.library.folder, ["train"])
+    assert told() != before and f'data-state="{told()}"' in studio.page("/jobs")
+    before = told()
+    with recorded(job.events, lambda event: None) as recorder:
+        recorder(Said("It goes on."))
+    assert told() == before

@@ -166,7 +166,8 @@ for (const part of document.querySelectorAll('[data-takes]')) {
 
 // --- jobs -----------------------------------------------------------------------------------------
 
-let version = null, timer = 0, states = {};
+// Of the page as it was made: what has changed since is fetched at once.
+let version = document.body.dataset.state, timer = 0, states = {};
 
 function told(row) {
   if (row.stopping) return w(row.verb === 'train' ? 'stopping_saves' : 'stopping');

@@ -106,11 +106,14 @@ def letters(item: Item) -> list[str]:
         return []
 
 
-def being_prepared(library: Library) -> list[Item]:
-    """People whose films are being prepared, or wait for it."""
-    going = {ref for ref, job in library.makers().items() if not job.is_over}
-    people = library.items("datasets")
-    return [person for person in people if person.ref in going and not person.is_there]
+def being_prepared(library: Library) -> list[tuple[Item, bool]]:
+    """People whose films are being prepared, each with whether it still waits for that."""
+    going = {ref: job for ref, job in library.makers().items() if not job.is_over}
+    return [
+        (person, going[person.ref].state == "waiting")
+        for person in library.items("datasets")
+        if person.ref in going and not person.is_there
+    ]
 
 
 def learned(library: Library) -> tuple[list[Item], list[Item]]:

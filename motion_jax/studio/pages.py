@@ -66,7 +66,7 @@ def project(request: Request, project: str) -> Response:
         "project.html",
         library,
         by_kind=by_kind,
-        step=_next_step(by_kind, preparing),
+        step=_next_step(by_kind, bool(preparing)),
         preparing=preparing,
         covers=cards.covers(library, items),
         notes=cards.notes(request, library, items),
@@ -74,7 +74,7 @@ def project(request: Request, project: str) -> Response:
     )
 
 
-def _next_step(by_kind: dict[str, list[Item]], preparing: list[Item]) -> str:
+def _next_step(by_kind: dict[str, list[Item]], preparing: bool) -> str:
     """What a newcomer does next: "film", "prepare", "wait", "learn", "dance" or ""."""
     if not by_kind["films"]:
         return "film"

@@ -60,6 +60,8 @@ def test_who_has_learnt_is_proposed_and_who_has_not_cannot_be_chosen(studio, fil
 
 def test_pages_know_of_a_film_that_is_being_prepared(studio, film):
     studio.post("/do/prepare", values={"videos": [film]}, name="Anna")
+    assert "“Anna” waits to be prepared;" in studio.page("/learn")
+    book.write(studio.library.jobs()[-1], state="running", begun=time.time(), pid=1)
     going = f'“Anna” is being prepared. <a href="{studio.place}/datasets/anna">'
     for place in ("/learn", "/dance", "/"):
         assert going in studio.page(place), place

@@ -31,6 +31,7 @@ TITLES = {
     "synthesis": "Synthesis",
     "first_order": "A photo that moves",
     "stylegan2": "StyleGAN2",
+    "encoder": "Latents by an encoder",
     "cpu_convolutions": "Forms of a convolution on a CPU",
     "transfer": "Transfer of a video",
     "retrieval": "Nearest poses",

@@ -31,7 +31,6 @@ TITLES = {
     "synthesis": "Synthesis",
     "first_order": "A photo that moves",
     "stylegan2": "StyleGAN2",
-    "encoder": "Latents by an encoder",
     "cpu_convolutions": "Forms of a convolution on a CPU",
     "transfer": "Transfer of a video",
     "retrieval": "Nearest poses",
@@ -58,6 +57,7 @@ TITLES = {
     "identities": "Several people in one run",
     "fake_detector": "A detector of synthetic pictures",
     "background_motion": "A photo that moves before a moving camera",
+    "encoder": "Latents by an encoder",
 }
 INTRODUCTION = """# Performance
 

@@ -6,6 +6,7 @@ import pytest
 from tiny_generators import written
 
 from benchmarks import encoder as module
+from benchmarks import reporting
 from motion_jax.latents.encoder import Encoder
 from motion_jax.latents.model import load_model
 from motion_jax.nets import stylegan2 as nets
@@ -24,6 +25,11 @@ def test_searches_begin_at_the_mean_and_at_the_answer(tmp_path):
         assert mean["after_0"] == pytest.approx(answer["after_0"])
         assert mean["after_9"] < mean["after_0"] and answer["after_9"] < answer["after_0"]
     assert module.section(result).splitlines()[0] == "| pictures | begun at | 0 steps | 9 steps |"
+
+
+def test_the_page_has_the_saved_result():
+    page = (reporting.ROOT / "docs" / "stylegan2.md").read_text()
+    assert module.section(reporting.load("encoder")) in page
 
 
 def test_heads_are_pictures_of_one_size_and_differ(tmp_path):

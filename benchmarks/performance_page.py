@@ -57,6 +57,7 @@ TITLES = {
     "identities": "Several people in one run",
     "fake_detector": "A detector of synthetic pictures",
     "background_motion": "A photo that moves before a moving camera",
+    "encoder": "Latents by an encoder",
 }
 INTRODUCTION = """# Performance
 

@@ -43,6 +43,7 @@ MORE = {
     "serve": "serve.md",
     "blend": "stylegan2.md#two-generators-as-one",
     "project": "stylegan2.md#pictures-found-in-a-generator",
+    "encoder": "stylegan2.md#an-encoder",
     "factors": "stylegan2.md#directions",
     "fetch": "training.md#perceptual-loss",
     "demo": "results.md#the-drawn-dancers-demo",

@@ -111,6 +111,7 @@ FOLLOWED = {
     "blend a b --out o": (Path("o"), "pair-faces"),
     "blend a b --out o --method swap": (Path("o"), ""),
     "project p.png --run r --out o": (Path("o"), "factors"),
+    "encoder r --out e.npz": (Path("e.npz"), "project"),
     "factors r --out o": (Path("o"), "project"),
     "pair-faces a o --out d": (Path("d"), "train"),
     "one-style p.png --run r --out o": (Path("o"), "pair-faces"),

@@ -316,6 +316,11 @@ def _after_project(options: Any, _: Any) -> str:
     return command("factors", options.run, "--out", "FOLDER") if options.space != "factors" else ""
 
 
+def _after_encoder(options: Any, _: Any) -> str:
+    words = ("PICTURE", "--run", options.run, "--encoder", options.out, "--space", "w_plus")
+    return command("project", *words, "--out", "FOLDER")
+
+
 def _after_factors(options: Any, _: Any) -> str:
     words = ("PICTURE", "--run", options.run, "--space", "factors", "--out", "FOLDER")
     return command("project", *words)
@@ -350,6 +355,7 @@ _AFTER: dict[str, Callable[[Any, Any], str]] = {
     "compile": _after_compile,
     "blend": _after_blend,
     "project": _after_project,
+    "encoder": _after_encoder,
     "one-style": _after_one_style,
     "pair-faces": _after_pair_faces,
     "frechet": _after_frechet,

@@ -1,5 +1,6 @@
 """A generator of StyleGAN2, of a run or of a weight file."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
+from jax import Array
 from jaxtyping import Float, UInt8
 
 from motion_jax.errors import UserError
@@ -39,6 +42,24 @@ class Model:
     def centre(self) -> Float[Any, " s"]:
         """The mean of w."""
         return self.variables["buffers"]["mapping"]["average"]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of its weights, and of what they do not tell of the network: the same for the
+        same generator in another file or layout. Noise maps and the mean of w are left out."""
+        untold = ("architecture", "clamp", "taps", "mapping_rate")
+        digest = hashlib.sha256(repr([getattr(self.module, name) for name in untold]).encode())
+        weights = traverse_util.flatten_dict(dict(self.variables["params"]), sep="/")
+        for name in sorted(weights):
+            value = np.asarray(weights[name], np.float32)
+            digest.update(f"{name} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
+    def spread(self) -> tuple[Float[Array, " s"], float]:
+        """(the mean of w over 4096 random z, the root of w's mean squared distance from it)."""
+        z = jnp.asarray(self.latents(0, 4096))
+        w = jax.jit(lambda v, z: applied(self.module, v, z, method="map"))(self.variables, z)
+        return w.mean(0), float(jnp.sqrt(jnp.square(w - w.mean(0)).sum() / len(z)))
 
     def latents(self, seed: int | tuple[int, ...], count: int) -> Float[np.ndarray, "n z"]:
         """Random z."""

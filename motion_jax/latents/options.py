@@ -1,4 +1,4 @@
-"""Options of `motion-jax blend`, `project` and `factors`."""
+"""Options of the verbs about generators of StyleGAN2."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +51,17 @@ class ProjectOptions:
     space: Literal["z", "w", "w_plus", "factors"] = "w"
     """What is looked for: z, one w, a w for each layer (nearest to the picture, worst to edit), or
     coefficients of the directions of `motion-jax factors` (UI2I)."""
+    encoder: Path | None = None
+    """Begin at the answer of this encoder of the generator (motion-jax encoder), not at the mean of
+    w. It answers with a w for each layer: --space w_plus takes them all, w their mean."""
     steps: int = 1000
-    """Steps of Adam for the first picture."""
+    """Steps of Adam for the first picture. With an encoder 0: its answer alone, also for each frame
+    of a video by itself."""
     steps_next: int = 200
     """For each frame of a video after the first, which begins where the one before ended."""
     learning_rate: float = 0.1
-    """Highest of its steps: it rises over the first twentieth and falls over the last quarter."""
+    """Highest of its steps: it rises over the first twentieth and falls over the last quarter. What
+    begins near, at an encoder's answer or at the frame before, moves half as fast."""
     noise_weight: float = 1e5
     """Of what keeps pictures out of the noise maps."""
     perceptual: Literal["none", "resnet50", "vgg19"] = "none"
@@ -70,6 +75,37 @@ class ProjectOptions:
     """Of the noise."""
     max_frames: int | None = None
     """Of a video, at most so many frames."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Train an encoder of a generator of StyleGAN2 on the generator's own pictures: it answers a
+    picture with latents at once, where motion-jax project searches."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run or weight file of the generator."""
+    out: Path
+    """File to write, FILE.npz; it may lie in the run."""
+    steps: int = 10000
+    """Steps of Adam, whose rate falls to 0 as a cosine."""
+    batch: int = 8
+    """Pictures a step; with --pictures as many of these besides."""
+    learning_rate: float = 0.002
+    """Of the first step."""
+    width: int = 32
+    """Channels of the encoder at the picture's size; up to 16 times as many further in."""
+    pictures: Path | None = None
+    """Folder of real pictures, framed as the generator's, to learn besides: their latents are not
+    known, so only what is drawn of the answer is compared with them. They are held in memory."""
+    picture_weight: float = 1.0
+    """Of the mean absolute difference of the pictures. That of the latents, squared and in units of
+    their spread, has weight 1."""
+    perceptual: Literal["none", "resnet50", "vgg19"] = "none"
+    """Compare features of the pictures, too, as in motion-jax project."""
+    perceptual_weight: float = 1.0
+    """Of that."""
+    seed: int = 0
+    """Of first weights and latents."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ descent on the latent and the noise maps (Karras et al. 2020, appendix D, as ros
 has it).
 
 Two things are other than in UI2I's program, whose inversions come out near black: the start is the
-mean of w, and what is kept is the last step.
+mean of w, or an encoder's answer, and what is kept is the last step.
 """
 
 import math
@@ -24,9 +24,10 @@ from jaxtyping import Float, UInt8
 from motion_jax.data.records import encode_picture
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_outputs, check_writable, write_bytes, writing
+from motion_jax.latents.encoder import load_encoder
 from motion_jax.latents.factors import directions
 from motion_jax.latents.model import Model, check_alike, load_model
-from motion_jax.latents.options import ProjectOptions
+from motion_jax.latents.options import EncoderOptions, ProjectOptions
 from motion_jax.nets import stylegan2 as nets
 from motion_jax.progress import say
 from motion_jax.provenance import xmp
@@ -183,23 +184,29 @@ class Projector:
             # A row is a direction. UI2I's program multiplies by the matrix whose columns are.
             self.basis = jnp.asarray(directions(model)[0].T)
         self._steps: dict[Search, Any] = {}
-        z = model.latents(0, 4096)
-        w = jax.jit(lambda v, z: applied(model.module, v, z, method="map"))(
-            model.variables, jnp.asarray(z)
+        self.centre, self.deviation = model.spread()
+        self._entries = jax.jit(
+            lambda variables, basis, code: entries(model.module, variables, basis, space, code)
         )
-        self.deviation = float(jnp.sqrt(jnp.square(w - w.mean(0)).sum() / len(z)))
-        self.centre = w.mean(0)
+        self._picture = jax.jit(
+            lambda variables, ws, noise: to_uint8(
+                applied(model.module, variables, ws, noise, method="draw")
+            )
+        )
 
-    def start(self) -> Array:
-        """The code of the mean of w (of z, zeros are no picture's: a random one)."""
+    def start(self, ws: Float[Array, "1 count s"] | None = None) -> Array:
+        """The code nearest to w of every layer; None: to the mean of w (of z, zeros are no
+        picture's: a random one)."""
         if self.space == "z":
+            assert ws is None, "z of w is not known"
             return jnp.asarray(self.model.latents(0, 1))
         if self.space == "w_plus":
-            return nets.repeated(self.centre[None], self.model.count)
+            return nets.repeated(self.centre[None], self.model.count) if ws is None else ws
+        w = self.centre[None] if ws is None else ws.mean(1)
         if self.space == "factors":
             assert self.basis is not None, "see __init__"
-            return self.centre[None] @ self.basis.T
-        return self.centre[None]
+            return w @ self.basis.T
+        return w
 
     def noise(self, seed: int) -> list[Array]:
         """Maps to begin with."""
@@ -235,18 +242,13 @@ class Projector:
 
     def entries(self, found: Found) -> np.ndarray:
         """w of every layer, [count, s]."""
-        run = partial(entries, self.model.module, self.model.variables, self.basis, self.space)
-        return np.asarray(jax.jit(run)(found.code))[0]
+        return np.asarray(self._entries(self.model.variables, self.basis, found.code))[0]
 
     def picture(self, found: Found, variables: Any | None = None) -> UInt8[np.ndarray, "h w c"]:
         """Of what was found, by this generator or by another's variables."""
         given = self.model.variables if variables is None else variables
         ws = jnp.asarray(self.entries(found))[None]
-
-        def run(variables: Any, ws: Array, noise: list[Array]) -> Array:
-            return to_uint8(applied(self.model.module, variables, ws, noise, method="draw"))
-
-        return np.asarray(jax.jit(run)(given, ws, found.noise))[0]
+        return np.asarray(self._picture(given, ws, found.noise))[0]
 
 
 # --- the verb -------------------------------------------------------------------------------------
@@ -254,18 +256,20 @@ class Projector:
 
 def project(options: ProjectOptions) -> None:
     """Writes latents.npz ("names", "ws" [n, count, s], "noise_i" [n, r, r] and "errors"), and
-    NAME.png for each picture: given, found, and through the blend. Raises UserError."""
+    NAME.png for each picture: given, found, and through the blend. Without a search all pictures
+    have the same noise, and "noise_i" is [1, r, r]. Raises UserError."""
     check_outputs(options, "out")
-    for name in ("steps", "steps_next"):
-        if getattr(options, name) < 1:
-            raise UserError(f"{option(name)} {getattr(options, name)} must be 1 or more.")
+    _check(options)
     model = load_model(options.run)
+    answer = None
+    if options.encoder is not None:
+        answer = load_encoder(options.encoder, model).answering()
     other = None
     if options.blend is not None:
         other = load_model(options.blend)
         check_alike(model, other)
     check_writable(options.out)
-    projector = Projector(model, options.space, _perceptual(options, model.module.size))
+    projector = Projector(model, options.space, perceptual_weights(options, model.module.size))
     first = Search(
         options.steps,
         options.learning_rate,
@@ -273,19 +277,17 @@ def project(options: ProjectOptions) -> None:
         perceptual=options.perceptual,
         perceptual_weight=options.perceptual_weight,
     )
+    # What is near already is not shaken.
+    near = replace(first, learning_rate=options.learning_rate / 2, noise=0.0)
     found: Found | None = None
-    results = []
+    results: list[tuple[str, np.ndarray, float]] = []
+    maps: list[list[np.ndarray]] = []
     for name, picture, follows in _targets(options, model.module.size):
-        search, code, noise = first, projector.start(), projector.noise(options.seed)
-        if follows and found is not None:
-            # What is near already is not shaken.
-            search = replace(
-                first,
-                steps=options.steps_next,
-                learning_rate=options.learning_rate / 2,
-                noise=0.0,
-            )
-            code, noise = found.code, found.noise
+        if follows and found is not None and options.steps > 0:
+            search, code, noise = replace(near, steps=options.steps_next), found.code, found.noise
+        else:
+            search, ws = (first, None) if answer is None else (near, answer(picture[None]))
+            code, noise = projector.start(ws), projector.noise(options.seed)
         # Copies: what a step is given it may overwrite.
         begun = Found.begun(jnp.copy(code), [jnp.copy(m) for m in noise])
         found, errors = projector.look(begun, picture, search, options.seed)
@@ -296,24 +298,42 @@ def project(options: ProjectOptions) -> None:
             row["blend"] = projector.picture(found, other.variables)
         sheet = montage.side_by_side(list(row.values()), list(row))
         write_bytes(options.out / f"{name}.png", xmp.declared(encode_picture(sheet, "png")))
-        maps = [np.asarray(m)[0] for m in found.noise]
-        results.append((name, projector.entries(found), maps, last))
-        say(f"{name}: squared difference {errors[0]:.4f} at the start, {last:.4f} at the end.")
+        if errors or not maps:
+            maps.append([np.asarray(m)[0] for m in found.noise])
+        results.append((name, projector.entries(found), last))
+        begun_at = f"{errors[0]:.4f} at the start, " if errors else ""
+        end = "at the end" if errors else "by the encoder alone"
+        say(f"{name}: squared difference {begun_at}{last:.4f} {end}.")
+    if not results:
+        raise UserError(
+            f"{options.source} holds no pictures; give a picture, a folder of them, or a video."
+        )
     path = options.out / "latents.npz"
     arrays: dict[str, Any] = {
         "names": np.array([name for name, *_ in results]),
         "ws": np.stack([ws for _, ws, *_ in results]),
         "errors": np.array([error for *_, error in results]),
     }
-    for i in range(len(results[0][2])):
-        arrays[f"noise_{i}"] = np.stack([maps[i] for _, _, maps, _ in results])
+    for i, each in enumerate(zip(*maps, strict=True)):
+        arrays[f"noise_{i}"] = np.stack(each)
     with writing(path):
         np.savez(path, **arrays)
     say(f"Wrote {path} and {len(results)} pictures.")
 
 
-def _perceptual(options: ProjectOptions, size: int) -> Any:
-    """The weights of the network whose features are compared; None: of none."""
+def _check(options: ProjectOptions) -> None:
+    for name, least in (("steps", 1 if options.encoder is None else 0), ("steps_next", 1)):
+        if getattr(options, name) < least:
+            raise UserError(f"{option(name)} {getattr(options, name)} must be {least} or more.")
+    if options.encoder is not None and options.space == "z":
+        raise UserError(
+            f"{option('encoder')} {options.encoder} answers with w, of which no z is known; choose "
+            f"another {option('space')} than z."
+        )
+
+
+def perceptual_weights(options: ProjectOptions | EncoderOptions, size: int) -> Any:
+    """The weights of the network whose features are compared; None: of none. Raises UserError."""
     if options.perceptual == "none":
         return None
     network = PERCEPTUAL[options.perceptual]

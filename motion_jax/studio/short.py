@@ -1,7 +1,10 @@
 """Of whom there is too little film to learn from: the same rule wherever a page leads on."""
 
+import functools
+from pathlib import Path
+
 from motion_jax.data import advice
-from motion_jax.data.quality_json import read_quality
+from motion_jax.data.quality_json import FILE, read_quality
 from motion_jax.errors import UserError
 from motion_jax.studio.library import Item, Library
 
@@ -18,6 +21,14 @@ def is_short(library: Library, ref: str) -> bool:
 def too_little(person: Item) -> bool:
     """The same of a prepared person that is there."""
     try:
-        return advice.length(read_quality(person.path)["records"]) == "few"
-    except UserError:
+        changed = (person.path / FILE).stat().st_mtime_ns
+        return advice.length(_pictures(person.path, changed)) == "few"
+    except (OSError, UserError):
         return False  # Imported.
+
+
+@functools.lru_cache(maxsize=256)
+def _pictures(folder: Path, changed: int) -> int:
+    """Of a dataset, as its file of that moment says: with a line for each frame of an hour it takes
+    longer to read than a page may take."""
+    return read_quality(folder)["records"]

@@ -27,7 +27,11 @@ def film(studio, dancer):
 )
 def test_every_page_leads_to_what_suits_the_film(studio, monkeypatch, pictures, first, way):
     person = made(studio, "datasets", "Ben")
-    monkeypatch.setattr(short, "read_quality", lambda path: {"records": pictures})
+    (person.path / short.FILE).write_text("{}")
+    read = []
+    monkeypatch.setattr(
+        short, "read_quality", lambda path: read.append(path) or {"records": pictures}
+    )
     job = book.add(studio.library.folder, ["prepare"], about=[person.ref])
     book.write(job, state="done", status=0)
     for place in (f"/{person.ref}", "/jobs"):
@@ -35,6 +39,8 @@ def test_every_page_leads_to_what_suits_the_film(studio, monkeypatch, pictures, 
         assert button.endswith(">" + first), place
     made(studio, "films", "ada", width=64, height=64, seconds=2.0, fps=25, file="ada.mp4")
     assert f'<li class="now"><a href="{studio.place}/{way}">' in studio.page("/")
+    # The file of a long film is large.
+    assert len(read) == 1
 
 
 def test_a_job_is_told_as_it_is_now(studio):

@@ -76,6 +76,23 @@ async def new_project(request: Request) -> dict[str, Any]:
     return {"go": f"/p/{made.id}/"}
 
 
+@router.post("/p/{project}/project/rename")
+async def rename_project(request: Request, project: str) -> dict[str, Any]:
+    given = await given_in(request)
+    library = studio_of(request).project(project)
+    await asyncio.to_thread(libraries.rename_project, library, given.get("name", ""))
+    return {"reload": True}
+
+
+@router.post("/p/{project}/project/delete")
+async def delete_project(request: Request, project: str) -> dict[str, Any]:
+    """{"name"}: of the project, typed once more."""
+    given = await given_in(request)
+    library = studio_of(request).project(project)
+    await asyncio.to_thread(libraries.delete_project, library, given.get("name", ""))
+    return {"go": "/?all"}
+
+
 @router.post("/language")
 async def language(request: Request) -> Response:
     given = await given_in(request)

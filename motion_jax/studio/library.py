@@ -336,6 +336,26 @@ def new_project(root: Path, name: object) -> Library:
     raise AssertionError("numbers do not end")
 
 
+def rename_project(library: Library, name: object) -> None:
+    """Raises UserError for no name, and where another project has it. Its folder stays."""
+    line = called(name)
+    others = [one for one in projects(library.folder.parent) if one.id != library.id]
+    if line.casefold() in {one.name.casefold() for one in others}:
+        raise UserError(f"There is a project “{line}” already; take another name.")
+    files.write_json(library.folder / PROJECT, {**library.facts, "name": line})
+
+
+def delete_project(library: Library, name: object) -> None:
+    """With everything in it; what is linked stays where it lies. name: the project's own, so that
+    nobody does it by mistake. Raises UserError for another one, and while a job goes on."""
+    if str(name).strip() != library.name:
+        raise UserError(f"Type “{library.name}”, the name of the project, to delete it.")
+    for job in library.jobs():
+        if not job.is_over:
+            raise UserError(f"The job “{job.title}” is using it; stop that first.")
+    shutil.rmtree(library.folder)
+
+
 def open_project(root: Path, id_: str) -> Library:
     """A project, to answer one request. Raises UserError where there is none of that name."""
     if not NAME.fullmatch(id_):

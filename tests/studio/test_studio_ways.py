@@ -13,7 +13,7 @@ from motion_jax.events import Expected, Said, StageBegun, Step, watched
 from motion_jax.jobs import book
 from motion_jax.jobs.record import recorded
 from motion_jax.studio import short, state, uploads
-from motion_jax.studio.library import slug
+from motion_jax.studio.library import new_project, slug
 
 
 @pytest.fixture
@@ -264,3 +264,31 @@ def test_a_page_knows_of_which_moment_it_is(studio):
     with recorded(job.events, lambda event: None) as recorder:
         recorder(Said("It goes on."))
     assert told() == before
+
+
+def test_projects_are_renamed_and_deleted(studio, tmp_path, film):
+    def sent(what, status=200, project="test", **body):
+        answer = studio.http.post(
+            f"/p/{project}/project/{what}", json=body, headers={"accept": "*/*"}
+        )
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    other = new_project(studio.root, "Other")
+    assert "“other” already" in sent("rename", 400, name="other")["error"]
+    assert sent("rename", name=" Mine  now ") and sent("rename", name="Mine now")
+    assert "Mine now" in studio.http.get("/?all").text and "Mine now" in studio.page("/")
+    # Only by its name, and not under a job. What is linked stays.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "weights").write_text("w")
+    (other.folder / "runs").mkdir()
+    (other.folder / "runs" / "linked").symlink_to(tmp_path / "elsewhere")
+    job = book.add(other.folder, ["train"], title="Learn: Ben")
+    for name in ("", "other", "Mine now"):
+        assert "Type “Other”" in sent("delete", 400, "other", name=name)["error"]
+    assert "“Learn: Ben” is using it" in sent("delete", 400, "other", name="Other")["error"]
+    book.write(job, state="stopped", status=130)
+    assert sent("delete", project="other", name="Other") == {"go": "/?all"}
+    assert not other.folder.exists() and (tmp_path / "elsewhere" / "weights").exists()
+    assert studio.library.of_ref(film).path.is_dir()
+    assert "Other" not in studio.http.get("/?all").text

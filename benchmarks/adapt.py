@@ -12,14 +12,13 @@ the person's box.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import in_one_table, markdown
+from benchmarks.reporting import in_one_table, markdown, place_to_work
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -113,11 +112,8 @@ def measure(options: Options) -> dict[str, Any]:
             "--people is at least 1, --size a multiple of 16, and --seconds are lengths above 0."
         )
     keep_programs()
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        return _measured(options, options.keep)
-    with tempfile.TemporaryDirectory() as folder:
-        return _measured(options, Path(folder))
+    with place_to_work(options.keep) as folder:
+        return _measured(options, folder)
 
 
 def _measured(options: Options, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ network gives ("still": by none), on average over the same films. With --keep it
 where it was stopped.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.reporting import in_one_table, markdown
+from benchmarks.reporting import in_one_table, markdown, place_to_work
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -60,11 +59,8 @@ def measure(options: Options) -> dict[str, Any]:
     """The result; see `main`."""
     if min(options.people, options.held_out, options.steps) < 1:
         raise UserError("--people, --held-out and --steps must be at least 1.")
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        return _measured(options, options.keep)
-    with tempfile.TemporaryDirectory() as folder:
-        return _measured(options, Path(folder))
+    with place_to_work(options.keep) as folder:
+        return _measured(options, folder)
 
 
 def _measured(options: Options, folder: Path) -> dict[str, Any]:

@@ -9,13 +9,12 @@ it (--keep keeps both); what is searched for besides are heads of other characte
 """
 
 import itertools
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import in_one_table, markdown
+from benchmarks.reporting import in_one_table, markdown, place_to_work
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -63,8 +62,7 @@ def measure(options: Options) -> dict[str, Any]:
         raise UserError("--run and --encoder go together; without both a generator is trained.")
     if options.count < 1 or not options.steps or min(options.steps) < 0:
         raise UserError("--count is at least 1, and --steps are 0 or more.")
-    with tempfile.TemporaryDirectory() as folder:
-        kept = options.keep or Path(folder)
+    with place_to_work(options.keep) as kept:
         run, encoder, pictures = options.run, options.encoder, options.pictures
         if run is None or encoder is None:
             run, encoder, pictures = made(options, kept)

@@ -11,13 +11,12 @@ the rest is tested.
 """
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import markdown, parse, report, sentences, table
+from benchmarks.reporting import markdown, parse, place_to_work, report, sentences, table
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -67,11 +66,8 @@ def measure(options: Options) -> dict[str, Any]:
     runs = [word.partition("=") for word in options.run]
     if not all(method and path for method, _, path in runs):
         raise UserError("--run takes METHOD=RUN, as pix2pixhd=runs/anna.")
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        return _measured(options, options.keep, [(m, Path(path)) for m, _, path in runs])
-    with tempfile.TemporaryDirectory() as folder:
-        return _measured(options, Path(folder), [(m, Path(path)) for m, _, path in runs])
+    with place_to_work(options.keep) as folder:
+        return _measured(options, folder, [(m, Path(path)) for m, _, path in runs])
 
 
 def _measured(options: Options, folder: Path, runs: list[tuple[str, Path]]) -> dict[str, Any]:

@@ -8,14 +8,13 @@ that no film shows, against the person really drawn in it. Mixtures have no true
 shows some.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import adapt
-from benchmarks.reporting import in_one_table, markdown
+from benchmarks.reporting import in_one_table, markdown, place_to_work
 from motion_jax.errors import UserError
 from motion_jax.progress import say
 
@@ -58,11 +57,8 @@ def measure(options: Options) -> dict[str, Any]:
     if options.people < 2 or options.size % 16 or not options.seconds > 0:
         raise UserError("--people is at least 2, --size a multiple of 16, --seconds above 0.")
     adapt.keep_programs()
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        return _measured(options, options.keep)
-    with tempfile.TemporaryDirectory() as folder:
-        return _measured(options, Path(folder))
+    with place_to_work(options.keep) as folder:
+        return _measured(options, folder)
 
 
 def _measured(options: Options, folder: Path) -> dict[str, Any]:

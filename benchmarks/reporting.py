@@ -26,6 +26,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,17 @@ def report(
     console = Console(highlight=False)
     for each in tables:
         console.print(each)
+
+
+@contextlib.contextmanager
+def place_to_work(keep: Path | None) -> Iterator[Path]:
+    """A folder that stays, made where it is not there; None: one that goes afterwards."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def in_one_table(

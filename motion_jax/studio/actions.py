@@ -12,8 +12,9 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from motion_jax.compare.duration import parse_budget
@@ -41,6 +42,8 @@ class Action:
       lane: see jobs.book. again: see there.
       verb: of the command, where the page has another name. needs: options that the page cannot do
         without, though the command can. first: options that are shown at once.
+      otherwise: by option, what stands for it in the name where it is not given.
+      instead: by option, what is asked for where it is not given: another option and its value.
       files: options that can name files, or open this machine to others, though they are no paths
         by their type. casts: options that name several runs.
     """
@@ -55,6 +58,8 @@ class Action:
     verb: str = ""
     needs: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    otherwise: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     casts: tuple[str, ...] = ()
 
@@ -92,6 +97,9 @@ ACTIONS: Mapping[str, Action] = {
         "{character} – {source}",
         verb="animate",
         first=("character",),
+        otherwise={"character": "0"},
+        # Where nobody draws the character, the drawing itself moves.
+        instead={"run": ("method", "rig")},
         files=("character",),
     ),
     "adapt": Action({"base": _RUN, "data": _PERSON}, "run", "runs", named="{data}"),
@@ -245,9 +253,9 @@ class Desk:
         """What is asked for, checked by the verb's own options."""
         action = self.action(verb)
         values, taken = self._looked_up(library, verb, action, values)
-        if verb == "animate-character" and "run" not in values:
-            # Nobody draws the character: the drawing itself moves.
-            values.setdefault("method", "rig")
+        for name_, (other, value) in action.instead.items():
+            if name_ not in values:
+                values.setdefault(other, value)
         for needed in action.needs:
             if needed not in values:
                 raise UserError(f"{option(needed)} is missing; choose it first.")
@@ -329,15 +337,13 @@ class Desk:
                 return ", ".join(item.name for item in taken)
             source = values.get("source", "")
             return called(Path(str(source)).name or action.kind)
-        by_kind: dict[str, str] = {}
-        for field, kinds in action.takes.items():
-            names = [item.name for item in taken if item.kind in kinds]
-            path = Path(str(values.get(field, ""))).name
-            by_kind[field] = (names[0] if names else path) if field in values else ""
-        if "character" in action.first:
-            given = values.get("character") or "0"
-            by_kind["character"] = Path(str(given[0] if isinstance(given, list) else given)).stem
-        return called(action.named.format(**by_kind))
+        found: dict[str, str] = {}
+        for name in (each[1] for each in Formatter().parse(action.named) if each[1]):
+            items = [item.name for item in taken if item.kind in action.takes.get(name, ())]
+            given = values.get(name, action.otherwise.get(name, ""))
+            path = Path(str(given[0] if isinstance(given, list) else given)).stem
+            found[name] = items[0] if items and name in values else path
+        return called(action.named.format(**found))
 
 
 def film_of(item: Item) -> str:

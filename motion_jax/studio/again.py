@@ -1,7 +1,6 @@
 """What a form held that a job was made of, so that a job that failed or was stopped leads back to
 the same form, filled in, with the reason beside it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from motion_jax.jobs.book import Job
 from motion_jax.studio.actions import ACTIONS
 from motion_jax.studio.labels import failure
 from motion_jax.studio.library import Library
-from motion_jax.studio.state import FORM, Watch, leads_back
+from motion_jax.studio.state import FORM, Watch, kept_of, leads_back
 from motion_jax.studio.words import Words
 
 # A page with a form of its own; of all other verbs it is More.
@@ -24,15 +23,6 @@ def keep(job: Job, values: Mapping[str, Any], **more: Any) -> None:
     """values: of the form, as the page sent them; more: of its other fields ("name", "first",
     "settings")."""
     files.write_json(job.folder / FORM, {"values": dict(values), **more})
-
-
-def kept_of(job: Job) -> dict[str, Any]:
-    """What `keep` kept; {} where nothing was."""
-    try:
-        value = json.loads((job.folder / FORM).read_text())
-        return value if isinstance(value["values"], dict) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def place(library: Library, number: str) -> str:

@@ -187,7 +187,7 @@ async def whole(request: Request, project: str, number: str) -> dict[str, Any]:
     """Makes all of what a job showed the first seconds of."""
     studio, words = studio_of(request), words_of(request)
     library = studio.project(project)
-    kept = again.kept_of(_job(library, number))
+    kept = state.kept_of(_job(library, number))
     if not kept or kept.get("verb") != "transfer":
         raise UserError("There is no form of this job to go back to.")
     values = kept.pop("values")

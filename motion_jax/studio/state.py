@@ -61,7 +61,8 @@ class Watch:
         return {
             "number": job.number,
             "verb": job.verb,
-            "form": form_of(job),
+            # One command can have several forms.
+            "form": kept_of(job).get("verb", job.verb),
             "title": job.title,
             "state": job.state,
             "stopping": job.stops > 0 and not job.is_over,
@@ -93,14 +94,13 @@ def version_of(library: Library) -> str:
     return hashlib.sha256(json.dumps([about, states, samples]).encode()).hexdigest()[:16]
 
 
-def form_of(job: Job) -> str:
-    """The verb of the form that a job was made of: one command has several."""
-    if job.verb != "animate":
-        return job.verb
+def kept_of(job: Job) -> dict[str, Any]:
+    """What again.keep kept of the form that a job was made of; {} where nothing was."""
     try:
-        return str(json.loads((job.folder / FORM).read_text())["verb"])
+        value = json.loads((job.folder / FORM).read_text())
+        return value if isinstance(value["values"], dict) else {}
     except (OSError, ValueError, KeyError, TypeError):
-        return job.verb
+        return {}
 
 
 def leads_back(job: Job) -> bool:

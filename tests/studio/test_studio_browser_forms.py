@@ -1,12 +1,15 @@
 """Forms in a real browser: filled in again, asked about, told how long they take."""
 
 import re
+import time
 
+import numpy as np
 import pytest
 from browser import Visit, chromium
 from studio_opened import made, send
 
 from motion_jax.jobs import book
+from motion_jax.video.writer import VideoWriter
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,14 @@ def holds(page, field, value):
     from playwright.sync_api import expect
 
     expect(page.locator(field)).to_have_value(value, timeout=60_000)
+
+
+def until(page, what, seconds=60):
+    """The page's policy allows no function that waits there."""
+    ends = time.monotonic() + seconds
+    while not page.evaluate(what):
+        assert time.monotonic() < ends, what
+        page.wait_for_timeout(50)
 
 
 def failed(studio):
@@ -114,3 +125,42 @@ def test_that_there_is_no_camera_is_said_at_once(studio, page):
         page.goto(f"{studio.url}{studio.place}/{place}")
         page.get_by_text("The camera cannot be used here").wait_for()
         assert page.locator(button).is_disabled()
+
+
+def test_a_dance_asks_for_what_belongs_to_who_dances(studio, page, film):
+    person, run = made(studio, "datasets", "Ben"), made(studio, "runs", "Ben")
+    page.goto(f"{studio.url}{studio.place}/dance?who={run.ref}")
+    page.select_option("#background", "green")
+    assert page.is_visible("#step") and not page.is_visible("#sound")  # a silent film
+    # Real frames have their own background and no states of learning.
+    page.select_option("#who", person.ref)
+    page.locator("#background").wait_for(state="hidden")
+    assert not page.is_visible("#step")
+    page.locator("button[value=whole]").click()
+    page.wait_for_url(re.compile("results/"))
+    [job] = studio.library.jobs()
+    assert "--background" not in job.words and "--audio" not in job.words
+    assert job.words[job.words.index("--method") + 1] == "nearest"
+
+
+def test_results_are_compared_as_they_come_and_stay_in_step(studio, page, dancer, tmp_path):
+    with VideoWriter(tmp_path / "short.mp4", 64, 64) as writer:
+        for i in range(10):
+            writer.write(np.full((64, 64, 3), 20 * i, np.uint8), i / 25)
+    first = made(studio, "results", "Long", suffix=".mp4")
+    first.path.write_bytes(dancer.read_bytes())
+    page.goto(f"{studio.url}{studio.place}/{first.ref}")
+    page.get_by_text("once there is a second one").wait_for()
+    second = made(studio, "results", "Short", suffix=".mp4")
+    second.path.write_bytes((tmp_path / "short.mp4").read_bytes())
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url(re.compile("/beside"))
+    ready = "[...document.querySelectorAll('video')].every((film) => film.readyState >= 2)"
+    until(page, ready)
+    for moment, other in ((0.2, 0.2), (0.8, 0.4), (0.1, 0.1)):
+        page.evaluate(f"document.querySelector('video').currentTime = {moment}")
+        # The shorter one waits at its end.
+        until(
+            page,
+            f"Math.abs(document.querySelectorAll('video')[1].currentTime - {other}) < 0.07",
+        )

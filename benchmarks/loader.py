@@ -4,7 +4,8 @@
 
 The rival decodes the very same pictures, which it has in memory, and throws the result away: it
 reads no file, knows no pose and hands nothing over. It runs once with a thread and once with a
-process a core; the faster of them counts. All three take turns in one run.
+process a core; the faster of them counts. All take turns in one run, and so do batches of pictures
+that lie in the device's memory (data.cache = "device"), for which nothing is decoded.
 """
 
 import multiprocessing
@@ -90,7 +91,7 @@ def measure(options: Options) -> dict[str, Any]:
                 window=WINDOW,
                 holdout=0.0,
                 seed=0,
-                augment=_augmentation() if options.augment else None,
+                augment=_augmentation(options.augment),
                 workers=options.workers,
                 # As with a dataset too large to be kept decoded: every frame is decoded.
                 cache_bytes=0,
@@ -110,6 +111,7 @@ def measure(options: Options) -> dict[str, Any]:
         frames = WINDOW * options.pairs
         turns = {
             "ours": ours,
+            "device": stack.enter_context(_resident(dataset, options, rounds)),
             "threads": stack.enter_context(_threads(encoded, frames, cores)),
             "processes": stack.enter_context(_processes(encoded, frames, cores)),
         }
@@ -200,9 +202,11 @@ def _filmed(options: Options) -> tuple[Iterator[Any], str]:
     return scaled, f"a real video ({options.video.name})"
 
 
-def _augmentation() -> Any:
+def _augmentation(varied: bool) -> Any:
     from motion_jax.data.augment import AugmentConfig
 
+    if not varied:
+        return AugmentConfig()
     return AugmentConfig(
         scale=0.1, shift=0.05, flip=True, brightness=0.1, contrast=0.1, saturation=0.1
     )
@@ -219,6 +223,36 @@ def _shares(frames: int, cores: int) -> list[tuple[int, int]]:
     """(first, count) of each core's frames."""
     edges = [frames * core // cores for core in range(cores + 1)]
     return [(a, b - a) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+@contextmanager
+def _resident(dataset: Any, options: Options, rounds: int) -> Iterator[Callable[[], float]]:
+    """Batches of pictures that lie in the device's memory (data.cache = "device"), until the device
+    has made them."""
+    import jax
+
+    from motion_jax.config import Data, Devices
+    from motion_jax.data.inputs import numbered
+    from motion_jax.data.pairs import Batches
+    from motion_jax.data.reading import Window
+    from motion_jax.devices import mesh as meshes
+    from motion_jax.train.resident import Resident
+
+    reading = Window(options.height, options.width, options.batch, length=WINDOW)
+    mesh = meshes.make_mesh(Devices(data=1), options.batch)
+    load = numbered(dataset, reading, Data(holdout=0.0, augment=_augmentation(options.augment)), 0)
+    assert load is not None, "windows of a dataset"
+    resident = Resident(load, mesh)
+    with Batches(load, batch_size=options.batch, workers=0, start=0, rows=None) as numbers:
+
+        def turn() -> float:
+            begin = time.perf_counter()
+            for _ in range(rounds):
+                batch = resident.batch(meshes.place(next(numbers), mesh))
+            jax.block_until_ready(batch)
+            return rounds * options.batch / (time.perf_counter() - begin)
+
+        yield turn
 
 
 @contextmanager
@@ -294,7 +328,7 @@ def measure_parts(dataset: Any, options: Options) -> dict[str, float]:
 
     reader = array_record_module.ArrayRecordReader(str(shard_path(dataset.folder, 0, 1)))
     place = np.empty((WINDOW, options.height, options.width, 3), np.uint8)
-    config = _augmentation()
+    config = _augmentation(True)
     taken: dict[str, list[float]] = {}
 
     def timed(part: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -326,10 +360,13 @@ def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     workers = result["workers"]
     names = {
         "ours": "the loader, " + (f"{workers} processes" if workers else "a thread a core"),
+        "device": "pictures in the device's memory, made into batches there",
         "threads": "bare cv2.imdecode, a thread a core",
         "processes": "bare cv2.imdecode, a process a core",
     }
     for name, what in names.items():
+        if name not in result["rates"]:  # measured before there was such a thing
+            continue
         rate = result["rates"][name]["median"]
         made.append(
             {

@@ -312,13 +312,17 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# Settings of how data are read, which change nothing of what is trained.
+HOW_READ = ("data.workers", "data.cache")
+
+
 def differences(a: Config, b: Config) -> list[str]:
     """The settings that change what is trained and differ, as "name: a -> b"."""
     flat_a, flat_b = (
         {
             k: v
             for k, v in flatten(to_json(c)).items()
-            if not k.startswith(("record.", "devices.")) and k != "data.workers"
+            if not k.startswith(("record.", "devices.")) and k not in HOW_READ
         }
         for c in (a, b)
     )
@@ -331,6 +335,9 @@ def differences(a: Config, b: Config) -> list[str]:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of what is trained (the settings of record and devices left out), in hexadecimal."""
+    """SHA-256 of what is trained (the settings of record and devices, and HOW_READ, left out), in
+    hexadecimal."""
     value = {k: v for k, v in to_json(config).items() if k not in ("record", "devices")}
+    # As in configs that did not have the one and left the other alone: their hashes stay.
+    value["data"] = {k: v for k, v in value["data"].items() if k != "cache"} | {"workers": 0}
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Real, UInt8
+from jaxtyping import Float, Float32, Real, UInt8
 
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.skeleton import flip as flip_keypoints
 
 # Weights of red, green, blue in the grey of a picture (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
+# The pictures of a window, and those whose colours vary.
+PICTURES, COLOURED = ("frames", "pose_pictures", "plates"), ("frames", "plates")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,65 @@ class AugmentConfig:
         return self != AugmentConfig()
 
 
+@dataclass(frozen=True)
+class Change:
+    """One random change, the same for all frames of a window.
+
+    Attributes:
+      corner: (top, left) of the piece that is cut out; None: nothing is cut.
+      moves: whether frames are scaled and shifted by what follows.
+      scale: about the middle of the frame. right, down: pixels, after that.
+      mirrored: whether left and right are exchanged, after that.
+      colour: (brightness, contrast, saturation) as `colour` takes them; None: left as they are.
+    """
+
+    corner: tuple[int, int] | None = None
+    moves: bool = False
+    scale: float = 1.0
+    right: float = 0.0
+    down: float = 0.0
+    mirrored: bool = False
+    colour: tuple[float, float, float] | None = None
+
+
+def draw(
+    config: AugmentConfig,
+    random: np.random.Generator,
+    have: tuple[int, int],
+    size: tuple[int, int] | None = None,
+) -> Change:
+    """A change of frames of (height, width) = `have`; size: what `config.crop` cuts out of them.
+
+    random: the source of all its randomness; always the same number of draws is taken.
+    """
+    draws = random.uniform(-1, 1, 6)
+    mirrored = random.random() < 0.5
+    corner = None
+    if config.crop:
+        # Drawn after the others, so that these are the same without a crop.
+        place = random.random(2)
+        if size is not None:
+            top, left = np.floor(place * (np.subtract(have, size) + 1)).astype(int).tolist()
+            corner = top, left
+    height, width = have if size is None or corner is None else size
+    brightness, contrast, saturation = (
+        float(strength * each)
+        for strength, each in zip(
+            (config.brightness, config.contrast, config.saturation), draws[3:], strict=True
+        )
+    )
+    colours = config.brightness or config.contrast or config.saturation
+    return Change(
+        corner,
+        moves=config.scale > 0 or config.shift > 0,
+        scale=float(1 + config.scale * draws[0]),
+        right=float(config.shift * width * draws[1]),
+        down=float(config.shift * height * draws[2]),
+        mirrored=config.flip and mirrored,
+        colour=(brightness, 1 + contrast, 1 + saturation) if colours else None,
+    )
+
+
 def augment(
     window: dict[str, np.ndarray],
     config: AugmentConfig,
@@ -67,92 +128,95 @@ def augment(
       window: frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4],
         and for datasets that have them pose_pictures and plates uint8 [T, H, W, 3].
       config: what to vary.
-      random: the source of all its randomness; always the same number of draws is taken.
+      random: see `draw`.
       size: (height, width) to cut out with `config.crop`.
     Returns:
       A window of the same shapes (with `config.crop` of that size); borders repeat the frame's
       edge; face boxes are found again from the keypoints, and moved where there are none.
     """
-    draws = random.uniform(-1, 1, 6)
-    mirrored = random.random() < 0.5
-    # Drawn after the others, so that these are the same without a crop.
-    place = random.random(2) if config.crop else None
-    if config.crop and size is not None:
-        window = cut(window, *size, place)
-    frames, keypoints, boxes = window["frames"], window["keypoints"], window["face_boxes"]
-    poses, plates = window.get("pose_pictures"), window.get("plates")
-    height, width = frames.shape[1:3]
-    scale = 1 + config.scale * draws[0]
-    right, down = config.shift * width * draws[1], config.shift * height * draws[2]
-    moved = config.scale > 0 or config.shift > 0
-    if moved:
-        frames = move_frames(frames, scale, right, down)
-        keypoints = move_keypoints(keypoints, height, width, scale, right, down)
-        boxes = move_boxes(boxes, height, width, scale, right, down)
-        poses = None if poses is None else move_frames(poses, scale, right, down)
-        plates = None if plates is None else move_frames(plates, scale, right, down)
-    if config.flip and mirrored:
-        # By OpenCV: NumPy takes twenty times as long to copy a reversed picture.
-        frames = np.stack([cv2.flip(frame, 1) for frame in frames])
-        poses = None if poses is None else np.stack([cv2.flip(pose, 1) for pose in poses])
-        plates = None if plates is None else np.stack([cv2.flip(each, 1) for each in plates])
+    height, width = window["frames"].shape[1:3]
+    change = draw(config, random, (height, width), size)
+    if size is not None and change.corner is not None:
+        height, width = size
+    keypoints, boxes = changed_points(
+        window["keypoints"], window["face_boxes"], change, height, width
+    )
+    result = {"keypoints": keypoints, "face_boxes": boxes}
+    for name in PICTURES:
+        if name in window:
+            result[name] = _changed_pictures(name, window[name], change, height, width)
+    return result
+
+
+def changed_points(
+    keypoints: Float[np.ndarray, "t 137 3"],
+    boxes: Real[np.ndarray, "t 4"],
+    change: Change,
+    height: int,
+    width: int,
+) -> tuple[Float32[np.ndarray, "t 137 3"], Float32[np.ndarray, "t 4"]]:
+    """Keypoints and face boxes of a window after a change; height, width: of what it leaves."""
+    if change.corner is not None:
+        keypoints, boxes = _cut_points(keypoints, boxes, *change.corner, height, width)
+    if change.moves:
+        move = change.scale, change.right, change.down
+        keypoints = move_keypoints(keypoints, height, width, *move)
+        boxes = move_boxes(boxes, height, width, *move)
+    if change.mirrored:
         keypoints = np.stack([flip_keypoints(one, width) for one in keypoints])
         known = boxes[:, 2:3] > boxes[:, :1]
         boxes = np.where(known, boxes[:, [0, 3, 2, 1]] * [1, -1, 1, -1] + [0, width, 0, width], 0)
-        moved = True
-    if config.brightness or config.contrast or config.saturation:
-        change = (
-            config.brightness * draws[3],
-            1 + config.contrast * draws[4],
-            1 + config.saturation * draws[5],
-        )
-        frames = colour(frames, *change)
-        plates = None if plates is None else colour(plates, *change)
-    if moved:
+    if change.moves or change.mirrored:
         posed = np.asarray((keypoints[..., 2] > 0).any(-1))[:, None]
         boxes = np.where(posed, face_boxes(keypoints, height, width), boxes)
-    result = {
-        "frames": np.ascontiguousarray(frames),
-        "keypoints": np.asarray(keypoints, np.float32),
-        "face_boxes": np.asarray(boxes, np.float32),
-    }
-    more = {"pose_pictures": poses, "plates": plates}
-    return result | {
-        name: np.ascontiguousarray(each) for name, each in more.items() if each is not None
-    }
+    return np.asarray(keypoints, np.float32), np.asarray(boxes, np.float32)
 
 
-def cut(
-    window: dict[str, np.ndarray],
-    height: int,
-    width: int,
-    place: Float[np.ndarray, "2"] | None = None,
-) -> dict[str, np.ndarray]:
-    """A height x width piece of every frame of a window, with what belongs to it.
+def _changed_pictures(
+    name: str, pictures: UInt8[np.ndarray, "t a b 3"], change: Change, height: int, width: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    if change.corner is not None:
+        top, left = change.corner
+        pictures = pictures[:, top : top + height, left : left + width]
+    if change.moves:
+        pictures = move_frames(pictures, change.scale, change.right, change.down)
+    if change.mirrored:
+        # By OpenCV: NumPy takes twenty times as long to copy a reversed picture.
+        pictures = np.stack([cv2.flip(each, 1) for each in pictures])
+    if change.colour is not None and name in COLOURED:
+        pictures = colour(pictures, *change.colour)
+    return np.ascontiguousarray(pictures)
 
-    Args:
-      window: see `augment`; its frames are at least as large.
-      place: two numbers in [0, 1): how far down and to the right the piece is, every whole pixel
-        alike; None is the middle.
-    Returns:
-      The window of that size: keypoints outside it are unobserved, and a face box whose middle is
-      outside is zero (one that reaches over the edge is shifted inside).
+
+def cut(window: dict[str, np.ndarray], height: int, width: int) -> dict[str, np.ndarray]:
+    """The height x width piece in the middle of every frame of a window, with what belongs to it.
+
+    window: see `augment`; its frames are at least as large.
+
+    Returns the window of that size: keypoints outside it are unobserved, and a face box whose
+    middle is outside is zero (one that reaches over the edge is shifted inside).
     """
     room = np.array(window["frames"].shape[1:3]) - (height, width)
-    top, left = room // 2 if place is None else np.floor(place * (room + 1)).astype(int)
-    keypoints, boxes = np.array(window["keypoints"], np.float32), window["face_boxes"]
+    top, left = (room // 2).tolist()
+    points = _cut_points(window["keypoints"], window["face_boxes"], top, left, height, width)
+    pieces = {
+        name: window[name][:, top : top + height, left : left + width]
+        for name in PICTURES
+        if name in window
+    }
+    return dict(zip(("keypoints", "face_boxes"), points, strict=True)) | pieces
+
+
+def _cut_points(
+    keypoints: np.ndarray, boxes: np.ndarray, top: int, left: int, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = np.array(keypoints, np.float32)
     keypoints[..., :2] -= np.array([left, top], np.float32)
     x, y = keypoints[..., 0], keypoints[..., 1]
     seen = (keypoints[..., 2] > 0) & (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
     corner = np.array([top, left, top, left], np.float32)
-    moved = {
-        "keypoints": np.where(seen[..., None], keypoints, np.float32(0)),
-        "face_boxes": _inside(boxes - corner, boxes, height, width),
-    }
-    for name in ("frames", "pose_pictures", "plates"):
-        if name in window:
-            moved[name] = window[name][:, top : top + height, left : left + width]
-    return moved
+    keypoints = np.where(seen[..., None], keypoints, np.float32(0))
+    return keypoints, _inside(boxes - corner, boxes, height, width)
 
 
 def move_boxes(
@@ -221,9 +285,16 @@ def colour(
 
     All three are one affine map of RGB, so that one pass over the picture does it.
     """
+    matrix = colour_matrix(brightness, contrast, saturation)
+    flat = frames.reshape(1, -1, 3)
+    return cv2.transform(flat, matrix).reshape(frames.shape)
+
+
+def colour_matrix(
+    brightness: float, contrast: float, saturation: float
+) -> Float32[np.ndarray, "3 4"]:
+    """That affine map: of red, green and blue in 0...255 and 1."""
     grey = np.tile(LUMA, (3, 1))
     mix = contrast * (saturation * np.eye(3) + (1 - saturation) * grey)
     offset = 127.5 * (1 - contrast) + 255 * brightness
-    matrix = np.concatenate([mix, np.full((3, 1), offset)], axis=1).astype(np.float32)
-    flat = frames.reshape(1, -1, 3)
-    return cv2.transform(flat, matrix).reshape(frames.shape)
+    return np.concatenate([mix, np.full((3, 1), offset)], axis=1).astype(np.float32)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_jax.data import apart, dolls, noise, pairs, unpaired
+from motion_jax.data.numbered import Numbered
 from motion_jax.data.reading import ClipPair, Dolls, Domains, Noise, Pictures, Reading, Window
 from motion_jax.data.records import PoseFrames
 from motion_jax.data.settings import Data
@@ -61,6 +62,20 @@ def open_batches(
     raise TypeError(f"no loader for {reading!r}")
 
 
+def numbered(
+    dataset: PoseFrames | None, reading: Reading, data: Data, seed: int
+) -> Numbered | None:
+    """What makes the examples of open_batches without their pictures; None for a reading that is
+    not of windows."""
+    if dataset is None or not isinstance(reading, Window):
+        return None
+    frames = pairs.Frames(
+        dataset, reading.height, reading.width, crop=data.augment.crop, followed=True
+    )
+    starts = pairs.training_windows(dataset, reading.length, data.holdout)
+    return Numbered(frames, starts, data.augment, seed, reading.length)
+
+
 def domains(
     dataset: PoseFrames, reading: Domains, data: Data
 ) -> tuple[unpaired.Domain, unpaired.Domain]:
@@ -88,6 +103,11 @@ def check_contents(dataset: PoseFrames, reading: Reading, data: Data) -> None:
         raise UserError(
             f"{option(name)} is for recipes that learn from pairs of a clip's frames, as "
             "first_order does; leave it out."
+        )
+    if data.cache == "device" and not isinstance(reading, Window):
+        raise UserError(
+            f"{option('data.cache')} device is for recipes that learn from windows of a clip's "
+            "frames, as everybody_dance_now, pix2pixhd and pix2pix do; leave it out."
         )
     if isinstance(reading, Domains):
         domains(dataset, reading, data)

@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Float32, Int, Int64
 
 from motion_jax.data.augment import AugmentConfig, augment, cut
 from motion_jax.data.fitting import Box, in_frame
@@ -165,6 +165,19 @@ class Frames:
         plate = None if self._plates is None else self._plates.of(record, self._followed)
         row = frame, keypoints, box, pose, plate
         return self._kept.setdefault(record, row) if self._keeps else row
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """(height, width) of what `read` gives."""
+        return self.dataset.size if self.crop else (self.height, self.width)
+
+    def points(
+        self, records: Int[np.ndarray, "*n"]
+    ) -> tuple[Float32[np.ndarray, "*n 137 3"], Float32[np.ndarray, "*n 4"]]:
+        """Keypoints and face boxes as `read` gives them, without decoding pictures."""
+        factor = np.float32(self.factor)
+        keypoints = self.dataset.keypoints()[records] / np.array([factor, factor, 1], np.float32)
+        return keypoints, self.dataset.face_boxes()[records] / factor
 
     def window(self, start: int, length: int) -> dict[str, np.ndarray]:
         """frames uint8 [T, H, W, 3], keypoints float32 [T, 137, 3], face_boxes float32 [T, 4], and
@@ -402,6 +415,12 @@ def batches(dataset: PoseFrames, *, window: int, holdout: float, **settings: Any
     """
     common = BatchSettings(**settings)
     frames = common.frames(dataset)
+    starts = training_windows(dataset, window, holdout)
+    return common.batches(Load(frames, starts, common.augment, common.seed, window))
+
+
+def training_windows(dataset: PoseFrames, window: int, holdout: float) -> Int64[np.ndarray, " k"]:
+    """First records of the windows that are trained on. Raises UserError where there are none."""
     starts = windows(dataset, window, holdout)
     if not len(starts):
         longest = max((count for _, count in stretches(dataset, holdout, "train")), default=0)
@@ -410,7 +429,7 @@ def batches(dataset: PoseFrames, *, window: int, holdout: float, **settings: Any
             f"longest clip of {dataset.folder} leaves {longest} for training; prepare a longer "
             "video, hold out less, or use a shorter window."
         )
-    return common.batches(Load(frames, starts, common.augment, common.seed, window))
+    return starts
 
 
 class _Rows:

@@ -170,13 +170,16 @@ def place(
 ) -> dict[str, Shaped[jax.Array, "batch ..."]]:
     """A process's share of a batch (see data_rows; every picture with all its rows) onto the
     devices, as part of the global batch."""
+    shardings = over_batch(mesh, batch)
+    if replicated(mesh).is_fully_addressable:
+        # In one call, which takes half the time of one for each array.
+        return jax.device_put(dict(batch), shardings)
     local = len(_local_data(mesh))
 
     def placed(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
         shape = (array.shape[0] // local * mesh.shape["data"], *array.shape[1:])
         return jax.make_array_from_process_local_data(sharding, array, shape)
 
-    shardings = over_batch(mesh, batch)
     return {name: placed(array, shardings[name]) for name, array in batch.items()}
 
 

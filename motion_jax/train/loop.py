@@ -32,7 +32,8 @@ from motion_jax.train import heldout
 from motion_jax.train import run as runs
 from motion_jax.train.checkpoint import Checkpoints
 from motion_jax.train.checkpoint_record import Lowered, Record
-from motion_jax.train.dataset import check_data, fitted, open_batches, with_background
+from motion_jax.train.dataset import check_data, fitted, with_background
+from motion_jax.train.feed import Feed
 from motion_jax.train.folder import check_run, check_shared, exclusive_use
 from motion_jax.train.guard import Collapsed, Watch, lowered
 from motion_jax.train.journal import going_on
@@ -312,19 +313,31 @@ class _Training:
         scorer = None
         if first and settings.keep_best == heldout.NAME:
             scorer = heldout.HeldOut(config, name, self.dataset)
-        rows = meshes.data_rows(mesh, stage.batch_size)
-        examples = open_batches(self.dataset, config, name, record["position"], rows)
+        batches = Feed(self.dataset, config, name, record["position"], mesh)
         tracer = StepTracer(self.folder / "trace" / name if settings.trace and first else None)
         watch = Watch(config.guard, name, config.recipe.metrics(name), record.get("low_since"))
         total = sum(stage.steps for stage in config.recipe.stages().values())
         here = events.stage(name, offset / total, (offset + stage.steps) / total)
-        with here, recorder, sampler or contextlib.nullcontext(), examples, tracer:
+        with here, recorder, sampler or contextlib.nullcontext(), batches, tracer:
+            begun = time.monotonic()
+            for kind in config.recipe.kinds(name):
+                given = frozen if limit is None else {**frozen, schedule.BY_CLOCK: np.float32(0)}
+                steps[kind] = ready.get((name, kind)) or compile_ahead(
+                    compiled_step(config, name, mesh, kind), state, batches.first(), given
+                )
+            self.job.meet()
+            compiling += time.monotonic() - begun
+            batches.settle(steps.values(), self.job.all_agree)
+            if limit is not None:
+                later = [m for n, m in self.limits.items() if n not in {*seconds, name}]
+                left = max(limit - seconds.get(name, 0.0), 0.0)
+                events.emit(events.Expected(left + sum(later)))
             self.saved_at = time.monotonic()
             for step in range(start + 1, stage.steps + 1):
                 tracer.begin(step, state)
                 with step_marker(step):
                     asked = time.monotonic()
-                    batch = meshes.place(next(examples), mesh)
+                    batch = next(batches)
                     recorder.waited(time.monotonic() - asked)
                     rate, given = config.recipe.learning_rate_at(name, step - 1), frozen
                     if limit is not None:
@@ -332,20 +345,6 @@ class _Training:
                         share = schedule.share_by_clock(stage, over)
                         rate = stage.learning_rate * share
                         given = {**frozen, schedule.BY_CLOCK: np.float32(share)}
-                    if not steps:
-                        begun = time.monotonic()
-                        for kind in config.recipe.kinds(name):
-                            jitted = compiled_step(config, name, mesh, kind)
-                            steps[kind] = ready.get((name, kind)) or compile_ahead(
-                                jitted, state, batch, given
-                            )
-                        self.job.meet()
-                        if limit is not None:
-                            later = [m for n, m in self.limits.items() if n not in {*seconds, name}]
-                            left = max(limit - seconds.get(name, 0.0), 0.0)
-                            events.emit(events.Expected(left + sum(later)))
-                        compiling += time.monotonic() - begun
-                        asked += time.monotonic() - begun
                     kind = config.recipe.kind_of(name, step)
                     state, metrics = steps[kind](state, batch, given)
                 tracer.end(step, state)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from motion_jax.config import Config, config_hash, flatten, to_json
+from motion_jax.config import HOW_READ, Config, config_hash, flatten, to_json
 from motion_jax.data.records import PoseFrames
 from motion_jax.devices import mesh as meshes
 from motion_jax.devices.processes import Job
@@ -25,7 +25,7 @@ from motion_jax.train.step import laid_out_state
 
 def shared_facts(config: Config, dataset: PoseFrames | None) -> dict[str, str]:
     """What must be the same in all processes of a job, by name."""
-    settings = {k: v for k, v in flatten(to_json(config)).items() if k != "data.workers"}
+    settings = {k: v for k, v in flatten(to_json(config)).items() if k not in HOW_READ}
     return {
         **{name: json.dumps(value) for name, value in settings.items()},
         "config's hash": config_hash(config)[:16],

@@ -73,12 +73,14 @@ def kept_until(run, step, target):
 
 @pytest.mark.parametrize(("before", "step", "after"), [(1, 5, 2), (2, 15, 4)])
 def test_another_number_of_processes_goes_on(made, runs, tmp_path, before, step, after):
-    """With the same examples: the next step's losses are those of the run that was not moved. That
-    the state is what was saved, bit for bit, each start checks itself."""
+    """With the same examples, from the devices' memory now: the next step's losses are those of the
+    run that was not moved. That the state is what was saved, bit for bit, each start checks itself.
+    """
     data, config, cache = made
     moved = kept_until(runs[before], step, tmp_path / "run")
-    jobs = start_together(after, config, data, moved, cache)
+    jobs = start_together(after, config, data, moved, cache, "--data.cache=device")
     results = finish(jobs)
+    assert "training pictures go into the devices' memory" in results[0][1]
     assert [status for status, _ in results] == [0] * after, results
     assert f"Going on from step {step} of the global stage" in results[0][1]
     assert "cannot be restored" not in results[0][1]

@@ -1,13 +1,14 @@
 """Run by test_devices.py in a process with eight simulated devices: every recipe's stages with
 several layouts, each against one device.
 
-Arguments: which of CASES, or "refused". Prints "same" at the end.
+Arguments: which of CASES, or "refused" or "resident". Prints "same" at the end.
 """
 
 import gc
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -31,6 +32,7 @@ from motion_jax.pose.draw import PoseStyle  # noqa: E402
 from motion_jax.profiling.measure import synthetic_batch  # noqa: E402
 from motion_jax.recipes import cyclegan, pix2pix, stylegan2  # noqa: E402
 from motion_jax.recipes.state import State  # noqa: E402
+from motion_jax.train.resident import _program, batch_of  # noqa: E402
 from motion_jax.train.step import (  # noqa: E402
     check_layout,
     compile_ahead,
@@ -211,6 +213,37 @@ def compare(case: str) -> None:
                 )
 
 
+def resident() -> None:
+    """A batch that is taken from pictures on all devices lies as one that is handed over, and is
+    what one device takes."""
+    random = np.random.default_rng(0)
+    side, length = 16, 2
+    pictures = {
+        name: random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+        for name, count in (("frames", 12), ("plates", 2))
+    }
+    edges = np.clip(np.arange(side) + np.array([[0], [1]]), 0, side - 1)
+    several = (BATCH, 1, 1)
+    given = {
+        "numbers": random.integers(0, 12, (BATCH, length), dtype=np.int32),
+        "plate_numbers": random.integers(0, 2, (BATCH, length), dtype=np.int32),
+        "keypoints": random.random((BATCH, length, 137, 3), np.float32),
+        "rows": np.tile(edges.astype(np.int32), several),
+        "rows_share": random.random((BATCH, side), np.float32),
+        "columns": np.tile(edges.astype(np.int32), several),
+        "columns_share": random.random((BATCH, side), np.float32),
+        "colours": random.integers(0, 500, (BATCH, 3, 4), dtype=np.int32),
+    }
+    alone = jax.device_get(batch_of(pictures, given))
+    mesh = meshes.make_mesh(Devices(data=4, space=2), BATCH)
+    everywhere = jax.device_put(pictures, meshes.replicated(mesh))
+    shared = _program(mesh, tuple(sorted(given)))(everywhere, meshes.place(given, mesh))
+    wanted = meshes.over_batch(mesh, shared)
+    for name, array in shared.items():
+        assert array.sharding.is_equivalent_to(wanted[name], array.ndim), name
+        np.testing.assert_array_equal(np.asarray(array), alone[name], err_msg=name)
+
+
 def refused() -> None:
     """A face crop that is too low for its shards is refused before the first stage is trained, and
     so are areas of frames whose rows are shared."""
@@ -235,7 +268,7 @@ def main() -> None:
     # time; nets/ has tests of the others.
     with target_platform("gpu"):
         for case in sys.argv[1:]:
-            refused() if case == "refused" else compare(case)
+            {"refused": refused, "resident": resident}.get(case, partial(compare, case))()
     print("same")
 
 

@@ -24,7 +24,7 @@ def test_eight_devices_train_as_one():
         )
         for cases in (
             ["face", "cyclegan", "stylegan2", "first_order"],
-            ["refused", "global", "local", "plate", "area", "pix2pix"],
+            ["refused", "resident", "global", "local", "plate", "area", "pix2pix"],
         )
     ]
     # Both are waited for before either may fail the test.

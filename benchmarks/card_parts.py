@@ -293,8 +293,10 @@ def profile(stage: str, options: PartOptions) -> dict[str, Any]:
 
 
 def loader(options: PartOptions) -> dict[str, Any]:
-    """What benchmarks.loader says of reading on this machine's cores."""
-    words = [sys.executable, "-m", "benchmarks.loader", "--json"]
+    """What benchmarks.loader says of reading on this machine's cores, and of pictures that lie in
+    the card's memory: pairs of 256x256, varied, eight at once."""
+    words = [sys.executable, "-m", "benchmarks.loader", "--json", "--augment"]
+    words += ["--height", "256", "--width", "256", "--batch", "8"]
     words += ["--help"] if options.tiny else []
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return {} if options.tiny else json.loads(done.stdout)

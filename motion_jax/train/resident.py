@@ -18,6 +18,8 @@ from motion_jax.data.pairs import MOST_THREADS
 from motion_jax.devices import mesh as meshes
 from motion_jax.workers import worker_count
 
+# What Numbered makes that is part of a batch as it is.
+POINTS = ("keypoints", "face_boxes", "identities")
 # Pictures that are decoded and handed over together.
 TOGETHER = 64
 
@@ -111,8 +113,7 @@ def batch_of(
     pictures: dict[str, UInt8[Array, "n h w 3"]], given: dict[str, Shaped[Array, "b ..."]]
 ) -> dict[str, Shaped[Array, "b ..."]]:
     """The batch of pairs.batches. pictures: all of them, by name; given: what Numbered makes."""
-    batch = {name: given[name] for name in ("keypoints", "face_boxes", "identities")
-             if name in given}  # fmt: skip
+    batch: dict[str, jax.Array] = {name: given[name] for name in POINTS if name in given}
     for name, kept in pictures.items():
         stand = name == "plates" and "plate_numbers" in given
         taken = kept[given["plate_numbers" if stand else "numbers"]]

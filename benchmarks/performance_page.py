@@ -42,6 +42,7 @@ TITLES = {
     "loader": "Loader",
     "card": "On a card",
     "gpu_compile": "Compiled for GPUs",
+    "cards": "Several cards of one machine",
     "tpu_compile": "Compiled for TPUs",
     "first_order_compile": "A photo that moves, compiled for TPUs and GPUs",
     "pod": "A pod on a laptop",

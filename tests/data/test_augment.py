@@ -169,8 +169,9 @@ def test_a_random_piece_is_the_same_of_everything(window):
     assert {x for x, _ in places} == set(range(5)) and {y for _, y in places} == set(range(9))
     middle = module.cut(window, 40, 60)
     np.testing.assert_array_equal(middle["frames"], window["frames"][:, 4:44, 2:62])
-    outside = module.cut(without_keypoints(window), 40, 20, np.array([0.0, 0.0]))
-    assert not outside["face_boxes"].any(), "its middle is not in this piece"
+    points = without_keypoints(window)["keypoints"], window["face_boxes"]
+    _, boxes = module.changed_points(*points, module.Change(corner=(0, 0)), 40, 20)
+    assert not boxes.any(), "its middle is not in this piece"
 
 
 def test_crop_draws_after_the_others(window):

@@ -183,8 +183,19 @@ def check_name(path: Path, label: str = "") -> None:
         )
 
 
+def parted(place: Path) -> tuple[Path, str | None]:
+    """RUN, or RUN:WHO → (the run folder, who of its people is meant; None: nothing is said).
+
+    A folder that is there by its whole name is one, whatever its name has in it.
+    """
+    name, colon, who = place.name.partition(":")
+    if not (name and colon) or place.is_dir():
+        return place, None
+    return place.parent / name, who
+
+
 def _paths(options: Any) -> Iterator[tuple[str, Path]]:
-    """(field, path) of all paths in a dataclass."""
+    """(field, path) of all paths in a dataclass; of RUN:WHO the run's, too."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if dataclasses.is_dataclass(value):
@@ -196,6 +207,9 @@ def _paths(options: Any) -> Iterator[tuple[str, Path]]:
         for path in value if isinstance(value, tuple | list) else (value,):
             if isinstance(path, Path):
                 yield field.name, path
+                folder, who = parted(path)
+                if who is not None and folder.is_dir():
+                    yield field.name, folder
 
 
 def _relation(out: Path, given: Path) -> str | None:

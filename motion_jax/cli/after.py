@@ -82,11 +82,21 @@ def _after_pair(options: Any, _: Any) -> str:
 
 
 def _recipe(run: Path) -> Any:
-    """That of a run; None where there is no run."""
+    """That of a run, or of RUN:WHO; None where there is no run."""
+    from motion_jax.files import parted
     from motion_jax.train.run import read_config
 
-    config = read_config(run)
+    config = read_config(parted(run)[0])
     return None if config is None else config.recipe
+
+
+def _of_one(run: Path) -> str:
+    """A run as what makes pictures takes it: of one that knows several people RUN:WHO."""
+    from motion_jax.files import parted
+
+    recipe = _recipe(run)
+    several = recipe is not None and recipe.identities > 1 and parted(run)[1] is None
+    return f"{run}:WHO" if several else str(run)
 
 
 def _shown(run: Path, *more: str) -> str:
@@ -106,7 +116,8 @@ def _shown(run: Path, *more: str) -> str:
         if not recipe.takes_dataset:  # made-up characters
             return command("animate", "--run", run, "--source", "VIDEO", "--out", "OUT.mp4")
         return command("factors", run, "--out", "FOLDER")
-    return command("transfer", "--run", run, "--source", "VIDEO", "--out", "OUT.mp4", *more)
+    drawn = ("--run", _of_one(run), "--source", "VIDEO", "--out", "OUT.mp4")
+    return command("transfer", *drawn, *more)
 
 
 def _after_train(options: Any, _: Any) -> str:
@@ -121,7 +132,9 @@ def _after_train(options: Any, _: Any) -> str:
 
 def _after_transfer(options: Any, _: Any) -> str:
     if options.run is not None:
-        return command("evaluate", "--run", options.run, "--source", options.source)
+        who = options.identity
+        run = options.run if who is None else f"{options.run}:{who.replace(',', '+')}"
+        return command("evaluate", "--run", run, "--source", options.source)
     if options.data is None:
         return ""
     words = ("--target", options.data, "--source", options.source, "--out", "FOLDER")
@@ -229,7 +242,10 @@ def _after_inspect(options: Any, result: Any) -> str:
             return ""
         return command("parity", a, b, "--input", "random:0")
     if found.get("kind") == "run":
-        return command("export", "--run", options.source, "--out", "FOLDER")
+        run = _of_one(options.source)
+        # The files of the original programs have no place for who it is.
+        form = ["--format", "onnx"] if run != str(options.source) else []
+        return command("export", "--run", run, *form, "--out", "FOLDER")
     if found.get("kind") == "checkpoints" and "epoch" not in found:
         # Files that are no experiment are imported one by one.
         names = (name for name, network in found["networks"].items() if _imports(name, network))

@@ -5,14 +5,13 @@ A person is what the name of a video has before its first #, as everywhere (publ
 
 import copy
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motion_jax.data.published_clips import person_of
 from motion_jax.data.records import PoseFrames
-from motion_jax.errors import UserError, setting
+from motion_jax.errors import UserError, option, setting
 
 # A mixture of everybody.
 ALL = "all"
@@ -41,6 +40,17 @@ def with_identities(dataset: PoseFrames, names: list[str]) -> PoseFrames:
     known = copy.copy(dataset)
     known.identities = who
     return known
+
+
+def check_shows(dataset: PoseFrames, name: str) -> None:
+    """Raises UserError where a dataset shows nobody of that name."""
+    names = names_of(dataset.info.to_json())
+    if name not in names:
+        raise UserError(
+            f"The dataset {dataset.folder} shows nobody called {name}, by the names of its videos "
+            f"({', '.join(names)}); prepare it from videos called {name}.mp4, {name}#2.mp4, or "
+            f"give another one with {option('data')}."
+        )
 
 
 def check_count(dataset: PoseFrames, count: int) -> None:
@@ -81,14 +91,3 @@ def weights(text: str, names: list[str]) -> tuple[float, ...]:
             "anna:0.3,ben:0.7."
         )
     return tuple(weight / total for weight in found.values())
-
-
-def parted(place: Path) -> tuple[Path, str | None]:
-    """RUN, or RUN:WHO → (the run folder, who of its people is meant; None: nothing is said).
-
-    A folder that is there by its whole name is one, whatever its name has in it.
-    """
-    name, colon, who = place.name.partition(":")
-    if not (name and colon) or place.is_dir():
-        return place, None
-    return place.with_name(name), who

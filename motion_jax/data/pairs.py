@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int, Int64
 
 from motion_jax.data.augment import AugmentConfig, augment, cut
 from motion_jax.data.fitting import Box, in_frame
+from motion_jax.data.published_clips import person_of
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory
@@ -35,7 +36,11 @@ MOST_THREADS = 16
 
 
 def stretches(
-    dataset: PoseFrames, holdout: float, part: str, domain: str | None = None
+    dataset: PoseFrames,
+    holdout: float,
+    part: str,
+    domain: str | None = None,
+    person: str | None = None,
 ) -> list[tuple[int, int]]:
     """The runs of consecutive frames of one part: list of (first record, number of records).
 
@@ -45,6 +50,8 @@ def stretches(
         held out whole, and nothing else is.
       part: "train" (each clip's beginning), "heldout" (its end) or "all".
       domain: "A" or "B": only clips of sources of that domain (unpaired datasets); None: all.
+      person: only clips of that person, by the names of the sources (published_clips.person_of);
+        None: of all.
     """
     if part not in ("train", "heldout", "all"):
         raise ValueError(f'part must be "train", "heldout" or "all", not {part!r}')
@@ -53,6 +60,8 @@ def stretches(
     result, marked = [], set(dataset.info.held_out)
     for clip, source, start, length in dataset.info.clips:
         if domain is not None and dataset.info.sources[source].get("domain") != domain:
+            continue
+        if person is not None and person_of(dataset.info.sources[source]["file"]) != person:
             continue
         held = round(length * holdout)
         if marked:

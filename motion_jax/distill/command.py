@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from motion_jax import events, files
 from motion_jax.config import Config
-from motion_jax.data.records import open_dataset
+from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.distill.family import Finalist, Member, family, fastest_runtime, finalists, timed
 from motion_jax.distill.forms import LEAST_SSIM, compared, export_all, fastest_near
 from motion_jax.distill.lessons import write_lessons
@@ -16,6 +17,7 @@ from motion_jax.distill.options import DistillOptions
 from motion_jax.distill.taught import Frozen, Teacher, taught
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate.evaluate import evaluate
+from motion_jax.evaluate.held_out import held_and_training
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.events import Observer, StopToken
 from motion_jax.live.graphs import installed
@@ -23,7 +25,7 @@ from motion_jax.port.run_state import all_params
 from motion_jax.progress import say
 from motion_jax.recipes.base import Recipe
 from motion_jax.train.loop import train
-from motion_jax.train.run import Run, load_run
+from motion_jax.train.run import Run, load_person, load_run
 from motion_jax.transfer.source import takes_frames_too, takes_poses
 
 RESULT = "distill.json"
@@ -42,13 +44,14 @@ def distill(
         budget = parse_budget(options.budget)
         _check(options)
         files.check_outputs(options, "run")
-        teacher = load_run(options.teacher, options.step)
+        teacher = load_person(options.teacher, options.step)
         if not takes_poses(teacher) or takes_frames_too(teacher):
             raise UserError(
                 f"The run {options.teacher} is not driven by poses alone; {option('teacher')} "
                 "takes runs that are."
             )
         dataset = open_dataset(options.data or teacher.data_path)
+        _check_parts(dataset, teacher)
         beside = lessons_folder(options.run)
         known = _read(beside)
         if known is None or "form" not in known:
@@ -74,7 +77,7 @@ def distill(
                 command=command or "motion-jax distill",
             )
         with events.part(0.9, 1.0):
-            result = known | _measured(options, dataset.folder)
+            result = known | _measured(options, teacher, dataset.folder)
             student = load_run(options.run)
             if installed() != ["jax"]:
                 export_all(student)
@@ -107,6 +110,18 @@ def _check(options: DistillOptions) -> None:
             f"{option('precision')} {options.precision} needs OpenVINO: pip install "
             "'motion-jax[live]'."
         )
+
+
+def _check_parts(dataset: PoseFrames, teacher: Run) -> None:
+    """Raises UserError where the dataset has no frames to learn from, or none to measure by, of
+    whom the teacher draws."""
+    holdout = teacher.config.data.holdout
+    how = (
+        f"with the teacher's holdout = {holdout:g}, and both are measured on those; give another "
+        f"dataset with {option('data')}, or a teacher that was trained with "
+        f"{option('data.holdout')} 0.2."
+    )
+    held_and_training(dataset, holdout, how, person=teacher.person)
 
 
 def parse_budget(text: str) -> float:
@@ -149,6 +164,7 @@ def _within(
     operations = Member(recipe, stage, {}).operations
     return found, {
         "teacher": str(teacher.folder),
+        **({"who": teacher.identity} if teacher.identity else {}),
         "teacher_step": teacher.step,
         "budget_ms": budget,
         "runtime": runtime,
@@ -220,8 +236,11 @@ def _taught(config: Config, teacher: Run, options: DistillOptions) -> Config:
 
 
 def plain(teacher: Run) -> Recipe:
-    """The teacher's recipe without parts that a small network does without (the face stage)."""
+    """The teacher's recipe without parts that a small network does without: the face stage, and,
+    where one of several people was chosen, factors and shifts of who it is."""
     recipe: Any = teacher.config.recipe
+    if teacher.who:
+        recipe = dataclasses.replace(recipe, identities=0)
     names = [name for name in recipe.stages() if name in recipe.parts(teacher.params)]
     for name in names:
         stage = dataclasses.replace(getattr(recipe, f"{name}_stage"), steps=0, decay_steps=0)
@@ -244,32 +263,40 @@ def student_config(
     return dataclasses.replace(teacher.config, recipe=recipe)
 
 
-def _measured(options: DistillOptions, data: Path) -> dict[str, Any]:
-    """Both on the teacher's held-out frames, which neither has seen."""
-    scores = {}
+def _measured(options: DistillOptions, teacher: Run, data: Path) -> dict[str, Any]:
+    """Both on the teacher's held-out frames, which neither has seen. Of a mixture of people there
+    are no true ones, and the student is compared with what the teacher makes of their poses."""
+    scores: dict[str, Mapping[str, Any]] = {}
     for name, folder, step in (
         ("teacher", options.teacher, options.step),
         ("student", options.run, "latest"),
     ):
+        if name == "teacher" and teacher.mixture:
+            continue
         out = options.run / "evaluation" / name
         # The student's lessons hold the same frames out.
         own = None if name == "student" else data
         found = evaluate(EvaluateOptions(folder, step, data=own, out=out, reestimate="no"))
         scores[name] = found["methods"]["trained"]
     psnr = {name: round(float(score["psnr"]), 3) for name, score in scores.items()}
-    return {
-        "psnr": psnr,
-        "ssim": {name: round(float(score["ssim"]), 4) for name, score in scores.items()},
-        "psnr_below_teacher": round(psnr["teacher"] - psnr["student"], 3),
-    }
+    ssim = {name: round(float(score["ssim"]), 4) for name, score in scores.items()}
+    if teacher.mixture:
+        return {"psnr": psnr, "ssim": ssim, "truth": "teacher"}
+    below = round(psnr["teacher"] - psnr["student"], 3)
+    return {"psnr": psnr, "ssim": ssim, "psnr_below_teacher": below}
+
+
+def _of(result: Mapping[str, Any]) -> str:
+    """Whose student it is, where the teacher knows several people."""
+    return f" of {result['who']}" if "who" in result else ""
 
 
 def _tell(result: dict[str, Any]) -> None:
     ms, psnr = result["milliseconds"], result["psnr"]
+    against = f"teacher {psnr['teacher']:.2f}" if "teacher" in psnr else "to the teacher's pictures"
     say(
-        f"Student: {ms['student']:.1f} ms a picture in {result['runtime']} (teacher "
-        f"{ms['teacher']:.1f}); held-out PSNR {psnr['student']:.2f} dB (teacher "
-        f"{psnr['teacher']:.2f})."
+        f"Student{_of(result)}: {ms['student']:.1f} ms a picture in {result['runtime']} (teacher "
+        f"{ms['teacher']:.1f}); held-out PSNR {psnr['student']:.2f} dB ({against})."
     )
     for row in result["forms"]:
         say(

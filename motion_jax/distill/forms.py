@@ -56,7 +56,7 @@ def compared(teacher: Run, student: Run, dataset: PoseFrames) -> list[dict[str, 
     picture (drawing and plate included; the median) and "milliseconds_p95", "psnr_to_teacher",
     "ssim_to_teacher", and against the student in jax "psnr" and "levels", the greatest difference
     of 255."""
-    moments = list(_moments(dataset, teacher.config.data.holdout))
+    moments = list(_moments(dataset, teacher.config.data.holdout, teacher.person))
     wanted = _made(teacher, moments)
     rows: list[dict[str, Any]] = []
     plain: np.ndarray | None = None
@@ -107,8 +107,8 @@ def _around(run: Run, runtime: Runtime, precision: Precision) -> Elsewhere:
     return Elsewhere(run, runtime, precision, models)
 
 
-def _moments(dataset: PoseFrames, holdout: float) -> Iterator[Moment]:
-    parts = stretches(dataset, holdout, "heldout")
+def _moments(dataset: PoseFrames, holdout: float, person: str | None) -> Iterator[Moment]:
+    parts = stretches(dataset, holdout, "heldout", person=person)
     rows = [first + i for first, count in parts for i in range(count)][:FRAMES]
     for row in rows:
         example = dataset[row]

@@ -1,7 +1,10 @@
 """What a student learns from: a dataset of the teacher's pictures, of the poses that were filmed
 and of poses that nobody filmed, beside the real frames.
 
-The held-out frames are those of the teacher, real, so that both are measured on the same.
+The held-out frames are those of the teacher, real, so that both are measured on the same. Of a
+teacher that knows several people, of whom one was chosen, all frames and poses are that person's.
+Of a mixture there are no real frames: the poses are those of the person of the largest share, to
+whose body poses are fitted, and all pictures, held out or not, are the teacher's.
 """
 
 from collections.abc import Iterator
@@ -54,7 +57,7 @@ def poses_to_draw(
     rounds: int,
     seed: int,
     degrees: float = 0.0,
-) -> list[Float32[np.ndarray, "m 137 3"]]:
+) -> list[Float32[np.ndarray, "_ 137 3"]]:
     """The training parts (first record, count) as they are, and `rounds` times with the arms of the
     same part at another time, in order, so that they move as arms do, and all joints turned by so
     many degrees within their limits (joints.py)."""
@@ -81,9 +84,16 @@ def write_lessons(
     """The dataset, in a folder of its own; one that is there already is taken as it is.
 
     Raises UserError for a dataset of another size than the teacher's pictures, or without
-    keypoints.
+    keypoints, and where another teacher's lessons are there.
     """
+    whose = f"distilled from {teacher.name}"
     if records.is_dataset(folder):
+        known = records.open_dataset(folder).info.sources[0]["file"]
+        if known != whose:
+            raise UserError(
+                f"{folder} holds lessons that were {known}, and the teacher is {teacher.name} now; "
+                f"name another {option('run')}, or remove that folder."
+            )
         return folder
     if dataset.size != teacher.size or teacher.dataset.get("crop"):
         raise UserError(
@@ -97,10 +107,16 @@ def write_lessons(
             f"{option('teacher')} takes runs that are driven by keypoints."
         )
     holdout = teacher.config.data.holdout
-    real = stretches(dataset, holdout, "train")
-    held = stretches(dataset, holdout, "heldout")
-    drawn = poses_to_draw(dataset.keypoints(), real, rounds, seed, degrees)
-    lengths = [count for _, count in real + held] + [len(poses) for poses in drawn]
+    real, held = (
+        stretches(dataset, holdout, part, person=teacher.person) for part in ("train", "heldout")
+    )
+    keypoints = dataset.keypoints()
+    drawn = poses_to_draw(keypoints, real, rounds, seed, degrees)
+    kept, first_held = real + held, len(real)
+    if teacher.mixture:
+        kept, first_held = [], len(drawn)
+        drawn += [keypoints[first : first + count] for first, count in held]
+    lengths = [count for _, count in kept] + [len(poses) for poses in drawn]
     partial = files_beside(folder)
     files.remove_tree(partial)
     with records.ShardWriter(
@@ -111,15 +127,15 @@ def write_lessons(
         for number, length in enumerate(lengths):
             clips.append((number, 0, begin, length))
             begin += length
-        examples = _examples(teacher, dataset, real + held, drawn)
+        examples = _examples(teacher, dataset, kept, drawn)
         for example in track(examples, "The teacher draws", total):
             writer.write(example)
     info = DatasetInfo(
         *dataset.size,
         clips=tuple(clips),
-        sources=({"file": f"distilled from {teacher.folder.resolve().name}"},),
+        sources=({"file": whose},),
         picture=dataset.info.picture,
-        held_out=tuple(range(len(real), len(real) + len(held))),
+        held_out=tuple(range(first_held, first_held + len(held))),
         options={"made_by": "distill"},
     )
     records.finish_dataset(partial, info, [total])
@@ -136,7 +152,7 @@ def _examples(
     teacher: Run,
     dataset: PoseFrames,
     parts: list[tuple[int, int]],
-    drawn: list[Float32[np.ndarray, "m 137 3"]],
+    drawn: list[Float32[np.ndarray, "_ 137 3"]],
 ) -> Iterator[dict[str, Any]]:
     clip = 0
     for first, count in parts:

@@ -11,7 +11,8 @@ class DistillOptions:
     budget of milliseconds on this machine, in the runtime that will show it (docs/distill.md)."""
 
     teacher: Path
-    """Run folder whose pictures are learned; driven by keypoints."""
+    """Run folder whose pictures are learned; driven by keypoints. Of one that knows several people
+    RUN:WHO: the student draws that person, or that mixture, alone."""
     run: Path
     """Folder of the student, a run like any other; the same command goes on in it."""
     budget: str = "12ms"

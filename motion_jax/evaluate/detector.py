@@ -33,7 +33,7 @@ from motion_jax.metrics import roc
 from motion_jax.progress import Meter, say
 from motion_jax.recipes.pixels import to_float
 from motion_jax.report import charts, html, montage
-from motion_jax.train.run import Run, fingerprint, load_run
+from motion_jax.train.run import Run, fingerprint, load_chosen, load_run
 from motion_jax.video.image_files import BICUBIC
 
 # How a group is called by what of it is new: the person, the method.
@@ -107,7 +107,7 @@ def measure_detector(options: EvaluateOptions) -> dict[str, Any]:
     figures of whole films and folders, by the mean of their logits. Raises UserError for bad input,
     before anything is written.
     """
-    run = load_run(options.run, options.step)
+    run = load_chosen(options.run, options.step)
     dataset, part = _dataset(options, run)
     out = options.out or options.run / "evaluation"
     with files.results_in(out):

@@ -30,7 +30,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
     """Does what `measure` does and prints the figures; with --step all does it for every checkpoint
     (see steps.evaluate_all, whose result it returns)."""
     files.check_outputs(options, "out", own=("run",), any_name=True)
-    config = read_config(options.run)
+    config = read_config(files.parted(options.run)[0])
     if config is not None and config.recipe.detects:
         result: Mapping[str, Any] = _of_detector(options)
     elif options.step == "all":
@@ -63,6 +63,8 @@ def _print(result: Evaluation) -> None:
     after = [detector_sentence(result) or "", *remarks(result)]
     if "paper" in result:
         after += paper_lines(result["paper"], title)
-    for part in (*lines, text_table(result), *after):
+    # Of a mixture of people no method is measured.
+    tables = [text_table(result)] if result["methods"] else []
+    for part in (*lines, *tables, *after):
         if part:
             console.print(part, markup=False)

@@ -37,7 +37,7 @@ COLUMNS = (
     ("ghost", "ghost", "min"),
 )
 MEANING = (
-    "Person found, pose distance and missed joints as above, of the pose that was asked for. "
+    "Person found, pose distance and missed joints are of the pose that was asked for. "
     "Background flicker: the mean change from frame to frame outside the body, where nothing "
     "should change. Ghost: the share of the matte that lies away from the body's limbs (runs with "
     "a background plate only)."
@@ -101,7 +101,7 @@ def _film(
                         heights.append(height)
                     usual = float(np.median(heights)) if heights else 0.0
                     ghosts.append(_ghost(picture[..., 3], keypoints, usual))
-                    picture = _before(picture, run.plates[0])
+                    picture = _before(picture, run.plates[run.plate])
                 box = metrics.body_boxes(keypoints[None], *picture.shape[:2])
                 still = np.zeros((1, *picture.shape), np.uint8)
                 found = meter.feed(still, picture[None], box)

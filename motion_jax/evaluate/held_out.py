@@ -2,17 +2,20 @@
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from motion_jax.data.identities import check_shows
 from motion_jax.data.pairs import Frames, limit, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate.content import within
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.score import Piece
+from motion_jax.files import parted
 from motion_jax.train.run import Run
 
 # (first record, number of records): consecutive frames of one clip.
@@ -22,7 +25,11 @@ Methods = Callable[[Mapping[str, Any]], Mapping[str, UInt8[np.ndarray, "n h w 3"
 
 
 def held_and_training(
-    dataset: PoseFrames, holdout: float, how: str, most: int | None = None
+    dataset: PoseFrames,
+    holdout: float,
+    how: str,
+    most: int | None = None,
+    person: str | None = None,
 ) -> tuple[list[Stretch], Int[np.ndarray, " n"]]:
     """(the held-out stretches, the records of the training part).
 
@@ -30,12 +37,18 @@ def held_and_training(
       holdout: share of each clip that is held out, where the dataset does not mark clips.
       how: ends the sentence of the error, with a remedy.
       most: held-out frames together, from the beginning of each stretch; None: all.
+      person: of the clips of one person alone, by the names of the sources; None: of all.
     Raises UserError where either part is empty, and for a `most` below 1.
     """
-    held, training = (stretches(dataset, holdout, part) for part in ("heldout", "train"))
+    if person is not None:
+        check_shows(dataset, person)
+    held, training = (
+        stretches(dataset, holdout, part, person=person) for part in ("heldout", "train")
+    )
     if not held or not training:
         missing = "training" if held else "held-out"
-        raise UserError(f"The dataset {dataset.folder} has no {missing} frames {how}")
+        whose = "" if person is None else f" of {person}"
+        raise UserError(f"The dataset {dataset.folder} has no {missing} frames{whose} {how}")
     if most is not None:
         if most < 1:
             raise UserError(f"{option('max_frames')} {most} is less than 1; give a number.")
@@ -53,6 +66,13 @@ def dataset_of(options: EvaluateOptions, run: Run) -> PoseFrames:
             f"place with {option('data')}."
         )
     return open_dataset(path)
+
+
+def default_folder(options: EvaluateOptions) -> Path:
+    """Where an evaluation is written if nothing is said: RUN/evaluation, of RUN:WHO
+    RUN/evaluation/WHO."""
+    folder, who = parted(options.run)
+    return folder / "evaluation" / (who or "")
 
 
 def held_out_pieces(

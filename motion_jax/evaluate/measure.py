@@ -9,7 +9,7 @@ which training never saw.
 import contextlib
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,17 @@ from motion_jax import files
 from motion_jax.data.pairs import Frames
 from motion_jax.errors import UserError, option
 from motion_jax.evaluate import report
-from motion_jax.evaluate.baseline import baseline
+from motion_jax.evaluate.baseline import NearestFrame, NearestPicture, baseline
 from motion_jax.evaluate.films import films_section, measure_films
 from motion_jax.evaluate.held_out import (
     Methods,
     Stretch,
     dataset_of,
+    default_folder,
     held_and_training,
     held_out_pieces,
 )
+from motion_jax.evaluate.mixture import measure_mixture
 from motion_jax.evaluate.noise import noises
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.paper import (
@@ -50,7 +52,7 @@ from motion_jax.pairing.report import flattering
 from motion_jax.pose.pose_pictures import poses_of
 from motion_jax.pose.skeleton import NAME
 from motion_jax.progress import Meter, say
-from motion_jax.train.run import Run, fingerprint, load_run
+from motion_jax.train.run import Run, fingerprint, load_chosen
 from motion_jax.train.unfinished import unfinished
 from motion_jax.weights.resnet50 import INSTALL, installed
 
@@ -66,19 +68,22 @@ def measure(options: EvaluateOptions) -> Evaluation:
         raise UserError(
             f"{option('batch')} {options.batch} is less than 1; give a number of frames."
         )
-    run = load_run(options.run, options.step)
+    run = load_chosen(options.run, options.step)
     if options.source and run.people:
         raise UserError(
-            f"The run {options.run} knows {', '.join(run.people)}, and {option('source')} measures "
-            "films of one person: leave it out; held-out frames are measured of everybody."
+            f"The run {options.run} knows {', '.join(run.people)}, and {option('source')} makes "
+            f"films of one of them: say who it is, as in {options.run}:{run.people[0]}, or leave "
+            f"{option('source')} out; held-out frames are measured of everybody."
         )
     run = run.tested(statistics=options.statistics, dropout_seed=options.dropout_seed)
-    frames, held, training = open_data(options, run)
     for source in options.source:
         from motion_jax.video.reader import probe
 
         probe(source)  # said before the minutes that scoring takes
-    out = options.out or options.run / "evaluation"
+    if run.mixture:
+        return measure_mixture(options, run)
+    frames, held, training = open_data(options, run)
+    out = options.out or default_folder(options)
     lpips, no_lpips = load_lpips(options.lpips_network, options.lpips, run.size)
     resnet, no_resnet = load_resnet(run.size)
     detector = choose_detector(frames.dataset, options.reestimate, options.pose_model)
@@ -124,6 +129,8 @@ def measure(options: EvaluateOptions) -> Evaluation:
         result["notes"] = [*result["notes"], str(still)]
         result["go_on"] = still.command
     result["verdict"] = report.verdict(result)
+    if run.person is not None:
+        result["who"] = run.person
     if films:
         result["films"] = films
     files.write_json(out / "evaluation.json", result)
@@ -133,7 +140,7 @@ def measure(options: EvaluateOptions) -> Evaluation:
         result,
         found.examples,
         found.per_frame,
-        heading=f"Evaluation of {options.run.resolve().name}",
+        heading=f"Evaluation of {run.name}",
         extra=extra,
     )
     say(f"Report: {out / 'index.html'}")
@@ -170,7 +177,7 @@ def open_data(
     options: EvaluateOptions, run: Run
 ) -> tuple[Frames, list[Stretch], Int[np.ndarray, " n"]]:
     """(the dataset's frames at the run's size, the held-out stretches, records of the training
-    part).
+    part); of a run of which one person was chosen, of that person's clips alone.
 
     Raises UserError where the dataset is not there, has another skeleton or size, or holds no frame
     out.
@@ -193,7 +200,7 @@ def open_data(
         f"with the run's holdout = {holdout:g}; train with {option('data.holdout')} 0.2 or give "
         f"another dataset with {option('data')}."
     )
-    return frames, *held_and_training(dataset, holdout, how, options.max_frames)
+    return frames, *held_and_training(dataset, holdout, how, options.max_frames, run.person)
 
 
 def _pieces(
@@ -214,9 +221,7 @@ def _pieces(
     elif recipe.recurrent:
         alone = run.synthesizer(recurrent=False, face=True, chunk=options.batch)
         methods["frame_by_frame"] = alone
-    nearest = baseline(frames, training, options.batch)
-    if nearest is not None:
-        methods[NEAREST] = nearest
+    nearest = _nearest(run, frames, training, options.batch)
 
     def made(window: Mapping[str, Any]) -> dict[str, np.ndarray]:
         seen, poses = run.seen(window), poses_of(window)
@@ -228,6 +233,8 @@ def _pieces(
     def begin(stretch: Stretch) -> Methods:
         # A run that wants a photo makes a clip again from its first frame.
         photo = recipe.reference(frames.window(stretch[0], 1)) if recipe.wants_photo else None
+        if (own := nearest(stretch)) is not None:
+            methods[NEAREST] = own
         for name, method in methods.items():
             if photo is None or name == NEAREST:
                 method.reset()
@@ -236,6 +243,27 @@ def _pieces(
         return made
 
     return held_out_pieces(frames, held, options.batch, begin)
+
+
+def _nearest(
+    run: Run, frames: Frames, training: Int[np.ndarray, " n"], batch: int
+) -> Callable[[Stretch], NearestFrame | NearestPicture | None]:
+    """Stretch → the baseline for it. Of a run that knows several people it shows the person who is
+    seen in the stretch, as long as training frames do; None where the dataset has no baseline."""
+    who = frames.dataset.identities
+    if not run.people or who is None:
+        every = baseline(frames, training, batch)
+        return lambda _: every
+    whose, made = who.argmax(1), {}
+
+    def of(stretch: Stretch) -> NearestFrame | NearestPicture | None:
+        person = int(whose[stretch[0]])
+        if person not in made:
+            own = training[whose[training] == person]
+            made[person] = baseline(frames, own if len(own) else training, batch)
+        return made[person]
+
+    return of
 
 
 def without_photos(stream: Iterable[Piece]) -> Iterator[Piece]:
@@ -283,6 +311,11 @@ def _notes(run: Run, frames: Frames, training: Int[np.ndarray, " n"], count: int
     """What must be known to read the figures; count: of the held-out frames."""
     notes, dataset = [], frames.dataset
     info = dataset.info
+    if run.person is not None:
+        notes.append(
+            f"Only {run.person} is measured: the run drew nobody else, and held-out and training "
+            "frames of others do not count."
+        )
     if fingerprint(dataset) != run.dataset.get("fingerprint"):
         notes.append(
             "This is not the dataset that the run was trained on: the nearest frame chooses from "

@@ -12,7 +12,8 @@ class EvaluateOptions:
     """Measure a trained run on held-out frames."""
 
     run: Path
-    """Run folder made by `motion-jax train`."""
+    """Run folder made by `motion-jax train`; of one that knows several people RUN:WHO measures one
+    of them alone (RUN: all of them, each drawn as who it is)."""
     step: str = "latest"
     """Which checkpoint: "latest", "best" (by the held-out score of training, or by an evaluation of
     all before), its step, or "all": every one that is kept, and a table."""
@@ -21,7 +22,8 @@ class EvaluateOptions:
     json: bool = False
     """Print the figures as JSON (nothing else goes to standard output)."""
     out: Path | None = None
-    """Folder for evaluation.json, frames.csv and index.html (default: RUN/evaluation)."""
+    """Folder for evaluation.json, frames.csv and index.html (default: RUN/evaluation, of RUN:WHO
+    RUN/evaluation/WHO)."""
     max_frames: int | None = None
     """At most so many held-out frames, from the beginning of each clip's part (default: all)."""
     batch: int = 16

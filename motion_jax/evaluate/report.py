@@ -44,6 +44,7 @@ class Scores(TypedDict):
 
     methods: {method: {metric: mean, or None where there is none; and other facts}}.
     frames: number of held-out frames that the means are over.
+    who: of a run that knows several people the one who was chosen, or the mixture.
     reestimated_real: figures of poses estimated on the true frames; reestimated_frames: how many.
     absent: {metric: why no method has it}.
     notes: what must be known to read the figures.
@@ -53,6 +54,7 @@ class Scores(TypedDict):
 
     methods: Mapping[str, Mapping[str, Any]]
     frames: int
+    who: NotRequired[str]
     reestimated_real: NotRequired[Mapping[str, Any] | None]
     reestimated_frames: NotRequired[int]
     absent: NotRequired[Mapping[str, str]]
@@ -156,9 +158,15 @@ def table(columns: Sequence[Column], result: Scores, caption: str, digits: int =
     return html.table(header, rows, caption, best=best, digits=digits)
 
 
+def counted(result: Scores) -> str:
+    """How many frames, and of whom, where one of several people was chosen."""
+    of = f" of {result['who']}" if "who" in result else ""
+    return f"{result['frames']} frames{of}"
+
+
 def text_table(result: Scores) -> object:
     """The same for the terminal, methods across (a rich table)."""
-    made = Table(title=f"{result['frames']} frames", title_justify="left")
+    made = Table(title=counted(result), title_justify="left")
     made.add_column("")
     for name in result["methods"]:
         made.add_column(title(name), justify="right")
@@ -415,7 +423,7 @@ def write_report(
         as score.compare gives them.
       heading: title of the page; extra: more sections (HTML) after the table.
     """
-    caption = f"Means over {result['frames']} frames; the best of each column is green."
+    caption = f"Means over {counted(result)}; the best of each column is green."
     figures = [html.paragraph(text) for text in (verdict(result),) if text]
     figures.append(table(COLUMNS, result, caption))
     figures += [html.paragraph(text) for text in (detector_sentence(result),) if text]
@@ -436,9 +444,7 @@ def write_report(
         by = " (by PSNR)" if group in ("best", "worst") else ""
         sections.append(html.section(f"Frames: {group}{by}", *rows))
     sections.append(html.section("Over time", _charts(per_frame)))
-    names = ("run", "step", "checkpoint", "data", "size", "frames")
-    facts = {name: result.get(name) for name in names if result.get(name) is not None}
-    sections.append(html.section("What was evaluated", html.facts(facts)))
+    sections.append(what_was_evaluated(result))
     sections.append(
         html.section(
             "What the figures mean",
@@ -450,6 +456,13 @@ def write_report(
         )
     )
     html.write(path, html.page(heading, sections, str(result.get("run") or "")))
+
+
+def what_was_evaluated(result: Evaluation) -> str:
+    """The facts. HTML."""
+    names = ("run", "who", "step", "checkpoint", "data", "size", "frames")
+    facts = {name: result.get(name) for name in names if result.get(name) is not None}
+    return html.section("What was evaluated", html.facts(facts))
 
 
 def _charts(per_frame: Mapping[str, Mapping[str, np.ndarray]]) -> str:

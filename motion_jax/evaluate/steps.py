@@ -7,13 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from motion_jax import files
-from motion_jax.errors import UserError
+from motion_jax.errors import UserError, option
+from motion_jax.evaluate.held_out import default_folder
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
 from motion_jax.evaluate.report import remarks
 from motion_jax.progress import say
 from motion_jax.report import html
 from motion_jax.train.checkpoint import has_checkpoint
+from motion_jax.train.run import load_chosen
 from motion_jax.train.which_checkpoint import TABLE, steps_of
 
 # What the table shows, and which way is better.
@@ -39,13 +41,19 @@ def evaluate_all(options: EvaluateOptions) -> StepsTable:
 
     Raises UserError as evaluate does.
     """
-    if not has_checkpoint(options.run / "checkpoints"):
+    run, who = files.parted(options.run)
+    if not has_checkpoint(run / "checkpoints"):
         raise UserError(
             f"{options.run} holds no checkpoint; give the folder that motion-jax train wrote."
         )
-    out = options.out or options.run / "evaluation"
+    if who is not None and (chosen := load_chosen(options.run)).mixture:
+        raise UserError(
+            f"{option('step')} all compares checkpoints by true frames, and of a mixture of people "
+            f"({chosen.identity}) there are none; name one of {', '.join(chosen.who)}."
+        )
+    out = options.out or default_folder(options)
     rows: list[dict[str, Any]] = []
-    for step in steps_of(options.run):
+    for step in steps_of(run):
         folder = out / f"step-{step:07d}"
         measured = measure(replace(options, step=str(step), out=folder))
         figures = measured["methods"]["trained"]
@@ -59,13 +67,13 @@ def evaluate_all(options: EvaluateOptions) -> StepsTable:
     links = [
         html.link(f"step-{row['step']:07d}/index.html", f"step {row['step']} ") for row in rows
     ]
-    remark = (
-        f"The highest SSIM is that of step {best}: --step best takes it, where training wrote down "
-        "no score of its own."
-    )
+    taken = f"--step {best} takes it."
+    if who is None:
+        taken = "--step best takes it, where training wrote down no score of its own."
+    remark = f"The highest SSIM is that of step {best}: {taken}"
     shown = html.table(["step", *header], table, best=better)
     page = [html.section("Held-out frames", shown, html.paragraph(remark), *links)]
-    name = options.run.resolve().name
+    name = run.resolve().name if who is None else f"{run.resolve().name}:{who}"
     html.write(out / "steps.html", html.page(f"Checkpoints of {name}", page))
     if not options.json:
         _print(header, table, best)

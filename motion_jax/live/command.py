@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from motion_jax import events, files
-from motion_jax.data.identities import parted
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
 from motion_jax.live import calibration, rungs
@@ -163,7 +162,7 @@ def _check(options: LiveOptions) -> None:
     if options.photo:
         check_photos(options)
     for place in options.run:
-        check_run(parted(place)[0])
+        check_run(files.parted(place)[0])
     if options.person is not None:
         check_person(options.person)
         if options.detail != "body":

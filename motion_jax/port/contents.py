@@ -18,7 +18,7 @@ from motion_jax.port.reference import network_from_description
 from motion_jax.port.run_networks import networks_of
 from motion_jax.port.run_state import newest_weights
 from motion_jax.train.checkpoint import has_checkpoint, parameter_hash
-from motion_jax.train.run import read_config
+from motion_jax.train.run import check_whole, read_config
 from motion_jax.weights import names
 from motion_jax.weights.architecture import STATISTICS
 from motion_jax.weights.read import read_weights, recognise
@@ -80,6 +80,7 @@ class Contents:
 def look_into(path: Path) -> Contents:
     """Reads all weights of a path. Raises UserError where there are none."""
     path = Path(path)
+    check_whole(path)
     if (path / "config.json").is_file():
         return _run(path)
     if path.is_dir():

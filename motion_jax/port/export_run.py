@@ -20,9 +20,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from motion_jax.data.identities import parted
 from motion_jax.errors import UserError, option
-from motion_jax.files import check_outputs, check_writable, write_json, write_text
+from motion_jax.files import check_outputs, check_writable, parted, write_json, write_text
 from motion_jax.port import calling, export_first_order, onnx, openvino, stablehlo, stylegan2
 from motion_jax.port.experiment import is_weight_file
 from motion_jax.port.network import Network, load_network

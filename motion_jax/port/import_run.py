@@ -29,6 +29,7 @@ from motion_jax.progress import say
 from motion_jax.train import imported
 from motion_jax.train import run as runs
 from motion_jax.train.dataset import check_data
+from motion_jax.train.run import check_whole
 
 STILL_WORKS = (
     "motion-jax inspect FILE, motion-jax export FILE and motion_jax.port.load_network work with it"
@@ -42,6 +43,7 @@ def import_run(options: ImportOptions, command: str = "") -> Path:
     that no recipe trains, or does not fit the size or the dataset.
     """
     check_outputs(options, "run")
+    check_whole(options.source)
     if options.run.exists() and (not options.run.is_dir() or not is_empty(options.run)):
         raise UserError(
             f"{option('run')} {options.run} is there already; name a new folder, or remove that "

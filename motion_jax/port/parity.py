@@ -31,6 +31,7 @@ from motion_jax.port.network import Network, load_network
 from motion_jax.port.options import ParityOptions
 from motion_jax.port.parity_first_order import layers_of_both, module_layers
 from motion_jax.port.reference import network_from_description
+from motion_jax.train.run import check_whole
 from motion_jax.weights.stylegan2 import ROLES, module_of
 from motion_jax.weights.unpickle import quoted
 
@@ -47,6 +48,8 @@ def parity(options: ParityOptions) -> dict[str, Any]:
     """
     if not options.tolerance >= 0:
         raise UserError(f"{option('tolerance')} {options.tolerance} is not a number of 0 or more.")
+    for path in (options.a, options.b):
+        check_whole(path)
     moved = layers_of_both(options)
     if moved is not None:
         return _shown(options, moved[2], *moved[:2])

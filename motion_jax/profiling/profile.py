@@ -39,7 +39,7 @@ from motion_jax.profiling.topology import sized
 from motion_jax.progress import say
 from motion_jax.train.checkpoint import Checkpoints, has_checkpoint
 from motion_jax.train.dataset import check_data, fitted, open_batches, with_background
-from motion_jax.train.run import read_config, read_dataset
+from motion_jax.train.run import check_whole, read_config, read_dataset
 from motion_jax.train.step import laid_out_state
 
 
@@ -112,6 +112,7 @@ def _task(options: ProfileOptions, settings: list[str]) -> Task:
         )
     stage, data = options.stage, options.data
     if options.run:
+        check_whole(options.run)
         config, name = read_config(options.run), str(options.run)
         if config is None:
             raise UserError(

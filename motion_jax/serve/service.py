@@ -65,6 +65,8 @@ class Service:
         """The run of that name, or the first. Raises Refused (404)."""
         if name is None:
             return next(iter(self.residents.values()))
+        # In the query of an address a + stands for a blank, and mixtures of people have some.
+        name = name if name in self.residents else name.replace(" ", "+")
         if name not in self.residents:
             raise Refused(
                 f"There is no run of that name here; there is {', '.join(self.residents)}.", 404

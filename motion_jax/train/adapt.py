@@ -12,11 +12,11 @@ import jax
 
 from motion_jax import events
 from motion_jax.config import Config
-from motion_jax.data.identities import ALL, parted
+from motion_jax.data.identities import ALL
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.events import Observer, StopToken
-from motion_jax.files import check_outputs, check_writable, remove_tree, write_json
+from motion_jax.files import check_outputs, check_writable, parted, remove_tree, write_json
 from motion_jax.progress import say
 from motion_jax.recipes.base import Recipe
 from motion_jax.train import imported

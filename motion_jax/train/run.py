@@ -21,14 +21,14 @@ from jaxtyping import UInt8
 from motion_jax import __version__
 from motion_jax.config import Config, from_json, to_json
 from motion_jax.data.find_plates import with_plates
-from motion_jax.data.identities import names_of, parted, weights, with_identities
+from motion_jax.data.identities import names_of, weights, with_identities
 from motion_jax.data.pairs import stretches
 from motion_jax.data.plates import read_plates
 from motion_jax.data.published_clips import person_of
 from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
-from motion_jax.files import check_name, write_json, write_text
+from motion_jax.files import check_name, parted, write_json, write_text
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
@@ -113,12 +113,7 @@ def _identities(config: Config, dataset: PoseFrames, keypoints: np.ndarray) -> d
     names, info = names_of(dataset.info.to_json()), dataset.info
     found: dict[str, Any] = {}
     for name in names:
-        own = {
-            first
-            for _, source, first, _ in info.clips
-            if person_of(info.sources[source]["file"]) == name
-        }
-        runs = [(a, n) for a, n in stretches(dataset, config.data.holdout, "train") if a in own]
+        runs = stretches(dataset, config.data.holdout, "train", person=name)
         some = np.concatenate([keypoints[a : a + n] for a, n in runs])
         seen = (some[:, :25, 2] > 0).any()
         found[name] = fit_target(some, info.pixel_aspect).to_json() if seen else None
@@ -177,6 +172,8 @@ class Run:
       dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
         where the run was imported without one.
       identity: who was chosen of a run that knows several people (as_identity); "": nobody.
+      who: those whom it draws, where any were chosen, the largest share first; several are a
+        mixture.
       plate: the number of its own plate among `plates`.
     """
 
@@ -187,6 +184,7 @@ class Run:
     params: dict[str, Any]
     dataset: dict[str, Any]
     identity: str = ""
+    who: tuple[str, ...] = ()
     plate: int = 0
 
     @property
@@ -259,7 +257,9 @@ class Run:
             raise self._untold()
         chosen = weights(text, self.people)
         recipe, params = self.config.recipe.of_person(self.params, chosen)
-        name = self.people[int(np.argmax(chosen))]
+        order = sorted(range(len(chosen)), key=lambda i: -chosen[i])
+        who = tuple(self.people[i] for i in order if chosen[i] > 0)
+        name = who[0]
         statistics = self.dataset.get("identities", {}).get(name)
         return dataclasses.replace(
             self,
@@ -267,8 +267,19 @@ class Run:
             params=params,
             dataset={**self.dataset, "target_statistics": statistics},
             identity="+".join(part.strip() for part in text.split(",")),
+            who=who,
             plate=self._plate_of(name) if recipe.background == "plate" else 0,
         )
+
+    @property
+    def person(self) -> str | None:
+        """The one who was chosen, of a mixture the one of the largest share; None: nobody was."""
+        return self.who[0] if self.who else None
+
+    @property
+    def mixture(self) -> bool:
+        """Whether several were chosen: of what it draws there is no true picture."""
+        return len(self.who) > 1
 
     def told(self, moments: Moments) -> Moments:
         """Moments that say who it is, where the run knows several people. Raises UserError where
@@ -337,9 +348,20 @@ def _drawing_as(config: Config, dataset: dict[str, Any]) -> Config:
     return dataclasses.replace(config, recipe=recipe)
 
 
+def check_whole(place: Path) -> None:
+    """Raises UserError for RUN:WHO, where a run is taken with all whom it knows."""
+    folder, who = parted(place)
+    if who is not None and (folder / "config.json").is_file():
+        raise UserError(
+            f"{place} is one person of the run {folder}, and this takes a run as a whole; give "
+            f"{folder}."
+        )
+
+
 def check_run(folder: Path) -> Config:
-    """The config of a run that can be loaded. Raises UserError where the folder is no run, or holds
-    no checkpoint yet."""
+    """The config of a run that can be loaded. Raises UserError where the folder is no run, is
+    RUN:WHO, or holds no checkpoint yet."""
+    check_whole(folder)
     config = read_config(folder)
     if config is None:
         raise UserError(
@@ -382,6 +404,14 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         params=config.recipe.synthesis_params(state),
         dataset=dataset,
     )
+
+
+def load_chosen(place: Path, step: str = "latest") -> Run:
+    """RUN:WHO as a run that draws WHO; RUN as it is, whomever it knows. Raises UserError as
+    load_run and Run.as_identity."""
+    folder, who = parted(place)
+    run = load_run(folder, step)
+    return run if who is None else run.as_identity(who)
 
 
 def load_person(place: Path, step: str = "latest", identity: str | None = None) -> Run:

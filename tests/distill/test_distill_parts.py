@@ -142,6 +142,7 @@ def test_a_students_config():
     class Teacher:
         config = load_config("two_cores")
         params = {"generator": {}, "face_generator": {}}
+        who = ()
 
     options = DistillOptions(teacher=None, run=None, steps=0.5)
     form = {"generator.shuffle": 2, "generator.block": "separable"}

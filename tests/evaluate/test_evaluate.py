@@ -106,10 +106,10 @@ class KnownRun(Run):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """Says what load_run gives."""
+    """Says what load_chosen gives."""
 
     def load(run):
-        monkeypatch.setattr("motion_jax.evaluate.measure.load_run", lambda folder, step: run)
+        monkeypatch.setattr("motion_jax.evaluate.measure.load_chosen", lambda place, step: run)
         return run
 
     return load

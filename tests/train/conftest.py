@@ -119,3 +119,75 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
             make(folder / f"{name}.part")
             (folder / f"{name}.part").rename(folder / name)
     return folder / name
+
+
+SMALL = 16
+COLOURS = {"ann": (200, 60, 60), "bob": (60, 60, 200)}
+
+
+def _write_people(folder: Path, *sources: str) -> Path:
+    """A dataset of clips of six frames each before grey, by their names' people."""
+    rows, clips = [], []
+    for clip, name in enumerate(sources):
+        clips.append((clip, clip, len(rows), 6))
+        for i in range(6):
+            keypoints = np.zeros((137, 3), np.float32)
+            x = 6 + 0.5 * i
+            keypoints[[0, 1, 8, 11, 14, 2, 5], :] = [
+                (x, 3, 1), (x, 5, 1), (x, 9, 1), (x - 1, 14, 1), (x + 1, 14, 1), (x - 1, 5, 1),
+                (x + 1, 5, 1),
+            ]  # fmt: skip
+            frame = np.full((SMALL, SMALL, 3), 90 + 10 * clip, np.uint8)
+            frame[2:15, int(x) - 1 : int(x) + 2] = COLOURS[name[:3]]
+            box = np.zeros(4, np.float32)
+            rows.append({"frame": frame, "keypoints": keypoints, "face_box": box, "clip": clip,
+                         "index": i, "time": i / 25})  # fmt: skip
+    records.write_shard(records.shard_path(folder, 0, 1), rows, SMALL, SMALL, "png")
+    info = records.DatasetInfo(
+        SMALL, SMALL, tuple(clips), tuple({"file": name} for name in sources), picture="png"
+    )
+    records.finish_dataset(folder, info, [len(rows)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_people():
+    """(folder, *names of videos) -> folder, with a dataset of drawn people in it."""
+    return _write_people
+
+
+@pytest.fixture(scope="session")
+def known(config) -> Config:
+    """One stage, two people, each frame by itself, before plates."""
+    recipe = config.recipe
+    stage = replace(recipe.global_stage, steps=2, decay_steps=1, height=SMALL, width=SMALL)
+    none = replace(stage, steps=0, decay_steps=0)
+    recipe = replace(
+        recipe, global_stage=stage, local_stage=none, face_stage=none, identities=2,
+        previous="none", background="plate",
+    )  # fmt: skip
+    return replace(config, recipe=recipe, record=replace(config.record, sample_every=10**6))
+
+
+@pytest.fixture(scope="session")
+def two_people(tmp_path_factory, known) -> Path:
+    """A folder with a dataset of two people, `data`, and a run of them, `both`."""
+    from motion_jax.train.loop import train
+
+    def make(folder: Path) -> None:
+        data = _write_people(folder / "data", "bob#1.mp4", "ann.mp4", "bob#2.mp4")
+        train(known, data, folder / "both", command="motion-jax train both")
+
+    return made_once(tmp_path_factory, "two_people", make)
+
+
+@pytest.fixture(scope="session")
+def both(two_people) -> Path:
+    """The dataset of two people."""
+    return two_people / "data"
+
+
+@pytest.fixture(scope="session")
+def run_of_both(two_people) -> Path:
+    """The run of them. Not to be written to."""
+    return two_people / "both"

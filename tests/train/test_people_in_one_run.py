@@ -13,11 +13,12 @@ import pytest
 
 from benchmarks.drawn_people import poses_of, write_film, write_poses
 from motion_jax.data import records
-from motion_jax.data.identities import parted, weights
+from motion_jax.data.identities import weights
 from motion_jax.errors import UserError
 from motion_jax.evaluate.held_out import Frames
 from motion_jax.evaluate.measure import measure
 from motion_jax.evaluate.options import EvaluateOptions
+from motion_jax.files import parted
 from motion_jax.live.options import LiveOptions
 from motion_jax.live.people import people
 from motion_jax.nets.pix2pixhd import GlobalGenerator, Identity, LocalEnhancer, mixed
@@ -38,58 +39,11 @@ from motion_jax.video.reader import read_frames
 from motion_jax.video.writer import VideoWriter
 
 SIZE = 16
-COLOURS = {"ann": (200, 60, 60), "bob": (60, 60, 200)}
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    """Of two people."""
-    return write_dataset_of(tmp_path_factory.mktemp("both"), "bob#1.mp4", "ann.mp4", "bob#2.mp4")
-
-
-def write_dataset_of(folder, *sources):
-    """A dataset of clips of six frames each before grey, by their names' people."""
-    rows, clips = [], []
-    for clip, name in enumerate(sources):
-        clips.append((clip, clip, len(rows), 6))
-        for i in range(6):
-            keypoints = np.zeros((137, 3), np.float32)
-            x = 6 + 0.5 * i
-            keypoints[[0, 1, 8, 11, 14, 2, 5], :] = [
-                (x, 3, 1), (x, 5, 1), (x, 9, 1), (x - 1, 14, 1), (x + 1, 14, 1), (x - 1, 5, 1),
-                (x + 1, 5, 1),
-            ]  # fmt: skip
-            frame = np.full((SIZE, SIZE, 3), 90 + 10 * clip, np.uint8)
-            frame[2:15, int(x) - 1 : int(x) + 2] = COLOURS[name[:3]]
-            box = np.zeros(4, np.float32)
-            rows.append({"frame": frame, "keypoints": keypoints, "face_box": box, "clip": clip,
-                         "index": i, "time": i / 25})  # fmt: skip
-    records.write_shard(records.shard_path(folder, 0, 1), rows, SIZE, SIZE, "png")
-    info = records.DatasetInfo(
-        SIZE, SIZE, tuple(clips), tuple({"file": name} for name in sources), picture="png"
-    )
-    records.finish_dataset(folder, info, [len(rows)])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def known(config):
-    """One stage, two people, each frame by itself, before plates."""
-    recipe = config.recipe
-    stage = replace(recipe.global_stage, steps=2, decay_steps=1, height=SIZE, width=SIZE)
-    none = replace(stage, steps=0, decay_steps=0)
-    recipe = replace(
-        recipe, global_stage=stage, local_stage=none, face_stage=none, identities=2,
-        previous="none", background="plate",
-    )  # fmt: skip
-    return replace(config, recipe=recipe, record=replace(config.record, sample_every=10**6))
-
-
-@pytest.fixture(scope="module")
-def run(known, both, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "both"
-    train(known, both, folder)
-    return folder
+@pytest.fixture
+def run(run_of_both):
+    return run_of_both
 
 
 def test_names_and_mixtures():
@@ -311,7 +265,7 @@ def test_who_does_not_fit_is_refused(known, run, both, tmp_path):
     ):
         with pytest.raises(UserError, match="knows ann, bob; say who it is, as in .*both:ann"):
             ask()
-    with pytest.raises(UserError, match="source measures films of one person"):
+    with pytest.raises(UserError, match="source makes films of one of them: say who"):
         measure(EvaluateOptions(run=run, source=(tmp_path / "film.mp4",)))
     with pytest.raises(UserError, match="'carl', whom the run does not know"):
         load_person(Path(f"{run}:carl"))
@@ -336,9 +290,9 @@ def redrawn(run, name, film, folder):
     return folder
 
 
-def test_a_new_person_begins_with_one_of_them(run, tmp_path):
+def test_a_new_person_begins_with_one_of_them(run, write_people, tmp_path):
     # Two films by different names are still those of one person.
-    film = write_dataset_of(tmp_path / "film", "ann.mp4", "ann again.mp4")
+    film = write_people(tmp_path / "film", "ann.mp4", "ann again.mp4")
     # Who is not named is found: both of them as they would be drawn in the film's poses.
     for name in ("ann", "bob"):
         drawn = redrawn(run, name, film, tmp_path / f"as {name}")

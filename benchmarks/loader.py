@@ -232,8 +232,8 @@ def _resident(dataset: Any, options: Options, rounds: int) -> Iterator[Callable[
     import jax
 
     from motion_jax.config import Data, Devices
+    from motion_jax.data.batches import Batches
     from motion_jax.data.inputs import numbered
-    from motion_jax.data.pairs import Batches
     from motion_jax.data.reading import Window
     from motion_jax.devices import mesh as meshes
     from motion_jax.train.resident import Resident

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from motion_jax.data.augment import AugmentConfig
-from motion_jax.data.pairs import Batches, BatchSettings, Frames, Load, records_of, stretches
+from motion_jax.data.batches import Batches
+from motion_jax.data.pairs import BatchSettings, Frames, Load, records_of, stretches
 from motion_jax.data.published_augment import PublishedAugment, augmented_frames
 from motion_jax.data.published_clips import person_of
 from motion_jax.data.records import PoseFrames

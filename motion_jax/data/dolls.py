@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from motion_jax.data.pairs import Batches
+from motion_jax.data.batches import Batches
 from motion_jax.data.reading import Dolls
 from motion_jax.puppet.bones import Figure, Stance, figure
 from motion_jax.puppet.doll import Doll, make_doll

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_jax.data import apart, dolls, noise, pairs, unpaired
+from motion_jax.data.batches import Batches
 from motion_jax.data.numbered import Numbered
 from motion_jax.data.reading import ClipPair, Dolls, Domains, Noise, Pictures, Reading, Window
 from motion_jax.data.records import PoseFrames
@@ -20,7 +21,7 @@ def open_batches(
     seed: int,
     start: int = 0,
     rows: Sequence[int] | None = None,
-) -> pairs.Batches:
+) -> Batches:
     """Endless batches of the training part, as reading.shapes says.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motion_jax.data.pairs import Batches
+from motion_jax.data.batches import Batches
 from motion_jax.data.reading import noise_keys
 
 

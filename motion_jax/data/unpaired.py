@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from motion_jax.data.augment import AugmentConfig, augment
-from motion_jax.data.pairs import Batches, BatchSettings, Frames, records_of, stretches
+from motion_jax.data.batches import Batches
+from motion_jax.data.pairs import BatchSettings, Frames, records_of, stretches
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.memory import keep_freed_memory

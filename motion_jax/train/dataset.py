@@ -10,9 +10,10 @@ from jaxtyping import Int, Shaped
 
 from motion_jax.config import Config
 from motion_jax.data import inputs
+from motion_jax.data.batches import Batches
 from motion_jax.data.find_plates import make_plates, with_plates
 from motion_jax.data.identities import names_of, with_identities
-from motion_jax.data.pairs import Batches, Frames
+from motion_jax.data.pairs import Frames
 from motion_jax.data.reading import Domains, noise_keys
 from motion_jax.data.records import PoseFrames
 from motion_jax.data.unpaired import Domain

@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 from motion_jax.config import Config
 from motion_jax.data import inputs
+from motion_jax.data.batches import Batches
 from motion_jax.data.numbered import Numbered
-from motion_jax.data.pairs import Batches
 from motion_jax.data.records import PoseFrames
 from motion_jax.devices import mesh as meshes
 from motion_jax.errors import UserError, setting

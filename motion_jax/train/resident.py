@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, Shaped, UInt8
 
 from motion_jax.data.augment import COLOURED
+from motion_jax.data.batches import MOST_THREADS
 from motion_jax.data.numbered import COLOUR_UNITS, Numbered
-from motion_jax.data.pairs import MOST_THREADS
 from motion_jax.devices import mesh as meshes
 from motion_jax.workers import worker_count
 

@@ -251,12 +251,17 @@ def plain(teacher: Run) -> Recipe:
 def student_config(
     teacher: Run, sizes: dict[str, int], form: dict[str, Any], options: DistillOptions
 ) -> Config:
-    """The teacher's config with a smaller network in one stage, and a share of its steps."""
-    recipe: Any = plain(teacher).in_one_stage().varied(form)
+    """The teacher's config with a smaller network in one stage, and a share of the steps that the
+    teacher made in all stages."""
+    whole = plain(teacher)
+    planned = {name: stage.steps for name, stage in whole.stages().items()}
+    made = sum(teacher.made.get(name, 0) for name in planned) or sum(planned.values())
+    share = options.steps * made / sum(planned.values())
+    recipe: Any = whole.in_one_stage().varied(form)
     recipe = recipe.resized(sizes, discriminator=False)
     for name, stage in recipe.stages().items():
         limit = options.step_limit or stage.steps * 100
-        steps = max(1, min(round(stage.steps * options.steps), limit))
+        steps = max(1, min(round(stage.steps * share), limit))
         decay = min(round(stage.decay_steps * steps / stage.steps), steps)
         changed = dataclasses.replace(stage, steps=steps, decay_steps=decay)
         recipe = dataclasses.replace(recipe, **{f"{name}_stage": changed})

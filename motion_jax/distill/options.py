@@ -40,7 +40,7 @@ class DistillOptions:
     trial: float = 0.1
     """A trial's steps, as a share of the student's."""
     steps: float = 1.0
-    """The student's training steps, as a share of the teacher's."""
+    """The student's training steps, as a share of those that the teacher made."""
     step_limit: int | None = None
     """At most so many steps in each stage, for trying out."""
     seed: int = 0

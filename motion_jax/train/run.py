@@ -9,7 +9,8 @@ import os
 import platform
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -175,6 +176,7 @@ class Run:
       who: those whom it draws, where any were chosen, the largest share first; several are a
         mixture.
       plate: the number of its own plate among `plates`.
+      made: steps that were made, by stage, where that is known: a stage may end by the clock.
     """
 
     folder: Path
@@ -186,6 +188,7 @@ class Run:
     identity: str = ""
     who: tuple[str, ...] = ()
     plate: int = 0
+    made: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -403,6 +406,7 @@ def load_run(folder: Path, step: str = "latest") -> Run:
         step=record["total_step"],
         params=config.recipe.synthesis_params(state),
         dataset=dataset,
+        made=record.get("steps_done", {}),
     )
 
 

@@ -143,6 +143,7 @@ def test_a_students_config():
         config = load_config("two_cores")
         params = {"generator": {}, "face_generator": {}}
         who = ()
+        made: dict = dataclasses.field(default_factory=dict)
 
     options = DistillOptions(teacher=None, run=None, steps=0.5)
     form = {"generator.shuffle": 2, "generator.block": "separable"}
@@ -155,6 +156,10 @@ def test_a_students_config():
     assert stage.steps == round(steps / 2)
     assert stage.decay_steps <= stage.steps
     config.validate()
+    # Of a teacher whose stages ended by the clock, the steps that it made.
+    teacher = Teacher({"global": 30, "local": 70, "face": 5})
+    [shorter] = student_config(teacher, {}, {}, options).recipe.stages().values()
+    assert (shorter.steps, shorter.decay_steps) == (50, round(stage.decay_steps * 50 / stage.steps))
 
 
 def test_turned_joints_stay_within_what_was_seen_and_bones_keep_their_lengths():

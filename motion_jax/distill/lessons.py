@@ -19,9 +19,9 @@ from motion_jax.data import records
 from motion_jax.data.info import DatasetInfo
 from motion_jax.data.pairs import stretches
 from motion_jax.data.records import PoseFrames
-from motion_jax.distill.joints import limits, perturbed
 from motion_jax.errors import UserError, option
 from motion_jax.pose.face import face_boxes
+from motion_jax.pose.joints import limits, perturbed
 from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.progress import track
 from motion_jax.train.run import Run

@@ -76,6 +76,7 @@ def _film(
                 run=options.run,
                 step=options.step,
                 normalize=options.normalize,
+                joints=options.joints,
                 pose_model=options.pose_model,
                 detail=detector.detail,
                 background="alpha" if plated else "plate",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from motion_jax.pose.options import NORMALIZE, Normalize
+from motion_jax.pose.options import NORMALIZE, Joints, Normalize
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class EvaluateOptions:
     """At most so many frames of each such film are looked at by the detector."""
     normalize: Normalize = NORMALIZE
     """How the poses of --source are fitted to the target's body: see motion-jax transfer."""
+    joints: Joints = "free"
+    """How far joints may bend in those films: see motion-jax transfer."""
     statistics: Literal["batch", "running"] | None = None
     """Batch norm (pix2pix) by each picture's own statistics or by the running ones of training
     (default: as the run's config says)."""

@@ -11,6 +11,7 @@ T = TypeVar("T", bound=type)
 # How a source's pose is fitted to the target's body, wherever that is asked for: by the measured
 # table in docs/poses.md the mean error with "limbs" is about a quarter of that with "global".
 Normalize = Literal["global", "limbs", "none"]
+Joints = Literal["free", "seen"]
 NORMALIZE: Normalize = "limbs"
 
 

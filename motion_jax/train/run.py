@@ -30,6 +30,7 @@ from motion_jax.data.reading import Domains
 from motion_jax.data.records import PoseFrames, open_dataset
 from motion_jax.errors import UserError, option
 from motion_jax.files import check_name, parted, write_json, write_text
+from motion_jax.pose import joints
 from motion_jax.pose.draw import PoseStyle
 from motion_jax.pose.normalize import fit_target
 from motion_jax.progress import say
@@ -88,10 +89,11 @@ def _write_dataset_description(folder: Path, config: Config, dataset: PoseFrames
     training = np.concatenate(
         [keypoints[a : a + n] for a, n in stretches(dataset, config.data.holdout, "train")]
     )
-    statistics = None
+    statistics, bent = None, None
     # There are none where the dataset knows poses only as pictures.
     if (training[:, :25, 2] > 0).any():
         statistics = fit_target(training, dataset.info.pixel_aspect).to_json()
+        bent = joints.to_json(joints.limits(training))
     write_json(
         folder / "dataset.json",
         {
@@ -103,22 +105,26 @@ def _write_dataset_description(folder: Path, config: Config, dataset: PoseFrames
             **_domain_a(config),
             **_identities(config, dataset, keypoints),
             "target_statistics": statistics,
+            "target_joints": bent,
         },
     )
 
 
 def _identities(config: Config, dataset: PoseFrames, keypoints: np.ndarray) -> dict[str, Any]:
-    """The statistics of each of several people, by name, from the training part."""
+    """The statistics of each of several people, and how far their joints bend, by name, from the
+    training part."""
     if config.recipe.identities < 2:
         return {}
     names, info = names_of(dataset.info.to_json()), dataset.info
     found: dict[str, Any] = {}
+    bent: dict[str, Any] = {}
     for name in names:
         runs = stretches(dataset, config.data.holdout, "train", person=name)
         some = np.concatenate([keypoints[a : a + n] for a, n in runs])
         seen = (some[:, :25, 2] > 0).any()
         found[name] = fit_target(some, info.pixel_aspect).to_json() if seen else None
-    return {"identities": found}
+        bent[name] = joints.to_json(joints.limits(some)) if seen else None
+    return {"identities": found, "identities_joints": bent}
 
 
 def _domain_a(config: Config) -> dict[str, Any]:
@@ -170,8 +176,8 @@ class Run:
       stage: of the checkpoint, by its name.
       step: total steps trained, over all stages.
       params: parameters of the generators by network name (averaged where averaging is on).
-      dataset: metadata of the training dataset, with "path", "info" and "target_statistics"; {}
-        where the run was imported without one.
+      dataset: metadata of the training dataset, with "path", "info", "target_statistics" and
+        "target_joints" (pose/joints.py); {} where the run was imported without one.
       identity: who was chosen of a run that knows several people (as_identity); "": nobody.
       who: those whom it draws, where any were chosen, the largest share first; several are a
         mixture.
@@ -263,12 +269,15 @@ class Run:
         order = sorted(range(len(chosen)), key=lambda i: -chosen[i])
         who = tuple(self.people[i] for i in order if chosen[i] > 0)
         name = who[0]
-        statistics = self.dataset.get("identities", {}).get(name)
+        own = {
+            "target_statistics": self.dataset.get("identities", {}).get(name),
+            "target_joints": self.dataset.get("identities_joints", {}).get(name),
+        }
         return dataclasses.replace(
             self,
             config=dataclasses.replace(self.config, recipe=recipe),
             params=params,
-            dataset={**self.dataset, "target_statistics": statistics},
+            dataset={**self.dataset, **own},
             identity="+".join(part.strip() for part in text.split(",")),
             who=who,
             plate=self._plate_of(name) if recipe.background == "plate" else 0,

@@ -4,8 +4,8 @@ A source with an end is measured whole. A live one is measured over its first SE
 keeps these measures: measuring on for ever would let the person drift.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from motion_jax.data.records import PoseFrames
 from motion_jax.errors import UserError, option
-from motion_jax.pose import long_arrays
+from motion_jax.pose import joints, long_arrays
 from motion_jax.pose.face import face_boxes
 from motion_jax.pose.normalize import (
     FOOT_CONFIDENCE,
@@ -47,6 +47,7 @@ class Body:
       size: (height, width) of the pictures to be made.
       statistics: of its body, in pixels of `frame`; None where they are not known.
       frame: (height, width) of the frames in which it was measured.
+      bent: how far its joints bend, as they were seen (joints.limits); None: not known.
       crop: whether the pictures are the middle of those frames at the same scale; otherwise they
         are the whole frames, scaled.
       unknown: why the statistics are not known, in a sentence.
@@ -57,6 +58,7 @@ class Body:
     frame: tuple[int, int] = (1, 1)
     crop: bool = False
     unknown: str = ""
+    bent: Sequence[joints.Limits | None] | None = None
 
     @classmethod
     def of_run(cls, run: Run) -> "Body":
@@ -78,7 +80,9 @@ class Body:
             try:
                 statistics = PoseStatistics.from_json(known["target_statistics"])
                 frame = known["info"]["height"], known["info"]["width"]
-                return cls(run.size, statistics, frame, bool(known.get("crop")))
+                found = known.get("target_joints")
+                bent = None if found is None else joints.from_json(found)
+                return cls(run.size, statistics, frame, bool(known.get("crop")), bent=bent)
             except (KeyError, TypeError, ValueError) as error:
                 unknown = (
                     "The run's dataset.json does not describe the target's body as this version "
@@ -97,7 +101,8 @@ class Body:
         """The person of a dataset, measured by these keypoints of it; size: of the pictures
         (default: the dataset's)."""
         statistics = fit_target(keypoints, dataset.info.pixel_aspect)
-        return cls(size or dataset.size, statistics, dataset.size)
+        bent = joints.limits(np.asarray(keypoints))
+        return cls(size or dataset.size, statistics, dataset.size, bent=bent)
 
 
 def fit_clip(
@@ -126,6 +131,27 @@ def fit_clip(
     boxes = boxes_of(keypoints, body.size)
     boxes[~found] = 0
     return Clip(keypoints, boxes, ~found, track.times, how)
+
+
+def kept_within(clip: Clip, body: Body) -> tuple[Clip, int]:
+    """(the clip with no joint bent further than the target's were seen to bend, in how many of its
+    moments one was).
+
+    Raises UserError where that is not known of the target.
+    """
+    if body.bent is None:
+        raise UserError(
+            f"{option('joints')} seen needs to know how far the target's joints bend, which the "
+            "run's dataset.json does not say; give the run's motion-jax train command again (it "
+            "writes that and trains nothing more), or leave the option out."
+        )
+    keypoints, count = long_arrays.copied(clip.keypoints), 0
+    for window in long_arrays.windows(keypoints):
+        keypoints[window], beyond = joints.kept_within(keypoints[window], body.bent)
+        count += int(beyond.sum())
+    boxes = boxes_of(keypoints, body.size)
+    boxes[clip.lost] = 0
+    return replace(clip, keypoints=keypoints, boxes=boxes), count
 
 
 def boxes_of(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from motion_jax.pose.options import NORMALIZE, Normalize, PoseOptions, Sound, own_first
+from motion_jax.pose.options import NORMALIZE, Joints, Normalize, PoseOptions, Sound, own_first
 from motion_jax.provenance.options import HonestFilm
 from motion_jax.retrieval.options import RetrievalOptions
 
@@ -74,6 +74,10 @@ class TransferOptions(PoseOptions, Sound, HonestFilm):
     """How the source's pose is fitted to the target's body: "limbs" (one scale and shift for all
     joints, and each limb gets the target's length), "global" (the scale and shift alone, Everybody
     Dance Now's way), "none" (the source's frame is only scaled into the target's)."""
+    joints: Joints = "free"
+    """How far joints may bend: "free", as far as the source's do; "seen", no further than the
+    target's were seen to in training, because a network draws a limb badly, or twice, where it
+    never saw one. The motion is then a smaller one."""
     horizontal: Horizontal = "center"
     """With --normalize global or limbs, where across the picture the person moves: "center", around
     the place where the target was filmed; "frame", as far from the middle of the picture as the

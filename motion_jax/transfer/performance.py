@@ -20,7 +20,7 @@ from motion_jax.pose.track import PoseTrack
 from motion_jax.progress import say
 from motion_jax.train.run import Run
 from motion_jax.transfer.film import Part
-from motion_jax.transfer.fit import Body, boxes_of, fit_clip
+from motion_jax.transfer.fit import Body, boxes_of, fit_clip, kept_within
 from motion_jax.transfer.options import TransferOptions
 from motion_jax.transfer.player import Player, Shot
 from motion_jax.transfer.source import Clip, Moment
@@ -82,6 +82,13 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
         say(
             f"The person is lost in {int(clip.lost.sum())} of {len(clip)} frames; the picture is "
             f"{'held' if options.gaps == 'hold' else 'faded'} there."
+        )
+    if options.joints == "seen":
+        clip, count = kept_within(clip, body)
+        share = percent(count / max(int((~clip.lost).sum()), 1))
+        say(
+            f"In {share} of the frames a joint bends further than the target's was ever seen to; "
+            "it is brought back there."
         )
     if not steady:
         return clip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motion_jax.config import load_config
-from motion_jax.distill import forms, joints, taught
+from motion_jax.distill import forms, taught
 from motion_jax.distill.command import parse_budget, student_config
 from motion_jax.distill.family import Member, family, finalists, largest
 from motion_jax.distill.lessons import poses_to_draw, with_arms_of
@@ -17,6 +17,7 @@ from motion_jax.errors import UserError
 from motion_jax.live.graphs import graph, session
 from motion_jax.nets.pix2pixhd import GlobalGenerator
 from motion_jax.nets.resample import depth_to_space, space_to_depth
+from motion_jax.pose import joints
 from motion_jax.pose.skeleton import INDEX
 
 

@@ -8,9 +8,11 @@ from walker import a_track, fake_run
 
 from motion_jax import puppet
 from motion_jax.errors import UserError
+from motion_jax.pose import joints
 from motion_jax.pose.normalize import fit_target
+from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
-from motion_jax.transfer.fit import SETTLE, Body, RunningFit, fit_clip, placements
+from motion_jax.transfer.fit import SETTLE, Body, RunningFit, fit_clip, kept_within, placements
 
 FPS = 25
 # What live fitting may differ from that of the whole clip once it has settled, as a share of the
@@ -141,3 +143,29 @@ def test_a_frame_is_placed_as_its_nearest_neighbour_that_is_known():
     after[lost] = 0
     places = placements(track.keypoints, after)
     np.testing.assert_allclose(places[:, 0, 2], [2, 2, 2, 3, 3, 3, 8, 8, 8, 8], atol=1e-3)
+
+
+def test_joints_bend_no_further_than_the_targets_were_seen_to():
+    """A target who never bends a knee, driven by one who does: hers stays as it was seen, and a run
+    that does not know how far hers bends says what to do."""
+    source = a_track(np.arange(30) / 25, lost=(3,))
+    still = source.keypoints[:3].copy()
+    source.keypoints[15:, INDEX["left_ankle"], :2] += [12, -9]
+    dataset = {
+        "info": {"height": source.size[0], "width": source.size[1]},
+        "target_statistics": fit_target(still).to_json(),
+        "target_joints": joints.to_json(joints.limits(still)),
+    }
+    body = Body.of_run(fake_run(source.size, dataset))
+    free = fit_clip(source, body, "global")
+    kept, count = kept_within(free, body)
+    moved = np.abs(kept.keypoints - free.keypoints).max((1, 2)) > 0.5
+    assert count == 15 and moved[15:].all() and not moved[:15].any()
+    assert not kept.keypoints[3].any() and not kept.boxes[3].any()
+    for joint, known in zip(joints.JOINTS, body.bent, strict=True):
+        if known is not None:
+            turned, seen = joints.angles(kept.keypoints, joint)
+            np.testing.assert_allclose(turned[seen], known.middle, atol=0.02)
+    del dataset["target_joints"]
+    with pytest.raises(UserError, match="joints seen needs to know .* train command again"):
+        kept_within(free, Body.of_run(fake_run(source.size, dataset)))

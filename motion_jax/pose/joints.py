@@ -1,17 +1,19 @@
-"""Poses of a person changed a little, within what the person's joints were seen to do.
+"""Poses of a person within what the person's joints were seen to do: brought there, or changed a
+little.
 
 Every joint has an angle in the picture: from the direction of the bone before it to that of the
 bone after it. Its limits are the least and the greatest angle of the training poses, a few strays
 left out; a changed angle stays between them, and every bone keeps its length in the picture.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
-from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
+from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, NAMES, RIGHT_HAND
 
 # Shares of the training poses whose angles count as strays, on each side.
 STRAYS = 0.01
@@ -48,12 +50,14 @@ def _joints() -> list[Joint]:
             _joint(shoulder, elbow, wrist, [], points),
             _joint("neck", hip, knee, [ankle, *foot], ()),
             _joint(hip, knee, ankle, foot, ()),
+            _joint(knee, ankle, foot[0], foot[1:], ()),
         ]
     head = [f"{side}_{part}" for side in ("right", "left") for part in ("eye", "ear")]
     found.append(_joint("mid_hip", "neck", "nose", head, range(FACE.start, FACE.stop)))
     return found
 
 
+_FEET = [INDEX[f"{side}_ankle"] for side in ("right", "left")]
 # From the trunk outwards, so that a forearm turns after its arm.
 JOINTS = sorted(_joints(), key=lambda joint: -len(joint.moved))
 
@@ -94,6 +98,42 @@ def limits(poses: Float[np.ndarray, "n 137 3"]) -> list[Limits | None]:
     return found
 
 
+def to_json(known: Sequence[Limits | None]) -> dict[str, Any]:
+    """{joint's name: [middle, low, high] in radians}; those never seen are left out."""
+    pairs = zip(JOINTS, known, strict=True)
+    return {NAMES[joint.at]: list(astuple(each)) for joint, each in pairs if each is not None}
+
+
+def from_json(value: Mapping[str, Any]) -> list[Limits | None]:
+    """From `to_json`'s. Raises KeyError, TypeError or ValueError for anything else."""
+    if unknown := set(value) - {NAMES[joint.at] for joint in JOINTS}:
+        raise ValueError(f"{min(unknown)} is no joint")
+    found = {name: Limits(*map(float, numbers)) for name, numbers in value.items()}
+    return [found.get(NAMES[joint.at]) for joint in JOINTS]
+
+
+def kept_within(
+    poses: Float[np.ndarray, "n 137 3"], within: Sequence[Limits | None]
+) -> tuple[Float32[np.ndarray, "n 137 3"], Bool[np.ndarray, " n"]]:
+    """(the poses with each joint that bends beyond its limits brought back to the nearest of them,
+    which of the poses had one). The lower foot then stands as low as it stood before."""
+    changed = np.array(poses, np.float32)
+    beyond = np.zeros(len(poses), bool)
+    for joint, known in zip(JOINTS, within, strict=True):
+        if known is None:
+            continue
+        turned, seen = angles(changed, joint)
+        away = _wrapped(turned - known.middle)
+        by = np.where(seen, np.clip(away, known.low, known.high) - away, 0.0)
+        beyond |= np.abs(by) > np.radians(1.0)
+        _turn(changed, joint, by)
+    # Far up where a foot is not seen, so that a pose without feet stays where it is.
+    seen = poses[:, _FEET, 2] > 0
+    before, after = (np.where(seen, one[:, _FEET, 1], -1e6).max(1) for one in (poses, changed))
+    changed[..., 1] += np.where(changed[..., 2] > 0, (before - after)[:, None], 0)
+    return changed, beyond
+
+
 def perturbed(
     poses: Float[np.ndarray, "n 137 3"],
     within: Sequence[Limits | None],
@@ -123,8 +163,9 @@ def _turn(poses: np.ndarray, joint: Joint, by: np.ndarray) -> None:
     turned = np.stack(
         [cos * away[..., 0] - sin * away[..., 1], sin * away[..., 0] + cos * away[..., 1]], -1
     )
-    seen = poses[:, moved, 2:] > 0
-    poses[:, moved, :2] = np.where(seen, pivot + turned, poses[:, moved, :2])
+    # What is not turned stays as it was, to the bit.
+    turns = (poses[:, moved, 2:] > 0) & (by != 0)[:, None, None]
+    poses[:, moved, :2] = np.where(turns, pivot + turned, poses[:, moved, :2])
 
 
 def _slow(count: int, random: np.random.Generator) -> np.ndarray:

@@ -147,7 +147,9 @@ def _by_poses(options: TransferOptions, run: Run) -> Performance:
     clip = laid_clip(track, Body.of_run(run), options, steady=steadying == "pose")
     # The dataset of a run need not be on this machine.
     if "path" in run.dataset and (run.data_path / METADATA).is_file():
-        tell_unseen(clip, open_dataset(run.data_path))
+        bend = f"{option('joints')} seen lets joints bend no further than the target's did."
+        advice = bend if options.joints == "free" else ""
+        tell_unseen(clip, open_dataset(run.data_path), advice)
     tell_beyond(clip, run)
     if options.pose_pictures is not None:
         write_pose_pictures(

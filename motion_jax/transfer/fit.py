@@ -142,8 +142,8 @@ def kept_within(clip: Clip, body: Body) -> tuple[Clip, int]:
     if body.bent is None:
         raise UserError(
             f"{option('joints')} seen needs to know how far the target's joints bend, which the "
-            "run's dataset.json does not say; give the run's motion-jax train command again (it "
-            "writes that and trains nothing more), or leave the option out."
+            "run's dataset.json does not say; give the command that trained the run again (a run "
+            "that is done is not trained further, and says it then), or leave the option out."
         )
     keypoints, count = long_arrays.copied(clip.keypoints), 0
     for window in long_arrays.windows(keypoints):

@@ -96,12 +96,13 @@ def laid_clip(track: PoseTrack, body: Body, options: TransferOptions, steady: bo
     return dataclasses.replace(clip, keypoints=keypoints, boxes=boxes_of(keypoints, body.size))
 
 
-def tell_unseen(clip: Clip, dataset: PoseFrames) -> None:
-    """Says which poses of the source the target's film has no frame like, if any."""
+def tell_unseen(clip: Clip, dataset: PoseFrames, advice: str = "") -> None:
+    """Says which poses of the source the target's film has no frame like, if any, and then the
+    advice."""
     if dataset.info.skeleton != NAME or not dataset.has_keypoints:
         return
     if text := sentence(clip.keypoints, clip.lost, clip.times, dataset.keypoints()):
-        say(text)
+        say(f"{text} {advice}".rstrip())
 
 
 def tell_beyond(clip: Clip, run: Run) -> None:

@@ -230,6 +230,9 @@ def test_transfer_needs_the_target_only_to_fit_it(experiment, tmp_path):
     assert len(frame_times(options.out)) == 5
     with pytest.raises(UserError, match="imported without a dataset.*normalize none"):
         transfer(replace(options, normalize="global", out=tmp_path / "other.mp4"))
+    with pytest.raises(UserError, match="joints seen needs to know how far the target's joints"):
+        transfer(replace(options, joints="seen", out=tmp_path / "other.mp4"))
+    assert not (tmp_path / "other.mp4").exists()
     with pytest.raises(UserError, match="imported without a dataset; name one with data"):
         _ = load_run(run).data_path
 

@@ -167,5 +167,5 @@ def test_joints_bend_no_further_than_the_targets_were_seen_to():
             turned, seen = joints.angles(kept.keypoints, joint)
             np.testing.assert_allclose(turned[seen], known.middle, atol=0.02)
     del dataset["target_joints"]
-    with pytest.raises(UserError, match="joints seen needs to know .* train command again"):
+    with pytest.raises(UserError, match="joints seen needs .* command that trained the run again"):
         kept_within(free, Body.of_run(fake_run(source.size, dataset)))

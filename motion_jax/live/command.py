@@ -328,6 +328,7 @@ def _session(
         options.detail,
         options.side_by_side,
         measured=calibration.read(options.calibration),
+        joints=options.joints,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from motion_jax.pose.options import own_first
+from motion_jax.pose.options import Joints, own_first
 from motion_jax.provenance.options import HonestFilm
 from motion_jax.retrieval.options import RetrievalOptions
 from motion_jax.transfer.animate_options import Crop
@@ -94,6 +94,8 @@ class LiveOptions(HonestFilm):
     normalize: Literal["global", "limbs", "none"] = "global"
     """How poses are fitted to the target's body, as for transfer, by what was seen since the person
     came; measured for the first second, and anew with the key x and for another person."""
+    joints: Joints = "free"
+    """How far joints may bend: as for transfer."""
     calibration: Path | None = None
     """FILE.json with the measures of the person before the camera: used where it is there, until
     the key x; written at the end where it is not, or where x was pressed."""

@@ -22,7 +22,7 @@ from motion_jax.train.run import Run, load_person
 from motion_jax.train.unfinished import tell_unfinished
 from motion_jax.transfer.background import ALPHA, GREEN, KEY, check_matte
 from motion_jax.transfer.command import content_of
-from motion_jax.transfer.fit import Body
+from motion_jax.transfer.fit import Body, limits_of
 from motion_jax.transfer.player import Networks
 from motion_jax.transfer.resident import Resident, Seen, cut
 from motion_jax.transfer.source import Moment
@@ -140,6 +140,8 @@ def _person(run: Run, options: LiveOptions) -> Person:
     if background is not None and resident.takes == "poses":
         background = cut(background, Seen({}, content_of(run)))
     body = Body.of_run(run) if posed else None
+    if body is not None and options.joints == "seen":
+        limits_of(body)  # said before the camera is asked for
     return Person(resident, networks, runtime, speeds, background, body, plate)
 
 

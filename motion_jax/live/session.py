@@ -28,6 +28,7 @@ from motion_jax.live.presence import Presence
 from motion_jax.live.rungs import Ladder
 from motion_jax.live.slot import Closed, Slot
 from motion_jax.pose.forwards import Forwards
+from motion_jax.pose.options import Joints
 from motion_jax.report.montage import enlarge
 from motion_jax.transfer.fit import RunningFit
 from motion_jax.transfer.options import Method
@@ -76,6 +77,7 @@ class Session:
     windows: Sequence[Place] = ()
     made: int = 0
     with_less: Counter[str] = field(default_factory=Counter)
+    joints: Joints = "free"
     failed: BaseException | None = None
     presence: Presence = field(default_factory=Presence)
     measured: Calibration | None = None
@@ -224,7 +226,7 @@ class Session:
         known = None
         if self.measured is not None and not self.measured_anew:
             known = self.measured.of(size)
-        return RunningFit(size, body, self.normalize, known=known)
+        return RunningFit(size, body, self.normalize, known=known, bend=self.joints)
 
     def _seen(self, posed: Posed, mend: Forwards, fit: RunningFit) -> tuple[Seen | None, float]:
         """(what the run is shown, or None; how much of the background)."""

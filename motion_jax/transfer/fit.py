@@ -24,6 +24,7 @@ from motion_jax.pose.normalize import (
     fit_target,
     normalize,
 )
+from motion_jax.pose.options import Joints
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
 from motion_jax.train.run import Run
@@ -139,19 +140,25 @@ def kept_within(clip: Clip, body: Body) -> tuple[Clip, int]:
 
     Raises UserError where that is not known of the target.
     """
+    within = limits_of(body)
+    keypoints, count = long_arrays.copied(clip.keypoints), 0
+    for window in long_arrays.windows(keypoints):
+        keypoints[window], beyond = joints.kept_within(keypoints[window], within)
+        count += int(beyond.sum())
+    boxes = boxes_of(keypoints, body.size)
+    boxes[clip.lost] = 0
+    return replace(clip, keypoints=keypoints, boxes=boxes), count
+
+
+def limits_of(body: Body) -> Sequence[joints.Limits | None]:
+    """How far the target's joints bend. Raises UserError where that is not known."""
     if body.bent is None:
         raise UserError(
             f"{option('joints')} seen needs to know how far the target's joints bend, which the "
             "run's dataset.json does not say; give the command that trained the run again (a run "
             "that is done is not trained further, and says it then), or leave the option out."
         )
-    keypoints, count = long_arrays.copied(clip.keypoints), 0
-    for window in long_arrays.windows(keypoints):
-        keypoints[window], beyond = joints.kept_within(keypoints[window], body.bent)
-        count += int(beyond.sum())
-    boxes = boxes_of(keypoints, body.size)
-    boxes[clip.lost] = 0
-    return replace(clip, keypoints=keypoints, boxes=boxes), count
+    return body.bent
 
 
 def boxes_of(
@@ -168,12 +175,14 @@ class RunningFit:
     Args:
       size: (height, width) of the source's frames.
       body, method, horizontal: as for `fit_clip`.
+      bend: see `TransferOptions`.joints.
       known: of the source, measured before: it is not measured again until `reset`.
 
     Attributes:
       source: what was measured, in pixels of the source; None: nothing yet.
 
-    Raises UserError where the target's body is not known.
+    Raises UserError where the target's body is not known, or with bend = "seen" how far its joints
+    bend.
     """
 
     def __init__(
@@ -183,9 +192,11 @@ class RunningFit:
         method: Method = "global",
         horizontal: Horizontal = "center",
         known: PoseStatistics | None = None,
+        bend: Joints = "free",
     ):
         if method != "none" and body.statistics is None:
             raise UserError(body.unknown)
+        self._within = limits_of(body) if bend == "seen" else None
         self.size, self.body, self.method = size, body, method
         self.horizontal: Horizontal = horizontal
         self.reset()
@@ -223,6 +234,8 @@ class RunningFit:
         poses = np.stack([pose if self._standing is None else self._standing, pose])
         fitted = _laid(poses, self.size, self.source, self.body, self.method, self.horizontal)[1]
         fitted[fitted[:, 2] <= 0] = 0
+        if self._within is not None:
+            (fitted,), _ = joints.kept_within(fitted[None], self._within)
         return fitted
 
     def _measure(self, time: float, pose: np.ndarray) -> None:

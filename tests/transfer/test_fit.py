@@ -166,6 +166,16 @@ def test_joints_bend_no_further_than_the_targets_were_seen_to():
         if known is not None:
             turned, seen = joints.angles(kept.keypoints, joint)
             np.testing.assert_allclose(turned[seen], known.middle, atol=0.02)
+    # Live, pose by pose, the same.
+    live = RunningFit(source.size, body, "none", bend="seen")
+    poses = [
+        live.next(time, pose) for time, pose in zip(source.times, source.keypoints, strict=True)
+    ]
+    as_it_is, _ = kept_within(fit_clip(source, body, "none"), body)
+    for i in np.flatnonzero(~free.lost):
+        np.testing.assert_allclose(poses[i], as_it_is.keypoints[i], atol=1e-4)
     del dataset["target_joints"]
     with pytest.raises(UserError, match="joints seen needs .* command that trained the run again"):
         kept_within(free, Body.of_run(fake_run(source.size, dataset)))
+    with pytest.raises(UserError, match="joints seen needs"):
+        RunningFit(source.size, Body.of_run(fake_run(source.size, dataset)), bend="seen")

@@ -75,16 +75,11 @@ def angles(
 
 @dataclass(frozen=True)
 class Limits:
-    """Of a joint: its angles lie around `middle`, between `low` and `high` from there (radians).
-
-    longest: of an ankle, the foot's length in the picture by the shin's: feet that point at the
-    camera are short, and a network that saw no others draws a long one badly. None: any.
-    """
+    """Of a joint: its angles lie around `middle`, between `low` and `high` from there (radians)."""
 
     middle: float
     low: float
     high: float
-    longest: float | None = None
 
 
 def limits(poses: Float[np.ndarray, "n 137 3"]) -> list[Limits | None]:
@@ -99,22 +94,12 @@ def limits(poses: Float[np.ndarray, "n 137 3"]) -> list[Limits | None]:
         middle = float(np.arctan2(np.sin(turned).mean(), np.cos(turned).mean()))
         away = _wrapped(turned - middle)
         low, high = np.quantile(away, [STRAYS, 1 - STRAYS])
-        longest = None
-        if joint.at in _FEET:
-            longest = float(np.quantile(_shares(poses, joint)[seen], 1 - STRAYS))
-        found.append(Limits(middle, float(low), float(high), longest))
+        found.append(Limits(middle, float(low), float(high)))
     return found
 
 
-def _shares(poses: np.ndarray, joint: Joint) -> np.ndarray:
-    """The length of the bone after a joint by that of the bone before it."""
-    points = poses[:, [joint.before, joint.at, joint.after], :2]
-    lengths = np.linalg.norm(np.diff(points, axis=1), axis=-1)
-    return lengths[:, 1] / np.maximum(lengths[:, 0], 1e-6)
-
-
 def to_json(known: Sequence[Limits | None]) -> dict[str, Any]:
-    """{joint's name: the numbers of its Limits}; those never seen are left out."""
+    """{joint's name: [middle, low, high] in radians}; those never seen are left out."""
     pairs = zip(JOINTS, known, strict=True)
     return {NAMES[joint.at]: list(astuple(each)) for joint, each in pairs if each is not None}
 
@@ -123,12 +108,7 @@ def from_json(value: Mapping[str, Any]) -> list[Limits | None]:
     """From `to_json`'s. Raises KeyError, TypeError or ValueError for anything else."""
     if unknown := set(value) - {NAMES[joint.at] for joint in JOINTS}:
         raise ValueError(f"{min(unknown)} is no joint")
-    found = {
-        name: Limits(*(None if number is None else float(number) for number in numbers))
-        for name, numbers in value.items()
-    }
-    if any(None in (each.middle, each.low, each.high) for each in found.values()):
-        raise ValueError("a joint without its angles")
+    found = {name: Limits(*map(float, numbers)) for name, numbers in value.items()}
     return [found.get(NAMES[joint.at]) for joint in JOINTS]
 
 
@@ -136,8 +116,7 @@ def kept_within(
     poses: Float[np.ndarray, "n 137 3"], within: Sequence[Limits | None]
 ) -> tuple[Float32[np.ndarray, "n 137 3"], Bool[np.ndarray, " n"]]:
     """(the poses with each joint that bends beyond its limits brought back to the nearest of them,
-    which of the poses had one), and feet no longer than they were seen. The lower foot then stands
-    as low as it stood before."""
+    which of the poses had one). The lower foot then stands as low as it stood before."""
     changed = np.array(poses, np.float32)
     beyond = np.zeros(len(poses), bool)
     for joint, known in zip(JOINTS, within, strict=True):
@@ -148,10 +127,6 @@ def kept_within(
         by = np.where(seen, np.clip(away, known.low, known.high) - away, 0.0)
         beyond |= np.abs(by) > np.radians(1.0)
         _turn(changed, joint, by)
-        if known.longest is not None:
-            longest = max(known.longest, 1e-6)
-            share = np.where(seen, _shares(changed, joint), 0.0)
-            _shorten(changed, joint, longest / np.maximum(share, longest))
     # Far up where a foot is not seen, so that a pose without feet stays where it is.
     seen = poses[:, _FEET, 2] > 0
     before, after = (np.where(seen, one[:, _FEET, 1], -1e6).max(1) for one in (poses, changed))
@@ -191,14 +166,6 @@ def _turn(poses: np.ndarray, joint: Joint, by: np.ndarray) -> None:
     # What is not turned stays as it was, to the bit.
     turns = (poses[:, moved, 2:] > 0) & (by != 0)[:, None, None]
     poses[:, moved, :2] = np.where(turns, pivot + turned, poses[:, moved, :2])
-
-
-def _shorten(poses: np.ndarray, joint: Joint, by: np.ndarray) -> None:
-    moved = list(joint.moved)
-    pivot = poses[:, joint.at, None, :2]
-    shortened = pivot + by[:, None, None] * (poses[:, moved, :2] - pivot)
-    less = (poses[:, moved, 2:] > 0) & (by < 1)[:, None, None]
-    poses[:, moved, :2] = np.where(less, shortened, poses[:, moved, :2])
 
 
 def _slow(count: int, random: np.random.Generator) -> np.ndarray:

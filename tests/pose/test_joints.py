@@ -30,16 +30,9 @@ def angle(pose, name):
     return float(joints.angles(pose[None], joint)[0][0])
 
 
-def known(within, name):
-    [found] = [
-        each for joint, each in zip(joints.JOINTS, within, strict=True) if joint.at == INDEX[name]
-    ]
-    return found
-
-
 def test_what_was_seen_is_left_alone(dance):
     within = [
-        each and joints.Limits(each.middle, each.low - 0.5, each.high + 0.5, each.longest and 9.0)
+        each and joints.Limits(each.middle, each.low - 0.5, each.high + 0.5)
         for each in joints.limits(dance)
     ]
     kept, beyond = joints.kept_within(dance, within)
@@ -61,9 +54,13 @@ def test_a_leg_that_bends_too_far_comes_back_to_the_nearest_that_was_seen(dance,
     )
     [kept], [beyond] = joints.kept_within(raised[None], within)
     assert beyond
-    hip = known(within, "left_hip")
-    away = (angle(kept, "left_hip") - hip.middle + np.pi) % (2 * np.pi) - np.pi
-    assert away == pytest.approx(hip.high if degrees > 0 else hip.low, abs=1e-3)
+    [known] = [
+        each
+        for joint, each in zip(joints.JOINTS, within, strict=True)
+        if joint.at == INDEX["left_hip"]
+    ]
+    away = (angle(kept, "left_hip") - known.middle + np.pi) % (2 * np.pi) - np.pi
+    assert away == pytest.approx(known.high if degrees > 0 else known.low, abs=1e-3)
     for a, b in (("left_hip", "left_knee"), ("left_knee", "left_ankle"), ("neck", "left_hip")):
         lengths = [np.linalg.norm(one[INDEX[a], :2] - one[INDEX[b], :2]) for one in (raised, kept)]
         assert lengths[0] == pytest.approx(lengths[1], rel=1e-4)
@@ -74,20 +71,6 @@ def test_a_leg_that_bends_too_far_comes_back_to_the_nearest_that_was_seen(dance,
     np.testing.assert_allclose(
         (kept[others] - kept[trunk])[:, :2], (raised[others] - raised[trunk])[:, :2], atol=2.5
     )
-
-
-def test_a_foot_is_no_longer_than_it_was_seen(dance):
-    within = joints.limits(dance[:20])
-    toes = [INDEX["left_big_toe"], INDEX["left_small_toe"], INDEX["left_heel"]]
-    ankle, pose = INDEX["left_ankle"], dance[0].copy()
-    pose[toes, :2] += 2 * (pose[toes, :2] - pose[ankle, :2])
-    [kept], _ = joints.kept_within(pose[None], within)
-    foot, shin = (
-        np.linalg.norm(kept[INDEX[name], :2] - kept[ankle, :2])
-        for name in ("left_big_toe", "left_knee")
-    )
-    assert foot / shin == pytest.approx(known(within, "left_ankle").longest, rel=1e-3)
-    assert known(within, "left_knee").longest is None
 
 
 def test_absent_points_stay_absent(dance):
@@ -107,7 +90,6 @@ def test_limits_are_kept_as_text(dance):
     within = joints.limits(dance)
     assert None in within
     assert joints.from_json(joints.to_json(within)) == within
-    wrongs = ([0, 0], ["a", 0, 0], [0, None, 0], [0, 0, 0, 0, 0])
-    for wrong in ({"left_ear": [0, 0, 0]}, *({"left_knee": numbers} for numbers in wrongs)):
+    for wrong in ({"left_ear": [0, 0, 0]}, {"left_knee": [0, 0]}, {"left_knee": ["a", 0, 0]}):
         with pytest.raises((TypeError, ValueError)):
             joints.from_json(wrong)

@@ -60,7 +60,7 @@ def test_the_clock_ends_each_stage():
 
 
 def test_faces_of_a_few_pixels_have_no_stage():
-    plan = planned(face_height=20)
+    plan = planned(face_height=12)
     assert plan.limits == pytest.approx({"global": 28 / 0.9, "local": 62 / 0.9})
     assert list(plan.config.recipe.stages()) == ["global", "local"]
 

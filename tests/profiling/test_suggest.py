@@ -244,7 +244,7 @@ def test_what_takes_over_a_week_is_not_offered():
 
 def test_faces_of_a_few_pixels_have_no_stage():
     """As the report advises."""
-    small = propose(change(MINUTE, face_height=20.0), CARD)
+    small = propose(change(MINUTE, face_height=12.0), CARD)
     assert "--recipe.face-stage.steps 0" in small.command
     assert "face-stage" not in propose(change(MINUTE, face_height=30.0), CARD).command
 

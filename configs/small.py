@@ -14,7 +14,7 @@ Command:
 Hardware: one GPU; on two CPU cores take two_cores. Hours on an H200: 0.3, from measured steps
 (global 16.6 ms, local 50.9 ms; the face stage's estimated). Memory, estimated: 1.2 GB.
 Result: not measured with these settings, which are those that helped at 128x128. Near them, 88
-minutes of steps on two CPU cores: PSNR 29.75, SSIM 0.936 (docs/results.md). With a drawn
+minutes of steps on two CPU cores: PSNR 29.74, SSIM 0.936 (docs/results.md). With a drawn
 background, after 55 seconds of its steps (1,085 and 617) on a dancer before a blue screen, held-out
 PSNR 28.0 and SSIM 0.85 (nearest frame: SSIM 0.88). The numbers of steps are a first guess, not the
 outcome of a search.

@@ -2,7 +2,8 @@
 change. train/resident.py makes of them what pairs.Load makes, where the pictures lie.
 
 The order, the windows and the randomness are Load's, and so are keypoints and face boxes, to the
-bit. Pictures that are scaled, shifted or coloured may differ from OpenCV's by one grey level.
+bit. Pictures that are scaled or shifted may differ from OpenCV's by one grey level before their
+colours change, and the few pixels that its vectors leave over by one after that.
 """
 
 from functools import cached_property

@@ -4,7 +4,6 @@ this computer hands over which pictures it has (data/numbered.py)."""
 import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,13 +30,13 @@ class Resident:
     """
 
     def __init__(self, load: Numbered, mesh: Mesh):
-        self._mesh = mesh
         self._pictures = _on_devices(load, mesh)
+        self._program = program(mesh)
 
     def batch(self, placed: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """What pairs.batches makes, as mesh.place lays it; placed: what `load` makes, laid out by
         mesh.place."""
-        return _program(self._mesh, tuple(sorted(placed)))(self._pictures, placed)
+        return self._program(self._pictures, placed)
 
 
 def bytes_needed(load: Numbered) -> int:
@@ -96,17 +95,14 @@ def _decoded(load: Numbered) -> Iterator[tuple[int, dict[str, UInt8[np.ndarray, 
             yield first, pieces
 
 
-@functools.lru_cache(maxsize=8)
-def _program(mesh: Mesh, names: tuple[str, ...]) -> Any:
-    """The jitted (pictures, what Numbered makes) -> batch on a mesh; names: what Numbered made."""
+def program(mesh: Mesh) -> jax.stages.Wrapped:
+    """The jitted (pictures, what Numbered makes) -> batch, as mesh.place lays it."""
 
-    def program(
-        pictures: dict[str, jax.Array], given: dict[str, jax.Array]
-    ) -> dict[str, jax.Array]:
+    def made(pictures: dict[str, jax.Array], given: dict[str, jax.Array]) -> dict[str, jax.Array]:
         batch = batch_of(pictures, given)
         return jax.lax.with_sharding_constraint(batch, meshes.over_batch(mesh, batch))
 
-    return jax.jit(program)
+    return jax.jit(made)
 
 
 def batch_of(

@@ -155,8 +155,8 @@ def limits_of(body: Body) -> Sequence[joints.Limits | None]:
     if body.bent is None:
         raise UserError(
             f"{option('joints')} seen needs to know how far the target's joints bend, which the "
-            "run's dataset.json does not say; give the command that trained the run again (a run "
-            "that is done is not trained further, and says it then), or leave the option out."
+            "run's dataset.json does not say; give the command that trained the run again (it "
+            "writes that, and does not train a finished run further), or leave the option out."
         )
     return body.bent
 

@@ -32,7 +32,7 @@ from motion_jax.pose.draw import PoseStyle  # noqa: E402
 from motion_jax.profiling.measure import synthetic_batch  # noqa: E402
 from motion_jax.recipes import cyclegan, pix2pix, stylegan2  # noqa: E402
 from motion_jax.recipes.state import State  # noqa: E402
-from motion_jax.train.resident import _program, batch_of  # noqa: E402
+from motion_jax.train.resident import batch_of, program  # noqa: E402
 from motion_jax.train.step import (  # noqa: E402
     check_layout,
     compile_ahead,
@@ -237,7 +237,7 @@ def resident() -> None:
     alone = jax.device_get(batch_of(pictures, given))
     mesh = meshes.make_mesh(Devices(data=4, space=2), BATCH)
     everywhere = jax.device_put(pictures, meshes.replicated(mesh))
-    shared = _program(mesh, tuple(sorted(given)))(everywhere, meshes.place(given, mesh))
+    shared = program(mesh)(everywhere, meshes.place(given, mesh))
     wanted = meshes.over_batch(mesh, shared)
     for name, array in shared.items():
         assert array.sharding.is_equivalent_to(wanted[name], array.ndim), name

@@ -32,6 +32,7 @@ from motion_jax.serve.sdk import Sdk, hub
 from motion_jax.serve.service import Service, shows_person
 from motion_jax.train.run import load_person
 from motion_jax.train.unfinished import tell_unfinished
+from motion_jax.transfer.fit import Body, limits_of
 from motion_jax.transfer.resident import Resident
 
 # Seconds between looks whether somebody asked for an end.
@@ -96,6 +97,8 @@ def _loaded(options: ServeOptions) -> dict[str, Resident]:
                     f"The body of the run {resident.name} is not known, so that poses cannot be "
                     f"fitted to it; use {option('normalize')} none."
                 )
+        if options.joints == "seen" and resident.takes == "poses" and not resident.densepose:
+            limits_of(Body.of_run(run))  # said before anything is compiled
         residents[resident.name] = resident
         say(f"{place}: step {run.step}, {run.size[1]}x{run.size[0]}; compiling ...")
         _warmed(resident)

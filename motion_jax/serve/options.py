@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from motion_jax.pose.options import Joints
+
 
 @dataclass(frozen=True)
 class ServeOptions:
@@ -25,6 +27,8 @@ class ServeOptions:
     trained on ready pose pictures, person for others."""
     normalize: Literal["global", "limbs", "none"] = "global"
     """How the pose of a person in a picture is fitted to the target's body, as for transfer."""
+    joints: Joints = "free"
+    """How far joints may bend: as for transfer, of poses in pictures and of keypoints."""
     detail: Literal["holistic", "body"] = "holistic"
     """Estimate body, face and hands of a person in a picture, or the body alone (twice as fast)."""
     pose_model: Path | None = None

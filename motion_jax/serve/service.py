@@ -103,7 +103,8 @@ class Service:
         self, resident: Resident, size: tuple[int, int], method: Method | None = None
     ) -> RunningFit:
         """Fits poses in pictures of `size` to the run's body."""
-        return RunningFit(size, Body.of_run(resident.run), method or self.options.normalize)
+        body, bend = Body.of_run(resident.run), self.options.joints
+        return RunningFit(size, body, method or self.options.normalize, bend=bend)
 
     def posed(
         self,
@@ -113,7 +114,8 @@ class Service:
         method: Method,
     ) -> Seen:
         """What the run is shown of keypoints in pixels of a picture of `size`."""
-        if method == "none" and size == resident.size:
+        as_it_is = method == "none" and self.options.joints == "free"
+        if as_it_is and size == resident.size:
             return resident.pose(keypoints)
         laid = self.fit(resident, size, method).next(0.0, keypoints)
         if laid is None:

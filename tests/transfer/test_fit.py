@@ -1,6 +1,8 @@
 """Poses laid into the target's picture: of whole clips, and live, one after another."""
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from motion_jax.pose import joints
 from motion_jax.pose.normalize import fit_target
 from motion_jax.pose.skeleton import INDEX
 from motion_jax.pose.track import PoseTrack
+from motion_jax.serve.options import ServeOptions
+from motion_jax.serve.service import Service
 from motion_jax.transfer.fit import SETTLE, Body, RunningFit, fit_clip, kept_within, placements
 
 FPS = 25
@@ -174,6 +178,16 @@ def test_joints_bend_no_further_than_the_targets_were_seen_to():
     as_it_is, _ = kept_within(fit_clip(source, body, "none"), body)
     for i in np.flatnonzero(~free.lost):
         np.testing.assert_allclose(poses[i], as_it_is.keypoints[i], atol=1e-4)
+    # And served, keypoint by keypoint, even where nothing else is fitted.
+    seen = SimpleNamespace(
+        run=fake_run(source.size, dataset), size=source.size, pose=lambda keypoints: keypoints
+    )
+    for bend, expected in (("seen", as_it_is.keypoints[20]), ("free", source.keypoints[20])):
+        options = ServeOptions((Path("run"),), joints=bend)
+        service = Service(options, {"run": seen}, engine=None, figures=None)
+        served = service.posed(seen, source.keypoints[20], source.size, "none")
+        np.testing.assert_allclose(served, expected, atol=1e-4)
+    assert np.abs(as_it_is.keypoints[20] - source.keypoints[20]).max() > 0.5
     del dataset["target_joints"]
     with pytest.raises(UserError, match="joints seen needs .* command that trained the run again"):
         kept_within(free, Body.of_run(fake_run(source.size, dataset)))

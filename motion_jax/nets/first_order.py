@@ -291,6 +291,9 @@ class OcclusionAwareGenerator(nn.Module):
       skips: whether the warped picture itself is shown as far as the occlusion map calls it seen,
         and what the network makes elsewhere, as the successor's last layer does where it is set
         so (Siarohin et al., "Motion Representations for Articulated Animation", CVPR 2021).
+      matte: whether one more layer says how much of each pixel the network draws; through the rest
+        the source picture is seen, in its place or as its background moved (Porter & Duff 1984,
+        "over").
     """
 
     channels: int
@@ -301,6 +304,7 @@ class OcclusionAwareGenerator(nn.Module):
     motion: DenseMotion | None = None
     align_corners: bool = False
     skips: bool = False
+    matte: bool = False
     running: bool = False
     dtype: Dtype = jnp.float32
 
@@ -312,6 +316,8 @@ class OcclusionAwareGenerator(nn.Module):
         self.residual = [Residual(**layer) for _ in range(self.residuals)]
         self.up = [Normed(width, double=True, **layer) for width in widths[-2::-1]]
         self.last = Convolution(self.channels, 7, dtype=self.dtype)
+        if self.matte and self.motion is not None:
+            self.alpha = Convolution(1, 7, dtype=self.dtype)
 
     def features(self, picture: Float[Array, "n h w c"]) -> Array:
         """What the generator knows of a source picture, whatever drives it: [n, h, w, C] of its
@@ -345,7 +351,19 @@ class OcclusionAwareGenerator(nn.Module):
         if self.skips and motion is not None and motion.occlusion is not None:
             seen = sampling.resize(motion.occlusion, *made.shape[1:3]).astype(jnp.float32)
             made = seen * self.deformed(picture, motion) + (1.0 - seen) * made
+        if self.matte and motion is not None:
+            with jax.named_scope("matte"):
+                alpha = jax.nn.sigmoid(self.alpha(x).astype(jnp.float32))
+                self.sow("intermediates", "drawn", alpha)
+                made = alpha * made + (1.0 - alpha) * self._behind(picture, driving)
         return made, motion
+
+    def _behind(self, picture: Array, driving: Keypoints) -> Array:
+        """The source picture, moved as the driving pictures' background is."""
+        if driving.background is None:
+            return picture
+        grid = keypoints.background_places(driving, *picture.shape[1:3])
+        return sampling.grid_sample(picture, grid, align_corners=self.align_corners)
 
     def _warped(self, x: Array, deformation: Array) -> Array:
         grid = sampling.resize(deformation, *x.shape[1:3])

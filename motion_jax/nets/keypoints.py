@@ -94,12 +94,21 @@ def sparse_motions(
         change = product(source.jacobian, inverse(driving.jacobian))
         away = applied(change[:, :, None, None], away)
     moved = away + source.value[:, :, None, None]
-    behind = grid[None, None]
-    if driving.background is not None:
-        maps = driving.background[:, None, None, None]
-        behind = applied(maps[..., :2], behind) + maps[..., 2]
+    behind = background_places(driving, height, width)[:, None]
     behind = jnp.broadcast_to(behind, (len(moved), 1, height, width, 2))
     return jnp.concatenate([behind, moved], axis=1)
+
+
+def background_places(
+    driving: Keypoints, height: int, width: int
+) -> Float[Array, "n height width 2"]:
+    """Where each pixel of the driving picture's background is looked up in the source; n is 1 where
+    it stands still."""
+    grid = jnp.asarray(coordinate_grid(height, width))[None]
+    if driving.background is None:
+        return grid
+    maps = driving.background[:, None, None]
+    return applied(maps[..., :2], grid) + maps[..., 2]
 
 
 def hull_area(points: Float[Array, "k 2"]) -> Float[Array, ""]:

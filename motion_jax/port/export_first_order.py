@@ -36,6 +36,8 @@ def wanted(options: ExportOptions) -> bool:
         ours = f"moves the background ({setting('recipe.background_motion.kind')})"
     elif config.recipe.generator.skips:
         ours = f"shows the warped photo itself ({setting('recipe.generator.skips')})"
+    elif config.recipe.generator.matte:
+        ours = f"leaves the photo as it is around what moves ({setting('recipe.generator.matte')})"
     if options.format == "torch" and ours:
         raise UserError(
             f"The run {options.run} {ours}, which the original's networks cannot; choose "

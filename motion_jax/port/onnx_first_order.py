@@ -228,6 +228,14 @@ def background_motion(
     return net.reshape(net.op("Add", net.op("MatMul", mean, kernel), bias), 0, 2, 3)
 
 
+def background_places(net: Net, background: str, grid: np.ndarray) -> str:
+    """Where the map [n, 2, 3] has each place of a grid [1, 1, pixels, 2]: [n, 1, pixels, 2]."""
+    columns = net.op("Transpose", background, perm=[0, 2, 1])
+    matrix = net.op("Gather", columns, np.array([0, 1], np.int64), axis=1)
+    shift = net.unsqueezed(net.part(columns, 1, 2, keep=True), 1)
+    return net.op("Add", net.op("MatMul", grid, net.unsqueezed(matrix, 1)), shift)
+
+
 def dense_motion(
     net: Net,
     module: DenseMotion,
@@ -255,10 +263,7 @@ def dense_motion(
         nothing = net.op("Mul", net.part(moved, 1, 0, keep=True), _one(0))
         behind = net.op("Add", nothing, grid)
     else:
-        columns = net.op("Transpose", background, perm=[0, 2, 1])
-        matrix = net.op("Gather", columns, np.array([0, 1], np.int64), axis=1)
-        shift = net.unsqueezed(net.part(columns, 1, 2, keep=True), 1)
-        behind = net.op("Add", net.op("MatMul", grid, net.unsqueezed(matrix, 1)), shift)
+        behind = background_places(net, background, grid)
     motions = net.op("Concat", behind, moved, axis=1)
     places = net.reshape(motions, 0, count * pixels, 2)
     deformed = net.sampled(small, places, (height, width), module.align_corners)
@@ -329,11 +334,24 @@ def generator(
     for i in range(module.halvings):
         x = net.normed(x, _inner(variables, f"up_{i}"), f"up_{i}", "double")
     made = net.op("Sigmoid", net.conv(x, params["last"], "last", 3))
-    if not blended:
+    if blended:
+        made = _mixed(net, made, warped, blended)
+    if not module.matte or module.motion is None:
         return made
-    # seen * warped + (1 - seen) * made.
-    away = net.op("Sub", warped, made)
-    return net.op("Add", made, net.op("Mul", blended, away))
+    behind = picture
+    if background is not None:
+        grid = coordinate_grid(*size).reshape(1, 1, size[0] * size[1], 2)
+        places = net.reshape(background_places(net, background, grid), 0, size[0] * size[1], 2)
+        behind = net.sampled(picture, places, size, module.align_corners)
+        behind = net.op("Transpose", behind, perm=[0, 2, 1])
+        behind = net.op("Reshape", behind, np.array([0, -1, *size], np.int64))
+    alpha = net.op("Sigmoid", net.conv(x, params["alpha"], "alpha", 3))
+    return _mixed(net, behind, made, alpha)
+
+
+def _mixed(net: Net, below: str, above: str, share: str) -> str:
+    """share * above + (1 - share) * below."""
+    return net.op("Add", below, net.op("Mul", share, net.op("Sub", above, below)))
 
 
 # --- files ----------------------------------------------------------------------------------------

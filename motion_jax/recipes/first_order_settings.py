@@ -112,6 +112,9 @@ class Generator:
     skips: bool = False
     """Whether the warped photo itself is shown where that map calls it seen: sharp after little
     training. Not in the published networks; their checkpoints cannot hold it."""
+    matte: bool = False
+    """Whether one more layer says what of the picture is drawn, and elsewhere the photo stays as it
+    is: a background that stands still and sharp. Not in the published networks either."""
 
     def module(
         self,
@@ -141,7 +144,7 @@ class Generator:
             )
         return first_order.OcclusionAwareGenerator(
             3, self.expansion, self.most, self.halvings, self.residuals, inner,
-            skips=self.skips, **common,
+            skips=self.skips, matte=self.matte, **common,
         )  # fmt: skip
 
 

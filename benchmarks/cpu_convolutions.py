@@ -25,7 +25,11 @@ LAYERS = {
     "block of 1024 channels, 16x32": (1, 16, 32, 1024, 1024, 3),
     "block of 512 channels, 8x8": (1, 8, 8, 512, 512, 3),
     "block of 512 channels, 32x32": (1, 32, 32, 512, 512, 3),
+    "block of 512 channels, 32x32, four pictures": (4, 32, 32, 512, 512, 3),
     "block of 256 channels, 64x64": (1, 64, 64, 256, 256, 3),
+    "block of 256 channels, 64x64, four pictures": (4, 64, 64, 256, 256, 3),
+    "block of 128 channels, 32x32, four pictures": (4, 32, 32, 128, 128, 3),
+    "block of 128 channels, 128x128, four pictures": (4, 128, 128, 128, 128, 3),
     "block of 64 channels, 256x256": (1, 256, 256, 64, 64, 3),
     "block of 32 channels, 128x128, four pictures": (4, 128, 128, 32, 32, 3),
 }
@@ -37,6 +41,7 @@ COLUMNS = {
     "same": "same",
     "columns": "columns",
     "products": "products",
+    "winograd": "winograd",
     "shifts": "shifts",
     "strips": "strips",
     "chosen": "chosen",
@@ -75,7 +80,7 @@ def _forms(kernel: tuple[int, ...]) -> dict[str, dict[str, Callable[..., Any]]]:
     import jax
     import jax.numpy as jnp
 
-    from motion_jax.nets import conv_accelerator, conv_cpu
+    from motion_jax.nets import conv_accelerator, conv_cpu, winograd
 
     k, _, inputs, outputs = kernel
     around = ((0, 0), (k // 2,) * 2, (k // 2,) * 2, (0, 0))
@@ -94,6 +99,7 @@ def _forms(kernel: tuple[int, ...]) -> dict[str, dict[str, Callable[..., Any]]]:
     }
     if k == 3:
         output["products"] = conv_cpu._reflect_products
+        output["winograd"] = on(partial(winograd.convolution, padding=0))
 
     def toward_input(form):
         def pull(x, dy, kernel):
@@ -121,6 +127,8 @@ def _forms(kernel: tuple[int, ...]) -> dict[str, dict[str, Callable[..., Any]]]:
     if min(inputs, outputs) >= 32:
         kernels["columns"] = toward_kernel(output["columns"])
         kernels["shifts"] = gradient(conv_cpu._shifts_gradient)
+    if k == 3:
+        kernels["winograd"] = toward_kernel(output["winograd"])
     return {
         "output": {name: lambda x, dy, w, f=form: f(x, w) for name, form in output.items()},
         "toward the input": {

@@ -11,6 +11,7 @@ shape; `_mixed` puts the three together. The forms:
   columns  one matrix product with all k x k shifts of the picture side by side (im2col)
   shifts   k x k matrix products, one for each shift
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
+  winograd 4 products instead of 9, where channels are many (winograd.py); float32 alone
 
 All are exact: the same products, summed in another order. The limits between them were measured on
 two cores with AVX-512 (benchmarks/cpu_convolutions.py). `near`: see conv_accelerator.py.
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from motion_jax.nets import conv_accelerator
+from motion_jax.nets import conv_accelerator, winograd
 from motion_jax.nets.conv_accelerator import Near, plain, rows
 
 Form = Callable[[Array, Array], Array]  # (picture, kernel) -> picture; linear in each
@@ -221,7 +222,10 @@ def _small(x: Array, kernel: Array, pixels: int) -> bool:
 def _convolve(x: Array, kernel: Array) -> Array:
     """Stride-1 convolution without padding, odd kernel."""
     k, inputs = kernel.shape[0], kernel.shape[2]
-    pixels = x.shape[0] * (x.shape[1] - k + 1) * (x.shape[2] - k + 1)
+    height, width = x.shape[1] - k + 1, x.shape[2] - k + 1
+    if winograd.pays(kernel, (x.shape[0], height, width), x.dtype):
+        return winograd.convolution(x, kernel, 0)
+    pixels = x.shape[0] * height * width
     forward = _columns if pixels <= 512 and inputs >= 128 else _same
     toward_input = _columns if _small(x, kernel, pixels) else _same
     return _mixed(forward, toward_input, _kernel_gradient)(x, kernel)
@@ -256,7 +260,8 @@ def conv_reflect(x: Array, kernel: Array, near: Near = (0, 0)) -> Array:
     def padded(x: Array) -> Array:
         return jnp.pad(x, ((0, 0), rows(k, near), (k, k), (0, 0)), mode="reflect")
 
-    if any(near) or k != 1 or inputs < 512 or not 256 < pixels <= 2048:
+    fewer = winograd.pays(kernel, x.shape[:3], x.dtype)
+    if fewer or any(near) or k != 1 or inputs < 512 or not 256 < pixels <= 2048:
         return _convolve(padded(x), kernel)
 
     def toward_input(x: Array, kernel: Array) -> Array:
@@ -274,6 +279,8 @@ def conv_zero(x: Array, kernel: Array, padding: int, near: Near = (0, 0)) -> Arr
         if kernel.shape[0] % 2 and not any(near):
             return _convolve(_pad(x, padding), kernel)
         return conv_accelerator.conv_zero(x, kernel, padding, near)
+    if padding == 1 and not any(near) and winograd.pays(kernel, x.shape[:3], x.dtype):
+        return winograd.convolution(x, kernel, padding)
     pixels = x.size // x.shape[-1]
     if any(near) or (pixels <= 512 and x.shape[-1] >= 128):
         return _convolve(_pad(x, padding, near), kernel)

@@ -280,6 +280,34 @@ _zero_from_few.defvjp(
 )
 
 
+def _zero_to_few_form(x: Array, kernel: Array, taken: int, near: Near) -> Array:
+    """Blocks of factor `taken`, with k // 2 zeros around the picture -> a picture of few
+    channels."""
+    p = kernel.shape[0] // 2
+    height, width = x.shape[1] - sum(near), x.shape[2] * taken
+    side = margin(p, taken)
+    around = jnp.pad(x, ((0, 0), plainly.rows(p, near), (side, side), (0, 0)))
+    return _to_few(around, kernel, taken, p, height, width)
+
+
+def _zero_to_few_backward(
+    taken: int, near: Near, saved: tuple[Array, Array], dy: Array
+) -> tuple[Array, Array]:
+    x, kernel = saved
+    p = kernel.shape[0] // 2
+    around = jnp.pad(dy, ((0, 0), (p + near[0], p + near[1]), (p, p), (0, 0)))
+    towards_x = _from_few(around, _turned(kernel), taken)
+    (towards_kernel,) = jax.vjp(lambda k: _zero_to_few_form(x, k, taken, near), kernel)[1](dy)
+    return towards_x, towards_kernel
+
+
+_zero_to_few = jax.custom_vjp(_zero_to_few_form, nondiff_argnums=(2, 3))
+_zero_to_few.defvjp(
+    lambda x, kernel, *settings: (_zero_to_few_form(x, kernel, *settings), (x, kernel)),
+    _zero_to_few_backward,
+)
+
+
 def conv_zero(x: Picture, kernel: Array, padding: int, near: Near = (0, 0)) -> Picture:
     k, _, inputs, outputs = kernel.shape
     blocks, factor = of(x)
@@ -288,6 +316,8 @@ def conv_zero(x: Picture, kernel: Array, padding: int, near: Near = (0, 0)) -> P
         return plainly.conv_zero(unpacked(x), kernel, padding, near)
     if inputs <= _FEW < outputs and _TILE[1] % given == 0:
         return wrapped(_zero_from_few(unpacked(x), kernel, given, near), given)
+    if k > 1 and outputs <= _FEW < inputs and _TILE[1] % factor == 0:
+        return _zero_to_few(blocks, kernel, factor, near)
     if factor > 1 and given == factor:
         rows = plainly.rows(padding, near)
         return wrapped(_packed_same(blocks, kernel, factor, zeros=rows), factor)

@@ -29,6 +29,8 @@ CASES = {
     "up by four": ("conv_up", 3, (3, 4, 64, 32), 2, 4),
     "up, wide": ("conv_up", 3, (3, 4, 16, 128), 1, 1),
     "zeros, from few": ("conv_zero", 3, (10, 16, 3, 64), 1, 2),
+    "zeros, to few": ("conv_zero", 7, (10, 16, 32, 3), 4, 1),
+    "zeros, to few, no whole tiles": ("conv_zero", 7, (9, 12, 16, 3), 1, 1),
     "zeros, packed": ("conv_zero", 3, (5, 8, 64, 64), 2, 2),
     "zeros, from packed to wide": ("conv_zero", 3, (5, 8, 64, 128), 2, 1),
     "up of kernel 4": ("conv_up", 4, (3, 4, 32, 32), 2, 1),
@@ -43,7 +45,7 @@ def close(ours, plain, message=""):
 @pytest.mark.parametrize("case", CASES)
 def test_every_form_is_the_plain_one_in_value_and_gradients(case):
     name, k, (height, width, inputs, outputs), taken, given = CASES[case]
-    padding = (1,) if name == "conv_zero" else ()
+    padding = (k // 2,) if name == "conv_zero" else ()
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(2, height, width, inputs)), jnp.float32)
     kernel = jnp.asarray(random.normal(size=(k, k, inputs, outputs)), jnp.float32)

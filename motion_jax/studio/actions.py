@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, Literal
 
 from motion_jax.compare.duration import parse_budget
 from motion_jax.errors import UserError, option
@@ -23,7 +23,7 @@ from motion_jax.jobs import book
 from motion_jax.jobs.book import Job, Lane
 from motion_jax.plan.methods import choose
 from motion_jax.studio import forms
-from motion_jax.studio.checkpoints import check_weights, newest
+from motion_jax.studio.checkpoints import check_weights, newest, people_of
 from motion_jax.studio.library import Item, Library, called, slug
 from motion_jax.studio.settings import configs
 from motion_jax.video.reader import check_choice
@@ -46,6 +46,8 @@ class Action:
       instead: by option, what is asked for where it is not given: another option and its value.
       files: options that can name files, or open this machine to others, though they are no paths
         by their type. casts: options that name several runs.
+      people: how a run that knows several people is taken: "" as a whole, "one" as one of them,
+        "all" as either.
     """
 
     takes: Mapping[str, tuple[str, ...]]
@@ -62,6 +64,7 @@ class Action:
     instead: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     casts: tuple[str, ...] = ()
+    people: Literal["", "one", "all"] = ""
 
 
 _FILM, _PERSON, _RUN, _PICTURE = ("films",), ("datasets",), ("runs",), ("pictures",)
@@ -76,10 +79,11 @@ ACTIONS: Mapping[str, Action] = {
         ".mp4",
         "{run}{data} – {source}",
         casts=("cast",),
+        people="one",
     ),
     "people": Action({"video": _FILM}, "out", "casts", named="{video}"),
     "evaluate": Action({"run": _RUN, "data": _PERSON, "source": _FILM}, "out", "evaluations",
-                       named="{run}"),
+                       named="{run}", people="all"),
     "compare": Action({"target": _PERSON, "source": _FILM, "truth": _FILM}, "out", "comparisons",
                       named="{target} – {source}", first=("budget",)),
     "animate": Action(
@@ -102,12 +106,13 @@ ACTIONS: Mapping[str, Action] = {
         instead={"run": ("method", "rig")},
         files=("character",),
     ),
-    "adapt": Action({"base": _RUN, "data": _PERSON}, "run", "runs", named="{data}"),
-    "distill": Action({"teacher": _RUN, "data": _PERSON}, "run", "runs", named="{teacher} (small)"),
+    "adapt": Action({"base": _RUN, "data": _PERSON}, "run", "runs", named="{data}", people="all"),
+    "distill": Action({"teacher": _RUN, "data": _PERSON}, "run", "runs", named="{teacher} (small)",
+                      people="one"),
     "import": Action({"data": _PERSON, "source": _RUN}, "run", "runs"),
     "export": Action({"run": _RUN}, "out", "exports", named="{run}", needs=("run",),
-                     first=("format",)),
-    "serve": Action({"run": _RUN}, again=False,
+                     first=("format",), people="one"),
+    "serve": Action({"run": _RUN}, again=False, people="one",
                     files=("host", "token", "allow_host", "allow_origin")),
 }  # fmt: skip
 # Of those on the pages made by hand; the others have the page of their form alone.
@@ -277,7 +282,9 @@ class Desk:
         if verb == "train":
             _check_config(first)
         if verb == "export":
-            _check_format(library.folder / options.run, options.format)
+            # Without the person, of a run that knows several.
+            run = str(options.run).partition(":")[0]
+            _check_format(library.folder / run, options.format)
         return _Plan(values, taken, line, more)
 
     def _looked_up(
@@ -320,7 +327,7 @@ class Desk:
         if not all(isinstance(ref, str) for ref in given):
             raise UserError("Choose from the list.")
         if all(ref.partition("/")[0] in kinds for ref in given):
-            items = [library.of_ref(ref) for ref in given]
+            items = [_chosen(library, ref) for ref in given]
             for item in items:
                 if not item.is_there:
                     raise UserError(f"“{item.name}” is not made yet.")
@@ -350,7 +357,20 @@ def film_of(item: Item) -> str:
     """The path that a command takes for a thing, from the project's folder."""
     if item.kind in ("films", "pictures"):
         return str(Path(item.relative) / str(item.facts["file"]))
-    return item.relative
+    return f"{item.relative}:{item.who}" if item.who else item.relative
+
+
+def _chosen(library: Library, choice: str) -> Item:
+    """The thing of KIND/ID, or one of a run's people of runs/ID:WHO."""
+    ref, _, who = choice.partition(":")
+    item = library.of_ref(ref)
+    if not who:
+        return item
+    people = people_of(item) if item.kind == "runs" else []
+    if who not in people:
+        known = ", ".join(people) or "nobody by name"
+        raise UserError(f"“{item.name}” knows {known}, and not {who}; choose from the list.")
+    return item.person(who)
 
 
 def _check_there(library: Library, name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from motion_jax.errors import UserError
 from motion_jax.studio import state, uploads
-from motion_jax.studio.checkpoints import newest
+from motion_jax.studio.checkpoints import newest, people_of
 from motion_jax.studio.labels import failure
 from motion_jax.studio.library import Item, Library
 from motion_jax.studio.web import Studio, studio_of, words_of
@@ -123,3 +123,14 @@ def learned(library: Library) -> tuple[list[Item], list[Item]]:
     saved = {run.ref: newest(run) for run in runs}
     able = sorted((run for run in runs if saved[run.ref]), key=lambda run: -saved[run.ref])
     return able, [run for run in runs if not saved[run.ref]]
+
+
+def each_person(runs: Sequence[Item], whole: bool = False) -> list[Item]:
+    """The runs, with everybody in place of one that knows several people. whole: it is there, too,
+    before them."""
+    found: list[Item] = []
+    for run in runs:
+        people = people_of(run)
+        found += [run] if whole or not people else []
+        found += [run.person(who) for who in people]
+    return found

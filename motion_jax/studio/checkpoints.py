@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from motion_jax.data.identities import names_of
 from motion_jax.errors import UserError
 from motion_jax.studio.library import Item
 
@@ -29,6 +30,17 @@ def recipe_of(run: Item) -> str:
         return str(json.loads((run.path / "config.json").read_text())["recipe"]["type"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
+
+
+def people_of(run: Item) -> list[str]:
+    """Those whom a run knows by name, where it was trained to tell several apart."""
+    try:
+        config = json.loads((run.path / "config.json").read_text())
+        if config["recipe"].get("identities", 0) < 2:
+            return []
+        return names_of(json.loads((run.path / "dataset.json").read_text())["info"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return []
 
 
 def check_weights(path: Path) -> None:

@@ -63,6 +63,7 @@ class Item:
       made_from: the things that it was made from, as KIND/ID.
       facts: more that is known of it (a film's length, a result's options).
       made: seconds since 1970.
+      who: of a run that knows several people, the one who is meant; "": the whole run.
     """
 
     project: Path
@@ -72,10 +73,20 @@ class Item:
     made_from: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     made: float = 0.0
+    who: str = ""
 
     @property
     def ref(self) -> str:
         return f"{self.kind}/{self.id}"
+
+    @property
+    def choice(self) -> str:
+        """`ref`, and who of a run is meant: what a list's entry sends."""
+        return f"{self.ref}:{self.who}" if self.who else self.ref
+
+    def person(self, who: str) -> "Item":
+        """One of the people whom a run knows."""
+        return replace(self, who=who, name=f"{self.name}: {who}")
 
     @property
     def path(self) -> Path:

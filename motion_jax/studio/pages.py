@@ -252,6 +252,8 @@ def form(request: Request, project: str, verb: str, again: str = "") -> Response
     kinds = {kind for kinds in action.takes.values() for kind in kinds}
     choices = {kind: [i for i in library.items(kind) if i.is_there] for kind in kinds}
     choices["runs"], unready = cards.learned(library)
+    if action.people:
+        choices["runs"] = cards.each_person(choices["runs"], whole=action.people == "all")
     if recipe := RECIPES.get(verb):
         choices["runs"] = [i for i in choices["runs"] if checkpoints.recipe_of(i) == recipe]
         unready = [i for i in unready if checkpoints.recipe_of(i) == recipe]

@@ -88,11 +88,12 @@ def dance(
         who = str(values.get("run") or values.get("data") or who)
         source, at = str(values.get("source", source)), " ".join(map(str, values.get("at", [])))
     runs, unready = cards.learned(library)
+    runs = cards.each_person(runs)
     people = [i for i in library.items("datasets") if i.is_there]
     fields = studio.desk.fields("transfer")
     films = library.items("films")
     dancers = [*runs, *people]
-    first = next((i for i in dancers if i.ref == who), dancers[0] if dancers else None)
+    first = next((i for i in dancers if who in (i.choice, i.ref)), dancers[0] if dancers else None)
     if not source and first is not None:
         # Another's dance is what one wants; the newest.
         own = cards.films_of(library, first)
@@ -107,7 +108,7 @@ def dance(
         people=people,
         preparing=cards.being_prepared(library),
         films=films,
-        who=first.ref if first is not None else "",
+        who=first.choice if first is not None else "",
         source=source,
         at=at,
         again=tried,
@@ -124,6 +125,7 @@ def live(request: Request, project: str, run: str = "") -> Any:
     studio = studio_of(request)
     library = studio.project(project)
     runs, unready = cards.learned(library)
+    runs = cards.each_person(runs)
     busy = [j for j in library.jobs() if j.state == "running" and j.lane == "main"]
     busy = [job for job in busy if job.verb != "serve"]
     return studio.page(

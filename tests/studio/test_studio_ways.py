@@ -1,5 +1,6 @@
 """Where pages lead, and what they let one choose: after a trial with newcomers."""
 
+import json
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -180,6 +181,35 @@ def test_a_character_is_its_own_drawing_where_nobody_draws_it(studio, film):
     made(studio, "runs", "Ben")
     page = studio.page("/more/animate-character")
     assert "Ben" not in page and "Drawn by" not in page
+
+
+def test_a_run_that_knows_several_people_is_each_of_them(studio, film):
+    run = made(studio, "runs", "Both")
+    (run.path / "config.json").write_text('{"recipe": {"identities": 2}}')
+    sources = [{"file": "ben.mp4"}, {"file": "anna.mp4"}]
+    (run.path / "dataset.json").write_text(json.dumps({"info": {"sources": sources}}))
+    each = ['value="runs/both:anna"', 'value="runs/both:ben"']
+    # Whether a person must be chosen, may be, or cannot be.
+    for page, persons, whole in (
+        ("/dance", True, False),
+        ("/live", True, False),
+        ("/more/distill", True, False),
+        ("/more/evaluate", True, True),
+        ("/more/adapt", True, True),
+        ("/more/export", True, False),
+    ):
+        text = studio.page(page)
+        assert [one in text for one in each] == [persons] * 2, page
+        assert ('value="runs/both"' in text) == whole, page
+    assert "Both: anna" in studio.page("/dance")
+    assert 'value="runs/both:ben" selected' in studio.page("/dance?who=runs/both:ben")
+    studio.post("/do/transfer", values={"source": film, "run": "runs/both:anna"})
+    [job] = studio.library.jobs()
+    assert job.words[job.words.index("--run") + 1] == "runs/both:anna"
+    result = studio.library.of_ref(job.about[0])
+    assert result.name == "Both: anna – ada" and "runs/both" in result.made_from
+    error = studio.post("/do/transfer", 400, values={"source": film, "run": "runs/both:carl"})
+    assert error["error"] == "“Both” knows anna, ben, and not carl; choose from the list."
 
 
 @pytest.mark.parametrize("format_", ["torch", "safetensors"])

@@ -84,6 +84,20 @@ def usual_lengths(keypoints: Float[np.ndarray, "n 137 3"]) -> dict[str, float]:
     return _usual(long_arrays.gathered(_seen_lengths, keypoints))
 
 
+def quantile(values: Float[np.ndarray, "..."], share: float) -> float:
+    """np.quantile of a few numbers, to the bit, in a tenth of its time: live poses ask for a dozen
+    of them each. There is at least one."""
+    ordered = np.sort(values, axis=None)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    if low + 1 == len(ordered):
+        return float(ordered[low])
+    below, above, part = ordered[low], ordered[low + 1], place - low
+    # From the nearer of the two, as numpy does it.
+    step = above - below
+    return float(below + step * part if part < 0.5 else above - step * (1 - part))
+
+
 def _seen_lengths(keypoints: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of the torso and of each bone of `_PARENTS`, both sides together, where it is seen: [m]."""
 
@@ -102,7 +116,7 @@ def _seen_lengths(keypoints: np.ndarray) -> tuple[np.ndarray, ...]:
 def _usual(lengths: tuple[np.ndarray, ...]) -> dict[str, float]:
     """`usual_lengths` of what `_seen_lengths` gives."""
     usual = {
-        name: float(np.quantile(seen, USUAL))
+        name: quantile(seen, USUAL)
         for name, seen in zip(("torso", *_PARENTS), lengths, strict=True)
         if len(seen)
     }

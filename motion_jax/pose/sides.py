@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from motion_jax.pose import long_arrays
+from motion_jax.pose.bones import quantile
 from motion_jax.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.smooth import body_sizes
 from motion_jax.pose.track import PoseTrack
@@ -231,7 +232,7 @@ def _seen_lengths(points: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
 
 
 def _quantile(lengths: np.ndarray) -> float:
-    return float(np.quantile(lengths, USUAL)) if len(lengths) else np.inf
+    return quantile(lengths, USUAL) if len(lengths) else np.inf
 
 
 def _bones(points: np.ndarray, known: np.ndarray, usual: list[float]) -> np.ndarray:

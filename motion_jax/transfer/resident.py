@@ -5,6 +5,7 @@ What is made of a picture here is what `transfer` makes of a film of that one pi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,11 @@ class Resident:
         """Whether poses can be fitted to the target's body."""
         return bool(self.run.dataset.get("target_statistics"))
 
+    @cached_property
+    def _content(self) -> Part:
+        # Once: it reads what the dataset says of every frame, which takes longer than drawing one.
+        return content_of(self.run)
+
     def picture(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Seen:
         """A picture as the run is shown it: a drawn pose, DensePose of any kind, or the frame that
         it translates. Raises UserError for a picture that cannot be that."""
@@ -117,7 +123,7 @@ class Resident:
         fitting = Fitting(convert.shape[:2], self.size, nearest)
         picture = fitting.fitted(convert, np.array(bars, np.uint8))
         name = "pose_pictures" if takes_poses(self.run) else "frames"
-        part = content_of(self.run) if takes_poses(self.run) else fitting.content
+        part = self._content if takes_poses(self.run) else fitting.content
         return Seen({name: picture, "face_boxes": np.zeros(4, np.float32)}, part)
 
     def pose(self, keypoints: Float[np.ndarray, "137 3"]) -> Seen:
@@ -130,7 +136,7 @@ class Resident:
             raise UserError("The pose shows no joint; give one with confidence above 0.")
         boxes = face_boxes(keypoints, *self.size)
         shown = {"keypoints": keypoints.astype(np.float32), "face_boxes": boxes}
-        return Seen(shown, content_of(self.run))
+        return Seen(shown, self._content)
 
     def alone(self, seen: Sequence[Seen]) -> list[UInt8[np.ndarray, "h w 3"]]:
         """A picture of each, as the first one of a film. All are of one kind (`picture`, `pose`).

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from motion_jax import puppet
-from motion_jax.pose.bones import drop_long_bones, find_long_bones, usual_lengths
+from motion_jax.pose.bones import drop_long_bones, find_long_bones, quantile, usual_lengths
 from motion_jax.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 from motion_jax.pose.track import PoseTrack
 
@@ -99,3 +99,13 @@ def test_lengths_grow_with_the_torso_and_nothing_is_known_without_one():
     keypoints[:, [INDEX[n] for n in ("neck", "left_shoulder", "right_shoulder")]] = 0
     assert usual_lengths(keypoints) == {}
     assert find_long_bones(track(keypoints)).count == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_quantile_is_that_of_numpy_to_the_bit(dtype):
+    random = np.random.default_rng(0)
+    for n in [1, 2, 3, 6, 11, 40]:
+        for values in (random.normal(size=n), random.normal(size=(n, 2)), np.ones(n)):
+            values = values.astype(dtype)
+            for share in (0.0, 0.5, 0.8, 0.9, 1.0):
+                assert quantile(values, share) == float(np.quantile(values, share))

@@ -170,10 +170,18 @@ def _fits(ellipses: Ellipses, patch: tuple[int, int], size: tuple[int, int]) -> 
 
 
 def _lay(
-    picture: jax.Array, ellipses: Ellipses, first: jax.Array | int, patch: tuple[int, int]
+    picture: jax.Array,
+    ellipses: Ellipses,
+    first: jax.Array | int,
+    patch: tuple[int, int],
+    alone: bool = False,
 ) -> jax.Array:
-    """Lays the ellipses [P] over the picture [3, H, W], each within a patch around it; first: the
-    number of the picture's uppermost row where it is a part of a picture."""
+    """Lays the ellipses [P] over the picture [3, H, W], each within a patch around it.
+
+    first: the number of the picture's uppermost row where it is a part of a picture. alone: the
+    picture is not one of several that are drawn in step, so that it pays to leave out a group of
+    which nothing is seen, such as a hand of a pose that has none.
+    """
     (height, width), (rows, columns) = picture.shape[1:], patch
 
     def one(picture, ellipse):
@@ -198,8 +206,14 @@ def _lay(
     def group(picture, ellipses):
         return jax.lax.scan(one, picture, ellipses)
 
+    def seen(picture, ellipses):
+        *_, opacity, _ = ellipses
+        return jax.lax.cond(
+            jnp.any(opacity > 0), group, lambda picture, _: (picture, None), picture, ellipses
+        )
+
     grouped = jax.tree.map(lambda x: x.reshape(-1, _GROUP, *x.shape[1:]), ellipses)
-    return jax.lax.scan(group, picture, grouped)[0]
+    return jax.lax.scan(seen if alone else group, picture, grouped)[0]
 
 
 def _draw(
@@ -208,18 +222,20 @@ def _draw(
     first: jax.Array | int,
     patches: Sequence[tuple[int, int]],
     size: tuple[int, int],
+    alone: bool = False,
 ) -> jax.Array:
     """One picture [H, W, 3] from its three parts; `small` says of the latter two whether they fit
-    into their patches."""
-    picture = _lay(jnp.ones((3, *size), jnp.float32), parts[0], first, patches[0])
+    into their patches. alone: see `_lay`."""
+    lay = functools.partial(_lay, alone=alone)
+    picture = lay(jnp.ones((3, *size), jnp.float32), parts[0], first, patches[0])
     for part, patch, fits in zip(parts[1:], patches[1:], small, strict=True):
         if patch == size:
-            picture = _lay(picture, part, first, size)
+            picture = lay(picture, part, first, size)
             continue
         picture = jax.lax.cond(
             fits,
-            functools.partial(_lay, patch=patch),
-            functools.partial(_lay, patch=size),
+            functools.partial(lay, patch=patch),
+            functools.partial(lay, patch=size),
             picture,
             part,
             first,
@@ -241,7 +257,7 @@ def _one_by_one(
 ) -> jax.Array:
     """For a CPU: one picture at a time in its cache, each with patches as it needs them."""
     return jax.lax.map(
-        lambda one: _draw(one, _small(one, patches, size), first, patches, size), parts
+        lambda one: _draw(one, _small(one, patches, size), first, patches, size, alone=True), parts
     )
 
 

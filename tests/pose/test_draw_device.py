@@ -1,6 +1,8 @@
 """Device drawing against the host's. Tolerance, in shares of full scale, over the pixels that
 either of them draws: mean 0.015, 95 % below 0.1; the rest are where edges of several limbs meet."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,6 +70,40 @@ def test_accelerators_way_is_the_same(monkeypatch):
     draw_device._rasterize.clear_cache()
     np.testing.assert_allclose(rasterize(poses, 72, 64, style), expected, atol=1e-5)
     draw_device._rasterize.clear_cache()
+
+
+def test_what_a_pose_lacks_is_left_out_and_changes_nothing(monkeypatch):
+    """A CPU does not draw the hands and the face of a pose that has none: bit for bit the same, and
+    the loop's body is not run for them."""
+    style, whole = PoseStyle(), figure(72, 64)
+    body = whole.copy()
+    body[25:] = 0
+    one_hand = whole.copy()
+    one_hand[[*range(FACE.start, FACE.stop), *range(LEFT_HAND.start, LEFT_HAND.stop)]] = 0
+    poses = np.stack([whole, body, one_hand, np.zeros_like(whole)])
+    laid, coverage = draw_device._lay, draw_device._coverage
+    found, counts, drawn = [], [], []
+
+    def counted(*given):
+        # Told by the loop's body for each ellipse that is laid.
+        jax.debug.callback(lambda: drawn.append(1))
+        return coverage(*given)
+
+    monkeypatch.setattr(draw_device, "_coverage", counted)
+    for way in ({}, {"alone": False}):
+        lay = functools.partial(
+            lambda *given, way, **settings: laid(*given, **settings | way), way=way
+        )
+        monkeypatch.setattr(draw_device, "_lay", lay)
+        draw_device._rasterize.clear_cache()
+        drawn.clear()
+        found.append(np.asarray(rasterize(poses, 72, 64, style)))
+        jax.effects_barrier()
+        counts.append(len(drawn))
+    draw_device._rasterize.clear_cache()
+    np.testing.assert_array_equal(*found)
+    assert (found[0][:3] < 1).any((1, 2, 3)).all() and (found[0][3] == 1).all()
+    assert counts[0] < 0.7 * counts[1]
 
 
 @pytest.mark.parametrize("style", [PoseStyle(face_points=0, hands=False, body="body23")])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array
 from jaxtyping import Float
@@ -16,6 +17,8 @@ from motion_jax.nets.sampling import HIGHEST, coordinate_grid
 
 # An inverse is never more than 1 / this times the matrix.
 LEAST_DETERMINANT = 1e-3
+# Twice the area of a triangle that counts as a line.
+FLAT = 1e-7
 
 
 @struct.dataclass
@@ -112,26 +115,38 @@ def background_places(
 
 
 def hull_area(points: Float[Array, "k 2"]) -> Float[Array, ""]:
-    """The area of the convex hull of points. Pure.
+    """The area of the convex hull of points, 0 or more. Pure.
 
     A pair of points is an edge of the hull, gone through counter-clockwise, where every other point
-    is to its left; the area is half the sum of the edges' cross products (shoelace formula).
+    is to its left; the area is half the sum of the edges' cross products (shoelace formula). On
+    which side a third point lies is computed once for each three, so that rounding, which differs
+    from program to program, cannot make of them a corner in one view and a line in another.
     """
+    three, sign = _threes(len(points))
+    p, q, r = (points[three[..., i]] for i in range(3))
+    side = sign * _cross(q - p, r - p)
     a, b = points[:, None], points[None, :]
     along = b - a
-
-    def cross(u: Array, v: Array) -> Array:
-        return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-
-    side = cross(along[:, :, None], points[None, None] - a[:, :, None])
-    nobody_right = jnp.all(side >= -1e-9, axis=-1)
+    nobody_right = jnp.all(side >= -FLAT, axis=-1)
     # Of several points on one line only the longest pair is an edge.
     length = jnp.sum(jnp.square(along), axis=-1)
-    on_line = (jnp.abs(side) <= 1e-9) & nobody_right[:, :, None]
+    on_line = (jnp.abs(side) <= FLAT) & (sign != 0)
     beyond = jnp.sum(along[:, :, None] * (points[None, None] - a[:, :, None]), axis=-1)
-    behind = on_line & ((beyond > length[:, :, None]) | (beyond < 0))
-    edge = nobody_right & (length > 0) & ~jnp.any(behind, axis=-1)
-    return 0.5 * jnp.sum(jnp.where(edge, cross(a, b), 0.0))
+    outside = (beyond > length[:, :, None]) | (beyond < 0)
+    edge = nobody_right & (length > 0) & ~jnp.any(on_line & outside, axis=-1)
+    return jnp.maximum(0.5 * jnp.sum(jnp.where(edge, _cross(a, b), 0.0)), 0.0)
+
+
+def _cross(u: Array, v: Array) -> Array:
+    return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+
+
+def _threes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(the numbers of each three of `count` points in rising order, [k, k, k, 3]; 1 where that
+    turns them as they are, -1 where it turns them the other way, 0 where two are the same)."""
+    numbers = np.stack(np.indices((count,) * 3), axis=-1)
+    i, j, k = np.moveaxis(numbers, -1, 0)
+    return np.sort(numbers, axis=-1), np.sign(j - i) * np.sign(k - j) * np.sign(k - i)
 
 
 Mode = Literal["relative", "absolute"]

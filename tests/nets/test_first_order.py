@@ -85,13 +85,21 @@ def test_a_collapsed_jacobian_stays_bounded():
 
 
 def test_areas_of_hulls():
+    """Of many: a compiler that joins products and sums rounds them otherwise, and took edges of
+    most of these for none."""
     random = np.random.default_rng(0)
+    for count in (3, 4, 10):
+        points = random.uniform(-0.5, 0.5, (400, count, 2)).astype(np.float32)
+        true = [ConvexHull(each.astype(np.float64)).volume for each in points]
+        np.testing.assert_allclose(jax.jit(jax.vmap(keypoints.hull_area))(points), true, rtol=1e-4)
     area = jax.jit(keypoints.hull_area)
-    for count in (4, 4, 4, 4):
-        points = random.normal(size=(count, 2)).astype(np.float32)
-        assert float(area(points)) == pytest.approx(ConvexHull(points).volume, rel=1e-4)
+    for each, expected in zip(points[:20], true, strict=False):
+        assert float(area(each)) == pytest.approx(expected, rel=1e-4)
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     assert float(area(square)) == pytest.approx(1.0)
+    # Points on its sides and in it are no corners.
+    more = np.concatenate([square, [[0.5, 0], [0.25, 0], [1, 0.3], [0.5, 0.5]]]).astype(np.float32)
+    assert float(area(more)) == pytest.approx(1.0)
     line = np.array([[0, 0], [1, 1], [2, 2], [0.5, 0.5]], np.float32)
     assert float(area(line)) == pytest.approx(0.0, abs=1e-6)
 

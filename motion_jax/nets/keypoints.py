@@ -144,8 +144,8 @@ def _cross(u: Array, v: Array) -> Array:
 def _threes(count: int) -> tuple[np.ndarray, np.ndarray]:
     """(the numbers of each three of `count` points in rising order, [k, k, k, 3]; 1 where that
     turns them as they are, -1 where it turns them the other way, 0 where two are the same)."""
-    numbers = np.stack(np.indices((count,) * 3), axis=-1)
-    i, j, k = np.moveaxis(numbers, -1, 0)
+    i, j, k = np.indices((count,) * 3)
+    numbers = np.stack([i, j, k], axis=-1)
     return np.sort(numbers, axis=-1), np.sign(j - i) * np.sign(k - j) * np.sign(k - i)
 
 

@@ -16,6 +16,8 @@ it pays where channels are many. The limits were measured on two cores with AVX2
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +42,7 @@ _TURNED = (3, 1, 2, 0)
 
 def _kernels(kernel: Float[Array, "3 3 i o"]) -> Float[Array, "16 i o"]:
     """G k G', row by row."""
-    return (_KERNELS @ kernel.reshape(9, -1)).reshape(16, *kernel.shape[2:])
+    return (jnp.asarray(_KERNELS) @ kernel.reshape(9, -1)).reshape(16, *kernel.shape[2:])
 
 
 def _of_picture(d: Sequence[Array]) -> list[Array]:
@@ -159,10 +161,11 @@ def toward_kernel(
             return seen(i, first[j]) + sign[j] * seen(i, second[j])
 
         picture = row(first[i]) + sign[i] * row(second[i])
-        change = sum(
-            shares[number, 2 * a + b] * of_dy[:, :, a, :, b] for a in range(2) for b in range(2)
+        change = reduce(
+            add,
+            [shares[number, 2 * a + b] * of_dy[:, :, a, :, b] for a in range(2) for b in range(2)],
         )
         return picture.T @ change.reshape(-1, outputs)
 
     gradient = lax.map(entry, jnp.arange(16)).reshape(16, -1)
-    return (_KERNELS.T @ gradient).reshape(3, 3, inputs, outputs)
+    return (jnp.asarray(_KERNELS).T @ gradient).reshape(3, 3, inputs, outputs)

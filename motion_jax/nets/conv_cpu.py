@@ -13,8 +13,9 @@ shape; `_mixed` puts the three together. The forms:
   strips   kernel gradients over a few rows at a time, so that the shifts stay in the cache
   winograd 4 products instead of 9, where channels are many (winograd.py); float32 alone
 
-All are exact: the same products, summed in another order. The limits between them were measured on
-two cores with AVX-512 (benchmarks/cpu_convolutions.py). `near`: see conv_accelerator.py.
+All are exact; all but the last sum the same products in another order. The limits between them
+were measured on two cores with AVX-512 (benchmarks/cpu_convolutions.py), those of the last with
+AVX2. `near`: see conv_accelerator.py.
 """
 
 from collections.abc import Callable

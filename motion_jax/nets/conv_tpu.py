@@ -17,7 +17,9 @@ Packed where the channels ask for it, so only networks that pass them on to each
 `near`: see conv_accelerator.py.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -254,6 +256,26 @@ def conv_up(x: Picture, kernel: Array, near: Near = (0, 0)) -> Picture:
 # --- the rest -----------------------------------------------------------------------------------
 
 
+def _with_input_gradient(
+    form: Callable[[Array, Array, int, Near], Array],
+    towards_input: Callable[[Array, Array, int, Near], Array],
+) -> Callable[[Array, Array, int, Near], Array]:
+    """A form whose gradient towards the input is computed from the output's and the kernel; that
+    towards the kernel is the form's own."""
+
+    def forward(x: Array, kernel: Array, factor: int, near: Near) -> Any:
+        return form(x, kernel, factor, near), (x, kernel)
+
+    def backward(factor: int, near: Near, saved: tuple[Array, Array], dy: Array) -> Any:
+        x, kernel = saved
+        (towards_kernel,) = jax.vjp(lambda k: form(x, k, factor, near), kernel)[1](dy)
+        return towards_input(dy, kernel, factor, near), towards_kernel
+
+    made = jax.custom_vjp(form, nondiff_argnums=(2, 3))
+    made.defvjp(forward, backward)
+    return made
+
+
 def _zero_from_few_form(x: Array, kernel: Array, given: int, near: Near) -> Array:
     """A picture of few channels, with k // 2 zeros around it -> blocks of factor `given`."""
     p = kernel.shape[0] // 2
@@ -261,51 +283,32 @@ def _zero_from_few_form(x: Array, kernel: Array, given: int, near: Near) -> Arra
     return _from_few(around, kernel, given)
 
 
-def _zero_from_few_backward(
-    given: int, near: Near, saved: tuple[Array, Array], dy: Array
-) -> tuple[Array, Array]:
-    x, kernel = saved
+def _zero_from_few_backward(dy: Array, kernel: Array, given: int, near: Near) -> Array:
     p = kernel.shape[0] // 2
     side = margin(p, given)
+    height, width = dy.shape[1] + sum(near), dy.shape[2] * given
     around = jnp.pad(dy, ((0, 0), (p + near[0], p + near[1]), (side, side), (0, 0)))
-    towards_x = _to_few(around, _turned(kernel), given, p, *x.shape[1:3])
-    (towards_kernel,) = jax.vjp(lambda k: _zero_from_few_form(x, k, given, near), kernel)[1](dy)
-    return towards_x, towards_kernel
-
-
-_zero_from_few = jax.custom_vjp(_zero_from_few_form, nondiff_argnums=(2, 3))
-_zero_from_few.defvjp(
-    lambda x, kernel, *settings: (_zero_from_few_form(x, kernel, *settings), (x, kernel)),
-    _zero_from_few_backward,
-)
+    return _to_few(around, _turned(kernel), given, p, height, width)
 
 
 def _zero_to_few_form(x: Array, kernel: Array, taken: int, near: Near) -> Array:
     """Blocks of factor `taken`, with k // 2 zeros around the picture -> a picture of few
     channels."""
     p = kernel.shape[0] // 2
-    height, width = x.shape[1] - sum(near), x.shape[2] * taken
     side = margin(p, taken)
+    height, width = x.shape[1] - sum(near), x.shape[2] * taken
     around = jnp.pad(x, ((0, 0), plainly.rows(p, near), (side, side), (0, 0)))
     return _to_few(around, kernel, taken, p, height, width)
 
 
-def _zero_to_few_backward(
-    taken: int, near: Near, saved: tuple[Array, Array], dy: Array
-) -> tuple[Array, Array]:
-    x, kernel = saved
+def _zero_to_few_backward(dy: Array, kernel: Array, taken: int, near: Near) -> Array:
     p = kernel.shape[0] // 2
     around = jnp.pad(dy, ((0, 0), (p + near[0], p + near[1]), (p, p), (0, 0)))
-    towards_x = _from_few(around, _turned(kernel), taken)
-    (towards_kernel,) = jax.vjp(lambda k: _zero_to_few_form(x, k, taken, near), kernel)[1](dy)
-    return towards_x, towards_kernel
+    return _from_few(around, _turned(kernel), taken)
 
 
-_zero_to_few = jax.custom_vjp(_zero_to_few_form, nondiff_argnums=(2, 3))
-_zero_to_few.defvjp(
-    lambda x, kernel, *settings: (_zero_to_few_form(x, kernel, *settings), (x, kernel)),
-    _zero_to_few_backward,
-)
+_zero_from_few = _with_input_gradient(_zero_from_few_form, _zero_from_few_backward)
+_zero_to_few = _with_input_gradient(_zero_to_few_form, _zero_to_few_backward)
 
 
 def conv_zero(x: Picture, kernel: Array, padding: int, near: Near = (0, 0)) -> Picture:

@@ -362,8 +362,7 @@ class OcclusionAwareGenerator(nn.Module):
         """The source picture, moved as the driving pictures' background is."""
         if driving.background is None:
             return picture
-        grid = keypoints.background_places(driving, *picture.shape[1:3])
-        return sampling.grid_sample(picture, grid, align_corners=self.align_corners)
+        return self._warped(picture, keypoints.background_places(driving, *picture.shape[1:3]))
 
     def _warped(self, x: Array, deformation: Array) -> Array:
         grid = sampling.resize(deformation, *x.shape[1:3])

@@ -310,20 +310,13 @@ def generator(
         found, hidden, small = dense_motion(
             net, module.motion, inner, picture, size, points, background
         )
-        places = net.resized(found, small, low)
-        places = net.op("Transpose", net.reshape(places, 0, 2, low[0] * low[1]), perm=[0, 2, 1])
-        x = net.sampled(x, places, low, module.align_corners)
-        x = net.op("Transpose", x, perm=[0, 2, 1])
-        x = net.op("Reshape", x, np.array([0, -1, *low], np.int64))
+        x = _looked_up(net, x, _as_list(net, net.resized(found, small, low), low), low, module)
         if hidden is not None:
             x = net.op("Mul", x, net.resized(hidden, small, low))
         if hidden is not None and module.skips:
             blended = net.resized(hidden, small, size)
-            places = net.reshape(net.resized(found, small, size), 0, 2, size[0] * size[1])
-            places = net.op("Transpose", places, perm=[0, 2, 1])
-            warped = net.sampled(picture, places, size, module.align_corners)
-            warped = net.op("Transpose", warped, perm=[0, 2, 1])
-            warped = net.op("Reshape", warped, np.array([0, -1, *size], np.int64))
+            places = _as_list(net, net.resized(found, small, size), size)
+            warped = _looked_up(net, picture, places, size, module)
     for i in range(module.residuals):
         name, y = f"residual_{i}", x
         block = _inner(variables, name)
@@ -342,11 +335,20 @@ def generator(
     if background is not None:
         grid = coordinate_grid(*size).reshape(1, 1, size[0] * size[1], 2)
         places = net.reshape(background_places(net, background, grid), 0, size[0] * size[1], 2)
-        behind = net.sampled(picture, places, size, module.align_corners)
-        behind = net.op("Transpose", behind, perm=[0, 2, 1])
-        behind = net.op("Reshape", behind, np.array([0, -1, *size], np.int64))
+        behind = _looked_up(net, picture, places, size, module)
     alpha = net.op("Sigmoid", net.conv(x, params["alpha"], "alpha", 3))
     return _mixed(net, behind, made, alpha)
+
+
+def _as_list(net: Net, places: str, size: Any) -> str:
+    """[n, 2, h, w] -> [n, pixels, 2]."""
+    return net.op("Transpose", net.reshape(places, 0, 2, size[0] * size[1]), perm=[0, 2, 1])
+
+
+def _looked_up(net: Net, x: str, places: str, size: Any, module: Any) -> str:
+    """Pictures [n, c, h, w] at the coordinates [n, pixels, 2] of another one of the same size."""
+    found = net.op("Transpose", net.sampled(x, places, size, module.align_corners), perm=[0, 2, 1])
+    return net.op("Reshape", found, np.array([0, -1, *size], np.int64))
 
 
 def _mixed(net: Net, below: str, above: str, share: str) -> str:

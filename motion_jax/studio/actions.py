@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from motion_jax.compare.duration import parse_budget
 from motion_jax.errors import UserError, option
+from motion_jax.files import parted
 from motion_jax.jobs import book
 from motion_jax.jobs.book import Job, Lane
 from motion_jax.plan.methods import choose
@@ -282,9 +283,8 @@ class Desk:
         if verb == "train":
             _check_config(first)
         if verb == "export":
-            # Without the person, of a run that knows several.
-            run = str(options.run).partition(":")[0]
-            _check_format(library.folder / run, options.format)
+            folder, _ = parted(library.folder / options.run)
+            _check_format(folder, options.format)
         return _Plan(values, taken, line, more)
 
     def _looked_up(
